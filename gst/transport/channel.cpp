@@ -1,0 +1,493 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+#include "channel.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cinttypes>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <vector>
+
+#include "doorbell.h"
+
+namespace possum {
+namespace {
+
+constexpr std::size_t kMaxName = 120;
+constexpr std::size_t kDataSuffix = 1 + 16 + 1 + 8;  // .INCARNATION.OBJECT
+constexpr std::size_t kObjectDigits = 8;
+constexpr char kControlPrefix[] = "/possum-c.";
+constexpr char kDataPrefix[] = "/possum-d.";
+
+bool name_char(char c) {
+  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+         c == '_';
+}
+bool hex_char(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); }
+
+std::string quoted(std::string_view channel) {
+  return "channel \"" + std::string(channel) + "\"";
+}
+
+Error foreign_owner(std::string_view channel, uid_t owner, bool reading) {
+  const std::string user = user_text(owner);
+  return make_error(
+      ErrorCode::not_owner,
+      quoted(channel) + " belongs to user " + user + ": " +
+          (reading ? "accept it with allowed-owner=" + std::to_string(owner) +
+                         " or choose another one with channel="
+                   : "choose another name with channel="),
+      "owner uid " + std::to_string(owner) + ", own uid " + std::to_string(geteuid()));
+}
+
+Error not_an_object(std::string_view channel) {
+  return make_error(ErrorCode::system,
+                    "The name of " + quoted(channel) +
+                        " is taken by something that is not a shared memory object: "
+                        "remove it or choose another name with channel=",
+                    std::string(kShmDirectory) + control_name(channel));
+}
+
+// Who owns a name that cannot be opened.
+std::optional<uid_t> owner_of_name(const std::string& name) {
+  struct stat info {};
+  if (lstat((kShmDirectory + name).c_str(), &info) != 0) return std::nullopt;
+  return info.st_uid;
+}
+
+bool random_bytes(void* to, std::size_t bytes) {
+  return getrandom(to, bytes, 0) == static_cast<ssize_t>(bytes);
+}
+
+// /proc/PID/stat, field 22; the second field is in parentheses and may hold anything.
+std::uint64_t process_start_ticks() {
+  std::ifstream file("/proc/self/stat");
+  std::string text((std::istreambuf_iterator<char>(file)), {});
+  std::size_t at = text.rfind(')');
+  if (at == std::string::npos) return 0;
+  for (int field = 2; field < 22 && at != std::string::npos; ++field) {
+    at = text.find(' ', at + 1);
+  }
+  return at == std::string::npos ? 0 : std::strtoull(text.c_str() + at, nullptr, 10);
+}
+
+// As files in the shm mount: no leading slash.
+std::string data_prefix(std::string_view channel) {
+  return std::string(kDataPrefix + 1) + std::string(channel) + ".";
+}
+
+std::string hex16(std::uint64_t value) {
+  char text[17];
+  std::snprintf(text, sizeof text, "%016" PRIx64, value);
+  return text;
+}
+
+// Does the file end as data names do? The suffix has a fixed width, so the part before it
+// is a whole channel name even where channel names contain dots.
+bool is_data_name(std::string_view file) {
+  if (file.size() <= kDataSuffix) return false;
+  const std::string_view suffix = file.substr(file.size() - kDataSuffix);
+  return suffix[0] == '.' && suffix[17] == '.' &&
+         std::all_of(suffix.begin() + 1, suffix.begin() + 17, hex_char) &&
+         std::all_of(suffix.begin() + 18, suffix.end(), hex_char);
+}
+
+// Of the files that begin with `prefix`, those with exactly `rest` characters more.
+void unlink_data_names(const std::string& prefix, std::size_t rest) {
+  std::vector<std::string> names;
+  if (DIR* dir = opendir(kShmDirectory)) {
+    while (const dirent* entry = readdir(dir)) {
+      const std::string_view file = entry->d_name;
+      if (file.size() == prefix.size() + rest && file.starts_with(prefix) &&
+          is_data_name(file)) {
+        names.emplace_back(file);
+      }
+    }
+    closedir(dir);
+  }
+  for (const std::string& name : names) shm_unlink(("/" + name).c_str());
+}
+
+// What stands in the way of a claim, for the person who wants to write.
+Error busy_error(std::string_view channel, int fd) {
+  layout::ControlHeader header{};
+  std::string who = "another process";
+  if (pread(fd, static_cast<void*>(&header), sizeof header, 0) == sizeof header &&
+      header.magic == layout::kControlMagic) {
+    header.writer_name[layout::kNameBytes - 1] = '\0';
+    who = "pid " + std::to_string(header.writer_pid);
+    if (header.writer_name[0] != '\0')
+      who += " (" + std::string(header.writer_name) + ")";
+  }
+  return make_error(ErrorCode::busy,
+                    quoted(channel) + " is already written by " + who +
+                        ": stop it or choose another name with channel=",
+                    "the owner lock of " + control_name(channel) + " is held");
+}
+
+void fill_header(layout::ControlHeader& header, std::uint64_t incarnation,
+                 bool allow_blocking) {
+  header.magic = layout::kControlMagic;
+  header.version = layout::kVersion;
+  header.abi = abi_word();
+  header.header_bytes = sizeof header;
+  header.unit_bytes = static_cast<std::uint32_t>(unit_bytes());
+  header.readers = layout::kReaders;
+  header.slots = layout::kSlots;
+  header.object_bytes = control_bytes();
+  header.sem_bytes = sizeof(sem_t);
+  semaphore_image(header.sem_image);
+  header.incarnation = incarnation;
+  header.writer_pid = static_cast<std::uint32_t>(getpid());
+  header.writer_start = process_start_ticks();
+  if (allow_blocking) header.flags |= layout::kAllowBlocking;
+  const std::string name = process_name();
+  std::memcpy(header.writer_name, name.data(),
+              std::min(name.size(), layout::kNameBytes - 1));
+  header.reserve.store(1, std::memory_order_relaxed);
+}
+
+// Turns an object that only we can see into a channel.
+bool set_up_control(const ClaimOptions& options, Claim& claim, Error& error) {
+  const std::string name = control_name(options.channel);
+  struct stat ours {};
+  struct stat seen {};
+  UniqueFd map_fd(shm_open(name.c_str(), O_RDWR, 0));
+  if (!map_fd || fstat(claim.lock.get(), &ours) != 0 || fstat(map_fd.get(), &seen) != 0 ||
+      ours.st_ino != seen.st_ino) {
+    error = make_error(ErrorCode::busy, quoted(options.channel) + " was replaced",
+                       "control object changed while being set up");
+    return false;
+  }
+  if (!reserve_bytes(map_fd.get(), control_bytes(), error)) return false;
+  auto object =
+      ShmObject::map(map_fd.get(), control_bytes(), Access::read_write, true, error);
+  if (!object) return false;
+  if (!random_bytes(&claim.incarnation, sizeof claim.incarnation)) {
+    error = system_error(ErrorCode::system, "No random numbers are available.",
+                         "getrandom", errno);
+    return false;
+  }
+  claim.control = ControlMap(std::move(object));
+  fill_header(claim.control.header(), claim.incarnation, options.allow_blocking);
+  Doorbell(claim.control.bells().room).init();
+  Doorbell(claim.control.bells().attention).init();
+  for (unsigned r = 0; r < layout::kReaders; ++r) {
+    Doorbell(claim.control.page(r).bell).init();
+    claim.control.page(r).cfg.store(layout::pack({}), std::memory_order_relaxed);
+  }
+  claim.control.header().state.store(
+      static_cast<std::uint32_t>(layout::ChannelState::ready), std::memory_order_release);
+  // Last, for two reasons: nobody but this user gets in before the object is ready, and
+  // the change of mode is the event that waiting readers see by inotify(7).
+  return set_mode(claim.lock.get(), options.mode, error);
+}
+
+}  // namespace
+
+bool valid_channel_name(std::string_view name) {
+  return !name.empty() && name.size() <= kMaxName && name_char(name.front()) &&
+         std::all_of(name.begin(), name.end(),
+                     [](char c) { return name_char(c) || c == '.' || c == '-'; });
+}
+
+Error channel_name_error(std::string_view name) {
+  return make_error(ErrorCode::settings,
+                    "\"" + std::string(name) +
+                        "\" is no channel name: use 1 to 120 letters, digits, '_', '-' "
+                        "and '.', not starting with '-' or '.'",
+                    "channel");
+}
+
+std::string control_name(std::string_view channel) {
+  return kControlPrefix + std::string(channel);
+}
+
+std::string data_name(std::string_view channel, std::uint64_t incarnation,
+                      std::uint32_t object) {
+  char suffix[kDataSuffix + 1];
+  std::snprintf(suffix, sizeof suffix, ".%016" PRIx64 ".%08" PRIx32, incarnation, object);
+  return kDataPrefix + std::string(channel) + suffix;
+}
+
+std::size_t unit_bytes() {
+  static const std::size_t bytes =
+      std::max(layout::kMinUnitBytes, static_cast<std::size_t>(sysconf(_SC_PAGESIZE)));
+  return bytes;
+}
+
+std::size_t control_bytes() { return (2 + layout::kReaders) * unit_bytes(); }
+
+std::uint32_t abi_word() {
+#if defined(__GLIBC__)
+  constexpr std::uint32_t kLibc = 1;
+#else
+  constexpr std::uint32_t kLibc = 2;
+#endif
+  constexpr std::uint32_t kLittle = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 1 : 2;
+  return static_cast<std::uint32_t>(8 * sizeof(void*)) | kLittle << 8 | kLibc << 16;
+}
+
+std::string user_text(uid_t uid) {
+  std::string text = std::to_string(uid);
+  char buffer[1024];
+  passwd entry{};
+  passwd* found = nullptr;
+  if (getpwuid_r(uid, &entry, buffer, sizeof buffer, &found) == 0 && found != nullptr) {
+    text += " (" + std::string(found->pw_name) + ")";
+  }
+  return text;
+}
+
+std::string process_name() {
+  std::ifstream file("/proc/self/comm");
+  std::string name;
+  std::getline(file, name);
+  return name;
+}
+
+ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& error) {
+  const std::string name = control_name(options.channel);
+  for (;;) {
+    UniqueFd fd(shm_open(name.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600));
+    const bool fresh = static_cast<bool>(fd);
+    if (!fresh && errno == EEXIST) {
+      fd = UniqueFd(shm_open(name.c_str(), O_RDWR | O_NONBLOCK, 0));
+      if (!fd && errno == ENOENT) continue;
+      if (!fd && (errno == EACCES || errno == EPERM)) {
+        const auto owner = owner_of_name(name);
+        if (owner && *owner != geteuid()) {
+          error = foreign_owner(options.channel, *owner, false);
+          return ClaimStatus::failed;
+        }
+      }
+      if (!fd &&
+          (errno == ELOOP || errno == EINVAL || errno == EISDIR || errno == ENXIO)) {
+        error = not_an_object(options.channel);
+        return ClaimStatus::failed;
+      }
+    }
+    if (!fd) {
+      error = system_error(ErrorCode::system,
+                           quoted(options.channel) + " could not be created",
+                           "shm_open " + name, errno);
+      return ClaimStatus::failed;
+    }
+    struct stat info {};
+    if (fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
+      error = not_an_object(options.channel);
+      return ClaimStatus::failed;
+    }
+    if (info.st_uid != geteuid()) {
+      error = foreign_owner(options.channel, info.st_uid, false);
+      return ClaimStatus::failed;
+    }
+    LockFd lock(std::move(fd));
+    switch (lock.try_lock(layout::kOwnerByte)) {
+      case LockFd::Result::ok:
+        break;
+      case LockFd::Result::busy:
+        error = busy_error(options.channel, lock.get());
+        return ClaimStatus::busy;
+      case LockFd::Result::failed:
+        error = system_error(ErrorCode::system,
+                             "This kernel refuses open file description locks, which "
+                             "possum needs (Linux 3.15 or newer)",
+                             "fcntl F_OFD_SETLK", errno);
+        return ClaimStatus::failed;
+    }
+    // Only now: the name may have been removed between opening and locking.
+    if (fstat(lock.get(), &info) != 0 || info.st_nlink == 0) continue;
+    if (!fresh) {  // a dead writer's; nothing in it is read
+      shm_unlink(name.c_str());
+      continue;
+    }
+    unlink_data_names(data_prefix(options.channel), kDataSuffix - 1);
+    Claim made;
+    made.lock = std::move(lock);
+    if (!set_up_control(options, made, error)) {
+      if (error.code == ErrorCode::busy) continue;
+      shm_unlink(name.c_str());
+      return ClaimStatus::failed;
+    }
+    claim = std::move(made);
+    return ClaimStatus::ok;
+  }
+}
+
+void remove_names(std::string_view channel, const Claim& claim) {
+  // Only this incarnation's: the channel may have a new owner if our name was lost.
+  unlink_data_names(data_prefix(channel) + hex16(claim.incarnation) + ".", kObjectDigits);
+  if (!name_lost(claim)) shm_unlink(control_name(channel).c_str());
+}
+
+bool name_lost(const Claim& claim) {
+  struct stat info {};
+  return fstat(claim.lock.get(), &info) != 0 || info.st_nlink == 0;
+}
+
+// --- reader side
+// --------------------------------------------------------------------------
+
+namespace {
+
+bool owner_accepted(const OpenOptions& options, uid_t owner) {
+  return options.any_owner || owner == geteuid() || owner == 0 ||
+         options.allowed_owner == owner;
+}
+
+bool trusted(const OpenOptions& options, const struct stat& info, Error& error) {
+  if (!S_ISREG(info.st_mode)) {
+    error = not_an_object(options.channel);
+    return false;
+  }
+  const bool asked = options.any_owner || options.allowed_owner == info.st_uid;
+  const bool open_to_all = (info.st_mode & S_IWOTH) != 0 && info.st_uid != geteuid();
+  if (!owner_accepted(options, info.st_uid) || (open_to_all && !asked)) {
+    error = foreign_owner(options.channel, info.st_uid, true);
+    return false;
+  }
+  return true;
+}
+
+Error incompatible(std::string_view channel, const std::string& what) {
+  return make_error(ErrorCode::incompatible,
+                    quoted(channel) + " was made by an incompatible possum (" + what +
+                        "): use the same version and C library on both sides",
+                    "control header does not match");
+}
+
+bool header_matches(const OpenOptions& options, const layout::ControlHeader& header,
+                    std::size_t bytes, Error& error) {
+  if (header.magic != layout::kControlMagic) {
+    error = make_error(ErrorCode::corrupt,
+                       quoted(options.channel) +
+                           " is not a possum channel or is damaged: "
+                           "restart its writer",
+                       "bad magic number");
+    return false;
+  }
+  if (header.version != layout::kVersion) {
+    error = incompatible(options.channel, "layout " + std::to_string(header.version) +
+                                              ", this is layout " +
+                                              std::to_string(layout::kVersion));
+    return false;
+  }
+  std::uint8_t image[layout::kSemImageBytes];
+  semaphore_image(image);
+  if (header.abi != abi_word() || header.sem_bytes != sizeof(sem_t) ||
+      std::memcmp(image, header.sem_image, sizeof image) != 0) {
+    char text[96];
+    std::snprintf(text, sizeof text,
+                  "abi %06x with a %u byte sem_t, this is %06x with %zu", header.abi,
+                  header.sem_bytes, abi_word(), sizeof(sem_t));
+    error = incompatible(options.channel, text);
+    return false;
+  }
+  if (header.header_bytes != sizeof header || header.unit_bytes != unit_bytes() ||
+      header.readers != layout::kReaders || header.slots != layout::kSlots ||
+      header.object_bytes != control_bytes() || bytes != control_bytes()) {
+    error = make_error(ErrorCode::corrupt,
+                       quoted(options.channel) +
+                           " is damaged or truncated: restart its "
+                           "writer",
+                       std::to_string(bytes) + " bytes, header says " +
+                           std::to_string(header.object_bytes));
+    return false;
+  }
+  return true;
+}
+
+OpenStatus cannot_open(const OpenOptions& options, int error_number, Error& error) {
+  if (error_number == ENOENT) return OpenStatus::absent;
+  if (error_number == EACCES || error_number == EPERM) {
+    const auto owner = owner_of_name(control_name(options.channel));
+    if (!owner) return OpenStatus::absent;
+    if (!owner_accepted(options, *owner)) {
+      error = foreign_owner(options.channel, *owner, true);
+      return OpenStatus::failed;
+    }
+    // Perhaps its writer has not set the mode yet.
+    error = system_error(ErrorCode::no_permission,
+                         quoted(options.channel) + " of user " + user_text(*owner) +
+                             " may not be opened by this user: let its writer set perms= "
+                             "and group=",
+                         "shm_open", error_number);
+    return OpenStatus::not_ready;
+  }
+  error = error_number == ELOOP || error_number == EINVAL || error_number == EISDIR ||
+                  error_number == ENXIO
+              ? not_an_object(options.channel)
+              : system_error(ErrorCode::system,
+                             quoted(options.channel) + " could not be opened", "shm_open",
+                             error_number);
+  return OpenStatus::failed;
+}
+
+}  // namespace
+
+OpenStatus open_control(const OpenOptions& options, OpenControl& open, Error& error) {
+  const std::string name = control_name(options.channel);
+  UniqueFd lock_fd(shm_open(name.c_str(), O_RDWR | O_NONBLOCK, 0));
+  if (!lock_fd) return cannot_open(options, errno, error);
+  UniqueFd map_fd(shm_open(name.c_str(), O_RDWR | O_NONBLOCK, 0));
+  if (!map_fd) return cannot_open(options, errno, error);
+  struct stat info {};
+  struct stat mapped {};
+  if (fstat(lock_fd.get(), &info) != 0 || fstat(map_fd.get(), &mapped) != 0 ||
+      info.st_ino != mapped.st_ino || info.st_nlink == 0) {
+    return OpenStatus::not_ready;
+  }
+  if (!trusted(options, info, error)) return OpenStatus::failed;
+  LockFd lock(std::move(lock_fd));
+  if (!lock.held_by_other(layout::kOwnerByte)) return OpenStatus::absent;
+  if (info.st_size == 0) return OpenStatus::not_ready;
+
+  layout::ControlHeader header{};
+  if (pread(map_fd.get(), static_cast<void*>(&header), sizeof header, 0) !=
+      static_cast<ssize_t>(sizeof header)) {
+    return OpenStatus::not_ready;
+  }
+  const std::uint32_t state = header.state.load(std::memory_order_relaxed);
+  if (state == static_cast<std::uint32_t>(layout::ChannelState::init)) {
+    return OpenStatus::not_ready;
+  }
+  if (!header_matches(options, header, static_cast<std::size_t>(info.st_size), error)) {
+    return OpenStatus::failed;
+  }
+  auto object =
+      ShmObject::map(map_fd.get(), control_bytes(), Access::read_only, false, error);
+  if (!object) return OpenStatus::failed;
+  open.lock = std::move(lock);
+  open.map_fd = std::move(map_fd);
+  open.control = ControlMap(std::move(object));
+  open.owner = info.st_uid;
+  open.incarnation = header.incarnation;
+  return OpenStatus::ok;
+}
+
+bool map_own_page(const OpenControl& open, unsigned r, Error& error) {
+  auto* base = reinterpret_cast<std::byte*>(&open.control.header());
+  for (const std::size_t unit : {std::size_t{1}, std::size_t{2} + r}) {
+    const std::size_t offset = unit * unit_bytes();
+    if (mmap(base + offset, unit_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+             open.map_fd.get(), static_cast<off_t>(offset)) == MAP_FAILED) {
+      error = system_error(ErrorCode::system, "Shared memory could not be mapped.",
+                           "mmap of reader page", errno);
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace possum

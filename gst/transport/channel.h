@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// Names and ownership: how a channel name maps to shared memory objects, who may claim
+// and remove them, and the mapped control object of either side.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "byte_lock.h"
+#include "error.h"
+#include "layout.h"
+#include "shm_object.h"
+
+namespace possum {
+
+// [A-Za-z0-9_][A-Za-z0-9._-]{0,119}
+bool valid_channel_name(std::string_view name);
+// A `settings` error that quotes the name and says what is allowed.
+Error channel_name_error(std::string_view name);
+std::string control_name(std::string_view channel);
+std::string data_name(std::string_view channel, std::uint64_t incarnation,
+                      std::uint32_t object);
+
+std::size_t unit_bytes();     // of this machine
+std::size_t control_bytes();  // of a whole control object
+std::uint32_t abi_word();     // pointer bits, byte order, C library
+
+// "1000 (alice)"
+std::string user_text(uid_t uid);
+// "gst-launch-1.0", or "" when it cannot be read.
+std::string process_name();
+
+// The parts of a mapped control object.
+class ControlMap {
+ public:
+  ControlMap() = default;
+  explicit ControlMap(std::shared_ptr<ShmObject> object) : object_(std::move(object)) {}
+  explicit operator bool() const { return object_ != nullptr; }
+  layout::ControlHeader& header() const {
+    return *reinterpret_cast<layout::ControlHeader*>(object_->data());
+  }
+  layout::WriterBells& bells() const {
+    return *reinterpret_cast<layout::WriterBells*>(object_->data() + unit_bytes());
+  }
+  layout::ReaderUnit& page(unsigned r) const {
+    return *reinterpret_cast<layout::ReaderUnit*>(object_->data() +
+                                                  (2 + r) * unit_bytes());
+  }
+
+ private:
+  std::shared_ptr<ShmObject> object_;
+};
+
+// A claimed channel: while `lock` lives, its names are ours.
+struct Claim {
+  LockFd lock;
+  ControlMap control;
+  std::uint64_t incarnation = 0;
+};
+
+enum class ClaimStatus { ok, busy, failed };
+
+struct ClaimOptions {
+  std::string channel;
+  ObjectMode mode;
+  bool allow_blocking = false;
+};
+
+// One try to become the channel's writer: takes over what a dead writer left, publishes
+// a fresh control object in state READY. busy: a live writer holds it; the Error says
+// who.
+ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& error);
+// Removes the names that this claim made. Only while its lock is held.
+void remove_names(std::string_view channel, const Claim& claim);
+// Has somebody removed the control name under us?
+bool name_lost(const Claim& claim);
+
+// --- the reader's look at a control object
+// ------------------------------------------------
+
+struct OpenOptions {
+  std::string channel;
+  std::optional<uid_t> allowed_owner;
+  bool any_owner = false;
+};
+
+enum class OpenStatus {
+  ok,
+  absent,     // no such channel, or its writer is dead
+  not_ready,  // perhaps being set up right now
+  failed,
+};
+
+// What a reader holds of a control object before it has a page.
+struct OpenControl {
+  LockFd lock;  // for its page's byte lock; nothing is mapped through it
+  UniqueFd map_fd;
+  ControlMap control;  // PROT_READ
+  uid_t owner = 0;
+  std::uint64_t incarnation = 0;
+};
+
+OpenStatus open_control(const OpenOptions& options, OpenControl& open, Error& error);
+// Maps the doorbells and page `r` read-write over the read-only mapping.
+bool map_own_page(const OpenControl& open, unsigned r, Error& error);
+
+}  // namespace possum

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+#include "channel_watch.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "channel.h"
+#include "clock.h"
+
+namespace possum {
+namespace {
+
+// Without inotify (its descriptors are limited per user) the channel is looked for so
+// often.
+constexpr std::int64_t kBlindWaitNs = 20'000'000;
+
+}  // namespace
+
+ChannelWatch::ChannelWatch(const std::string& channel)
+    : file_(control_name(channel).substr(1)),
+      wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+
+void ChannelWatch::arm() {
+  if (inotify_) return;
+  inotify_ = UniqueFd(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  // Created, mode set (the writer's last step), removed, owner's descriptor closed.
+  constexpr std::uint32_t kEvents =
+      IN_CREATE | IN_ATTRIB | IN_DELETE | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM;
+  if (inotify_ && inotify_add_watch(inotify_.get(), kShmDirectory, kEvents) < 0) {
+    inotify_.reset();
+  }
+}
+
+void ChannelWatch::disarm() { inotify_.reset(); }
+
+bool ChannelWatch::drain_events() {
+  alignas(inotify_event) char buffer[4096];
+  bool ours = false;
+  for (;;) {
+    const ssize_t bytes = read(inotify_.get(), buffer, sizeof buffer);
+    if (bytes <= 0) return ours;
+    for (ssize_t at = 0; at < bytes;) {
+      inotify_event event;
+      std::memcpy(&event, buffer + at, sizeof event);
+      const char* name = buffer + at + sizeof event;
+      ours |= (event.mask & IN_Q_OVERFLOW) != 0 || (event.len > 0 && file_ == name);
+      at += static_cast<ssize_t>(sizeof event + event.len);
+    }
+  }
+}
+
+void ChannelWatch::wait(std::int64_t deadline_ns) {
+  if (!inotify_) deadline_ns = std::min(deadline_ns, monotonic_ns() + kBlindWaitNs);
+  while (!interrupted()) {
+    const std::int64_t left = deadline_ns - monotonic_ns();
+    if (left <= 0) return;
+    pollfd fds[] = {{wake_.get(), POLLIN, 0}, {inotify_.get(), POLLIN, 0}};
+    const timespec timeout = to_timespec(left);
+    const int ready = ppoll(fds, inotify_ ? 2 : 1, &timeout, nullptr);
+    if (ready > 0 && (fds[1].revents & POLLIN) != 0 && drain_events()) return;
+  }
+}
+
+void ChannelWatch::interrupt(bool on) {
+  interrupted_.store(on, std::memory_order_seq_cst);
+  std::uint64_t value = 1;
+  const ssize_t result = on ? write(wake_.get(), &value, sizeof value)
+                            : read(wake_.get(), &value, sizeof value);
+  static_cast<void>(result);  // full or empty is as good
+}
+
+}  // namespace possum

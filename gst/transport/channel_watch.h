@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// Waiting for something to happen to a channel's control name, by inotify(7) on the shm
+// mount, with an interrupt from any thread. A hint only: the caller looks for itself.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+#include "shm_object.h"
+
+namespace possum {
+
+class ChannelWatch {
+ public:
+  explicit ChannelWatch(const std::string& channel);
+
+  // From here on no event is lost until disarm(). Where inotify cannot be had, waits are
+  // plain short sleeps.
+  void arm();
+  void disarm();
+  // Until an event, an interrupt or deadline_ns (CLOCK_MONOTONIC).
+  void wait(std::int64_t deadline_ns);
+
+  void interrupt(bool on);
+  bool interrupted() const { return interrupted_.load(std::memory_order_seq_cst); }
+
+ private:
+  bool drain_events();
+  const std::string file_;  // of the control object, in the shm mount
+  UniqueFd inotify_;
+  UniqueFd wake_;
+  std::atomic<bool> interrupted_{false};
+};
+
+}  // namespace possum

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+#include "fork_guard.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <vector>
+
+namespace possum {
+namespace {
+
+std::atomic<std::uint32_t> generation{0};
+
+struct Guard {
+  std::mutex lock;
+  std::vector<int> fds;
+};
+
+// Never destroyed: a fork may come after static destructors.
+Guard& guard() {
+  static Guard* const instance = new Guard;
+  return *instance;
+}
+
+void before_fork() { guard().lock.lock(); }
+void after_fork_in_parent() { guard().lock.unlock(); }
+void after_fork_in_child() {
+  // Close only: F_UNLCK would release the parent's locks, which live with the shared
+  // open file description.
+  for (const int fd : guard().fds) close(fd);
+  guard().fds.clear();
+  generation.fetch_add(1, std::memory_order_relaxed);
+  guard().lock.unlock();
+}
+
+void install_once() {
+  static const int installed =
+      pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+  static_cast<void>(installed);
+}
+
+}  // namespace
+
+std::uint32_t process_generation() { return generation.load(std::memory_order_relaxed); }
+
+void guard_lock_fd(int fd) {
+  install_once();
+  const std::lock_guard lock(guard().lock);
+  guard().fds.push_back(fd);
+}
+
+void forget_lock_fd(int fd) {
+  const std::lock_guard lock(guard().lock);
+  std::erase(guard().fds, fd);
+}
+
+}  // namespace possum

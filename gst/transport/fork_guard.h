@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// What must happen in a forked child: it closes the lock descriptors it inherited (so
+// that the locks die with the parent) and every handle opened before the fork is dead.
+#pragma once
+
+#include <cstdint>
+
+namespace possum {
+
+// Changes in the child of every fork(); handles compare it with the value they were
+// opened under. Cheaper than getpid(), which is a system call.
+std::uint32_t process_generation();
+
+// Registers a descriptor that a forked child must close at once; takes effect for the
+// life of the descriptor, so forget it before closing.
+void guard_lock_fd(int fd);
+void forget_lock_fd(int fd);
+
+}  // namespace possum

@@ -1,0 +1,638 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+#include "reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstring>
+#include <mutex>
+#include <new>
+
+#include "channel.h"
+#include "channel_watch.h"
+#include "clock.h"
+#include "descriptor.h"
+#include "doorbell.h"
+#include "fork_guard.h"
+#include "reader_core.h"
+#include "writer.h"
+
+namespace possum {
+namespace {
+
+constexpr std::int64_t kMs = 1'000'000;
+// How often a waiting reader looks whether its writer lives: often at first, so that a
+// restarted writer is followed at once; seldom in a long pause.
+constexpr std::int64_t kBusyTickNs = 20 * kMs;
+constexpr std::int64_t kIdleTickNs = 100 * kMs;
+constexpr std::int64_t kIdleAfterNs = 1000 * kMs;
+constexpr std::int64_t kSearchNs = 250 * kMs;    // the slow poll behind inotify
+constexpr std::int64_t kPageFullNs = 100 * kMs;  // between looks for a free page
+constexpr std::int64_t kSetUpPollNs = 5 * kMs;   // while a writer is setting up
+constexpr std::int64_t kSetUpLimitNs = 1000 * kMs;
+
+std::int64_t earlier(std::int64_t deadline_ns, std::int64_t from_now_ns) {
+  return std::min(deadline_ns, monotonic_ns() + from_now_ns);
+}
+
+Error damaged(const std::string& channel, const std::string& why) {
+  return make_error(
+      ErrorCode::corrupt,
+      "channel \"" + channel + "\" is damaged or truncated: restart its writer", why);
+}
+
+// A data object in this process.
+struct MappedSlot {
+  std::uint32_t object = 0;
+  layout::DataHeader header{};
+  std::shared_ptr<ShmObject> mapping;
+};
+
+struct ReaderEnv {
+  ControlMap control;
+  Doorbell room;
+  layout::ReaderUnit& page(unsigned r) const { return control.page(r); }
+  layout::ControlHeader& header() const { return control.header(); }
+  void ring_writer() { room.ring(); }
+};
+
+}  // namespace
+
+// One tenancy of one page. Lives until the Reader left it and the last frame is gone; its
+// byte lock is what tells the writer that the page's TAKEN bits still count.
+class Attachment {
+ public:
+  Attachment(OpenControl open, unsigned page, std::uint32_t epoch, std::string channel)
+      : open_(std::move(open)),
+        env_{open_.control, Doorbell(open_.control.bells().room)},
+        core_(env_, page, epoch),
+        bell_(open_.control.page(page).bell),
+        page_(page),
+        channel_(std::move(channel)),
+        generation_(process_generation()) {}
+
+  ~Attachment() {
+    if (forked()) return;
+    open_.lock.reset();
+    Doorbell(open_.control.bells().attention).ring();
+    Doorbell(open_.control.bells().room).ring();
+  }
+
+  layout::ControlHeader& header() const { return open_.control.header(); }
+  layout::ReaderUnit& page() const { return open_.control.page(page_); }
+  std::uint64_t incarnation() const { return open_.incarnation; }
+  Doorbell& bell() { return bell_; }
+  bool empty() const { return core_.empty(); }
+  bool forked() const { return generation_ != process_generation(); }
+
+  void announce() {
+    page().pid.store(static_cast<std::uint32_t>(getpid()), std::memory_order_relaxed);
+    std::array<char, layout::kNameBytes> name{};
+    const std::string text = process_name();
+    std::memcpy(name.data(), text.data(), std::min(text.size(), name.size() - 1));
+    for (std::size_t i = 0; i < name.size() / 8; ++i) {
+      std::uint64_t part;
+      std::memcpy(&part, name.data() + 8 * i, sizeof part);
+      page().name[i].store(part, std::memory_order_relaxed);
+    }
+    page().frames.store(0, std::memory_order_relaxed);
+    page().missed.store(0, std::memory_order_relaxed);
+    page().copied.store(0, std::memory_order_relaxed);
+  }
+
+  void enter(layout::Config cfg) {
+    cfg.state = layout::PageState::active;
+    // seq_cst: from here on the writer offers to us; nothing is claimed beforehand.
+    page().cfg.store(layout::pack(cfg), std::memory_order_seq_cst);
+    ring_both();
+  }
+
+  void leave() {
+    if (forked()) return;
+    core_.leave();
+    ring_both();
+    for (MappedSlot& slot : mapped_) slot = {};
+  }
+
+  bool writer_alive() const { return open_.lock.held_by_other(layout::kOwnerByte); }
+  bool linked() const {
+    struct stat info {};
+    return fstat(open_.lock.get(), &info) == 0 && info.st_nlink > 0;
+  }
+  bool whole() const {
+    struct stat info {};
+    return fstat(open_.lock.get(), &info) == 0 &&
+           info.st_size == static_cast<off_t>(control_bytes());
+  }
+
+  void map_all() {
+    for (unsigned s = 0; s < layout::kSlots; ++s) {
+      Error ignored;  // a replaced object is simply not there any more
+      if (const auto object = object_of(s)) map_slot(s, object, ignored);
+    }
+  }
+  // Lets go of objects that the table no longer names; frames keep theirs.
+  void forget_replaced() {
+    for (unsigned s = 0; s < layout::kSlots; ++s) {
+      if (mapped_[s].object != 0 && mapped_[s].object != object_of(s)) mapped_[s] = {};
+    }
+  }
+
+  // frame, timeout (nothing is offered) or failed. Never waits.
+  TakeStatus try_take(const std::shared_ptr<Attachment>& self, Frame& frame,
+                      Error& error) {
+    if (forked()) {
+      error = make_error(ErrorCode::system,
+                         "A possum reader does not survive fork(): open it in the child",
+                         "opened by another process");
+      return TakeStatus::failed;
+    }
+    for (;;) {
+      typename ReaderCore<ReaderEnv>::Taken taken;
+      bool copy = false;
+      {
+        const std::lock_guard lock(mutex_);
+        if (!core_.tenant()) {
+          error = make_error(ErrorCode::system,
+                             "channel \"" + channel_ +
+                                 "\" took this reader for dead: the program must "
+                                 "not close descriptors that it did not open (closefrom)",
+                             "page epoch changed");
+          return TakeStatus::failed;
+        }
+        const auto found = core_.take(last_seq_);
+        if (!found) return TakeStatus::timeout;
+        taken = *found;
+        copy = core_.must_copy(leases_);
+        ++leases_;
+      }
+      Frame got;
+      got.attachment_ = self;  // from here on its destructor releases the slot
+      got.slot_ = taken.slot;
+      switch (fill(got, taken.seq, copy, error)) {
+        case Filled::ok:
+          account(got, taken.seq);
+          frame = std::move(got);
+          return TakeStatus::frame;
+        case Filled::lost:
+          continue;
+        case Filled::bad:
+          return TakeStatus::failed;
+      }
+    }
+  }
+
+  void release(unsigned slot) {
+    if (forked()) return;
+    const std::lock_guard lock(mutex_);
+    --leases_;
+    if (core_.tenant()) core_.release(slot);
+  }
+
+  void skip_to_newest() {
+    if (forked()) return;
+    const std::lock_guard lock(mutex_);
+    const auto waiting = [&] {
+      return std::popcount(
+          layout::offered_of(page().word.load(std::memory_order_acquire)));
+    };
+    while (core_.tenant() && waiting() > 1) {
+      const auto taken = core_.take(last_seq_);
+      if (!taken) return;
+      core_.release(taken->slot);
+    }
+  }
+
+  ReaderStatistics statistics() const {
+    const std::lock_guard lock(mutex_);
+    return statistics_;
+  }
+
+ private:
+  enum class Filled { ok, lost, bad };
+
+  void ring_both() {
+    Doorbell(open_.control.bells().attention).ring();
+    Doorbell(open_.control.bells().room).ring();
+  }
+
+  std::uint32_t object_of(unsigned slot) const {
+    return header().slot[slot].object.load(std::memory_order_acquire);
+  }
+
+  // ErrorCode::not_found when the object is gone: its writer died and was succeeded.
+  bool map_slot(unsigned slot, std::uint32_t object, Error& error) {
+    MappedSlot& mapped = mapped_[slot];
+    if (mapped.object == object && mapped.mapping) return true;
+    mapped = {};
+    const std::string name = data_name(channel_, open_.incarnation, object);
+    UniqueFd fd(shm_open(name.c_str(), O_RDONLY | O_NONBLOCK, 0));
+    if (!fd) {
+      error = errno == ENOENT
+                  ? make_error(ErrorCode::not_found, "gone", name)
+                  : system_error(ErrorCode::corrupt,
+                                 "The frames of channel \"" + channel_ +
+                                     "\" cannot be opened: restart its writer",
+                                 "shm_open " + name, errno);
+      return false;
+    }
+    struct stat info {};
+    MappedSlot fresh;
+    fresh.object = object;
+    if (fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode) ||
+        info.st_uid != open_.owner || info.st_size <= 0 ||
+        pread(fd.get(), &fresh.header, sizeof fresh.header, 0) !=
+            static_cast<ssize_t>(sizeof fresh.header) ||
+        !valid_data_header(fresh.header, static_cast<std::size_t>(info.st_size),
+                           open_.incarnation, object, slot)) {
+      error = damaged(channel_, "data object " + name);
+      return false;
+    }
+    fresh.mapping = ShmObject::map(fd.get(), static_cast<std::size_t>(info.st_size),
+                                   Access::read_only, false, error);
+    if (!fresh.mapping) return false;
+    mapped = std::move(fresh);
+    return true;
+  }
+
+  Filled fill(Frame& frame, std::uint64_t seq, bool copy, Error& error) {
+    const unsigned slot = frame.slot_;
+    if (!map_slot(slot, object_of(slot), error)) {
+      return error.code == ErrorCode::not_found ? Filled::lost : Filled::bad;
+    }
+    const MappedSlot& mapped = mapped_[slot];
+    const std::byte* const base = mapped.mapping->data();
+    frame.descriptor_ = copy_descriptor(base);
+    std::string why;
+    if (frame.descriptor_.seq != seq) {
+      why = "the slot holds another frame than the table says";
+    } else if (valid_descriptor(frame.descriptor_, mapped.header, why)) {
+      why = take_text(frame, mapped);
+    }
+    if (!why.empty()) {
+      error = damaged(channel_, why);
+      return Filled::bad;
+    }
+    const std::byte* const pixels =
+        base + mapped.header.pixels_offset + frame.descriptor_.data_offset;
+    if (!copy) {
+      frame.data_ = pixels;
+      frame.mapping_ = mapped.mapping;
+      return Filled::ok;
+    }
+    return fill_copy(frame, pixels, error);
+  }
+
+  Filled fill_copy(Frame& frame, const std::byte* pixels, Error& error) {
+    const std::size_t bytes = frame.descriptor_.data_bytes;
+    frame.copy_.reset(new (std::nothrow) std::byte[bytes + 1]);
+    if (!frame.copy_) {
+      error = make_error(ErrorCode::system, "Not enough memory for a copy of a frame.",
+                         std::to_string(bytes) + " bytes");
+      return Filled::bad;
+    }
+    std::memcpy(frame.copy_.get(), pixels, bytes);
+    frame.data_ = frame.copy_.get();
+    frame.attachment_.reset();
+    release(frame.slot_);
+    return Filled::ok;
+  }
+
+  // Caps and metas, copied before they are looked at. Returns what is wrong, if anything.
+  std::string take_text(Frame& frame, const MappedSlot& mapped) {
+    const layout::FrameDescriptor& d = frame.descriptor_;
+    const std::byte* const base = mapped.mapping->data();
+    if (!caps_ || caps_id_ != d.caps_id) {
+      const auto* text = reinterpret_cast<const char*>(base + mapped.header.caps_offset);
+      auto caps = std::make_shared<const std::string>(text, d.caps_bytes);
+      if (caps->find('\0') != std::string::npos) return "caps text with a NUL byte";
+      caps_ = std::move(caps);
+      caps_id_ = d.caps_id;
+    }
+    frame.caps_ = caps_;
+    const std::byte* const metas = base + mapped.header.metas_offset;
+    frame.metas_.assign(metas, metas + d.metas_bytes);
+    return {};
+  }
+
+  void account(Frame& frame, std::uint64_t seq) {
+    const std::lock_guard lock(mutex_);
+    frame.missed_ = last_seq_ == 0 ? 0 : seq - last_seq_ - 1;
+    last_seq_ = seq;
+    ++statistics_.frames;
+    statistics_.bytes += frame.size();
+    statistics_.missed += frame.missed_;
+    if (frame.is_copy()) ++statistics_.copied;
+    page().frames.store(statistics_.frames, std::memory_order_relaxed);
+    page().missed.store(statistics_.missed, std::memory_order_relaxed);
+    page().copied.store(statistics_.copied, std::memory_order_relaxed);
+  }
+
+  // Constant after construction, but for the lock, which dies with us.
+  OpenControl open_;
+  ReaderEnv env_;
+  ReaderCore<ReaderEnv> core_;  // every call under mutex_, but tenant() and empty()
+  Doorbell bell_;               // the taking thread sleeps here
+  const unsigned page_;
+  const std::string channel_;
+  const std::uint32_t generation_;
+  // The taking thread only.
+  std::array<MappedSlot, layout::kSlots> mapped_;
+  std::shared_ptr<const std::string> caps_;
+  std::uint32_t caps_id_ = 0;
+  // Guarded by mutex_: releases come from any thread.
+  mutable std::mutex mutex_;
+  unsigned leases_ = 0;
+  std::uint64_t last_seq_ = 0;
+  ReaderStatistics statistics_;
+};
+
+// --- Frame
+// -----------------------------------------------------------------------------------
+
+Frame::Frame() = default;
+Frame::~Frame() { release(); }
+
+Frame::Frame(Frame&& other) noexcept
+    : descriptor_(other.descriptor_),
+      data_(std::exchange(other.data_, nullptr)),
+      caps_(std::move(other.caps_)),
+      metas_(std::move(other.metas_)),
+      copy_(std::move(other.copy_)),
+      mapping_(std::move(other.mapping_)),
+      attachment_(std::move(other.attachment_)),
+      missed_(other.missed_),
+      slot_(other.slot_) {
+  other.descriptor_ = {};
+}
+
+Frame& Frame::operator=(Frame&& other) noexcept {
+  if (this == &other) return *this;
+  this->~Frame();
+  new (this) Frame(std::move(other));
+  return *this;
+}
+
+void Frame::release() noexcept {
+  if (attachment_) attachment_->release(slot_);
+  attachment_.reset();
+}
+
+// --- Reader
+// ----------------------------------------------------------------------------------
+
+class Reader::Impl {
+ public:
+  explicit Impl(ReaderOptions options)
+      : options_(std::move(options)), watch_(options_.channel) {}
+
+  AttachStatus attach(std::int64_t deadline_ns, Error& error) {
+    detach();
+    watch_.arm();
+    const AttachStatus status = search(deadline_ns, error);
+    watch_.disarm();
+    return status;
+  }
+
+  void detach() {
+    std::shared_ptr<Attachment> old;
+    {
+      const std::lock_guard lock(mutex_);
+      old = std::move(attachment_);
+      attachment_.reset();
+      if (old) add(total_, old->statistics());
+    }
+    if (old) old->leave();
+  }
+
+  std::shared_ptr<Attachment> attachment() const {
+    const std::lock_guard lock(mutex_);
+    return attachment_;
+  }
+
+  TakeStatus take(std::int64_t deadline_ns, Frame& frame, Error& error) {
+    const std::shared_ptr<Attachment> a = attachment();
+    if (!a) return TakeStatus::disconnected;
+    frame = Frame();
+    const std::int64_t started_ns = monotonic_ns();
+    bool look = false;  // is it time to look after the writer?
+    for (;;) {
+      if (watch_.interrupted()) return TakeStatus::interrupted;
+      const TakeStatus got = a->try_take(a, frame, error);
+      if (got != TakeStatus::timeout) return got;
+      // In this order: the lock, the state, the word. Only an empty word lets the others
+      // count, so nothing that was offered before the end is lost.
+      const bool dead = look && !a->writer_alive();
+      if (look && !dead && !a->whole()) {
+        error = damaged(options_.channel, "the control object was truncated");
+        return TakeStatus::failed;
+      }
+      if (look) a->forget_replaced();
+      a->bell().arm();
+      const auto state = a->header().state.load(std::memory_order_seq_cst);
+      if (!a->empty()) {
+        a->bell().disarm();
+        continue;
+      }
+      const bool eos = state == static_cast<std::uint32_t>(layout::ChannelState::eos);
+      if ((eos && !options_.ignore_eos) || dead) {
+        a->bell().disarm();
+        return eos && !options_.ignore_eos ? TakeStatus::eos : TakeStatus::disconnected;
+      }
+      const std::int64_t now = monotonic_ns();
+      if (watch_.interrupted()) continue;
+      if (now >= deadline_ns) {
+        a->bell().disarm();
+        return TakeStatus::timeout;
+      }
+      const std::int64_t tick =
+          now - started_ns < kIdleAfterNs ? kBusyTickNs : kIdleTickNs;
+      a->bell().sleep(std::min(deadline_ns, now + tick));
+      look = true;
+    }
+  }
+
+  void interrupt(bool on) {
+    watch_.interrupt(on);
+    if (const auto a = attachment(); on && a && !a->forked()) a->bell().ring_self();
+  }
+
+  void skip_to_newest() {
+    if (const auto a = attachment()) a->skip_to_newest();
+  }
+
+  ReaderStatistics statistics() const {
+    const std::lock_guard lock(mutex_);
+    ReaderStatistics result = total_;
+    if (attachment_) add(result, attachment_->statistics());
+    return result;
+  }
+
+ private:
+  enum class Try { ok, absent, not_ready, no_page, failed };
+
+  static void add(ReaderStatistics& total, const ReaderStatistics& more) {
+    total.frames += more.frames;
+    total.bytes += more.bytes;
+    total.missed += more.missed;
+    total.copied += more.copied;
+  }
+
+  AttachStatus search(std::int64_t deadline_ns, Error& error) {
+    std::int64_t set_up_since = 0;
+    for (;;) {
+      if (watch_.interrupted()) return AttachStatus::interrupted;
+      error = {};
+      Try result = try_attach(error);
+      if (result == Try::ok) return AttachStatus::attached;
+      if (result == Try::failed) return AttachStatus::failed;
+      const std::int64_t now = monotonic_ns();
+      if (result != Try::not_ready) {
+        set_up_since = 0;
+      } else if (set_up_since == 0) {
+        set_up_since = now;
+      } else if (now - set_up_since > kSetUpLimitNs) {
+        if (error) return AttachStatus::failed;  // it may really not be opened
+        result = Try::absent;
+      }
+      if (now >= deadline_ns) {
+        error = timeout_error(result);
+        return AttachStatus::timeout;
+      }
+      const std::int64_t pause = result == Try::not_ready ? kSetUpPollNs
+                                 : result == Try::no_page ? kPageFullNs
+                                                          : kSearchNs;
+      watch_.wait(earlier(deadline_ns, pause));
+    }
+  }
+
+  Error timeout_error(Try result) const {
+    const std::string channel = "channel \"" + options_.channel + "\"";
+    if (result == Try::no_page) {
+      return make_error(ErrorCode::busy,
+                        channel + " has 32 readers already: close one of them",
+                        "no free reader page");
+    }
+    return make_error(ErrorCode::not_found,
+                      "no " + channel +
+                          " on this machine: start its writer "
+                          "(possumsink channel=" +
+                          options_.channel + ") or check the name",
+                      "no live control object " + control_name(options_.channel));
+  }
+
+  Try try_attach(Error& error) {
+    OpenControl open;
+    switch (open_control({options_.channel, options_.allowed_owner, options_.any_owner},
+                         open, error)) {
+      case OpenStatus::ok:
+        break;
+      case OpenStatus::absent:
+        return Try::absent;
+      case OpenStatus::not_ready:
+        return Try::not_ready;
+      case OpenStatus::failed:
+        return Try::failed;
+    }
+    if (options_.policy == layout::Policy::blocking &&
+        (open.control.header().flags & layout::kAllowBlocking) == 0) {
+      error = make_error(ErrorCode::blocking,
+                         "channel \"" + options_.channel +
+                             "\" does not let readers hold up its writer: set "
+                             "allow-blocking=true there, or leaky-type=downstream here",
+                         "blocking readers not allowed");
+      return Try::failed;
+    }
+    return enter_page(std::move(open), error);
+  }
+
+  Try enter_page(OpenControl open, Error& error) {
+    layout::Config cfg;
+    const unsigned r = lock_free_page(open, cfg);
+    if (r == layout::kReaders) return Try::no_page;
+    if (!map_own_page(open, r, error)) return Try::failed;
+    auto a =
+        std::make_shared<Attachment>(std::move(open), r, cfg.epoch, options_.channel);
+    a->announce();
+    cfg.policy = options_.policy;
+    cfg.depth = static_cast<std::uint8_t>(options_.depth);
+    a->enter(cfg);
+    // Did the writer die, or lose its name, before it could see us?
+    if (!a->writer_alive() || !a->linked()) {
+      a->leave();
+      return Try::absent;
+    }
+    a->map_all();
+    const layout::ControlHeader& header = a->header();
+    char name[layout::kNameBytes];
+    std::memcpy(name, header.writer_name, sizeof name);
+    name[sizeof name - 1] = '\0';
+    const std::lock_guard lock(mutex_);
+    total_.writer_pid = header.writer_pid;
+    total_.writer_name = name;
+    ++total_.attachments;
+    attachment_ = std::move(a);
+    return Try::ok;
+  }
+
+  // kReaders: none. On success our byte lock keeps everybody else off the page.
+  static unsigned lock_free_page(OpenControl& open, layout::Config& cfg) {
+    const auto look = [&](unsigned r) {
+      cfg = layout::unpack(open.control.page(r).cfg.load(std::memory_order_acquire));
+      return cfg.state == layout::PageState::free;
+    };
+    for (unsigned r = 0; r < layout::kReaders; ++r) {
+      if (!look(r)) continue;
+      if (open.lock.try_lock(layout::kReaderByte + r) != LockFd::Result::ok) continue;
+      if (look(r)) return r;
+      open.lock.unlock(layout::kReaderByte + r);
+    }
+    return layout::kReaders;
+  }
+
+  const ReaderOptions options_;
+  ChannelWatch watch_;  // also carries the interrupt
+  mutable std::mutex mutex_;
+  std::shared_ptr<Attachment> attachment_;  // guarded by mutex_
+  ReaderStatistics total_;                  // guarded by mutex_; of past attachments
+};
+
+std::unique_ptr<Reader> Reader::create(ReaderOptions options, Error& error) {
+  if (!valid_channel_name(options.channel)) {
+    error = channel_name_error(options.channel);
+    return nullptr;
+  }
+  if (options.depth < 1 || options.depth > layout::kMaxDepth) {
+    error = make_error(ErrorCode::settings, "max-buffers must be 1 to 16",
+                       std::to_string(options.depth));
+    return nullptr;
+  }
+  return std::unique_ptr<Reader>(new Reader(std::make_unique<Impl>(std::move(options))));
+}
+
+Reader::Reader(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Reader::~Reader() { impl_->detach(); }
+AttachStatus Reader::attach(std::int64_t deadline_ns, Error& error) {
+  return impl_->attach(deadline_ns, error);
+}
+void Reader::detach() { impl_->detach(); }
+bool Reader::attached() const { return impl_->attachment() != nullptr; }
+std::uint64_t Reader::incarnation() const {
+  const auto a = impl_->attachment();
+  return a ? a->incarnation() : 0;
+}
+TakeStatus Reader::take(std::int64_t deadline_ns, Frame& frame, Error& error) {
+  return impl_->take(deadline_ns, frame, error);
+}
+void Reader::skip_to_newest() { impl_->skip_to_newest(); }
+void Reader::interrupt(bool on) { impl_->interrupt(on); }
+ReaderStatistics Reader::statistics() const { return impl_->statistics(); }
+
+}  // namespace possum

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// The reader's half of the protocol as a state machine, a template over its environment
+// like WriterCore. It decides which slot is this reader's and whether it may keep it;
+// it never sleeps and knows no file, map or clock. Calls are serialised by the owner.
+//
+// Env provides:
+//   page(r)        .word .cfg (atomics; only the own page may be written)
+//   header()       .roomy .reserve .slot[s].seq .slot[s].object (atomics)
+//   ring_writer()  wake the publishing thread if it sleeps
+#pragma once
+
+#include <atomic>
+#include <bit>
+#include <cstdint>
+#include <optional>
+
+#include "layout.h"
+#include "offer.h"
+
+namespace possum {
+
+template <class Env>
+class ReaderCore {
+ public:
+  struct Taken {
+    unsigned slot = 0;
+    std::uint64_t seq = 0;
+  };
+
+  ReaderCore(Env& env, unsigned page, std::uint32_t epoch)
+      : env_(env), page_(page), epoch_(epoch) {}
+
+  // Is the page still ours? False after the writer wrongly took us for dead.
+  bool tenant() const {
+    return layout::unpack(env_.page(page_).cfg.load(std::memory_order_acquire)).epoch ==
+           epoch_;
+  }
+
+  bool empty() const {
+    // seq_cst: after Doorbell::arm(), this decides whether to sleep (pairs with the
+    // writer's offer CAS), and after a look at the state, whether EOS is due.
+    return layout::offered_of(env_.page(page_).word.load(std::memory_order_seq_cst)) == 0;
+  }
+
+  // Moves the oldest offered slot to TAKEN. Slots not newer than `last_seq` go back.
+  std::optional<Taken> take(std::uint64_t last_seq) {
+    auto& own = env_.page(page_).word;
+    for (int tries = 0; tries < kMaxTries; ++tries) {
+      std::uint64_t word = own.load(std::memory_order_acquire);
+      const std::uint32_t offers = layout::offered_of(word);
+      if (offers == 0) return std::nullopt;
+      const unsigned slot = oldest_offer(offers);
+      const std::uint32_t bit = slot_bit(slot);
+      const std::uint64_t next =
+          layout::make_word(offers & ~bit, layout::taken_of(word) | bit);
+      // seq_cst: acquires the slot's bytes from the offer's CAS; must_copy()'s loads
+      // come after it in the one order of all readers.
+      if (!own.compare_exchange_strong(word, next, std::memory_order_seq_cst,
+                                       std::memory_order_relaxed)) {
+        continue;
+      }
+      env_.ring_writer();  // there is room for another offer
+      const std::uint64_t seq =
+          env_.header().slot[slot].seq.load(std::memory_order_acquire);
+      if (seq > last_seq) return Taken{slot, seq};
+      release(slot);
+    }
+    return std::nullopt;
+  }
+
+  // The reserve rule: whoever would take the last slots in circulation copies instead.
+  // Right after take(); `leases` are those held before it.
+  bool must_copy(unsigned leases) const {
+    if (leases >= layout::kMaxLeases) return true;
+    auto& header = env_.header();
+    // seq_cst: pairs with the writer's store of the flag before its offers.
+    if (header.roomy.load(std::memory_order_seq_cst) != 0) return false;
+    std::uint32_t taken = 0;
+    for (unsigned r = 0; r < layout::kReaders; ++r) {
+      // seq_cst: of two readers that race for the last slots, the later sees both.
+      taken |= layout::taken_of(env_.page(r).word.load(std::memory_order_seq_cst));
+    }
+    std::uint32_t have = 0;
+    for (unsigned s = 0; s < layout::kSlots; ++s) {
+      if (header.slot[s].object.load(std::memory_order_acquire) != 0) have |= slot_bit(s);
+    }
+    return static_cast<std::uint32_t>(std::popcount(have & ~taken)) <
+           header.reserve.load(std::memory_order_seq_cst);
+  }
+
+  void release(unsigned slot) {
+    // seq_cst: our reads of the slot come before it; then either the writer's scan sees
+    // the bit gone or we see that it waits (pairs with WriterCore::scan after arm()).
+    env_.page(page_).word.fetch_and(~layout::make_word(0, slot_bit(slot)),
+                                    std::memory_order_seq_cst);
+    env_.ring_writer();
+  }
+
+  // Gives up what is offered; the leases stay. Only the owner's lock being gone frees
+  // the page.
+  void leave() {
+    layout::Config cfg =
+        layout::unpack(env_.page(page_).cfg.load(std::memory_order_relaxed));
+    cfg.state = layout::PageState::left;
+    env_.page(page_).cfg.store(layout::pack(cfg), std::memory_order_seq_cst);
+    env_.page(page_).word.fetch_and(layout::make_word(0, ~0u), std::memory_order_seq_cst);
+    env_.ring_writer();
+  }
+
+ private:
+  static constexpr int kMaxTries = 100;  // against a writer that offers nonsense for ever
+
+  unsigned oldest_offer(std::uint32_t offers) const {
+    auto best = static_cast<unsigned>(std::countr_zero(offers));
+    if ((offers & (offers - 1)) == 0) return best;
+    std::uint64_t best_seq = seq_of(best);
+    for (std::uint32_t rest = offers & (offers - 1); rest != 0; rest &= rest - 1) {
+      const auto slot = static_cast<unsigned>(std::countr_zero(rest));
+      const std::uint64_t seq = seq_of(slot);
+      if (seq < best_seq) {
+        best = slot;
+        best_seq = seq;
+      }
+    }
+    return best;
+  }
+  std::uint64_t seq_of(unsigned slot) const {
+    return env_.header().slot[slot].seq.load(std::memory_order_acquire);
+  }
+
+  Env& env_;
+  const unsigned page_;
+  const std::uint32_t epoch_;
+};
+
+}  // namespace possum

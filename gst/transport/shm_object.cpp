@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+#include "shm_object.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace possum {
+
+void UniqueFd::reset() {
+  if (fd_ >= 0) close(fd_);
+  fd_ = -1;
+}
+
+std::shared_ptr<ShmObject> ShmObject::map(int fd, std::size_t bytes, Access access,
+                                          bool populate, Error& error) {
+  const int prot = access == Access::read_only ? PROT_READ : PROT_READ | PROT_WRITE;
+  const int flags = MAP_SHARED | (populate ? MAP_POPULATE : 0);
+  void* data = mmap(nullptr, bytes, prot, flags, fd, 0);
+  if (data == MAP_FAILED) {
+    error = system_error(ErrorCode::system, "Shared memory could not be mapped.",
+                         "mmap of " + std::to_string(bytes) + " bytes", errno);
+    return nullptr;
+  }
+  // A core dump holds the owner lock until it is written: keep it small.
+  madvise(data, bytes, MADV_DONTDUMP);
+  return std::shared_ptr<ShmObject>(new ShmObject(static_cast<std::byte*>(data), bytes));
+}
+
+ShmObject::~ShmObject() { munmap(data_, size_); }
+
+UniqueFd create_object(const std::string& name, Error& error) {
+  UniqueFd fd(shm_open(name.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600));
+  if (!fd) {
+    error =
+        system_error(ErrorCode::system, "A shared memory object could not be created.",
+                     "shm_open " + name, errno);
+  }
+  return fd;
+}
+
+bool set_mode(int fd, const ObjectMode& mode, Error& error) {
+  if (mode.group && fchown(fd, static_cast<uid_t>(-1), *mode.group) != 0) {
+    error = system_error(ErrorCode::no_permission,
+                         "The group of the channel could not be set: choose a group that "
+                         "this user is a member of.",
+                         "fchown", errno);
+    return false;
+  }
+  if (fchmod(fd, mode.mode) != 0) {
+    error = system_error(ErrorCode::system, "The mode of the channel could not be set.",
+                         "fchmod", errno);
+    return false;
+  }
+  return true;
+}
+
+std::size_t shm_free_bytes() {
+  struct statvfs mount {};
+  if (statvfs(kShmDirectory, &mount) != 0) return 0;
+  return static_cast<std::size_t>(mount.f_bavail) * mount.f_frsize;
+}
+
+bool reserve_bytes(int fd, std::size_t bytes, Error& error) {
+  // Small steps: tmpfs undoes an interrupted fallocate(2) as a whole, so that one large
+  // call could be restarted for ever under a steady stream of signals.
+  constexpr std::size_t kStep = 4 << 20;
+  int result = shm_free_bytes() < bytes ? ENOSPC : 0;
+  for (std::size_t done = 0; done < bytes && result == 0;) {
+    const std::size_t step = std::min(kStep, bytes - done);
+    result = posix_fallocate(fd, static_cast<off_t>(done), static_cast<off_t>(step));
+    if (result == EINTR) {
+      result = 0;
+    } else if (result == 0) {
+      done += step;
+    }
+  }
+  if (result == 0) return true;
+  const std::size_t free_bytes = shm_free_bytes();
+  error = system_error(result == ENOSPC ? ErrorCode::no_space : ErrorCode::system,
+                       "Shared memory could not be reserved: enlarge /dev/shm (docker "
+                       "run --shm-size=512m).",
+                       "posix_fallocate of " + std::to_string(bytes) + " bytes", result);
+  error.needed_bytes = bytes;
+  error.free_bytes = free_bytes;
+  return false;
+}
+
+}  // namespace possum

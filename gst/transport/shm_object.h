@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// One mapped POSIX shared memory object, and the owner of a file descriptor. What the
+// bytes mean is somebody else's business.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "error.h"
+
+namespace possum {
+
+class UniqueFd {
+ public:
+  UniqueFd() = default;
+  explicit UniqueFd(int fd) : fd_(fd) {}
+  ~UniqueFd() { reset(); }
+  UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  UniqueFd& operator=(UniqueFd other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  int get() const { return fd_; }
+  explicit operator bool() const { return fd_ >= 0; }
+  int release() { return std::exchange(fd_, -1); }
+  void reset();
+
+ private:
+  int fd_ = -1;
+};
+
+enum class Access { read_only, read_write };
+
+// A mapping; unmapped when destroyed. The descriptor is not kept.
+class ShmObject {
+ public:
+  // Maps the whole of `fd`, `bytes` long. `populate` makes every page present now.
+  static std::shared_ptr<ShmObject> map(int fd, std::size_t bytes, Access access,
+                                        bool populate, Error& error);
+  ~ShmObject();
+  ShmObject(const ShmObject&) = delete;
+  ShmObject& operator=(const ShmObject&) = delete;
+
+  std::byte* data() const { return data_; }
+  std::size_t size() const { return size_; }
+
+ private:
+  ShmObject(std::byte* data, std::size_t size) : data_(data), size_(size) {}
+  std::byte* data_;
+  std::size_t size_;
+};
+
+struct ObjectMode {
+  unsigned mode = 0600;  // set with fchmod: the umask does not matter
+  std::optional<gid_t> group;
+};
+
+// Creates `name` (O_EXCL, mode 0600). The caller sets the final mode with set_mode().
+UniqueFd create_object(const std::string& name, Error& error);
+bool set_mode(int fd, const ObjectMode& mode, Error& error);
+// Reserves `bytes` of memory for `fd`, so that no later touch can fail with SIGBUS.
+// no_space carries needed_bytes and free_bytes.
+bool reserve_bytes(int fd, std::size_t bytes, Error& error);
+
+// Free bytes of the shm mount.
+std::size_t shm_free_bytes();
+// Where glibc keeps the objects, for listing and inotify: shm_overview(7).
+inline constexpr const char kShmDirectory[] = "/dev/shm";
+
+}  // namespace possum

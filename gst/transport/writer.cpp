@@ -1,0 +1,654 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+#include "writer.h"
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <thread>
+
+#include "channel.h"
+#include "channel_watch.h"
+#include "clock.h"
+#include "fork_guard.h"
+#include "writer_session.h"
+
+namespace possum {
+namespace {
+
+constexpr std::int64_t kMs = 1'000'000;
+constexpr std::int64_t kTickNs = 250 * kMs;      // housekeeping
+constexpr std::int64_t kRoomWaitNs = 20 * kMs;   // a killed reader does not ring
+constexpr std::int64_t kClaimPollNs = 20 * kMs;  // behind inotify
+// With /dev/shm full and readers sitting on every slot that is large enough for new caps,
+// no reader's progress may ever free one: give up with the reason.
+constexpr std::int64_t kStarvedNs = 5000 * kMs;
+constexpr unsigned kMinSlots = 3;
+
+}  // namespace
+
+class Writer::Impl {
+ public:
+  Impl(WriterOptions options, WriterEvents events)
+      : options_(std::move(options)),
+        events_(std::move(events)),
+        generation_(process_generation()),
+        watch_(options_.channel) {}
+
+  WriteStatus open(Error& error) {
+    watch_.arm();
+    const std::int64_t deadline = monotonic_ns() + options_.claim_timeout_ns;
+    WriteStatus result = WriteStatus::ok;
+    for (;;) {
+      Claim claim;
+      const ClaimStatus status = claim_channel(claim_options(), claim, error);
+      if (status == ClaimStatus::ok) {
+        start(std::move(claim));
+        break;
+      }
+      result = WriteStatus::failed;
+      if (status == ClaimStatus::failed || monotonic_ns() >= deadline) break;
+      watch_.wait(std::min(deadline, monotonic_ns() + kClaimPollNs));
+      if (watch_.interrupted()) {
+        result = WriteStatus::interrupted;
+        break;
+      }
+      result = WriteStatus::ok;
+    }
+    watch_.disarm();
+    return result;
+  }
+
+  void close() {
+    if (generation_ != process_generation()) {  // the thread did not follow the fork
+      if (thread_.joinable()) thread_.detach();
+      return;
+    }
+    if (thread_.joinable()) {
+      stopping_.store(true, std::memory_order_seq_cst);
+      {
+        const std::lock_guard lock(mutex_);
+        if (session_) session_->attention().ring_self();
+      }
+      thread_.join();
+    }
+    const std::lock_guard lock(mutex_);
+    if (session_) session_->end();
+    session_.reset();
+    lost_ = {};
+    known_ = {};
+  }
+
+  bool is_open() const {
+    const std::lock_guard lock(mutex_);
+    return session_ != nullptr;
+  }
+
+  void interrupt(bool on) {
+    watch_.interrupt(on);
+    const std::lock_guard lock(mutex_);
+    if (on && session_) session_->room().ring_self();
+  }
+
+  bool prepare(unsigned count, std::size_t bytes, Error& error) {
+    const std::lock_guard lock(mutex_);
+    if (!usable(error)) return false;
+    session_->set_need({bytes, 0, 0});
+    const unsigned wanted = std::clamp(count, kMinSlots, options_.slots);
+    const unsigned got = session_->core().prepare(wanted);
+    if (got < kMinSlots) {
+      error = too_small();
+      return false;
+    }
+    if (got < wanted) shortage(got);
+    return true;
+  }
+
+  std::optional<SlotRef> lend(std::size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    if (!session_) return std::nullopt;
+    session_->set_need({bytes, 0, 0});
+    const int slot = session_->core().lend();
+    nudge_growth();
+    if (slot < 0) return std::nullopt;
+    return session_->ref(static_cast<unsigned>(slot));
+  }
+
+  void give_back(const SlotRef& ref) {
+    const std::lock_guard lock(mutex_);
+    if (session_ && session_->owns(ref)) session_->core().give_back(ref.slot);
+  }
+
+  WriteStatus acquire(std::size_t bytes, std::size_t caps_bytes, std::size_t metas_bytes,
+                      SlotRef& ref, Error& error) {
+    std::unique_lock lock(mutex_);
+    Patience patience;
+    for (;;) {
+      if (watch_.interrupted()) return WriteStatus::interrupted;
+      if (!usable(error)) return WriteStatus::failed;
+      session_->set_need({bytes, caps_bytes, metas_bytes});
+      auto& core = session_->core();
+      if (static_cast<unsigned>(std::popcount(core.have())) < kMinSlots &&
+          core.prepare(kMinSlots) < kMinSlots) {
+        error = too_small();
+        return WriteStatus::failed;
+      }
+      unsigned slot = 0;
+      Found found = core.acquire(slot);
+      if (found == Found::wait) {
+        session_->room().arm();
+        found = core.acquire(slot);
+        if (found != Found::wait) session_->room().disarm();
+      }
+      nudge_growth();
+      if (found == Found::slot) {
+        ref = session_->ref(slot);
+        return WriteStatus::ok;
+      }
+      if (!session_->any_fits() && (found == Found::none || patience.starved())) {
+        error = too_small();
+        return WriteStatus::failed;
+      }
+      if (found == Found::none) {
+        count_no_slot();
+        return WriteStatus::no_slot;
+      }
+      wait_for_readers(lock, patience, blocking_with_offers());
+    }
+  }
+
+  bool publishable(const SlotRef& ref, std::size_t caps_bytes,
+                   std::size_t metas_bytes) const {
+    const std::lock_guard lock(mutex_);
+    return session_ && session_->owns(ref) &&
+           session_->fits_text(ref, caps_bytes, metas_bytes) &&
+           !session_->core().visible(ref.slot);
+  }
+
+  bool visible(const SlotRef& ref) const {
+    const std::lock_guard lock(mutex_);
+    return session_ && session_->owns(ref) && session_->core().visible(ref.slot);
+  }
+
+  WriteStatus publish(const SlotRef& ref, layout::FrameDescriptor& frame,
+                      std::string_view caps, std::span<const std::byte> metas,
+                      bool zero_copy, Error& error) {
+    std::unique_lock lock(mutex_);
+    if (!usable(error)) return WriteStatus::failed;
+    if (!session_->owns(ref)) {  // the channel was made anew meanwhile
+      count_no_slot();
+      return WriteStatus::no_slot;
+    }
+    if (session_->core().publishing() != static_cast<int>(ref.slot)) {
+      session_->fill(ref, frame, caps, metas);
+      session_->core().begin_publish(ref.slot, frame.seq);
+      count_frame(frame, zero_copy);
+    }
+    return finish_publish(lock, ref, error);
+  }
+
+  void abandon_publish() {
+    const std::lock_guard lock(mutex_);
+    if (session_) session_->core().end_publish();
+  }
+
+  WriteStatus wait_readers(unsigned count, Error& error) {
+    return wait_until(error, [&] { return count_active() >= count; });
+  }
+
+  unsigned active_readers() const {
+    const std::lock_guard lock(mutex_);
+    if (!session_) return 0;
+    session_->core().recycle();
+    return count_active();
+  }
+
+  void set_eos() {
+    const std::lock_guard lock(mutex_);
+    if (session_) session_->core().set_eos();
+  }
+
+  WriteStatus drain(Error& error) {
+    return wait_until(error, [&] { return session_->core().drained(); });
+  }
+
+  void flush() {
+    const std::lock_guard lock(mutex_);
+    if (session_) session_->core().flush();
+  }
+
+  WriterStatistics statistics() const {
+    const std::lock_guard lock(mutex_);
+    WriterStatistics result = statistics_;
+    if (!session_) return result;
+    auto& core = session_->core();
+    result.held = static_cast<unsigned>(std::popcount(core.scan().taken));
+    result.slots = static_cast<unsigned>(std::popcount(core.have()));
+    result.lent = static_cast<unsigned>(std::popcount(core.lent()));
+    for (unsigned r = 0; r < layout::kReaders; ++r) {
+      if (core.active(r)) result.readers.push_back(describe(r));
+    }
+    return result;
+  }
+
+  std::uint64_t incarnation() const {
+    const std::lock_guard lock(mutex_);
+    return session_ ? session_->incarnation() : 0;
+  }
+
+ private:
+  using Core = WriterCore<WriterSession>;
+  using Found = Core::Found;
+
+  // How long one wait has lasted, and since when each reader has not moved.
+  struct Patience {
+    std::int64_t since_ns = monotonic_ns();
+    std::array<std::uint64_t, layout::kReaders> word{};
+    std::array<std::int64_t, layout::kReaders> still_since_ns{};
+    bool starved() const { return monotonic_ns() - since_ns > kStarvedNs; }
+  };
+  struct KnownReader {
+    bool attached = false;
+    std::uint32_t epoch = 0;
+  };
+
+  ClaimOptions claim_options() const {
+    return {options_.channel, {options_.perms, options_.group}, options_.allow_blocking};
+  }
+
+  void start(Claim claim) {
+    {
+      const std::lock_guard lock(mutex_);
+      session_ = std::make_unique<WriterSession>(std::move(claim), options_);
+      statistics_ = {};
+      limited_ = false;
+    }
+    stopping_.store(false, std::memory_order_seq_cst);
+    thread_ = std::thread([this] { keep_house(); });
+  }
+
+  bool usable(Error& error) const {
+    if (generation_ != process_generation()) {
+      error = make_error(ErrorCode::system,
+                         "A possum writer does not survive fork(): open it in the child",
+                         "opened by another process");
+      return false;
+    }
+    if (session_) return true;
+    error =
+        lost_ ? lost_ : make_error(ErrorCode::system, "The channel is closed", "close()");
+    return false;
+  }
+
+  // Fewer than three slots: says what would be needed.
+  Error too_small() const {
+    layout::DataHeader header{};
+    plan_data_object(session_->need(), header);
+    Error error = session_->last_error();
+    if (error.code == ErrorCode::no_space) {
+      error.needed_bytes = kMinSlots * header.object_bytes;
+      error.free_bytes = shm_free_bytes() + session_->object_bytes();
+      const auto mib = [](std::size_t bytes) { return std::to_string(bytes >> 20); };
+      error.message = "/dev/shm is too small: channel \"" + options_.channel +
+                      "\" needs at least " + mib(error.needed_bytes + (1 << 20) - 1) +
+                      " MiB (3 slots), " + mib(error.free_bytes) +
+                      " MiB free: use a smaller format or enlarge /dev/shm "
+                      "(docker run --shm-size=512m)";
+    }
+    return error;
+  }
+
+  // --- publishing
+  // --------------------------------------------------------------------------
+
+  WriteStatus finish_publish(std::unique_lock<std::mutex>& lock, const SlotRef& ref,
+                             Error& error) {
+    Patience patience;
+    while (!session_->core().continue_publish()) {
+      if (watch_.interrupted()) return WriteStatus::interrupted;
+      session_->room().arm();
+      if (session_->core().continue_publish()) {
+        session_->room().disarm();
+        break;
+      }
+      wait_for_readers(lock, patience, session_->core().pending_pages());
+      if (!usable(error)) return WriteStatus::failed;
+      if (!session_->owns(ref)) return WriteStatus::ok;  // those readers are gone
+    }
+    session_->core().end_publish();
+    return WriteStatus::ok;
+  }
+
+  std::uint32_t blocking_with_offers() const {
+    std::uint32_t pages = 0;
+    auto& core = session_->core();
+    for (unsigned r = 0; r < layout::kReaders; ++r) {
+      if (core.is_blocking(r) && core.has_offers(r)) pages |= slot_bit(r);
+    }
+    return pages;
+  }
+
+  // One sleep on the armed doorbell. `pages` hold us up: those that have not moved for
+  // max_blocking_ns lose the right to.
+  void wait_for_readers(std::unique_lock<std::mutex>& lock, Patience& patience,
+                        std::uint32_t pages) {
+    auto& core = session_->core();
+    const std::int64_t now = monotonic_ns();
+    std::int64_t wake = now + kRoomWaitNs;
+    for (unsigned r = 0; r < layout::kReaders; ++r) {
+      if ((pages & slot_bit(r)) == 0) {
+        patience.still_since_ns[r] = 0;
+        continue;
+      }
+      const std::uint64_t word = core.word_of(r);
+      if (patience.still_since_ns[r] == 0 || word != patience.word[r]) {
+        patience.word[r] = word;
+        patience.still_since_ns[r] = now;
+      }
+      if (options_.max_blocking_ns == kForever) continue;
+      if (now - patience.still_since_ns[r] >= options_.max_blocking_ns) {
+        core.demote(r);
+        demotions_ |= slot_bit(r);
+        session_->attention().ring_self();
+        wake = now;
+      } else {
+        wake = std::min(wake, patience.still_since_ns[r] + options_.max_blocking_ns);
+      }
+    }
+    sleep_on_room(lock, wake);
+    if (session_ && monotonic_ns() >= wake) session_->core().recycle();
+  }
+
+  // Lets go of the mutex. The session may be another one afterwards, but not freed: the
+  // sleeper holds the old one's doorbell.
+  void sleep_on_room(std::unique_lock<std::mutex>& lock, std::int64_t wake_ns) {
+    const std::shared_ptr<WriterSession> session = session_;
+    lock.unlock();
+    if (!watch_.interrupted()) session->room().sleep(wake_ns);
+    lock.lock();
+  }
+
+  template <class Condition>
+  WriteStatus wait_until(Error& error, Condition condition) {
+    std::unique_lock lock(mutex_);
+    Patience patience;
+    for (;;) {
+      if (watch_.interrupted()) return WriteStatus::interrupted;
+      if (!usable(error)) return WriteStatus::failed;
+      session_->core().recycle();
+      if (condition()) return WriteStatus::ok;
+      session_->room().arm();
+      if (condition()) {
+        session_->room().disarm();
+        return WriteStatus::ok;
+      }
+      wait_for_readers(lock, patience, blocking_with_offers());
+    }
+  }
+
+  // --- counting
+  // ----------------------------------------------------------------------------
+
+  void count_frame(const layout::FrameDescriptor& frame, bool zero_copy) {
+    ++statistics_.frames;
+    statistics_.bytes += frame.data_bytes;
+    ++(zero_copy ? statistics_.zero_copy : statistics_.copied);
+    layout::ChannelStatistics& shared = session_->header().statistics;
+    constexpr auto relaxed = std::memory_order_relaxed;
+    shared.frames.store(statistics_.frames, relaxed);
+    shared.bytes.store(statistics_.bytes, relaxed);
+    shared.zero_copy.store(statistics_.zero_copy, relaxed);
+    shared.copied.store(statistics_.copied, relaxed);
+    shared.last_publish_ns.store(frame.publish_ns, relaxed);
+  }
+
+  void count_no_slot() {
+    ++statistics_.no_slot;
+    session_->header().statistics.no_slot.store(statistics_.no_slot,
+                                                std::memory_order_relaxed);
+  }
+
+  unsigned count_active() const {
+    unsigned count = 0;
+    for (unsigned r = 0; r < layout::kReaders; ++r) {
+      if (session_->core().active(r)) ++count;
+    }
+    return count;
+  }
+
+  ReaderInfo describe(unsigned r) const {
+    auto& core = session_->core();
+    const layout::ReaderUnit& page = session_->page(r);
+    const layout::Config cfg = layout::unpack(page.cfg.load(std::memory_order_relaxed));
+    const std::uint64_t word = core.word_of(r);
+    ReaderInfo info;
+    info.index = r;
+    info.pid = page.pid.load(std::memory_order_relaxed);
+    info.policy = cfg.policy;
+    info.demoted = core.demoted(r);
+    info.waiting =
+        static_cast<unsigned>(std::popcount(layout::offered_of(word) & core.given(r)));
+    info.held =
+        static_cast<unsigned>(std::popcount(layout::taken_of(word) & core.given(r)));
+    info.delivered = page.frames.load(std::memory_order_relaxed);
+    info.dropped = core.dropped(r);
+    return info;
+  }
+
+  // --- housekeeping
+  // --------------------------------------------------------------------------
+
+  struct Happened {
+    std::vector<std::pair<unsigned, std::uint32_t>> attached;
+    std::vector<std::pair<unsigned, const char*>> detached;
+    std::vector<std::pair<unsigned, std::uint32_t>> demoted;
+    std::optional<std::pair<unsigned, Error>> limited;
+    std::optional<Error> lost;
+  };
+
+  void nudge_growth() {
+    if (session_->core().wants_growth() && !limited_) session_->attention().ring();
+  }
+
+  void keep_house() {
+    std::int64_t next_tick = monotonic_ns() + kTickNs;
+    while (!stopping_.load(std::memory_order_seq_cst)) {
+      Happened happened;
+      std::shared_ptr<WriterSession> session;
+      {
+        std::unique_lock lock(mutex_);
+        const std::int64_t now = monotonic_ns();
+        if (session_ && session_->name_lost()) reclaim(happened);
+        if (session_) {
+          look_at_readers(happened);
+          if (now >= next_tick) {
+            session_->core().relax_reserve();
+            limited_ = false;  // perhaps there is room by now
+          }
+          grow(lock, happened);
+        }
+        if (now >= next_tick) next_tick = now + kTickNs;
+        session = session_;
+      }
+      tell(happened);
+      if (!session) return;
+      session->attention().arm();
+      const bool due = [&] {
+        const std::lock_guard lock(mutex_);
+        return session_ != session || (session_->core().wants_growth() && !limited_);
+      }();
+      if (due || stopping_.load(std::memory_order_seq_cst)) continue;
+      session->attention().sleep(next_tick);
+    }
+  }
+
+  // rm, or a system that clears /dev/shm at logout: the channel is made anew under its
+  // name, readers find it by themselves.
+  void reclaim(Happened& happened) {
+    session_->end();  // now: a thread that sleeps in it may keep it for a while
+    session_.reset();
+    known_ = {};
+    Claim claim;
+    Error error;
+    if (claim_channel(claim_options(), claim, error) == ClaimStatus::ok) {
+      session_ = std::make_shared<WriterSession>(std::move(claim), options_);
+      return;
+    }
+    lost_ = error;
+    happened.lost = error;
+  }
+
+  void look_at_readers(Happened& happened) {
+    auto& core = session_->core();
+    core.recycle();
+    const Core::Recycled gone = core.collect_recycled();
+    for (unsigned r = 0; r < layout::kReaders; ++r) {
+      const layout::Config cfg =
+          layout::unpack(session_->page(r).cfg.load(std::memory_order_acquire));
+      const bool active = cfg.state == layout::PageState::active;
+      KnownReader& known = known_[r];
+      if (known.attached && (!active || cfg.epoch != known.epoch)) {
+        known.attached = false;
+        const bool died = (gone.died & slot_bit(r)) != 0;
+        happened.detached.emplace_back(r, died ? "died" : "left");
+      }
+      if (active && !known.attached) {
+        known = {true, cfg.epoch};
+        happened.attached.emplace_back(
+            r, session_->page(r).pid.load(std::memory_order_relaxed));
+      }
+      if ((demotions_ & slot_bit(r)) != 0) {
+        happened.demoted.emplace_back(
+            r, session_->page(r).pid.load(std::memory_order_relaxed));
+      }
+    }
+    demotions_ = 0;
+  }
+
+  void shortage(unsigned slots) {
+    if (limited_) return;
+    limited_ = true;
+    if (!shortage_told_) shortage_ = std::pair(slots, session_->last_error());
+    shortage_told_ = true;
+    session_->attention().ring_self();
+  }
+
+  // Creates one slot ahead of need; the mutex is free meanwhile.
+  void grow(std::unique_lock<std::mutex>& lock, Happened& happened) {
+    WriterSession::Growth growth;
+    if (session_->core().wants_growth() && !limited_ && session_->begin_growth(growth)) {
+      const std::shared_ptr<WriterSession> session = session_;
+      lock.unlock();
+      session->make_growth(growth);
+      lock.lock();
+      if (session->finish_growth(growth)) {
+        shortage_told_ = false;
+      } else if (session_ == session) {
+        limited_ = true;
+        if (!shortage_told_) {
+          shortage_ =
+              std::pair(static_cast<unsigned>(std::popcount(session_->core().have())),
+                        growth.error);
+        }
+        shortage_told_ = true;
+      }
+    } else if (session_->core().wants_growth() && session_->core().unused_entry() < 0) {
+      limited_ = true;  // the pool is as large as it may be
+    }
+    happened.limited = std::exchange(shortage_, std::nullopt);
+  }
+
+  void tell(const Happened& happened) {
+    for (const auto& [r, reason] : happened.detached) {
+      if (events_.reader_detached) events_.reader_detached(r, reason);
+    }
+    for (const auto& [r, pid] : happened.attached) {
+      if (events_.reader_attached) events_.reader_attached(r, pid);
+    }
+    for (const auto& [r, pid] : happened.demoted) {
+      if (events_.reader_demoted) events_.reader_demoted(r, pid);
+    }
+    if (happened.limited && events_.pool_limited) {
+      events_.pool_limited(happened.limited->first, happened.limited->second);
+    }
+    if (happened.lost && events_.lost) events_.lost(*happened.lost);
+  }
+
+  const WriterOptions options_;
+  const WriterEvents events_;
+  const std::uint32_t generation_;
+  ChannelWatch watch_;  // also carries the interrupt
+  std::thread thread_;  // open() and close() only
+  std::atomic<bool> stopping_{false};
+
+  mutable std::mutex mutex_;                // guards all below; never held in a sleep
+  std::shared_ptr<WriterSession> session_;  // null while closed or lost
+  Error lost_;
+  WriterStatistics statistics_;
+  std::array<KnownReader, layout::kReaders> known_{};
+  std::uint32_t demotions_ = 0;  // pages to tell about
+  bool limited_ = false;         // no more growth before the next tick
+  bool shortage_told_ = false;
+  std::optional<std::pair<unsigned, Error>> shortage_;
+};
+
+// --- Writer
+// ------------------------------------------------------------------------------------
+
+std::unique_ptr<Writer> Writer::create(WriterOptions options, WriterEvents events,
+                                       Error& error) {
+  if (!valid_channel_name(options.channel)) {
+    error = channel_name_error(options.channel);
+    return nullptr;
+  }
+  if (options.slots < kMinSlots || options.slots > layout::kSlots) {
+    error = make_error(ErrorCode::settings, "slots must be 3 to 32",
+                       std::to_string(options.slots));
+    return nullptr;
+  }
+  if (options.perms > 0777) {
+    error = make_error(ErrorCode::settings, "perms must be 0 to 0777 (octal)",
+                       std::to_string(options.perms));
+    return nullptr;
+  }
+  return std::unique_ptr<Writer>(
+      new Writer(std::make_shared<Impl>(std::move(options), std::move(events))));
+}
+
+Writer::Writer(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Writer::~Writer() { impl_->close(); }
+WriteStatus Writer::open(Error& error) { return impl_->open(error); }
+void Writer::close() { impl_->close(); }
+bool Writer::is_open() const { return impl_->is_open(); }
+void Writer::interrupt(bool on) { impl_->interrupt(on); }
+bool Writer::prepare(unsigned count, std::size_t bytes, Error& error) {
+  return impl_->prepare(count, bytes, error);
+}
+std::optional<SlotRef> Writer::lend(std::size_t bytes) { return impl_->lend(bytes); }
+void Writer::give_back(const SlotRef& ref) { impl_->give_back(ref); }
+WriteStatus Writer::acquire(std::size_t bytes, std::size_t caps_bytes,
+                            std::size_t metas_bytes, SlotRef& ref, Error& error) {
+  return impl_->acquire(bytes, caps_bytes, metas_bytes, ref, error);
+}
+bool Writer::publishable(const SlotRef& ref, std::size_t caps_bytes,
+                         std::size_t metas_bytes) const {
+  return impl_->publishable(ref, caps_bytes, metas_bytes);
+}
+bool Writer::visible(const SlotRef& ref) const { return impl_->visible(ref); }
+WriteStatus Writer::publish(const SlotRef& ref, layout::FrameDescriptor& frame,
+                            std::string_view caps, std::span<const std::byte> metas,
+                            bool zero_copy, Error& error) {
+  return impl_->publish(ref, frame, caps, metas, zero_copy, error);
+}
+void Writer::abandon_publish() { impl_->abandon_publish(); }
+WriteStatus Writer::wait_readers(unsigned count, Error& error) {
+  return impl_->wait_readers(count, error);
+}
+unsigned Writer::active_readers() const { return impl_->active_readers(); }
+void Writer::set_eos() { impl_->set_eos(); }
+WriteStatus Writer::drain(Error& error) { return impl_->drain(error); }
+void Writer::flush() { impl_->flush(); }
+WriterStatistics Writer::statistics() const { return impl_->statistics(); }
+std::uint64_t Writer::incarnation() const { return impl_->incarnation(); }
+
+}  // namespace possum

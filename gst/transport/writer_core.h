@@ -1,0 +1,480 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// The writer's half of the protocol as a state machine: which slot is free, who is
+// offered what, what a dead reader gives back. It is a template over its environment so
+// that the very code that ships runs under a model checker; it never sleeps, never
+// allocates and knows no file, map or clock. The owner serialises all calls with one
+// mutex.
+//
+// Env provides:
+//   page(r)         .word .cfg .grant (atomics)
+//   header()        .state .reserve .roomy .latest .slot[s].seq (atomics)
+//   ring_reader(r)  wake the reader of a page if it sleeps
+//   lock_page(r)    try its byte lock: true if the page's owner is dead
+//   unlock_page(r), reset_bell(r)
+//   recycle_due()   may acquire() look for dead readers now?
+//   fits(s)         is the slot's object large enough for the frame in hand?
+//   make_slot(s)    create or replace its object; false when there is no room
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cstdint>
+
+#include "layout.h"
+#include "offer.h"
+
+namespace possum {
+
+template <class Env>
+class WriterCore {
+ public:
+  static constexpr unsigned kPages = layout::kReaders;
+  static constexpr int kNone = -1;
+
+  enum class Found { slot, wait, none };
+  struct Scan {
+    std::uint32_t offered = 0;
+    std::uint32_t taken = 0;
+    std::uint32_t offered_blocking = 0;  // by pages that may hold up the writer
+    bool blocking = false;               // there is such a page
+  };
+  struct Recycled {
+    std::uint32_t left = 0;  // pages, bit r
+    std::uint32_t died = 0;
+  };
+
+  WriterCore(Env& env, unsigned slots, bool allow_blocking)
+      : env_(env), limit_(slots), allow_blocking_(allow_blocking) {}
+
+  // --- looking
+  // ---------------------------------------------------------------------------
+
+  std::uint32_t have() const { return have_; }
+  std::uint32_t lent() const { return lent_; }
+  int latest() const { return latest_; }
+  std::uint64_t seq_of(unsigned slot) const { return seqs_[slot]; }
+  std::uint64_t dropped(unsigned r) const { return dropped_[r]; }
+  bool demoted(unsigned r) const { return (demoted_ >> r & 1) != 0; }
+  bool wants_growth() const { return wants_growth_; }
+
+  // One pass over all pages; drops from `given` what readers gave back.
+  Scan scan() {
+    Scan s;
+    for (unsigned r = 0; r < kPages; ++r) {
+      const PageView view = view_of(r);
+      // seq_cst: in acquire() after the owner armed its doorbell, this load and the
+      // release's RMW decide who sees whom (pairs with ReaderCore::release).
+      const std::uint64_t word = env_.page(r).word.load(std::memory_order_seq_cst);
+      given_[r] &= layout::offered_of(word) | layout::taken_of(word);
+      const std::uint32_t offers = layout::offered_of(word) & given_[r];
+      s.offered |= offers;
+      s.taken |= layout::taken_of(word) & given_[r];
+      if (blocks(view)) {
+        s.blocking = true;
+        s.offered_blocking |= offers;
+      }
+    }
+    return s;
+  }
+
+  // Can a reader see the slot, now or by attaching?
+  bool visible(unsigned slot) {
+    const Scan s = scan();
+    return latest_ == static_cast<int>(slot) ||
+           ((s.offered | s.taken) & slot_bit(slot)) != 0;
+  }
+
+  bool active(unsigned r) const { return view_of(r).state == layout::PageState::active; }
+
+  // --- where a slot comes from (PROTOCOL.md, "Acquire")
+  // ------------------------------------
+
+  // `slot` belongs to the caller until publish or give_back().
+  Found acquire(unsigned& slot) {
+    bool may_grow = true;
+    bool may_recycle = env_.recycle_due();
+    std::uint32_t skip = 0;
+    for (int round = 0; round < kMaxRounds; ++round) {
+      const Scan s = scan();
+      if (reuse(s, slot) || (may_grow && grow(slot))) return chosen(s, slot);
+      may_grow = false;
+      const std::uint32_t newest = latest_ == kNone ? 0 : slot_bit(latest_);
+      const std::uint32_t able = stealable(s) & ~skip;
+      if ((able & ~newest) == 0 && may_recycle) {
+        may_recycle = false;
+        recycle();
+        continue;
+      }
+      if (able != 0) {  // the newest frame last
+        slot = oldest_of((able & ~newest) != 0 ? able & ~newest : able, seqs_);
+        if (steal(slot) && usable(slot)) return chosen(s, slot);
+        skip |= slot_bit(slot);
+        continue;
+      }
+      if (s.blocking) return Found::wait;
+      // The frame will be dropped. A reader that attached now and took the standing offer
+      // would see a gap right after its first frame: take that offer away first.
+      if (withdraw_standing_offer()) return Found::none;
+    }
+    return Found::none;
+  }
+
+  // Lends a free slot upstream, without taking it from any reader. kNone: the writer
+  // would be left with too few.
+  int lend() {
+    const unsigned lent = static_cast<unsigned>(std::popcount(lent_)) + 1;
+    if (lent + kKeep > limit_) return kNone;
+    Scan s = scan();
+    unsigned slot = 0;
+    if (static_cast<unsigned>(std::popcount(have_)) < lent + kKeep || !reuse(s, slot)) {
+      if (!grow(slot)) return kNone;
+    }
+    // A reader that takes from here on counts with the new reserve; one that took before
+    // is in the scan below. seq_cst: pairs with ReaderCore::must_copy.
+    if (env_.header().reserve.load(std::memory_order_relaxed) < lent + 1) {
+      env_.header().roomy.store(0, std::memory_order_seq_cst);
+      env_.header().reserve.store(lent + 1, std::memory_order_seq_cst);
+      s = scan();
+    }
+    const auto circulating = static_cast<unsigned>(std::popcount(have_ & ~s.taken));
+    if (circulating < lent + 1) {
+      wants_growth_ = true;
+      return kNone;
+    }
+    lent_ |= slot_bit(slot);
+    if (lent > peak_lent_) peak_lent_ = lent;
+    if (circulating < lent + 2) wants_growth_ = true;
+    return static_cast<int>(slot);
+  }
+
+  void give_back(unsigned slot) {
+    lent_ &= ~slot_bit(slot);
+    busy_ &= ~slot_bit(slot);
+  }
+
+  // Installs an object created elsewhere (the housekeeping thread grows ahead).
+  int unused_entry() const {
+    const std::uint32_t all = limit_ >= 32 ? ~0u : slot_bit(limit_) - 1;
+    const std::uint32_t unused = all & ~have_ & ~pending_;
+    return unused == 0 ? kNone : std::countr_zero(unused);
+  }
+  void reserve_entry(unsigned slot) { pending_ |= slot_bit(slot); }
+  void install(unsigned slot, bool made) {
+    pending_ &= ~slot_bit(slot);
+    if (made) have_ |= slot_bit(slot);
+    wants_growth_ = false;
+  }
+  // Replaces free slots that are too small for the frame in hand and grows the pool to
+  // `count` slots, as far as there is room. Returns how many there are.
+  unsigned prepare(unsigned count) {
+    const Scan s = scan();
+    for (std::uint32_t rest = free_of(s); rest != 0; rest &= rest - 1) {
+      usable(static_cast<unsigned>(std::countr_zero(rest)));
+    }
+    unsigned slot = 0;
+    while (static_cast<unsigned>(std::popcount(have_)) < count && grow(slot)) {
+    }
+    return static_cast<unsigned>(std::popcount(have_));
+  }
+
+  // Once per tick: lets the reserve follow what upstream really borrows.
+  void relax_reserve() {
+    const auto lent = static_cast<unsigned>(std::popcount(lent_));
+    const unsigned peak = peak_lent_ > last_peak_ ? peak_lent_ : last_peak_;
+    env_.header().reserve.store(1 + peak, std::memory_order_seq_cst);
+    last_peak_ = peak_lent_;
+    peak_lent_ = lent;
+  }
+
+  // --- publishing
+  // --------------------------------------------------------------------------
+
+  // Offers the slot to every page that has room; the rest are `pending()`.
+  void begin_publish(unsigned slot, std::uint64_t seq) {
+    end_publish();
+    seqs_[slot] = seq;
+    // Ordered before the offers by their CAS (release half), read after a take.
+    env_.header().slot[slot].seq.store(seq, std::memory_order_relaxed);
+    if (env_.header().state.load(std::memory_order_relaxed) !=
+        static_cast<std::uint32_t>(layout::ChannelState::ready)) {
+      env_.header().state.store(static_cast<std::uint32_t>(layout::ChannelState::ready),
+                                std::memory_order_seq_cst);
+    }
+    const Scan s = scan();
+    const std::uint32_t used = s.offered | s.taken | slot_bit(slot);
+    const bool roomy = static_cast<std::uint32_t>(std::popcount(have_ & ~used)) >=
+                       env_.header().reserve.load(std::memory_order_relaxed);
+    // Before the offers: whoever takes this frame sees it (pairs with must_copy).
+    env_.header().roomy.store(roomy ? 1 : 0, std::memory_order_seq_cst);
+    busy_ |= slot_bit(slot);
+    publishing_ = static_cast<int>(slot);
+    pending_pages_ = 0;
+    for (unsigned r = 0; r < kPages; ++r) {
+      if (!offer(r, slot)) pending_pages_ |= slot_bit(r);
+    }
+    latest_ = static_cast<int>(slot);
+    env_.header().latest.store(slot + 1, std::memory_order_relaxed);
+  }
+
+  // Offers to the pages that had no room. True when none is left.
+  bool continue_publish() {
+    for (std::uint32_t rest = pending_pages_; rest != 0; rest &= rest - 1) {
+      const auto r = static_cast<unsigned>(std::countr_zero(rest));
+      if (offer(r, static_cast<unsigned>(publishing_))) pending_pages_ &= ~slot_bit(r);
+    }
+    return pending_pages_ == 0;
+  }
+  std::uint32_t pending_pages() const { return pending_pages_; }
+
+  void end_publish() {
+    for (std::uint32_t rest = pending_pages_; rest != 0; rest &= rest - 1) {
+      ++dropped_[static_cast<unsigned>(std::countr_zero(rest))];
+    }
+    pending_pages_ = 0;
+    if (publishing_ != kNone) busy_ &= ~slot_bit(static_cast<unsigned>(publishing_));
+    publishing_ = kNone;
+  }
+  int publishing() const { return publishing_; }
+
+  // --- readers
+  // -----------------------------------------------------------------------------
+
+  // Frees the pages whose owner is dead. Only the writer does this, under the page's byte
+  // lock: a reader that recycled could meet the next tenant.
+  Recycled recycle() {
+    for (unsigned r = 0; r < kPages; ++r) {
+      auto& page = env_.page(r);
+      const layout::Config cfg = layout::unpack(page.cfg.load(std::memory_order_acquire));
+      if (cfg.state == layout::PageState::free || !env_.lock_page(r)) continue;
+      (cfg.state == layout::PageState::left ? recycled_.left : recycled_.died) |=
+          slot_bit(r);
+      // {latest} and not 0: whoever attaches next must find the newest frame.
+      const std::uint32_t standing = latest_ == kNone ? 0 : slot_bit(latest_);
+      page.word.store(layout::make_word(standing, 0), std::memory_order_seq_cst);
+      given_[r] = standing;
+      env_.reset_bell(r);
+      page.grant.store(0, std::memory_order_relaxed);
+      demoted_ &= ~slot_bit(r);
+      dropped_[r] = 0;
+      layout::Config fresh;
+      fresh.epoch = cfg.epoch + 1;
+      // Last: from here on the page can be taken.
+      page.cfg.store(layout::pack(fresh), std::memory_order_seq_cst);
+      env_.unlock_page(r);
+    }
+    return recycled_;
+  }
+  // The pages recycled since the last call.
+  Recycled collect_recycled() {
+    const Recycled result = recycled_;
+    recycled_ = {};
+    return result;
+  }
+
+  bool is_blocking(unsigned r) const { return blocks(view_of(r)); }
+  bool has_offers(unsigned r) {
+    const std::uint64_t word = env_.page(r).word.load(std::memory_order_seq_cst);
+    return (layout::offered_of(word) & given_[r]) != 0;
+  }
+  std::uint64_t word_of(unsigned r) const {
+    return env_.page(r).word.load(std::memory_order_seq_cst);
+  }
+  std::uint32_t given(unsigned r) const { return given_[r]; }
+
+  // The writer no longer waits for this reader; it drops its oldest from now on.
+  void demote(unsigned r) {
+    demoted_ |= slot_bit(r);
+    env_.page(r).grant.fetch_or(layout::kDemoted, std::memory_order_relaxed);
+  }
+
+  // --- end of stream, flush
+  // ------------------------------------------------------------------
+
+  void set_eos() {
+    env_.header().state.store(static_cast<std::uint32_t>(layout::ChannelState::eos),
+                              std::memory_order_seq_cst);
+    for (unsigned r = 0; r < kPages; ++r) env_.ring_reader(r);
+  }
+  bool drained() {
+    for (unsigned r = 0; r < kPages; ++r) {
+      if (is_blocking(r) && has_offers(r)) return false;
+    }
+    return true;
+  }
+  void flush() {
+    for (unsigned r = 0; r < kPages; ++r) {
+      const PageView view = view_of(r);
+      if (view.state != layout::PageState::active || blocks(view)) continue;
+      const std::uint64_t old = env_.page(r).word.fetch_and(layout::make_word(0, ~0u),
+                                                            std::memory_order_seq_cst);
+      dropped_[r] +=
+          static_cast<std::uint64_t>(std::popcount(layout::offered_of(old) & given_[r]));
+    }
+    env_.header().state.store(static_cast<std::uint32_t>(layout::ChannelState::ready),
+                              std::memory_order_seq_cst);
+  }
+
+ private:
+  // Slots the writer never lends: the newest, the one being copied into, one spare.
+  static constexpr unsigned kKeep = 3;
+  static constexpr int kMaxRounds = 4 * static_cast<int>(layout::kSlots);
+  static constexpr int kMaxTries = 100;  // against a reader that flips its own word
+
+  PageView view_of(unsigned r) const {
+    const layout::Config c =
+        layout::unpack(env_.page(r).cfg.load(std::memory_order_seq_cst));
+    PageView view{c.state, c.policy, c.depth};
+    if (view.policy == layout::Policy::blocking && (!allow_blocking_ || demoted(r))) {
+      view.policy = layout::Policy::drop_oldest;
+    }
+    return view;
+  }
+  static bool blocks(PageView view) {
+    return view.state == layout::PageState::active &&
+           view.policy == layout::Policy::blocking;
+  }
+
+  std::uint32_t free_of(const Scan& s) const {
+    const std::uint32_t newest = latest_ == kNone ? 0 : slot_bit(latest_);
+    return have_ & ~(lent_ | busy_ | newest | s.offered | s.taken);
+  }
+
+  // Makes the slot large enough for the frame in hand. One that cannot be replaced is
+  // gone: its memory was given back for the next try.
+  bool usable(unsigned slot) {
+    if (env_.fits(slot)) return true;
+    have_ &= ~slot_bit(slot);
+    if (!env_.make_slot(slot)) return false;
+    have_ |= slot_bit(slot);
+    return true;
+  }
+
+  bool reuse(const Scan& s, unsigned& slot) {
+    // Lowest first: the working set stays in the cache.
+    for (std::uint32_t rest = free_of(s); rest != 0; rest &= rest - 1) {
+      slot = static_cast<unsigned>(std::countr_zero(rest));
+      if (usable(slot)) return true;
+    }
+    return false;
+  }
+
+  bool grow(unsigned& slot) {
+    const int entry = unused_entry();
+    if (entry == kNone || !env_.make_slot(static_cast<unsigned>(entry))) return false;
+    slot = static_cast<unsigned>(entry);
+    have_ |= slot_bit(slot);
+    return true;
+  }
+
+  Found chosen(const Scan& s, unsigned slot) {
+    busy_ |= slot_bit(slot);
+    const auto others =
+        static_cast<std::uint32_t>(std::popcount(have_ & ~s.taken & ~slot_bit(slot)));
+    if (others < env_.header().reserve.load(std::memory_order_relaxed)) {
+      wants_growth_ = true;
+    }
+    return Found::slot;
+  }
+
+  // Slots that nobody holds and that only dropping readers, or nobody yet, were offered.
+  std::uint32_t stealable(const Scan& s) const {
+    const std::uint32_t newest = latest_ == kNone ? 0 : slot_bit(latest_);
+    return have_ & (s.offered | newest) & ~(lent_ | busy_ | s.taken | s.offered_blocking);
+  }
+
+  // Takes an offered slot back from everybody. False if a reader was quicker.
+  bool steal(unsigned slot) {
+    bool taken = false;
+    const std::uint32_t bit = slot_bit(slot);
+    for (unsigned r = 0; r < kPages; ++r) {
+      if ((given_[r] & bit) == 0) continue;
+      // acq_rel: our writes into the slot come after the take that did not happen.
+      const std::uint64_t old = env_.page(r).word.fetch_and(~layout::make_word(bit, 0),
+                                                            std::memory_order_acq_rel);
+      if ((layout::taken_of(old) & bit) != 0) {
+        taken = true;
+        continue;
+      }
+      given_[r] &= ~bit;
+      if ((layout::offered_of(old) & bit) != 0 && active(r)) ++dropped_[r];
+    }
+    if (!taken && latest_ == static_cast<int>(slot)) forget_latest();
+    return !taken;
+  }
+
+  void forget_latest() {
+    latest_ = kNone;
+    env_.header().latest.store(0, std::memory_order_relaxed);
+  }
+
+  // Empties the pages that nobody has. False: a reader came meanwhile, look again.
+  bool withdraw_standing_offer() {
+    bool came = false;
+    for (unsigned r = 0; r < kPages; ++r) {
+      const PageView view = view_of(r);
+      if (blocks(view)) came = true;
+      if (view.state != layout::PageState::free) continue;
+      const std::uint64_t old = env_.page(r).word.fetch_and(layout::make_word(0, ~0u),
+                                                            std::memory_order_seq_cst);
+      if ((layout::taken_of(old) & given_[r]) != 0) came = true;
+    }
+    if (latest_ != kNone) forget_latest();
+    return !came;
+  }
+
+  // False: a blocking reader has no room.
+  bool offer(unsigned r, unsigned slot) {
+    auto& page = env_.page(r);
+    for (int tries = 0; tries < kMaxTries; ++tries) {
+      const PageView view = view_of(r);
+      std::uint64_t word = page.word.load(std::memory_order_acquire);
+      given_[r] &= layout::offered_of(word) | layout::taken_of(word);
+      const std::uint32_t before = layout::offered_of(word) & given_[r];
+      if (blocks(view) && std::popcount(before) >= static_cast<int>(view.depth)) {
+        return false;
+      }
+      const std::uint64_t next = offered(word, slot, view, given_[r], seqs_);
+      const bool added = (layout::offered_of(next) & slot_bit(slot)) != 0;
+      // seq_cst: the reader arms its doorbell, then looks at the word (pairs with
+      // Doorbell::arm); its take CAS acquires what we wrote into the slot.
+      if (!page.word.compare_exchange_strong(word, next, std::memory_order_seq_cst,
+                                             std::memory_order_relaxed)) {
+        continue;
+      }
+      if (view.state == layout::PageState::active) {
+        dropped_[r] += static_cast<std::uint64_t>(
+            std::popcount(before & ~layout::offered_of(next)) + (added ? 0 : 1));
+      }
+      if (added) {
+        given_[r] |= slot_bit(slot);
+        env_.ring_reader(r);
+      }
+      return true;
+    }
+    return true;
+  }
+
+  Env& env_;
+  const unsigned limit_;  // entries that may be used, 3..32
+  const bool allow_blocking_;
+  std::uint32_t have_ = 0;     // slots with an object (E)
+  std::uint32_t lent_ = 0;     // upstream has a reference
+  std::uint32_t busy_ = 0;     // being written or published
+  std::uint32_t pending_ = 0;  // entries the housekeeping thread is filling
+  std::uint32_t demoted_ = 0;  // pages
+  int latest_ = kNone;
+  int publishing_ = kNone;
+  std::uint32_t pending_pages_ = 0;
+  bool wants_growth_ = false;
+  unsigned peak_lent_ = 0;
+  unsigned last_peak_ = 0;
+  Recycled recycled_;
+  std::array<std::uint32_t, kPages> given_{};
+  std::array<std::uint64_t, layout::kSlots> seqs_{};
+  std::array<std::uint64_t, kPages> dropped_{};  // frames each tenant did not get
+};
+
+}  // namespace possum

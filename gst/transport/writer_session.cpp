@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+#include "writer_session.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "fork_guard.h"
+
+namespace possum {
+
+WriterSession::WriterSession(Claim claim, const WriterOptions& options)
+    : channel_(options.channel),
+      // Group and others may look at pixels, never draw on them.
+      data_mode_{options.perms & ~0022u, options.group},
+      claim_(std::move(claim)),
+      generation_(process_generation()),
+      room_(claim_.control.bells().room),
+      attention_(claim_.control.bells().attention),
+      core_(*this, options.slots, options.allow_blocking) {}
+
+WriterSession::~WriterSession() { end(); }
+
+void WriterSession::end() {
+  // A forked child owns nothing.
+  if (std::exchange(ended_, true) || generation_ != process_generation()) return;
+  remove_names(channel_, claim_);
+  claim_.lock.reset();
+  // Readers that sleep would notice at their next look; tell them now.
+  for (unsigned r = 0; r < layout::kReaders; ++r) ring_reader(r);
+}
+
+bool WriterSession::recycle_due() {
+  constexpr std::int64_t kIntervalNs = 5'000'000;
+  const std::int64_t now = monotonic_ns();
+  if (now - recycled_ns_ < kIntervalNs) return false;
+  recycled_ns_ = now;
+  return true;
+}
+
+bool WriterSession::fits(unsigned slot) const {
+  const SlotObject& o = objects_[slot];
+  return o.object != 0 && need_.pixels <= o.header.pixels_capacity &&
+         need_.caps <= o.header.caps_capacity && need_.metas <= o.header.metas_capacity;
+}
+
+bool WriterSession::any_fits() const {
+  for (unsigned s = 0; s < layout::kSlots; ++s) {
+    if (fits(s)) return true;
+  }
+  return false;
+}
+
+std::size_t WriterSession::object_bytes() const {
+  std::size_t sum = 0;
+  for (const SlotObject& o : objects_) {
+    if (o.object != 0) sum += o.header.object_bytes;
+  }
+  return sum;
+}
+
+bool WriterSession::make_slot(unsigned slot) {
+  SlotObject& old = objects_[slot];
+  if (old.object != 0) {
+    header().slot[slot].object.store(0, std::memory_order_release);
+    shm_unlink(data_name(channel_, incarnation(), old.object).c_str());
+    old = {};  // frames that readers hold keep their mapping
+  }
+  SlotObject made;
+  if (!create(++next_object_, slot, need_, made, last_error_)) return false;
+  install(slot, std::move(made));
+  return true;
+}
+
+bool WriterSession::create(std::uint32_t object, unsigned slot, const SlotNeed& need,
+                           SlotObject& made, Error& error) const {
+  if (!plan_data_object(need, made.header)) {
+    error = make_error(ErrorCode::settings, "The frame is too large for a channel.",
+                       std::to_string(need.pixels) + " bytes");
+    return false;
+  }
+  made.header.slot = slot;
+  made.header.incarnation = incarnation();
+  made.header.object = object;
+  const std::string name = data_name(channel_, incarnation(), object);
+  UniqueFd fd = create_object(name, error);
+  if (!fd) return false;
+  const std::size_t bytes = made.header.object_bytes;
+  if (reserve_bytes(fd.get(), bytes, error)) {
+    made.mapping = ShmObject::map(fd.get(), bytes, Access::read_write, true, error);
+  }
+  if (!made.mapping || !set_mode(fd.get(), data_mode_, error)) {
+    made.mapping = nullptr;
+    shm_unlink(name.c_str());
+    return false;
+  }
+  std::memcpy(made.mapping->data(), &made.header, sizeof made.header);
+  made.object = object;
+  return true;
+}
+
+void WriterSession::install(unsigned slot, SlotObject made) {
+  layout::SlotEntry& entry = header().slot[slot];
+  entry.pages.store(static_cast<std::uint32_t>(made.header.object_bytes / 4096),
+                    std::memory_order_relaxed);
+  // The header is in place before anybody can learn the object's number.
+  entry.object.store(made.object, std::memory_order_release);
+  objects_[slot] = std::move(made);
+}
+
+bool WriterSession::begin_growth(Growth& growth) {
+  const int entry = core_.unused_entry();
+  if (entry == WriterCore<WriterSession>::kNone || need_.pixels == 0) return false;
+  growth.slot = static_cast<unsigned>(entry);
+  growth.object = ++next_object_;
+  growth.need = need_;
+  core_.reserve_entry(growth.slot);
+  return true;
+}
+
+void WriterSession::make_growth(Growth& growth) const {
+  create(growth.object, growth.slot, growth.need, growth.made, growth.error);
+}
+
+bool WriterSession::finish_growth(Growth& growth) {
+  const bool made = growth.made.object != 0;
+  if (made) install(growth.slot, std::move(growth.made));
+  core_.install(growth.slot, made);
+  return made;
+}
+
+SlotRef WriterSession::ref(unsigned slot) const {
+  const SlotObject& o = objects_[slot];
+  return {incarnation(),
+          o.object,
+          slot,
+          o.mapping->data() + o.header.pixels_offset,
+          static_cast<std::size_t>(o.header.pixels_capacity),
+          o.mapping};
+}
+
+bool WriterSession::owns(const SlotRef& ref) const {
+  return ref.incarnation == incarnation() && ref.slot < layout::kSlots &&
+         ref.object != 0 && objects_[ref.slot].object == ref.object;
+}
+
+bool WriterSession::fits_text(const SlotRef& ref, std::size_t caps_bytes,
+                              std::size_t metas_bytes) const {
+  const layout::DataHeader& h = objects_[ref.slot].header;
+  return caps_bytes <= h.caps_capacity && metas_bytes <= h.metas_capacity;
+}
+
+void WriterSession::fill(const SlotRef& ref, layout::FrameDescriptor& frame,
+                         std::string_view caps, std::span<const std::byte> metas) {
+  SlotObject& o = objects_[ref.slot];
+  if (caps_id_ == 0 || caps != caps_) {
+    caps_ = caps;
+    ++caps_id_;
+  }
+  std::byte* const base = o.mapping->data();
+  if (o.caps_id != caps_id_) {
+    std::memcpy(base + o.header.caps_offset, caps.data(), caps.size());
+    o.caps_id = caps_id_;
+  }
+  if (!metas.empty()) {
+    std::memcpy(base + o.header.metas_offset, metas.data(), metas.size());
+  }
+  frame.seq = ++next_seq_;
+  frame.publish_ns = monotonic_ns();
+  frame.caps_id = caps_id_;
+  frame.caps_bytes = static_cast<std::uint32_t>(caps.size());
+  frame.metas_bytes = static_cast<std::uint32_t>(metas.size());
+  std::memcpy(base + sizeof(layout::DataHeader), &frame, sizeof frame);
+}
+
+}  // namespace possum

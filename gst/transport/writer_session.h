@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// One life of a writer on a channel: the claim, the data objects of its slots and the
+// environment that WriterCore works in. Not thread safe: its owner holds one mutex
+// around every call.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "channel.h"
+#include "clock.h"
+#include "descriptor.h"
+#include "doorbell.h"
+#include "writer.h"
+#include "writer_core.h"
+
+namespace possum {
+
+// A data object as its writer sees it.
+struct SlotObject {
+  std::uint32_t object = 0;  // 0: none
+  layout::DataHeader header{};
+  std::shared_ptr<ShmObject> mapping;
+  std::uint32_t caps_id = 0;  // whose text lies in the caps area
+};
+
+class WriterSession {
+ public:
+  WriterSession(Claim claim, const WriterOptions& options);
+  ~WriterSession();  // end()
+  // Takes the names away, frees the lock, wakes every reader. Mappings stay.
+  void end();
+  WriterSession(const WriterSession&) = delete;
+  WriterSession& operator=(const WriterSession&) = delete;
+
+  WriterCore<WriterSession>& core() { return core_; }
+  std::uint64_t incarnation() const { return claim_.incarnation; }
+  bool name_lost() const { return possum::name_lost(claim_); }
+  Doorbell& room() { return room_; }
+  Doorbell& attention() { return attention_; }
+
+  // What the frame in hand needs; fits() and make_slot() go by it.
+  void set_need(const SlotNeed& need) { need_ = need; }
+  const SlotNeed& need() const { return need_; }
+  // Why the last make_slot() failed.
+  const Error& last_error() const { return last_error_; }
+  std::size_t object_bytes() const;  // of all slots
+
+  SlotRef ref(unsigned slot) const;
+  bool owns(const SlotRef& ref) const;
+  bool fits_text(const SlotRef& ref, std::size_t caps_bytes,
+                 std::size_t metas_bytes) const;
+  // Is some slot, busy or not, large enough for the frame in hand?
+  bool any_fits() const;
+  // Writes descriptor, caps and metas; the slot must be ours alone.
+  void fill(const SlotRef& ref, layout::FrameDescriptor& frame, std::string_view caps,
+            std::span<const std::byte> metas);
+
+  // Is it worth looking for dead readers again? Costs system calls, so not on every
+  // frame.
+  bool recycle_due();
+
+  // Growing off the streaming thread: begin (locked), make (unlocked), finish (locked).
+  struct Growth {
+    unsigned slot = 0;
+    std::uint32_t object = 0;
+    SlotNeed need;
+    SlotObject made;
+    Error error;
+  };
+  bool begin_growth(Growth& growth);
+  void make_growth(Growth& growth) const;
+  bool finish_growth(Growth& growth);
+
+  // --- environment of WriterCore
+  // ---------------------------------------------------------
+  layout::ReaderUnit& page(unsigned r) const { return claim_.control.page(r); }
+  layout::ControlHeader& header() const { return claim_.control.header(); }
+  void ring_reader(unsigned r) { Doorbell(page(r).bell).ring(); }
+  bool lock_page(unsigned r) {
+    return claim_.lock.try_lock(layout::kReaderByte + r) == LockFd::Result::ok;
+  }
+  void unlock_page(unsigned r) { claim_.lock.unlock(layout::kReaderByte + r); }
+  void reset_bell(unsigned r) { Doorbell(page(r).bell).init(); }
+  bool fits(unsigned slot) const;
+  bool make_slot(unsigned slot);
+
+ private:
+  bool create(std::uint32_t object, unsigned slot, const SlotNeed& need, SlotObject& made,
+              Error& error) const;
+  void install(unsigned slot, SlotObject made);
+
+  const std::string channel_;
+  ObjectMode data_mode_;
+  Claim claim_;
+  const std::uint32_t generation_;
+  Doorbell room_;
+  Doorbell attention_;
+  WriterCore<WriterSession> core_;
+  std::array<SlotObject, layout::kSlots> objects_;
+  std::uint32_t next_object_ = 0;
+  SlotNeed need_;
+  Error last_error_;
+  std::string caps_;
+  std::uint32_t caps_id_ = 0;
+  std::uint64_t next_seq_ = 0;
+  std::int64_t recycled_ns_ = 0;
+  bool ended_ = false;
+};
+
+}  // namespace possum
