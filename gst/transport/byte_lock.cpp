@@ -22,26 +22,24 @@ struct flock byte_range(short type, std::int64_t byte) {
 
 }  // namespace
 
-LockFd::LockFd(UniqueFd fd) : fd_(std::move(fd)), generation_(process_generation()) {
-  if (fd_) guard_lock_fd(fd_.get());
+LockFd LockFd::open(const std::string& name, int flags, unsigned mode) {
+  LockFd lock;
+  lock.fd_ = open_guarded(name.c_str(), flags, mode);
+  lock.generation_ = process_generation();
+  return lock;
 }
 
 void LockFd::reset() {
-  if (!fd_) return;
-  if (generation_ == process_generation()) {
-    forget_lock_fd(fd_.get());
-    fd_.reset();
-  } else {
-    // Closed right after the fork; the number may belong to somebody else by now.
-    fd_.release();
-  }
+  const int fd = std::exchange(fd_, -1);
+  // After a fork the child's copy is closed already; the number may be somebody else's.
+  if (fd >= 0 && generation_ == process_generation()) close_guarded(fd);
 }
 
 LockFd::Result LockFd::try_lock(std::int64_t byte) {
   struct flock range = byte_range(F_WRLCK, byte);
   int result;
   do {
-    result = fcntl(fd_.get(), F_OFD_SETLK, &range);
+    result = fcntl(fd_, F_OFD_SETLK, &range);
   } while (result != 0 && errno == EINTR);
   if (result == 0) return Result::ok;
   return errno == EAGAIN || errno == EACCES ? Result::busy : Result::failed;
@@ -49,12 +47,12 @@ LockFd::Result LockFd::try_lock(std::int64_t byte) {
 
 void LockFd::unlock(std::int64_t byte) {
   struct flock range = byte_range(F_UNLCK, byte);
-  fcntl(fd_.get(), F_OFD_SETLK, &range);
+  fcntl(fd_, F_OFD_SETLK, &range);
 }
 
 bool LockFd::held_by_other(std::int64_t byte) const {
   struct flock range = byte_range(F_WRLCK, byte);
-  return fcntl(fd_.get(), F_OFD_GETLK, &range) == 0 && range.l_type != F_UNLCK;
+  return fcntl(fd_, F_OFD_GETLK, &range) == 0 && range.l_type != F_UNLCK;
 }
 
 }  // namespace possum

@@ -7,8 +7,8 @@
 #pragma once
 
 #include <cstdint>
-
-#include "shm_object.h"
+#include <string>
+#include <utility>
 
 namespace possum {
 
@@ -16,18 +16,19 @@ namespace possum {
 class LockFd {
  public:
   LockFd() = default;
-  explicit LockFd(UniqueFd fd);
+  // As shm_open(3); empty on failure, with errno set.
+  static LockFd open(const std::string& name, int flags, unsigned mode);
   ~LockFd() { reset(); }
   LockFd(LockFd&& other) noexcept
-      : fd_(std::move(other.fd_)), generation_(other.generation_) {}
+      : fd_(std::exchange(other.fd_, -1)), generation_(other.generation_) {}
   LockFd& operator=(LockFd other) noexcept {
     std::swap(fd_, other.fd_);
     std::swap(generation_, other.generation_);
     return *this;
   }
 
-  explicit operator bool() const { return static_cast<bool>(fd_); }
-  int get() const { return fd_.get(); }
+  explicit operator bool() const { return fd_ >= 0; }
+  int get() const { return fd_; }
   // Releases every lock taken through it.
   void reset();
 
@@ -38,7 +39,7 @@ class LockFd {
   bool held_by_other(std::int64_t byte) const;
 
  private:
-  UniqueFd fd_;
+  int fd_ = -1;
   std::uint32_t generation_ = 0;
 };
 

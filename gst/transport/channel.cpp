@@ -163,6 +163,12 @@ bool set_up_control(const ClaimOptions& options, Claim& claim, Error& error) {
   struct stat ours {};
   struct stat seen {};
   UniqueFd map_fd(shm_open(name.c_str(), O_RDWR, 0));
+  if (!map_fd && errno != ENOENT) {
+    error =
+        system_error(ErrorCode::system, quoted(options.channel) + " could not be set up",
+                     "shm_open " + name, errno);
+    return false;
+  }
   if (!map_fd || fstat(claim.lock.get(), &ours) != 0 || fstat(map_fd.get(), &seen) != 0 ||
       ours.st_ino != seen.st_ino) {
     error = make_error(ErrorCode::busy, quoted(options.channel) + " was replaced",
@@ -259,32 +265,32 @@ std::string process_name() {
 ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& error) {
   const std::string name = control_name(options.channel);
   for (;;) {
-    UniqueFd fd(shm_open(name.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600));
-    const bool fresh = static_cast<bool>(fd);
+    LockFd lock = LockFd::open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+    const bool fresh = static_cast<bool>(lock);
     if (!fresh && errno == EEXIST) {
-      fd = UniqueFd(shm_open(name.c_str(), O_RDWR | O_NONBLOCK, 0));
-      if (!fd && errno == ENOENT) continue;
-      if (!fd && (errno == EACCES || errno == EPERM)) {
+      lock = LockFd::open(name, O_RDWR | O_NONBLOCK, 0);
+      if (!lock && errno == ENOENT) continue;
+      if (!lock && (errno == EACCES || errno == EPERM)) {
         const auto owner = owner_of_name(name);
         if (owner && *owner != geteuid()) {
           error = foreign_owner(options.channel, *owner, false);
           return ClaimStatus::failed;
         }
       }
-      if (!fd &&
+      if (!lock &&
           (errno == ELOOP || errno == EINVAL || errno == EISDIR || errno == ENXIO)) {
         error = not_an_object(options.channel);
         return ClaimStatus::failed;
       }
     }
-    if (!fd) {
+    if (!lock) {
       error = system_error(ErrorCode::system,
                            quoted(options.channel) + " could not be created",
                            "shm_open " + name, errno);
       return ClaimStatus::failed;
     }
     struct stat info {};
-    if (fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
+    if (fstat(lock.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
       error = not_an_object(options.channel);
       return ClaimStatus::failed;
     }
@@ -292,7 +298,6 @@ ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& erro
       error = foreign_owner(options.channel, info.st_uid, false);
       return ClaimStatus::failed;
     }
-    LockFd lock(std::move(fd));
     switch (lock.try_lock(layout::kOwnerByte)) {
       case LockFd::Result::ok:
         break;
@@ -438,29 +443,30 @@ OpenStatus cannot_open(const OpenOptions& options, int error_number, Error& erro
 
 OpenStatus open_control(const OpenOptions& options, OpenControl& open, Error& error) {
   const std::string name = control_name(options.channel);
-  UniqueFd lock_fd(shm_open(name.c_str(), O_RDWR | O_NONBLOCK, 0));
-  if (!lock_fd) return cannot_open(options, errno, error);
+  LockFd lock = LockFd::open(name, O_RDWR | O_NONBLOCK, 0);
+  if (!lock) return cannot_open(options, errno, error);
   UniqueFd map_fd(shm_open(name.c_str(), O_RDWR | O_NONBLOCK, 0));
   if (!map_fd) return cannot_open(options, errno, error);
   struct stat info {};
   struct stat mapped {};
-  if (fstat(lock_fd.get(), &info) != 0 || fstat(map_fd.get(), &mapped) != 0 ||
+  if (fstat(lock.get(), &info) != 0 || fstat(map_fd.get(), &mapped) != 0 ||
       info.st_ino != mapped.st_ino || info.st_nlink == 0) {
     return OpenStatus::not_ready;
   }
   if (!trusted(options, info, error)) return OpenStatus::failed;
-  LockFd lock(std::move(lock_fd));
   if (!lock.held_by_other(layout::kOwnerByte)) return OpenStatus::absent;
   if (info.st_size == 0) return OpenStatus::not_ready;
 
+  // Twice: a copy made while the writer fills the header may be torn, one made after the
+  // state was seen is not.
   layout::ControlHeader header{};
-  if (pread(map_fd.get(), static_cast<void*>(&header), sizeof header, 0) !=
-      static_cast<ssize_t>(sizeof header)) {
-    return OpenStatus::not_ready;
-  }
-  const std::uint32_t state = header.state.load(std::memory_order_relaxed);
-  if (state == static_cast<std::uint32_t>(layout::ChannelState::init)) {
-    return OpenStatus::not_ready;
+  for (int look = 0; look < 2; ++look) {
+    if (pread(map_fd.get(), static_cast<void*>(&header), sizeof header, 0) !=
+            static_cast<ssize_t>(sizeof header) ||
+        header.state.load(std::memory_order_acquire) ==
+            static_cast<std::uint32_t>(layout::ChannelState::init)) {
+      return OpenStatus::not_ready;
+    }
   }
   if (!header_matches(options, header, static_cast<std::size_t>(info.st_size), error)) {
     return OpenStatus::failed;

@@ -30,9 +30,9 @@ ChannelWatch::ChannelWatch(const std::string& channel)
 void ChannelWatch::arm() {
   if (inotify_) return;
   inotify_ = UniqueFd(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-  // Created, mode set (the writer's last step), removed, owner's descriptor closed.
-  constexpr std::uint32_t kEvents =
-      IN_CREATE | IN_ATTRIB | IN_DELETE | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM;
+  // Created, mode set (the writer's last step), removed. Not opened or closed: our own
+  // looks do that.
+  constexpr std::uint32_t kEvents = IN_CREATE | IN_ATTRIB | IN_DELETE | IN_MOVED_TO;
   if (inotify_ && inotify_add_watch(inotify_.get(), kShmDirectory, kEvents) < 0) {
     inotify_.reset();
   }

@@ -58,6 +58,7 @@ bool valid_data_header(const layout::DataHeader& header, std::size_t bytes,
   return header.magic == layout::kDataMagic && header.version == layout::kVersion &&
          header.header_bytes == kHeaderBytes && header.incarnation == incarnation &&
          header.object == object && header.slot == slot && header.object_bytes == bytes &&
+         header.caps_capacity <= kMaxText && header.metas_capacity <= kMaxText &&
          header.caps_offset >= kHeaderBytes &&
          within(header.caps_offset, header.caps_capacity, header.pixels_offset) &&
          header.metas_offset >= kHeaderBytes &&

@@ -3,6 +3,7 @@
 #include "fork_guard.h"
 
 #include <pthread.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -47,15 +48,18 @@ void install_once() {
 
 std::uint32_t process_generation() { return generation.load(std::memory_order_relaxed); }
 
-void guard_lock_fd(int fd) {
+int open_guarded(const char* shm_name, int flags, unsigned mode) {
   install_once();
   const std::lock_guard lock(guard().lock);
-  guard().fds.push_back(fd);
+  const int fd = shm_open(shm_name, flags, mode);
+  if (fd >= 0) guard().fds.push_back(fd);
+  return fd;
 }
 
-void forget_lock_fd(int fd) {
+void close_guarded(int fd) {
   const std::lock_guard lock(guard().lock);
   std::erase(guard().fds, fd);
+  close(fd);
 }
 
 }  // namespace possum

@@ -13,9 +13,9 @@ namespace possum {
 // opened under. Cheaper than getpid(), which is a system call.
 std::uint32_t process_generation();
 
-// Registers a descriptor that a forked child must close at once; takes effect for the
-// life of the descriptor, so forget it before closing.
-void guard_lock_fd(int fd);
-void forget_lock_fd(int fd);
+// Opens a descriptor that a forked child closes at once, and closes it. No fork can come
+// between opening and registering. -1: errno says why.
+int open_guarded(const char* shm_name, int flags, unsigned mode);
+void close_guarded(int fd);
 
 }  // namespace possum

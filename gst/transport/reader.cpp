@@ -155,6 +155,7 @@ class Attachment {
       return TakeStatus::failed;
     }
     for (;;) {
+      map_offered();
       typename ReaderCore<ReaderEnv>::Taken taken;
       bool copy = false;
       {
@@ -227,6 +228,16 @@ class Attachment {
     return header().slot[slot].object.load(std::memory_order_acquire);
   }
 
+  // Before the take: a writer that sees everything taken may end and remove the names.
+  void map_offered() {
+    for (std::uint32_t rest = core_.offers(); rest != 0; rest &= rest - 1) {
+      const auto slot = static_cast<unsigned>(std::countr_zero(rest));
+      const std::uint32_t object = object_of(slot);
+      Error later;  // fill() tries again
+      if (object != 0 && mapped_[slot].object != object) map_slot(slot, object, later);
+    }
+  }
+
   // ErrorCode::not_found when the object is gone: its writer died and was succeeded.
   bool map_slot(unsigned slot, std::uint32_t object, Error& error) {
     MappedSlot& mapped = mapped_[slot];
@@ -237,7 +248,7 @@ class Attachment {
     if (!fd) {
       error = errno == ENOENT
                   ? make_error(ErrorCode::not_found, "gone", name)
-                  : system_error(ErrorCode::corrupt,
+                  : system_error(errno == EACCES ? ErrorCode::corrupt : ErrorCode::system,
                                  "The frames of channel \"" + channel_ +
                                      "\" cannot be opened: restart its writer",
                                  "shm_open " + name, errno);
@@ -264,8 +275,17 @@ class Attachment {
 
   Filled fill(Frame& frame, std::uint64_t seq, bool copy, Error& error) {
     const unsigned slot = frame.slot_;
-    if (!map_slot(slot, object_of(slot), error)) {
-      return error.code == ErrorCode::not_found ? Filled::lost : Filled::bad;
+    const std::uint32_t object = object_of(slot);
+    if (!map_slot(slot, object, error)) {
+      // Gone with its writer, or replaced after the writer took back the offer.
+      if (error.code != ErrorCode::not_found) return Filled::bad;
+      if (object_of(slot) == object && writer_alive()) {
+        error = damaged(channel_,
+                        "its frames were removed from " + std::string(kShmDirectory));
+        return Filled::bad;
+      }
+      error = {};
+      return Filled::lost;
     }
     const MappedSlot& mapped = mapped_[slot];
     const std::byte* const base = mapped.mapping->data();
@@ -422,7 +442,8 @@ class Reader::Impl {
     if (!a) return TakeStatus::disconnected;
     frame = Frame();
     const std::int64_t started_ns = monotonic_ns();
-    bool look = false;  // is it time to look after the writer?
+    // Is it time to look after the writer? Not while frames come; one try looks at once.
+    bool look = deadline_ns <= started_ns;
     for (;;) {
       if (watch_.interrupted()) return TakeStatus::interrupted;
       const TakeStatus got = a->try_take(a, frame, error);

@@ -44,6 +44,10 @@ class ReaderCore {
     return layout::offered_of(env_.page(page_).word.load(std::memory_order_seq_cst)) == 0;
   }
 
+  std::uint32_t offers() const {
+    return layout::offered_of(env_.page(page_).word.load(std::memory_order_acquire));
+  }
+
   // Moves the oldest offered slot to TAKEN. Slots not newer than `last_seq` go back.
   std::optional<Taken> take(std::uint64_t last_seq) {
     auto& own = env_.page(page_).word;
@@ -101,10 +105,14 @@ class ReaderCore {
   // Gives up what is offered; the leases stay. Only the owner's lock being gone frees
   // the page.
   void leave() {
-    layout::Config cfg =
-        layout::unpack(env_.page(page_).cfg.load(std::memory_order_relaxed));
+    std::uint64_t now = env_.page(page_).cfg.load(std::memory_order_relaxed);
+    layout::Config cfg = layout::unpack(now);
+    if (cfg.epoch != epoch_) return;  // the page is somebody else's
     cfg.state = layout::PageState::left;
-    env_.page(page_).cfg.store(layout::pack(cfg), std::memory_order_seq_cst);
+    if (!env_.page(page_).cfg.compare_exchange_strong(now, layout::pack(cfg),
+                                                      std::memory_order_seq_cst)) {
+      return;
+    }
     env_.page(page_).word.fetch_and(layout::make_word(0, ~0u), std::memory_order_seq_cst);
     env_.ring_writer();
   }

@@ -71,7 +71,10 @@ bool reserve_bytes(int fd, std::size_t bytes, Error& error) {
   // Small steps: tmpfs undoes an interrupted fallocate(2) as a whole, so that one large
   // call could be restarted for ever under a steady stream of signals.
   constexpr std::size_t kStep = 4 << 20;
-  int result = shm_free_bytes() < bytes ? ENOSPC : 0;
+  struct statvfs mount {};
+  // A mount without a limit says 0 of 0 blocks.
+  const bool limited = statvfs(kShmDirectory, &mount) == 0 && mount.f_blocks != 0;
+  int result = limited && shm_free_bytes() < bytes ? ENOSPC : 0;
   for (std::size_t done = 0; done < bytes && result == 0;) {
     const std::size_t step = std::min(kStep, bytes - done);
     result = posix_fallocate(fd, static_cast<off_t>(done), static_cast<off_t>(step));

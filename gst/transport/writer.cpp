@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #include "channel.h"
@@ -23,6 +24,7 @@ constexpr std::int64_t kClaimPollNs = 20 * kMs;  // behind inotify
 // With /dev/shm full and readers sitting on every slot that is large enough for new caps,
 // no reader's progress may ever free one: give up with the reason.
 constexpr std::int64_t kStarvedNs = 5000 * kMs;
+constexpr std::int64_t kLongNs = std::int64_t{1} << 60;  // keeps sums in range
 constexpr unsigned kMinSlots = 3;
 
 }  // namespace
@@ -37,13 +39,14 @@ class Writer::Impl {
 
   WriteStatus open(Error& error) {
     watch_.arm();
-    const std::int64_t deadline = monotonic_ns() + options_.claim_timeout_ns;
+    const std::int64_t deadline =
+        monotonic_ns() + std::min(options_.claim_timeout_ns, kLongNs);
     WriteStatus result = WriteStatus::ok;
     for (;;) {
       Claim claim;
       const ClaimStatus status = claim_channel(claim_options(), claim, error);
       if (status == ClaimStatus::ok) {
-        start(std::move(claim));
+        if (!start(std::move(claim), error)) result = WriteStatus::failed;
         break;
       }
       result = WriteStatus::failed;
@@ -60,7 +63,7 @@ class Writer::Impl {
   }
 
   void close() {
-    if (generation_ != process_generation()) {  // the thread did not follow the fork
+    if (forked()) {  // the thread did not follow
       if (thread_.joinable()) thread_.detach();
       return;
     }
@@ -75,22 +78,23 @@ class Writer::Impl {
     const std::lock_guard lock(mutex_);
     if (session_) session_->end();
     session_.reset();
-    lost_ = {};
-    known_ = {};
   }
 
   bool is_open() const {
+    if (forked()) return false;
     const std::lock_guard lock(mutex_);
     return session_ != nullptr;
   }
 
   void interrupt(bool on) {
     watch_.interrupt(on);
+    if (forked()) return;
     const std::lock_guard lock(mutex_);
     if (on && session_) session_->room().ring_self();
   }
 
   bool prepare(unsigned count, std::size_t bytes, Error& error) {
+    if (forked()) return fork_failure(error) == WriteStatus::ok;
     const std::lock_guard lock(mutex_);
     if (!usable(error)) return false;
     session_->set_need({bytes, 0, 0});
@@ -105,6 +109,7 @@ class Writer::Impl {
   }
 
   std::optional<SlotRef> lend(std::size_t bytes) {
+    if (forked()) return std::nullopt;
     const std::lock_guard lock(mutex_);
     if (!session_) return std::nullopt;
     session_->set_need({bytes, 0, 0});
@@ -115,19 +120,23 @@ class Writer::Impl {
   }
 
   void give_back(const SlotRef& ref) {
+    if (forked()) return;
     const std::lock_guard lock(mutex_);
     if (session_ && session_->owns(ref)) session_->core().give_back(ref.slot);
   }
 
   WriteStatus acquire(std::size_t bytes, std::size_t caps_bytes, std::size_t metas_bytes,
                       SlotRef& ref, Error& error) {
+    if (forked()) return fork_failure(error);
     std::unique_lock lock(mutex_);
     Patience patience;
+    if (session_) session_->clear_error();
     for (;;) {
       if (watch_.interrupted()) return WriteStatus::interrupted;
       if (!usable(error)) return WriteStatus::failed;
       session_->set_need({bytes, caps_bytes, metas_bytes});
       auto& core = session_->core();
+      core.end_publish();  // of a frame that was not continued
       if (static_cast<unsigned>(std::popcount(core.have())) < kMinSlots &&
           core.prepare(kMinSlots) < kMinSlots) {
         error = too_small();
@@ -145,7 +154,9 @@ class Writer::Impl {
         ref = session_->ref(slot);
         return WriteStatus::ok;
       }
-      if (!session_->any_fits() && (found == Found::none || patience.starved())) {
+      // No room for even one slot of this size, not just all of them in use.
+      if (!session_->any_fits() && session_->last_error() &&
+          (found == Found::none || patience.starved())) {
         error = too_small();
         return WriteStatus::failed;
       }
@@ -159,6 +170,7 @@ class Writer::Impl {
 
   bool publishable(const SlotRef& ref, std::size_t caps_bytes,
                    std::size_t metas_bytes) const {
+    if (forked()) return false;
     const std::lock_guard lock(mutex_);
     return session_ && session_->owns(ref) &&
            session_->fits_text(ref, caps_bytes, metas_bytes) &&
@@ -166,6 +178,7 @@ class Writer::Impl {
   }
 
   bool visible(const SlotRef& ref) const {
+    if (forked()) return true;
     const std::lock_guard lock(mutex_);
     return session_ && session_->owns(ref) && session_->core().visible(ref.slot);
   }
@@ -173,6 +186,7 @@ class Writer::Impl {
   WriteStatus publish(const SlotRef& ref, layout::FrameDescriptor& frame,
                       std::string_view caps, std::span<const std::byte> metas,
                       bool zero_copy, Error& error) {
+    if (forked()) return fork_failure(error);
     std::unique_lock lock(mutex_);
     if (!usable(error)) return WriteStatus::failed;
     if (!session_->owns(ref)) {  // the channel was made anew meanwhile
@@ -180,6 +194,13 @@ class Writer::Impl {
       return WriteStatus::no_slot;
     }
     if (session_->core().publishing() != static_cast<int>(ref.slot)) {
+      if (!session_->fits_text(ref, caps.size(), metas.size()) ||
+          frame.data_offset > ref.capacity ||
+          frame.data_bytes > ref.capacity - frame.data_offset) {
+        error = make_error(ErrorCode::settings, "The frame does not fit its slot.",
+                           std::to_string(frame.data_bytes) + " bytes");
+        return WriteStatus::failed;
+      }
       session_->fill(ref, frame, caps, metas);
       session_->core().begin_publish(ref.slot, frame.seq);
       count_frame(frame, zero_copy);
@@ -188,6 +209,7 @@ class Writer::Impl {
   }
 
   void abandon_publish() {
+    if (forked()) return;
     const std::lock_guard lock(mutex_);
     if (session_) session_->core().end_publish();
   }
@@ -197,6 +219,7 @@ class Writer::Impl {
   }
 
   unsigned active_readers() const {
+    if (forked()) return 0;
     const std::lock_guard lock(mutex_);
     if (!session_) return 0;
     session_->core().recycle();
@@ -204,6 +227,7 @@ class Writer::Impl {
   }
 
   void set_eos() {
+    if (forked()) return;
     const std::lock_guard lock(mutex_);
     if (session_) session_->core().set_eos();
   }
@@ -213,11 +237,13 @@ class Writer::Impl {
   }
 
   void flush() {
+    if (forked()) return;
     const std::lock_guard lock(mutex_);
     if (session_) session_->core().flush();
   }
 
   WriterStatistics statistics() const {
+    if (forked()) return {};
     const std::lock_guard lock(mutex_);
     WriterStatistics result = statistics_;
     if (!session_) return result;
@@ -232,6 +258,7 @@ class Writer::Impl {
   }
 
   std::uint64_t incarnation() const {
+    if (forked()) return 0;
     const std::lock_guard lock(mutex_);
     return session_ ? session_->incarnation() : 0;
   }
@@ -256,24 +283,43 @@ class Writer::Impl {
     return {options_.channel, {options_.perms, options_.group}, options_.allow_blocking};
   }
 
-  void start(Claim claim) {
+  bool start(Claim claim, Error& error) {
     {
       const std::lock_guard lock(mutex_);
       session_ = std::make_unique<WriterSession>(std::move(claim), options_);
       statistics_ = {};
+      lost_ = {};
+      known_ = {};
+      demotions_ = 0;
       limited_ = false;
+      shortage_told_ = false;
+      shortage_.reset();
     }
     stopping_.store(false, std::memory_order_seq_cst);
-    thread_ = std::thread([this] { keep_house(); });
+    try {
+      thread_ = std::thread([this] { keep_house(); });
+    } catch (const std::system_error& problem) {
+      error =
+          make_error(ErrorCode::system, "No thread could be started.", problem.what());
+      const std::lock_guard lock(mutex_);
+      session_->end();
+      session_.reset();
+      return false;
+    }
+    error = {};
+    return true;
+  }
+
+  // Asked before any lock is taken: in a forked child nobody would release it.
+  bool forked() const { return generation_ != process_generation(); }
+  static WriteStatus fork_failure(Error& error) {
+    error = make_error(ErrorCode::system,
+                       "A possum writer does not survive fork(): open it in the child",
+                       "opened by another process");
+    return WriteStatus::failed;
   }
 
   bool usable(Error& error) const {
-    if (generation_ != process_generation()) {
-      error = make_error(ErrorCode::system,
-                         "A possum writer does not survive fork(): open it in the child",
-                         "opened by another process");
-      return false;
-    }
     if (session_) return true;
     error =
         lost_ ? lost_ : make_error(ErrorCode::system, "The channel is closed", "close()");
@@ -340,12 +386,14 @@ class Writer::Impl {
         patience.still_since_ns[r] = 0;
         continue;
       }
-      const std::uint64_t word = core.word_of(r);
+      // Its own bits beyond what we gave are no progress.
+      const std::uint64_t word =
+          core.word_of(r) & layout::make_word(core.given(r), core.given(r));
       if (patience.still_since_ns[r] == 0 || word != patience.word[r]) {
         patience.word[r] = word;
         patience.still_since_ns[r] = now;
       }
-      if (options_.max_blocking_ns == kForever) continue;
+      if (options_.max_blocking_ns >= kLongNs) continue;
       if (now - patience.still_since_ns[r] >= options_.max_blocking_ns) {
         core.demote(r);
         demotions_ |= slot_bit(r);
@@ -370,6 +418,7 @@ class Writer::Impl {
 
   template <class Condition>
   WriteStatus wait_until(Error& error, Condition condition) {
+    if (forked()) return fork_failure(error);
     std::unique_lock lock(mutex_);
     Patience patience;
     for (;;) {
@@ -455,8 +504,11 @@ class Writer::Impl {
     while (!stopping_.load(std::memory_order_seq_cst)) {
       Happened happened;
       std::shared_ptr<WriterSession> session;
+      bool armed = false;
       {
         std::unique_lock lock(mutex_);
+        session = session_;
+        if (session) session->attention().arm();  // before the look: nothing is missed
         const std::int64_t now = monotonic_ns();
         if (session_ && session_->name_lost()) reclaim(happened);
         if (session_) {
@@ -468,16 +520,13 @@ class Writer::Impl {
           grow(lock, happened);
         }
         if (now >= next_tick) next_tick = now + kTickNs;
+        armed = session_ == session;
         session = session_;
       }
       tell(happened);
       if (!session) return;
-      session->attention().arm();
-      const bool due = [&] {
-        const std::lock_guard lock(mutex_);
-        return session_ != session || (session_->core().wants_growth() && !limited_);
-      }();
-      if (due || stopping_.load(std::memory_order_seq_cst)) continue;
+      if (stopping_.load(std::memory_order_seq_cst)) return;
+      if (!armed) continue;  // the channel is another one now
       session->attention().sleep(next_tick);
     }
   }
@@ -487,6 +536,9 @@ class Writer::Impl {
   void reclaim(Happened& happened) {
     session_->end();  // now: a thread that sleeps in it may keep it for a while
     session_.reset();
+    for (unsigned r = 0; r < layout::kReaders; ++r) {
+      if (known_[r].attached) happened.detached.emplace_back(r, "left");
+    }
     known_ = {};
     Claim claim;
     Error error;
@@ -526,10 +578,9 @@ class Writer::Impl {
   }
 
   void shortage(unsigned slots) {
-    if (limited_) return;
     limited_ = true;
-    if (!shortage_told_) shortage_ = std::pair(slots, session_->last_error());
-    shortage_told_ = true;
+    if (std::exchange(shortage_told_, true)) return;
+    shortage_ = std::pair(slots, session_->last_error());
     session_->attention().ring_self();
   }
 

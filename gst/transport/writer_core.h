@@ -259,6 +259,8 @@ class WriterCore {
       page.grant.store(0, std::memory_order_relaxed);
       demoted_ &= ~slot_bit(r);
       dropped_[r] = 0;
+      // A frame being published is in the standing offer already.
+      pending_pages_ &= ~slot_bit(r);
       layout::Config fresh;
       fresh.epoch = cfg.epoch + 1;
       // Last: from here on the page can be taken.
@@ -346,6 +348,8 @@ class WriterCore {
   // gone: its memory was given back for the next try.
   bool usable(unsigned slot) {
     if (env_.fits(slot)) return true;
+    // Fewer slots circulate from here on: readers must count again.
+    env_.header().roomy.store(0, std::memory_order_seq_cst);
     have_ &= ~slot_bit(slot);
     if (!env_.make_slot(slot)) return false;
     have_ |= slot_bit(slot);
@@ -419,7 +423,9 @@ class WriterCore {
       if (view.state != layout::PageState::free) continue;
       const std::uint64_t old = env_.page(r).word.fetch_and(layout::make_word(0, ~0u),
                                                             std::memory_order_seq_cst);
-      if ((layout::taken_of(old) & given_[r]) != 0) came = true;
+      // Taken, or taken and released already.
+      if ((given_[r] & ~layout::offered_of(old)) != 0) came = true;
+      given_[r] &= layout::taken_of(old);
     }
     if (latest_ != kNone) forget_latest();
     return !came;
@@ -430,9 +436,12 @@ class WriterCore {
     auto& page = env_.page(r);
     for (int tries = 0; tries < kMaxTries; ++tries) {
       const PageView view = view_of(r);
-      std::uint64_t word = page.word.load(std::memory_order_acquire);
+      // seq_cst: after the owner armed its doorbell this decides whether to sleep.
+      std::uint64_t word = page.word.load(std::memory_order_seq_cst);
       given_[r] &= layout::offered_of(word) | layout::taken_of(word);
       const std::uint32_t before = layout::offered_of(word) & given_[r];
+      // Never twice: releasing the second lease would end the first.
+      if ((layout::taken_of(word) & given_[r] & slot_bit(slot)) != 0) return true;
       if (blocks(view) && std::popcount(before) >= static_cast<int>(view.depth)) {
         return false;
       }

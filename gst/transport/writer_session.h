@@ -49,6 +49,7 @@ class WriterSession {
   const SlotNeed& need() const { return need_; }
   // Why the last make_slot() failed.
   const Error& last_error() const { return last_error_; }
+  void clear_error() { last_error_ = {}; }
   std::size_t object_bytes() const;  // of all slots
 
   SlotRef ref(unsigned slot) const;

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// The one table from transport error codes to GStreamer's.
+#include "errors.h"
+
+namespace possum {
+namespace {
+
+GstResourceError resource_code(ErrorCode code, Side side) {
+  switch (code) {
+    case ErrorCode::settings:
+    case ErrorCode::blocking:
+      return GST_RESOURCE_ERROR_SETTINGS;
+    case ErrorCode::busy:
+      return GST_RESOURCE_ERROR_BUSY;
+    case ErrorCode::not_found:
+      return GST_RESOURCE_ERROR_NOT_FOUND;
+    case ErrorCode::not_owner:
+    case ErrorCode::no_permission:
+      return GST_RESOURCE_ERROR_NOT_AUTHORIZED;
+    case ErrorCode::no_space:
+      return GST_RESOURCE_ERROR_NO_SPACE_LEFT;
+    case ErrorCode::incompatible:
+      return GST_RESOURCE_ERROR_OPEN_READ;
+    case ErrorCode::corrupt:
+      return GST_RESOURCE_ERROR_READ;
+    case ErrorCode::none:
+    case ErrorCode::system:
+      break;
+  }
+  return side == Side::sink ? GST_RESOURCE_ERROR_OPEN_WRITE
+                            : GST_RESOURCE_ERROR_OPEN_READ;
+}
+
+void post(GstElement* element, Side side, const Error& error, GstMessageType type) {
+  // Both strings change owner (transfer full).
+  gst_element_message_full(
+      element, type, GST_RESOURCE_ERROR, resource_code(error.code, side),
+      g_strdup(error.message.c_str()),
+      error.detail.empty() ? nullptr : g_strdup(error.detail.c_str()), __FILE__,
+      GST_FUNCTION, __LINE__);
+}
+
+}  // namespace
+
+void post_error(GstElement* element, Side side, const Error& error) {
+  post(element, side, error, GST_MESSAGE_ERROR);
+}
+
+void post_warning(GstElement* element, Side side, const Error& error) {
+  post(element, side, error, GST_MESSAGE_WARNING);
+}
+
+}  // namespace possum

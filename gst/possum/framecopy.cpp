@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// Plane by plane, row by row, and all at once where the layouts agree.
+#include "framecopy.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+
+#include "frameinfo.h"
+
+namespace possum {
+namespace {
+
+// A mapped frame that cannot be left mapped.
+class MappedFrame {
+ public:
+  MappedFrame(const GstVideoInfo& info, GstBuffer* buffer) {
+    mapped_ = gst_video_frame_map(
+        &frame_, const_cast<GstVideoInfo*>(&info), buffer,
+        static_cast<GstMapFlags>(static_cast<guint>(GST_MAP_READ) |
+                                 static_cast<guint>(GST_VIDEO_FRAME_MAP_FLAG_NO_REF)));
+  }
+  ~MappedFrame() {
+    if (mapped_) gst_video_frame_unmap(&frame_);
+  }
+  MappedFrame(const MappedFrame&) = delete;
+  MappedFrame& operator=(const MappedFrame&) = delete;
+  explicit operator bool() const { return mapped_; }
+  const GstVideoInfo& info() const { return frame_.info; }
+  const guint8* plane(unsigned n) const {
+    return static_cast<const guint8*>(frame_.data[n]);
+  }
+  // The bytes that plane n lies in: with a GstVideoMeta each plane has a map of its own.
+  const GstMapInfo& bytes_of(unsigned n) const {
+    return frame_.meta != nullptr ? frame_.map[n] : frame_.map[0];
+  }
+
+ private:
+  GstVideoFrame frame_{};
+  bool mapped_ = false;
+};
+
+struct PlaneCopy {
+  const guint8* source;
+  const guint8* source_end;
+  std::ptrdiff_t source_step;
+  guint8* dest;
+  std::size_t dest_step;
+  std::size_t row_bytes;  // that must be there
+  std::size_t rows;
+};
+
+bool copy_rows(const PlaneCopy& p) {
+  const auto source_step = static_cast<std::size_t>(std::abs(p.source_step));
+  const std::size_t wanted = std::min(source_step, p.dest_step);
+  for (std::size_t row = 0; row < p.rows; ++row) {
+    const guint8* from = p.source + static_cast<std::ptrdiff_t>(row) * p.source_step;
+    guint8* to = p.dest + row * p.dest_step;
+    if (from > p.source_end) return false;
+    // The end of the last row may be missing.
+    const std::size_t bytes =
+        std::min(wanted, static_cast<std::size_t>(p.source_end - from));
+    if (bytes < std::min(p.row_bytes, wanted)) return false;
+    std::memcpy(to, from, bytes);
+    std::memset(to + bytes, 0, p.dest_step - bytes);
+  }
+  return true;
+}
+
+bool copy_tiles(const MappedFrame& frame, const GstVideoInfo& info, unsigned plane,
+                guint8* dest) {
+  const gint source_stride = frame.info().stride[plane];
+  const gint dest_stride = info.stride[plane];
+  const std::size_t tile = info.finfo->tile_info[plane].size;
+  const gint sx = GST_VIDEO_TILE_X_TILES(source_stride);
+  const gint sy = GST_VIDEO_TILE_Y_TILES(source_stride);
+  const gint dx = GST_VIDEO_TILE_X_TILES(dest_stride);
+  const gint dy = GST_VIDEO_TILE_Y_TILES(dest_stride);
+  const auto mode =
+      static_cast<GstVideoTileMode>(GST_VIDEO_FORMAT_INFO_TILE_MODE(info.finfo));
+  const GstMapInfo& map = frame.bytes_of(plane);
+  const guint8* source = frame.plane(plane);
+  const auto there = static_cast<std::size_t>(map.data + map.size - source);
+  if (there < static_cast<std::size_t>(sx) * static_cast<std::size_t>(sy) * tile) {
+    return false;
+  }
+  for (gint y = 0; y < std::min(sy, dy); ++y) {
+    for (gint x = 0; x < std::min(sx, dx); ++x) {
+      const std::size_t from = gst_video_tile_get_index(mode, x, y, sx, sy);
+      const std::size_t to = gst_video_tile_get_index(mode, x, y, dx, dy);
+      std::memcpy(dest + to * tile, source + from * tile, tile);
+    }
+  }
+  return true;
+}
+
+// Rows that only round a plane up are zero, not what the slot held before.
+void clear_rest(const GstVideoInfo& info, unsigned plane, std::size_t used,
+                guint8* dest) {
+  std::size_t end = info.size;
+  for (unsigned other = 0; other < GST_VIDEO_INFO_N_PLANES(&info); ++other) {
+    if (info.offset[other] > info.offset[plane]) end = std::min(end, info.offset[other]);
+  }
+  const std::size_t room = end - info.offset[plane];
+  if (used < room) std::memset(dest + used, 0, room - used);
+}
+
+bool copy_plane(const MappedFrame& frame, const GstVideoInfo& info, unsigned plane,
+                guint8* dest) {
+  if (GST_VIDEO_FORMAT_INFO_IS_TILED(info.finfo)) {
+    return copy_tiles(frame, info, plane, dest);
+  }
+  const gint stride = frame.info().stride[plane];
+  const PlaneShape from = plane_shape(frame.info(), plane, stride);
+  const PlaneShape to = plane_shape(info, plane, info.stride[plane]);
+  const GstMapInfo& map = frame.bytes_of(plane);
+  PlaneCopy copy{};
+  copy.source = frame.plane(plane);
+  copy.source_end = map.data + map.size;
+  copy.source_step = static_cast<std::ptrdiff_t>(from.step) * (stride < 0 ? -1 : 1);
+  copy.dest = dest;
+  copy.dest_step = to.step;
+  copy.row_bytes = from.row_bytes;
+  copy.rows = std::min(from.rows, to.rows);
+  if (!copy_rows(copy)) return false;
+  clear_rest(info, plane, copy.rows * copy.dest_step, dest);
+  return true;
+}
+
+bool same_layout(const GstVideoMeta* meta, const GstVideoInfo& info) {
+  if (meta == nullptr) return true;
+  if (meta->format != GST_VIDEO_INFO_FORMAT(&info)) return false;
+  return std::equal(meta->offset, meta->offset + meta->n_planes, info.offset) &&
+         std::equal(meta->stride, meta->stride + meta->n_planes, info.stride);
+}
+
+}  // namespace
+
+bool copy_frame(GstBuffer* buffer, const GstVideoInfo& info, std::byte* dest) {
+  // gst_buffer_extract() copies from one memory after the other: no merging first.
+  if (same_layout(gst_buffer_get_video_meta(buffer), info) &&
+      gst_buffer_get_size(buffer) >= info.size) {
+    return gst_buffer_extract(buffer, 0, dest, info.size) == info.size;
+  }
+  const MappedFrame frame(info, buffer);
+  if (!frame) return false;
+  auto* const bytes = reinterpret_cast<guint8*>(dest);
+  for (unsigned plane = 0; plane < GST_VIDEO_INFO_N_PLANES(&info); ++plane) {
+    if (!copy_plane(frame, info, plane, bytes + info.offset[plane])) return false;
+  }
+  return true;
+}
+
+}  // namespace possum

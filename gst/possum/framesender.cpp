@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// Where a frame lies, and whether it may stay there.
+#include "framesender.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "framecopy.h"
+#include "frameinfo.h"
+#include "gstpossumallocator.h"
+
+namespace possum {
+
+void FrameSender::start(std::shared_ptr<Writer> writer) { writer_ = std::move(writer); }
+
+void FrameSender::stop() {
+  abandon();
+  release_kept();
+  writer_.reset();
+}
+
+void FrameSender::set_format(GstCaps* caps, const GstVideoInfo& info) {
+  const Ref<gchar> text{gst_caps_to_string(caps)};
+  caps_ = text.get();
+  info_ = info;
+}
+
+SendStatus FrameSender::send(GstBuffer* buffer, const layout::FrameDescriptor& frame,
+                             Error& error) {
+  if (!began(buffer)) {
+    abandon();
+    release_unseen();
+    begun_.frame = frame;
+    if (!begin_in_place(buffer)) {
+      const SendStatus status = begin_copy(buffer, error);
+      if (status != SendStatus::sent) return status;
+    }
+    begun_.buffer = buffer;
+  }
+  const WriteStatus status =
+      writer_->publish(begun_.slot, begun_.frame, caps_, {}, begun_.zero_copy, error);
+  if (status == WriteStatus::interrupted) return SendStatus::interrupted;
+  if (status == WriteStatus::ok && begun_.zero_copy) keep_if_shared(buffer);
+  begun_ = {};
+  if (status == WriteStatus::no_slot) return SendStatus::no_slot;
+  return status == WriteStatus::ok ? SendStatus::sent : SendStatus::failed;
+}
+
+void FrameSender::abandon() {
+  if (begun_.buffer == nullptr) return;
+  writer_->abandon_publish();
+  begun_ = {};
+}
+
+// A slot is known by its memory: decoders push shallow copies of the pool's buffers.
+bool FrameSender::begin_in_place(GstBuffer* buffer) {
+  if (gst_buffer_n_memory(buffer) != 1) return false;
+  GstMemory* const memory = gst_buffer_peek_memory(buffer, 0);
+  const SlotRef* slot = slot_of(memory, writer_.get());
+  if (slot == nullptr) return false;
+  layout::FrameDescriptor frame = begun_.frame;
+  frame.data_offset = memory->offset;
+  if (!describe_layout(info_, gst_buffer_get_video_meta(buffer), memory->size, frame) ||
+      !writer_->publishable(*slot, caps_.size(), 0)) {
+    return false;
+  }
+  begun_.frame = frame;
+  begun_.slot = *slot;
+  begun_.zero_copy = true;
+  return true;
+}
+
+SendStatus FrameSender::begin_copy(GstBuffer* buffer, Error& error) {
+  SlotRef slot;
+  switch (writer_->acquire(info_.size, caps_.size(), 0, slot, error)) {
+    case WriteStatus::ok:
+      break;
+    case WriteStatus::interrupted:
+      return SendStatus::interrupted;
+    case WriteStatus::no_slot:
+      return SendStatus::no_slot;
+    case WriteStatus::failed:
+      return SendStatus::failed;
+  }
+  if (!copy_frame(buffer, info_, slot.data) ||
+      !describe_layout(info_, nullptr, info_.size, begun_.frame)) {
+    writer_->give_back(slot);
+    return SendStatus::unreadable;
+  }
+  begun_.slot = std::move(slot);
+  begun_.zero_copy = false;
+  return SendStatus::sent;
+}
+
+// Whoever else has the buffer or its memory may want to write to it. Our reference makes
+// GStreamer copy first.
+void FrameSender::keep_if_shared(GstBuffer* buffer) {
+  if (GST_MINI_OBJECT_REFCOUNT_VALUE(buffer) == 1 &&
+      !is_shared(gst_buffer_peek_memory(buffer, 0))) {
+    return;
+  }
+  const std::scoped_lock lock(kept_lock_);
+  kept_.push_back({share(buffer), begun_.slot});
+}
+
+void FrameSender::release_unseen() {
+  std::vector<Kept> unseen;  // dies after the lock: the last reference calls elsewhere
+  const std::scoped_lock lock(kept_lock_);
+  const auto first_unseen =
+      std::partition(kept_.begin(), kept_.end(),
+                     [this](const Kept& kept) { return writer_->visible(kept.slot); });
+  std::move(first_unseen, kept_.end(), std::back_inserter(unseen));
+  kept_.erase(first_unseen, kept_.end());
+}
+
+void FrameSender::release_kept() {
+  std::vector<Kept> all;
+  const std::scoped_lock lock(kept_lock_);
+  all.swap(kept_);
+}
+
+}  // namespace possum

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// A slot lent upstream, as a GstMemory. The memory owns the right to the slot and a share
+// in the writer, so it may outlive pool, element and channel; when its last reference
+// goes, the slot goes home. The allocator is for the pool alone: nobody can ask it for
+// memory of an arbitrary size.
+#pragma once
+
+#include <gst/gst.h>
+
+#include <memory>
+
+#include "transport/writer.h"
+
+namespace possum {
+
+// Lends a slot with `params.prefix` bytes before and `params.padding` bytes after `size`
+// bytes. NULL if the writer has none to lend or cannot align so much. Never blocks.
+// transfer full
+GstMemory* lend_memory(const std::shared_ptr<Writer>& writer, gsize size,
+                       const GstAllocationParams& params);
+
+// The slot that this memory, or the memory it is a part of, lies in; NULL if it is none
+// lent by `writer`. transfer none: valid as long as the memory.
+const SlotRef* slot_of(GstMemory* memory, const Writer* writer);
+
+// Has somebody else a reference to the memory or to the whole that it is a part of?
+bool is_shared(GstMemory* memory);
+
+}  // namespace possum

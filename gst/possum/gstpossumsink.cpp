@@ -1,0 +1,634 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// The element: its states, what GstBaseSink asks of it, and how the writer's answers
+// become flow returns, messages, signals and numbers. What a frame is lies in frameinfo,
+// how it gets into a slot in framesender.
+
+/**
+ * SECTION:element-possumsink
+ * @title: possumsink
+ * @see_also: possumsrc
+ *
+ * Shows raw video to any number of other processes on this machine, through POSIX shared
+ * memory. Readers find it by the name of its #GstPossumSink:channel; they may come and
+ * go, and either side may be started first. Upstream elements that accept the offered
+ * buffer pool draw straight into shared memory; frames that lie elsewhere are copied
+ * once.
+ *
+ * A live source is never held up. Other sources are paced by the clock, or run as fast as
+ * they can with `sync=false`. Readers only hold this element up if
+ * #GstPossumSink:allow-blocking says so.
+ *
+ * ## Example launch lines
+ * |[
+ * gst-launch-1.0 videotestsrc is-live=true ! possumsink
+ * ]| In one terminal, and in another:
+ * |[
+ * gst-launch-1.0 possumsrc ! videoconvert ! autovideosink
+ * ]|
+ *
+ * Since: 0.1
+ */
+#include "gstpossumsink.h"
+
+#include <gst/video/video.h>
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "errors.h"
+#include "frameinfo.h"
+#include "framesender.h"
+#include "gstpossumpool.h"
+#include "refs.h"
+#include "sinkcaps.h"
+#include "sinksettings.h"
+#include "sinkstats.h"
+#include "transport/writer.h"
+#include "upstream.h"
+
+GST_DEBUG_CATEGORY_STATIC(gst_possum_sink_debug);
+#define GST_CAT_DEFAULT gst_possum_sink_debug
+
+using possum::Error;
+using possum::ErrorCode;
+using possum::ObjectLock;
+using possum::Ref;
+using possum::SendStatus;
+using possum::SinkSettings;
+using possum::Writer;
+using possum::WriteStatus;
+
+namespace {
+
+// What upstream gets at least; one buffer to fill while the sink looks at another.
+constexpr guint kMinBuffers = 2;
+
+// Lock order: GstBaseSink's stream and preroll locks, then ours; the writer is never
+// called with `lock` or the object lock held.
+struct SinkImpl {
+  SinkSettings settings;  // guarded by GST_OBJECT_LOCK
+
+  std::mutex lock;
+  std::shared_ptr<Writer> writer;  // guarded by lock; of the last start, open or not
+
+  std::atomic<bool> opening{false};
+  std::atomic<bool> told{false};  // this run's error is on the bus
+  possum::SinkCounters counters;  // locks itself
+  possum::Upstream upstream;      // forget() from any thread
+
+  // Streaming thread only, or while there is none.
+  possum::FrameSender sender;
+  Ref<GstBuffer> prerolled;  // published, not yet rendered
+  guint32 flush_id = 0;
+  bool unreadable_told = false;  // once for each caps
+};
+
+enum Signal { SIGNAL_READER_ATTACHED, SIGNAL_READER_DETACHED, SIGNALS };
+guint signals[SIGNALS];
+
+}  // namespace
+
+struct _GstPossumSink {
+  GstBaseSink parent;
+  SinkImpl* impl;
+};
+
+G_DEFINE_FINAL_TYPE(GstPossumSink, gst_possum_sink, GST_TYPE_BASE_SINK)
+GST_ELEMENT_REGISTER_DEFINE_WITH_CODE(possumsink, "possumsink", GST_RANK_NONE,
+                                      GST_TYPE_POSSUM_SINK,
+                                      GST_DEBUG_CATEGORY_INIT(gst_possum_sink_debug,
+                                                              "possumsink", 0,
+                                                              "possum sink element"))
+
+static SinkImpl& impl_of(gpointer self) { return *GST_POSSUM_SINK(self)->impl; }
+
+static std::shared_ptr<Writer> writer_of(gpointer self) {
+  SinkImpl& impl = impl_of(self);
+  const std::scoped_lock guard(impl.lock);
+  return impl.writer;
+}
+
+// The first error of a run says why; what follows from it is not told.
+static void tell_error(GstPossumSink* self, const Error& error) {
+  if (impl_of(self).told.exchange(true)) return;
+  possum::post_error(GST_ELEMENT(self), possum::Side::sink, error);
+}
+
+// --- what the housekeeping thread tells
+// -------------------------------------------------
+
+static void notify_readers(GstPossumSink* self) {
+  g_object_notify(G_OBJECT(self), "num-readers");
+}
+
+static void warn_demoted(GstPossumSink* self, unsigned index, std::uint32_t pid) {
+  GST_ELEMENT_WARNING(self, RESOURCE, BUSY,
+                      ("Reader %u (pid %u) held this sink up for longer than "
+                       "max-blocking-time: frames are dropped for it from now on.",
+                       index, pid),
+                      (nullptr));
+}
+
+static possum::WriterEvents writer_events(GstPossumSink* self) {
+  possum::WriterEvents events;
+  events.reader_attached = [self](unsigned index, std::uint32_t pid) {
+    GST_INFO_OBJECT(self, "reader %u attached, pid %u", index, pid);
+    g_signal_emit(self, signals[SIGNAL_READER_ATTACHED], 0, index, pid);
+    notify_readers(self);
+  };
+  events.reader_detached = [self](unsigned index, const char* reason) {
+    GST_INFO_OBJECT(self, "reader %u detached: %s", index, reason);
+    g_signal_emit(self, signals[SIGNAL_READER_DETACHED], 0, index, reason);
+    notify_readers(self);
+  };
+  events.reader_demoted = [self](unsigned index, std::uint32_t pid) {
+    warn_demoted(self, index, pid);
+  };
+  events.pool_limited = [self](unsigned slots, const Error& error) {
+    GST_INFO_OBJECT(self, "the pool stays at %u slots", slots);
+    possum::post_warning(GST_ELEMENT(self), possum::Side::sink, error);
+  };
+  events.lost = [self](const Error& error) { tell_error(self, error); };
+  return events;
+}
+
+// --- states
+// -----------------------------------------------------------------------------
+
+static std::shared_ptr<Writer> new_writer(GstPossumSink* self, Error& error) {
+  SinkSettings settings;
+  {
+    const ObjectLock guard(self);
+    settings = impl_of(self).settings;
+  }
+  std::optional<possum::WriterOptions> options = settings.writer_options(error);
+  if (!options) return nullptr;
+  return Writer::create(*std::move(options), writer_events(self), error);
+}
+
+// Claims the channel. May wait for it; set_state() below ends that.
+static bool open_channel(GstPossumSink* self) {
+  SinkImpl& impl = impl_of(self);
+  impl.told = false;
+  impl.counters.reset();
+  impl.upstream.forget();
+  Error error;
+  std::shared_ptr<Writer> writer = new_writer(self, error);
+  if (!writer) {
+    tell_error(self, error);
+    return false;
+  }
+  {
+    const std::scoped_lock guard(impl.lock);
+    impl.writer = writer;
+  }
+  impl.opening = true;
+  const WriteStatus status = writer->open(error);
+  impl.opening = false;
+  if (status == WriteStatus::failed) tell_error(self, error);
+  if (status != WriteStatus::ok) return false;
+  impl.sender.start(std::move(writer));
+  return true;
+}
+
+// The streaming thread has ended.
+static void close_channel(GstPossumSink* self) {
+  SinkImpl& impl = impl_of(self);
+  impl.sender.stop();
+  impl.prerolled.reset();
+  if (const auto writer = writer_of(self)) writer->close();
+}
+
+// GstBaseSink calls start and stop between NULL and READY; the channel is there from
+// PAUSED on.
+static GstStateChangeReturn gst_possum_sink_change_state(GstElement* element,
+                                                         GstStateChange transition) {
+  GstPossumSink* self = GST_POSSUM_SINK(element);
+  const bool opens = transition == GST_STATE_CHANGE_READY_TO_PAUSED;
+  if (opens && !open_channel(self)) return GST_STATE_CHANGE_FAILURE;
+  const GstStateChangeReturn result =
+      GST_ELEMENT_CLASS(gst_possum_sink_parent_class)->change_state(element, transition);
+  const bool failed = opens && result == GST_STATE_CHANGE_FAILURE;
+  if (failed || transition == GST_STATE_CHANGE_PAUSED_TO_READY) close_channel(self);
+  return result;
+}
+
+// Without this, going back to NULL would wait for open_channel() in another thread, which
+// holds the state lock.
+static GstStateChangeReturn gst_possum_sink_set_state(GstElement* element,
+                                                      GstState state) {
+  if (state <= GST_STATE_READY && impl_of(element).opening) {
+    if (const auto writer = writer_of(element)) writer->interrupt(true);
+  }
+  return GST_ELEMENT_CLASS(gst_possum_sink_parent_class)->set_state(element, state);
+}
+
+static gboolean gst_possum_sink_unlock(GstBaseSink* sink) {
+  if (const auto writer = writer_of(sink)) writer->interrupt(true);
+  return TRUE;
+}
+
+static gboolean gst_possum_sink_unlock_stop(GstBaseSink* sink) {
+  if (const auto writer = writer_of(sink)) writer->interrupt(false);
+  return TRUE;
+}
+
+// --- negotiation
+// ------------------------------------------------------------------------
+
+static GstCaps* gst_possum_sink_get_caps(GstBaseSink* sink, GstCaps* filter) {
+  GstCaps* caps = gst_pad_get_pad_template_caps(GST_BASE_SINK_PAD(sink));
+  if (filter == nullptr) return caps;
+  const Ref<GstCaps> ours{caps};
+  // Ours first: upstream takes the first format that is left.
+  return gst_caps_intersect_full(ours.get(), filter, GST_CAPS_INTERSECT_FIRST);
+}
+
+static gboolean gst_possum_sink_set_caps(GstBaseSink* sink, GstCaps* caps) {
+  SinkImpl& impl = impl_of(sink);
+  GstVideoInfo info;
+  if (!gst_video_info_from_caps(&info, caps)) {
+    GST_WARNING_OBJECT(sink, "not raw video: %" GST_PTR_FORMAT, static_cast<void*>(caps));
+    return FALSE;
+  }
+  impl.sender.set_format(caps, info);
+  impl.unreadable_told = false;
+  return TRUE;
+}
+
+static gboolean gst_possum_sink_propose_allocation(GstBaseSink* sink, GstQuery* query) {
+  GstCaps* caps = nullptr;
+  gboolean need_pool = FALSE;
+  gst_query_parse_allocation(query, &caps, &need_pool);
+  GstVideoInfo info;
+  if (caps == nullptr || !gst_video_info_from_caps(&info, caps)) return FALSE;
+  const auto size = static_cast<guint>(info.size);
+  Ref<GstBufferPool> pool;
+  if (const auto writer = need_pool ? writer_of(sink) : nullptr) {
+    pool.reset(gst_possum_pool_new(writer));
+    GstStructure* config = gst_buffer_pool_get_config(pool.get());
+    gst_buffer_pool_config_set_params(config, caps, size, kMinBuffers, 0);
+    gst_buffer_pool_config_add_option(config, GST_BUFFER_POOL_OPTION_VIDEO_META);
+    if (!gst_buffer_pool_set_config(pool.get(), config)) return FALSE;
+  }
+  // No maximum: decoders ignore a pool that may be too small for their reference frames.
+  gst_query_add_allocation_pool(query, pool.get(), size, kMinBuffers, 0);
+  gst_query_add_allocation_meta(query, GST_VIDEO_META_API_TYPE, nullptr);
+  return TRUE;
+}
+
+static gboolean gst_possum_sink_query(GstBaseSink* sink, GstQuery* query) {
+  // Both mean that upstream is about to change its buffers.
+  if (GST_QUERY_TYPE(query) == GST_QUERY_DRAIN ||
+      GST_QUERY_TYPE(query) == GST_QUERY_ALLOCATION) {
+    impl_of(sink).sender.release_kept();
+  }
+  return GST_BASE_SINK_CLASS(gst_possum_sink_parent_class)->query(sink, query);
+}
+
+// --- frames
+// -----------------------------------------------------------------------------
+
+// A live source is its own clock: without times GstBaseSink does not wait.
+static void gst_possum_sink_get_times(GstBaseSink* sink, GstBuffer* buffer,
+                                      GstClockTime* start, GstClockTime* end) {
+  possum::Upstream& upstream = impl_of(sink).upstream;
+  upstream.refresh(GST_BASE_SINK_PAD(sink));
+  *start = GST_CLOCK_TIME_NONE;
+  *end = GST_CLOCK_TIME_NONE;
+  if (upstream.live()) return;
+  *start =
+      GST_BUFFER_PTS_IS_VALID(buffer) ? GST_BUFFER_PTS(buffer) : GST_BUFFER_DTS(buffer);
+  if (GST_CLOCK_TIME_IS_VALID(*start) && GST_BUFFER_DURATION_IS_VALID(buffer)) {
+    *end = *start + GST_BUFFER_DURATION(buffer);
+  }
+}
+
+static possum::layout::FrameDescriptor describe(GstPossumSink* self, GstBuffer* buffer,
+                                                bool preroll) {
+  SinkImpl& impl = impl_of(self);
+  possum::layout::FrameDescriptor frame{};
+  frame.flush_id = impl.flush_id;
+  impl.upstream.refresh(GST_BASE_SINK_PAD(self));
+  const bool live = impl.upstream.live();
+  if (live) frame.latency_ns = static_cast<std::int64_t>(impl.upstream.latency());
+  possum::describe_buffer(buffer, frame);
+  std::optional<std::int64_t> origin;
+  if (preroll && !live) {
+    // The base time comes with PLAYING, and another one after each pause.
+    frame.frame_flags |= possum::layout::kFramePreroll;
+  } else {
+    // A live source makes frames in PLAYING only, so even its first one has a time.
+    origin = possum::running_time_origin(GST_ELEMENT(self));
+  }
+  possum::describe_times(GST_BASE_SINK(self)->segment, buffer, origin, frame);
+  return frame;
+}
+
+static void count_metas(GstPossumSink* self, GstBuffer* buffer) {
+  for (const GType api : possum::metas_not_carried(buffer)) {
+    if (impl_of(self).counters.count_meta(g_type_name(api))) {
+      GST_WARNING_OBJECT(self, "%s does not cross the channel", g_type_name(api));
+    }
+  }
+}
+
+static SendStatus send_frame(GstPossumSink* self, GstBuffer* buffer, bool preroll,
+                             Error& error) {
+  possum::FrameSender& sender = impl_of(self).sender;
+  possum::layout::FrameDescriptor frame{};
+  if (!sender.began(buffer)) frame = describe(self, buffer, preroll);
+  const SendStatus status = sender.send(buffer, frame, error);
+  if (status == SendStatus::sent) count_metas(self, buffer);
+  return status;
+}
+
+static void tell_unreadable(GstPossumSink* self, GstBuffer* buffer) {
+  SinkImpl& impl = impl_of(self);
+  impl.counters.count_dropped();
+  if (std::exchange(impl.unreadable_told, true)) return;
+  GST_ELEMENT_WARNING(self, STREAM, FORMAT,
+                      ("A frame of %" G_GSIZE_FORMAT
+                       " bytes is smaller than its caps say (%" G_GSIZE_FORMAT
+                       " bytes), or its memory cannot be read: it is left out. Look at "
+                       "the element before possumsink.",
+                       gst_buffer_get_size(buffer), impl.sender.info().size),
+                      (nullptr));
+}
+
+// Transport knows bytes; the user knows formats.
+static void tell_failure(GstPossumSink* self, Error error) {
+  const GstVideoInfo& info = impl_of(self).sender.info();
+  if (error.code == ErrorCode::no_space && error.needed_bytes != 0) {
+    constexpr std::uint64_t kMib = 1024 * 1024;
+    error.message = "/dev/shm is too small: needs at least " +
+                    std::to_string((error.needed_bytes + kMib - 1) / kMib) +
+                    " MiB (3 slots of " + std::to_string(info.width) + "x" +
+                    std::to_string(info.height) + " " + info.finfo->name + "), " +
+                    std::to_string(error.free_bytes / kMib) +
+                    " MiB free: use a smaller format or enlarge /dev/shm "
+                    "(docker run --shm-size=512m)";
+  }
+  tell_error(self, error);
+}
+
+static GstFlowReturn flow_of(GstPossumSink* self, SendStatus status, GstBuffer* buffer,
+                             const Error& error) {
+  switch (status) {
+    case SendStatus::no_slot:
+      GST_DEBUG_OBJECT(self, "readers hold every slot: dropped %" GST_PTR_FORMAT,
+                       static_cast<void*>(buffer));
+      impl_of(self).counters.count_dropped();
+      return GST_FLOW_OK;
+    case SendStatus::unreadable:
+      tell_unreadable(self, buffer);
+      return GST_FLOW_OK;
+    case SendStatus::failed:
+      tell_failure(self, error);
+      return GST_FLOW_ERROR;
+    case SendStatus::sent:
+    case SendStatus::interrupted:
+      break;
+  }
+  return GST_FLOW_OK;
+}
+
+// Interrupted by unlock: GstBaseSink sees to it that render() comes again with the same
+// buffer, which goes on there.
+static GstFlowReturn gst_possum_sink_preroll(GstBaseSink* sink, GstBuffer* buffer) {
+  GstPossumSink* self = GST_POSSUM_SINK(sink);
+  SinkImpl& impl = impl_of(self);
+  if (impl.prerolled.get() == buffer) return GST_FLOW_OK;
+  impl.prerolled.reset();
+  Error error;
+  const SendStatus status = send_frame(self, buffer, true, error);
+  if (status == SendStatus::sent) impl.prerolled = possum::share(buffer);
+  // Anything else is tried again, and counted, by render().
+  return status == SendStatus::failed ? flow_of(self, status, buffer, error)
+                                      : GST_FLOW_OK;
+}
+
+// Are there readers enough? OK: yes, or the frame is to be discarded (`discard`).
+static GstFlowReturn await_readers(GstPossumSink* self, bool& discard) {
+  SinkImpl& impl = impl_of(self);
+  guint wanted = 0;
+  {
+    const ObjectLock guard(self);
+    wanted = impl.settings.min_readers;
+  }
+  discard = false;
+  if (wanted == 0) return GST_FLOW_OK;
+  const std::shared_ptr<Writer> writer = writer_of(self);
+  if (impl.upstream.live()) {
+    discard = writer->active_readers() < wanted;
+    return GST_FLOW_OK;
+  }
+  Error error;
+  WriteStatus status = WriteStatus::ok;
+  while ((status = writer->wait_readers(wanted, error)) == WriteStatus::interrupted) {
+    const GstFlowReturn flow = gst_base_sink_wait_preroll(GST_BASE_SINK(self));
+    if (flow != GST_FLOW_OK) return flow;
+  }
+  if (status == WriteStatus::ok) return GST_FLOW_OK;
+  tell_error(self, error);
+  return GST_FLOW_ERROR;
+}
+
+// Waits for blocking readers, if at all; see unlock.
+static GstFlowReturn gst_possum_sink_render(GstBaseSink* sink, GstBuffer* buffer) {
+  GstPossumSink* self = GST_POSSUM_SINK(sink);
+  SinkImpl& impl = impl_of(self);
+  const Ref<GstBuffer> prerolled = std::move(impl.prerolled);
+  if (prerolled.get() == buffer) return GST_FLOW_OK;
+  if (!impl.sender.began(buffer)) {
+    bool discard = false;
+    const GstFlowReturn flow = await_readers(self, discard);
+    if (flow != GST_FLOW_OK) return flow;
+    if (discard) {
+      impl.counters.count_discarded();
+      return GST_FLOW_OK;
+    }
+  }
+  Error error;
+  SendStatus status = SendStatus::sent;
+  while ((status = send_frame(self, buffer, false, error)) == SendStatus::interrupted) {
+    const GstFlowReturn flow = gst_base_sink_wait_preroll(sink);
+    if (flow != GST_FLOW_OK) return flow;
+  }
+  return flow_of(self, status, buffer, error);
+}
+
+// --- events
+// -----------------------------------------------------------------------------
+
+// Returns when blocking readers have taken the last frame. GstBaseSink holds its preroll
+// lock, as in render().
+static bool drain_readers(GstPossumSink* self) {
+  const std::shared_ptr<Writer> writer = writer_of(self);
+  writer->set_eos();
+  Error error;
+  WriteStatus status = WriteStatus::ok;
+  while ((status = writer->drain(error)) == WriteStatus::interrupted) {
+    if (gst_base_sink_wait_preroll(GST_BASE_SINK(self)) != GST_FLOW_OK) return false;
+  }
+  if (status == WriteStatus::ok) return true;
+  tell_error(self, error);
+  return false;
+}
+
+static void end_flush(GstPossumSink* self) {
+  SinkImpl& impl = impl_of(self);
+  impl.sender.abandon();
+  impl.sender.release_kept();
+  impl.prerolled.reset();
+  ++impl.flush_id;
+}
+
+static gboolean gst_possum_sink_event(GstBaseSink* sink, GstEvent* event) {
+  GstPossumSink* self = GST_POSSUM_SINK(sink);
+  const auto chain_up = [sink, event] {
+    return GST_BASE_SINK_CLASS(gst_possum_sink_parent_class)->event(sink, event);
+  };
+  switch (GST_EVENT_TYPE(event)) {
+    case GST_EVENT_STREAM_START:
+      impl_of(self).upstream.forget();
+      return chain_up();
+    case GST_EVENT_EOS:
+      if (drain_readers(self)) return chain_up();
+      gst_event_unref(event);
+      return FALSE;
+    case GST_EVENT_FLUSH_START: {
+      // First out of render(), so that nothing is offered after the flush.
+      const gboolean handled = chain_up();
+      if (const auto writer = writer_of(self)) writer->flush();
+      return handled;
+    }
+    case GST_EVENT_FLUSH_STOP:
+      end_flush(self);
+      return chain_up();
+    default:
+      return chain_up();
+  }
+}
+
+// Upstream events that the application or the pipeline sends through this element.
+static gboolean gst_possum_sink_send_event(GstElement* element, GstEvent* event) {
+  if (GST_EVENT_TYPE(event) == GST_EVENT_LATENCY ||
+      GST_EVENT_TYPE(event) == GST_EVENT_RECONFIGURE) {
+    impl_of(element).upstream.forget();
+  }
+  return GST_ELEMENT_CLASS(gst_possum_sink_parent_class)->send_event(element, event);
+}
+
+// --- object
+// -----------------------------------------------------------------------------
+
+static void gst_possum_sink_set_property(GObject* object, guint id, const GValue* value,
+                                         GParamSpec* spec) {
+  const ObjectLock guard(object);
+  if (!impl_of(object).settings.set(id, value)) {
+    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
+  }
+}
+
+static GstStructure* collect_stats(GstPossumSink* self) {
+  possum::WriterStatistics statistics;
+  if (const auto writer = writer_of(self)) statistics = writer->statistics();
+  return possum::sink_stats(gst_base_sink_get_stats(GST_BASE_SINK(self)), statistics,
+                            impl_of(self).counters);
+}
+
+static void gst_possum_sink_get_property(GObject* object, guint id, GValue* value,
+                                         GParamSpec* spec) {
+  GstPossumSink* self = GST_POSSUM_SINK(object);
+  if (id == possum::PROP_NUM_READERS) {
+    const auto writer = writer_of(self);
+    g_value_set_uint(value, writer ? writer->active_readers() : 0);
+    return;
+  }
+  if (id == possum::PROP_STATS) {
+    g_value_take_boxed(value, collect_stats(self));
+    return;
+  }
+  const ObjectLock guard(object);
+  if (!impl_of(self).settings.get(id, value)) {
+    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
+  }
+}
+
+static void gst_possum_sink_finalize(GObject* object) {
+  delete GST_POSSUM_SINK(object)->impl;
+  G_OBJECT_CLASS(gst_possum_sink_parent_class)->finalize(object);
+}
+
+static void install_signals(GObjectClass* klass) {
+  /**
+   * GstPossumSink::reader-attached:
+   * @sink: the sink
+   * @index: the reader's place, 0 to 31
+   * @pid: process id as the reader says it
+   *
+   * Emitted from a thread of its own, with no lock held. Do not change the element's
+   * state in the handler.
+   */
+  signals[SIGNAL_READER_ATTACHED] =
+      g_signal_new("reader-attached", G_TYPE_FROM_CLASS(klass), G_SIGNAL_RUN_LAST, 0,
+                   nullptr, nullptr, nullptr, G_TYPE_NONE, 2, G_TYPE_UINT, G_TYPE_UINT);
+  /**
+   * GstPossumSink::reader-detached:
+   * @sink: the sink
+   * @index: the reader's place, 0 to 31
+   * @reason: "left", or "died" when its process ended without saying so
+   *
+   * As #GstPossumSink::reader-attached.
+   */
+  signals[SIGNAL_READER_DETACHED] =
+      g_signal_new("reader-detached", G_TYPE_FROM_CLASS(klass), G_SIGNAL_RUN_LAST, 0,
+                   nullptr, nullptr, nullptr, G_TYPE_NONE, 2, G_TYPE_UINT, G_TYPE_STRING);
+}
+
+static void gst_possum_sink_class_init(GstPossumSinkClass* klass) {
+  auto* object_class = G_OBJECT_CLASS(klass);
+  object_class->set_property = gst_possum_sink_set_property;
+  object_class->get_property = gst_possum_sink_get_property;
+  object_class->finalize = gst_possum_sink_finalize;
+  possum::install_sink_properties(object_class);
+  install_signals(object_class);
+
+  auto* element_class = GST_ELEMENT_CLASS(klass);
+  element_class->change_state = gst_possum_sink_change_state;
+  element_class->set_state = gst_possum_sink_set_state;
+  element_class->send_event = gst_possum_sink_send_event;
+  gst_element_class_set_static_metadata(
+      element_class, "possum sink", "Sink/Video",
+      "Shows raw video to other processes through shared memory", "the possum authors");
+  const Ref<GstCaps> caps = possum::sink_template_caps();
+  gst_element_class_add_pad_template(
+      element_class,
+      gst_pad_template_new("sink", GST_PAD_SINK, GST_PAD_ALWAYS, caps.get()));
+
+  auto* sink_class = GST_BASE_SINK_CLASS(klass);
+  sink_class->unlock = gst_possum_sink_unlock;
+  sink_class->unlock_stop = gst_possum_sink_unlock_stop;
+  sink_class->get_caps = gst_possum_sink_get_caps;
+  sink_class->set_caps = gst_possum_sink_set_caps;
+  sink_class->propose_allocation = gst_possum_sink_propose_allocation;
+  sink_class->query = gst_possum_sink_query;
+  sink_class->get_times = gst_possum_sink_get_times;
+  sink_class->preroll = gst_possum_sink_preroll;
+  sink_class->render = gst_possum_sink_render;
+  sink_class->event = gst_possum_sink_event;
+}
+
+static void gst_possum_sink_init(GstPossumSink* self) {
+  self->impl = new SinkImpl;
+  // The last sample would keep a slot.
+  gst_base_sink_set_last_sample_enabled(GST_BASE_SINK(self), FALSE);
+  gst_base_sink_set_processing_deadline(GST_BASE_SINK(self), 0);
+}

@@ -1,0 +1,494 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// The GObject side of possumsrc: properties and GstBaseSrc's questions. What happens in
+// the streaming thread is SrcStream's.
+
+/**
+ * SECTION:element-possumsrc
+ * @title: possumsrc
+ * @see_also: possumsink
+ *
+ * Reads the raw video that a possumsink in another process (or in this one) writes to a
+ * channel. Reader and writer may be started in either order, stopped, killed and
+ * restarted; a channel may have up to 32 readers.
+ *
+ * Frames are not copied: each buffer is a read-only view of the shared memory that the
+ * writer filled. It stays valid as long as somebody holds it, also when the writer is
+ * gone, and an element that wants to write to it gets a private copy by GStreamer's usual
+ * means. What downstream holds, the writer cannot use: a pipeline that keeps many frames
+ * should set #GstPossumSrc:copy-frames.
+ *
+ * Caps, time stamps and buffer flags come from the writer; nothing needs to be typed at
+ * the reader. The caps may change with every frame. While no writer is there, the element
+ * waits and says so by a PROGRESS message with the code "connect".
+ *
+ * ## Example launch lines
+ * In one terminal:
+ * |[
+ * gst-launch-1.0 videotestsrc ! possumsink
+ * ]|
+ * In another:
+ * |[
+ * gst-launch-1.0 possumsrc ! videoconvert ! autovideosink
+ * ]|
+ */
+#include "gstpossumsrc.h"
+
+#include <memory>
+#include <string>
+
+#include "errors.h"
+#include "refs.h"
+#include "srcenums.h"
+#include "srcstream.h"
+
+GST_DEBUG_CATEGORY(gst_possum_src_debug);
+#define GST_CAT_DEFAULT gst_possum_src_debug
+
+using possum::ObjectLock;
+using possum::Ref;
+using possum::SrcSettings;
+using possum::SrcStream;
+
+namespace {
+
+enum Property {
+  PROP_0,
+  PROP_CHANNEL,
+  PROP_LEAKY_TYPE,
+  PROP_MAX_BUFFERS,
+  PROP_CONNECTION_TIMEOUT,
+  PROP_ON_DISCONNECT,
+  PROP_IGNORE_EOS,
+  PROP_TIMESTAMP_MODE,
+  PROP_IS_LIVE,
+  PROP_ALLOWED_OWNER,
+  PROP_COPY_FRAMES,
+  PROP_STATS,
+};
+
+// Both guarded by the object lock. The stream exists from start to stop; whoever needs it
+// takes a share of it and lets go of the lock.
+struct SrcImpl {
+  SrcSettings settings;
+  std::shared_ptr<SrcStream> stream;
+  Ref<GstStructure> last_statistics;  // of the stream before, once it has stopped
+};
+
+GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE(
+    "src", GST_PAD_SRC, GST_PAD_ALWAYS,
+    GST_STATIC_CAPS(GST_VIDEO_CAPS_MAKE(GST_VIDEO_FORMATS_ALL) ";"  //
+                    GST_VIDEO_CAPS_MAKE_WITH_FEATURES(GST_CAPS_FEATURE_FORMAT_INTERLACED,
+                                                      GST_VIDEO_FORMATS_ALL)));
+
+}  // namespace
+
+struct _GstPossumSrc {
+  GstPushSrc parent;
+  SrcImpl* impl;
+};
+
+G_DEFINE_TYPE(GstPossumSrc, gst_possum_src, GST_TYPE_PUSH_SRC)
+GST_ELEMENT_REGISTER_DEFINE_WITH_CODE(
+    possumsrc, "possumsrc", GST_RANK_NONE, GST_TYPE_POSSUM_SRC,
+    GST_DEBUG_CATEGORY_INIT(gst_possum_src_debug, "possumsrc", 0, "possumsrc element"))
+
+static std::shared_ptr<SrcStream> stream_of(gpointer self) {
+  const ObjectLock lock(self);
+  return GST_POSSUM_SRC(self)->impl->stream;
+}
+
+// --- properties ----------------------------------------------------------------------
+
+static std::string string_of(const GValue* value) {
+  const gchar* const text = g_value_get_string(value);
+  return text == nullptr ? std::string() : std::string(text);
+}
+
+static void gst_possum_src_set_property(GObject* object, guint id, const GValue* value,
+                                        GParamSpec* pspec) {
+  if (id == PROP_IS_LIVE) {
+    gst_base_src_set_live(GST_BASE_SRC(object), g_value_get_boolean(value));
+  }
+  const ObjectLock lock(object);
+  SrcSettings& settings = GST_POSSUM_SRC(object)->impl->settings;
+  switch (id) {
+    case PROP_CHANNEL:
+      settings.channel = string_of(value);
+      break;
+    case PROP_LEAKY_TYPE:
+      settings.leaky = static_cast<possum::Leaky>(g_value_get_enum(value));
+      break;
+    case PROP_MAX_BUFFERS:
+      settings.max_buffers = g_value_get_uint(value);
+      break;
+    case PROP_CONNECTION_TIMEOUT:
+      settings.connection_timeout = g_value_get_uint64(value);
+      break;
+    case PROP_ON_DISCONNECT:
+      settings.on_disconnect = static_cast<possum::OnDisconnect>(g_value_get_enum(value));
+      break;
+    case PROP_IGNORE_EOS:
+      settings.ignore_eos = g_value_get_boolean(value);
+      break;
+    case PROP_TIMESTAMP_MODE:
+      settings.timestamp_mode =
+          static_cast<possum::TimestampMode>(g_value_get_enum(value));
+      break;
+    case PROP_IS_LIVE:
+      settings.is_live = g_value_get_boolean(value);
+      break;
+    case PROP_ALLOWED_OWNER:
+      settings.allowed_owner = string_of(value);
+      break;
+    case PROP_COPY_FRAMES:
+      settings.copy_frames = g_value_get_boolean(value);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
+      break;
+  }
+}
+
+static GstStructure* statistics_of(GstPossumSrc* self) {
+  if (const auto stream = stream_of(self)) return stream->statistics();
+  const ObjectLock lock(self);
+  const GstStructure* const last = self->impl->last_statistics.get();
+  return last == nullptr ? nullptr : gst_structure_copy(last);
+}
+
+static void gst_possum_src_get_property(GObject* object, guint id, GValue* value,
+                                        GParamSpec* pspec) {
+  GstPossumSrc* const self = GST_POSSUM_SRC(object);
+  if (id == PROP_STATS) {
+    g_value_take_boxed(value, statistics_of(self));
+    return;
+  }
+  const ObjectLock lock(object);
+  const SrcSettings& settings = self->impl->settings;
+  switch (id) {
+    case PROP_CHANNEL:
+      g_value_set_string(value, settings.channel.c_str());
+      break;
+    case PROP_LEAKY_TYPE:
+      g_value_set_enum(value, static_cast<gint>(settings.leaky));
+      break;
+    case PROP_MAX_BUFFERS:
+      g_value_set_uint(value, settings.max_buffers);
+      break;
+    case PROP_CONNECTION_TIMEOUT:
+      g_value_set_uint64(value, settings.connection_timeout);
+      break;
+    case PROP_ON_DISCONNECT:
+      g_value_set_enum(value, static_cast<gint>(settings.on_disconnect));
+      break;
+    case PROP_IGNORE_EOS:
+      g_value_set_boolean(value, settings.ignore_eos);
+      break;
+    case PROP_TIMESTAMP_MODE:
+      g_value_set_enum(value, static_cast<gint>(settings.timestamp_mode));
+      break;
+    case PROP_IS_LIVE:
+      g_value_set_boolean(value, settings.is_live);
+      break;
+    case PROP_ALLOWED_OWNER:
+      g_value_set_string(value, settings.allowed_owner.empty()
+                                    ? nullptr
+                                    : settings.allowed_owner.c_str());
+      break;
+    case PROP_COPY_FRAMES:
+      g_value_set_boolean(value, settings.copy_frames);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
+      break;
+  }
+}
+
+// --- life ----------------------------------------------------------------------------
+
+static gboolean gst_possum_src_start(GstBaseSrc* base) {
+  GstPossumSrc* const self = GST_POSSUM_SRC(base);
+  SrcSettings settings;
+  {
+    const ObjectLock lock(self);
+    settings = self->impl->settings;
+  }
+  possum::Error error;
+  std::shared_ptr<SrcStream> stream = SrcStream::open(base, settings, error);
+  if (!stream) {
+    possum::post_error(GST_ELEMENT(self), possum::Side::src, error);
+    return FALSE;
+  }
+  const ObjectLock lock(self);
+  self->impl->stream = std::move(stream);
+  self->impl->last_statistics.reset();
+  return TRUE;
+}
+
+static gboolean gst_possum_src_stop(GstBaseSrc* base) {
+  GstPossumSrc* const self = GST_POSSUM_SRC(base);
+  const std::shared_ptr<SrcStream> stream = stream_of(self);
+  if (!stream) return TRUE;
+  stream->close();
+  Ref<GstStructure> statistics{stream->statistics()};
+  const ObjectLock lock(self);
+  self->impl->last_statistics = std::move(statistics);
+  self->impl->stream.reset();
+  return TRUE;
+}
+
+static gboolean gst_possum_src_unlock(GstBaseSrc* base) {
+  if (const auto stream = stream_of(base)) stream->interrupt();
+  return TRUE;
+}
+
+static gboolean gst_possum_src_unlock_stop(GstBaseSrc* base) {
+  if (const auto stream = stream_of(base)) stream->resume();
+  return TRUE;
+}
+
+static GstStateChangeReturn gst_possum_src_change_state(GstElement* element,
+                                                        GstStateChange transition) {
+  // Before the base class lets the streaming thread go on.
+  if (transition == GST_STATE_CHANGE_PAUSED_TO_PLAYING) {
+    if (const auto stream = stream_of(element)) stream->playing();
+  }
+  return GST_ELEMENT_CLASS(gst_possum_src_parent_class)
+      ->change_state(element, transition);
+}
+
+// --- streaming -----------------------------------------------------------------------
+
+static GstFlowReturn gst_possum_src_create(GstPushSrc* push, GstBuffer** buffer) {
+  const auto stream = stream_of(push);
+  return stream ? stream->create(buffer) : GST_FLOW_FLUSHING;
+}
+
+// The writer decides the caps: nothing is negotiated before its first frame.
+static gboolean gst_possum_src_negotiate(GstBaseSrc*) { return TRUE; }
+
+static gboolean gst_possum_src_decide_allocation(GstBaseSrc* base, GstQuery* query) {
+  if (const auto stream = stream_of(base)) stream->allocation_answered(query);
+  // Frames come in memory of their own; a pool from downstream must not be set up.
+  while (gst_query_get_n_allocation_pools(query) > 0) {
+    gst_query_remove_nth_allocation_pool(query, 0);
+  }
+  return TRUE;
+}
+
+static GstCaps* gst_possum_src_get_caps(GstBaseSrc* base, GstCaps* filter) {
+  const auto stream = stream_of(base);
+  Ref<GstCaps> caps = stream ? stream->caps() : nullptr;
+  if (!caps) caps.reset(gst_pad_get_pad_template_caps(GST_BASE_SRC_PAD(base)));
+  if (filter == nullptr) return caps.release();
+  return gst_caps_intersect_full(filter, caps.get(), GST_CAPS_INTERSECT_FIRST);
+}
+
+static gboolean gst_possum_src_is_seekable(GstBaseSrc*) { return FALSE; }
+
+static gboolean gst_possum_src_query(GstBaseSrc* base, GstQuery* query) {
+  const auto stream = stream_of(base);
+  if (GST_QUERY_TYPE(query) != GST_QUERY_LATENCY || !stream ||
+      !gst_base_src_is_live(base)) {
+    return GST_BASE_SRC_CLASS(gst_possum_src_parent_class)->query(base, query);
+  }
+  const GstClockTime min = stream->latency();
+  GST_DEBUG_OBJECT(base, "latency %" GST_TIME_FORMAT, GST_TIME_ARGS(min));
+  gst_query_set_latency(query, TRUE, min, GST_CLOCK_TIME_NONE);
+  return TRUE;
+}
+
+// --- class ---------------------------------------------------------------------------
+
+static void gst_possum_src_finalize(GObject* object) {
+  delete GST_POSSUM_SRC(object)->impl;
+  G_OBJECT_CLASS(gst_possum_src_parent_class)->finalize(object);
+}
+
+static void gst_possum_src_init(GstPossumSrc* self) {
+  self->impl = new SrcImpl;
+  gst_base_src_set_format(GST_BASE_SRC(self), GST_FORMAT_TIME);
+  gst_base_src_set_live(GST_BASE_SRC(self), self->impl->settings.is_live);
+}
+
+static void install_properties(GObjectClass* klass) {
+  const SrcSettings defaults;
+  const auto flags = static_cast<GParamFlags>(G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS |
+                                              GST_PARAM_MUTABLE_READY);
+  const auto install = [klass](Property id, GParamSpec* spec) {
+    g_object_class_install_property(klass, id, spec);
+  };
+
+  /**
+   * GstPossumSrc:channel:
+   *
+   * The name that writer and readers meet by, machine-wide: a letter, digit or "_", then
+   * up to 119 letters, digits, ".", "_" or "-". Anything else is an error when the
+   * element starts.
+   */
+  install(PROP_CHANNEL,
+          g_param_spec_string("channel", "Channel",
+                              "Name of the channel to read: [A-Za-z0-9_][A-Za-z0-9._-]"
+                              "{0,119}, machine-wide",
+                              defaults.channel.c_str(), flags));
+  /**
+   * GstPossumSrc:leaky-type:
+   *
+   * What happens when #GstPossumSrc:max-buffers frames wait for this reader. With "none"
+   * the writer waits, which it must permit by its allow-blocking property: this is
+   * checked whenever the reader attaches, and an error if not so.
+   */
+  install(PROP_LEAKY_TYPE,
+          g_param_spec_enum(
+              "leaky-type", "Leaky type",
+              "What to do when max-buffers frames wait: drop the oldest "
+              "(downstream), drop the newest (upstream), or make the writer "
+              "wait (none; only if it has allow-blocking)",
+              GST_TYPE_POSSUM_SRC_LEAKY_TYPE, static_cast<gint>(defaults.leaky), flags));
+  /**
+   * GstPossumSrc:max-buffers:
+   *
+   * How many frames may wait for this reader; those that downstream holds are not among
+   * them. 1 with leaky-type=downstream is "the newest only".
+   */
+  install(PROP_MAX_BUFFERS,
+          g_param_spec_uint("max-buffers", "Max buffers",
+                            "Frames that may wait for this reader", 1,
+                            possum::layout::kMaxDepth, defaults.max_buffers, flags));
+  /**
+   * GstPossumSrc:connection-timeout:
+   *
+   * How long each wait for a channel may last, in nanoseconds, at the start and after
+   * each disconnect; 0 is for ever. It also counts while 32 readers are attached. Then
+   * the element posts a RESOURCE error, NOT_FOUND or BUSY.
+   */
+  install(PROP_CONNECTION_TIMEOUT,
+          g_param_spec_uint64("connection-timeout", "Connection timeout",
+                              "Nanoseconds to wait for a channel before an error "
+                              "(0 = for ever)",
+                              0, G_MAXUINT64, defaults.connection_timeout, flags));
+  /**
+   * GstPossumSrc:on-disconnect:
+   *
+   * What to do when the writer stops without EOS, or dies: wait for the next one of that
+   * channel, whose caps and times then take over; end the stream; or post a RESOURCE
+   * READ error.
+   */
+  install(PROP_ON_DISCONNECT,
+          g_param_spec_enum("on-disconnect", "On disconnect",
+                            "What to do when the writer vanishes or stops without EOS",
+                            GST_TYPE_POSSUM_SRC_ON_DISCONNECT,
+                            static_cast<gint>(defaults.on_disconnect), flags));
+  /**
+   * GstPossumSrc:ignore-eos:
+   *
+   * Treat the writer's EOS as a disconnect: what follows is up to
+   * #GstPossumSrc:on-disconnect. With "wait", frames that the same writer sends after its
+   * EOS arrive too.
+   */
+  install(PROP_IGNORE_EOS, g_param_spec_boolean("ignore-eos", "Ignore EOS",
+                                                "Treat the writer's EOS as a disconnect",
+                                                defaults.ignore_eos, flags));
+  /**
+   * GstPossumSrc:timestamp-mode:
+   *
+   * "clock": a frame's PTS is when it was captured, in this pipeline's running time, so
+   * that two pipelines agree on it. "running-time": PTS and DTS are those of the writer,
+   * in a segment of their own for each writer, for the hand-over of recorded material.
+   * With do-timestamp=true neither counts: the PTS is when the frame arrived.
+   */
+  install(PROP_TIMESTAMP_MODE,
+          g_param_spec_enum("timestamp-mode", "Timestamp mode",
+                            "Where PTS and DTS come from: the capture time on this "
+                            "pipeline's clock, or the writer's running time",
+                            GST_TYPE_POSSUM_SRC_TIMESTAMP_MODE,
+                            static_cast<gint>(defaults.timestamp_mode), flags));
+  /**
+   * GstPossumSrc:is-live:
+   *
+   * If false, the pipeline prerolls with the first frame, and time stamps are as with
+   * timestamp-mode=running-time.
+   */
+  install(PROP_IS_LIVE,
+          g_param_spec_boolean("is-live", "Is live",
+                               "Act as a live source; otherwise preroll with the first "
+                               "frame and stamp as with timestamp-mode=running-time",
+                               defaults.is_live, flags));
+  /**
+   * GstPossumSrc:allowed-owner:
+   *
+   * User name or uid whose channels are accepted, besides those of this user and root;
+   * "any" accepts all. Whoever owns the channel decides what is shown.
+   */
+  install(PROP_ALLOWED_OWNER,
+          g_param_spec_string("allowed-owner", "Allowed owner",
+                              "User name or uid, besides this user and root, whose "
+                              "channels are accepted (\"any\" = everybody's)",
+                              nullptr, flags));
+  /**
+   * GstPossumSrc:copy-frames:
+   *
+   * Copy each frame on arrival and give its slot back at once, for pipelines that keep
+   * many frames for long.
+   */
+  install(PROP_COPY_FRAMES,
+          g_param_spec_boolean("copy-frames", "Copy frames",
+                               "Copy each frame on arrival instead of showing the shared "
+                               "memory downstream",
+                               defaults.copy_frames, flags));
+  /**
+   * GstPossumSrc:stats:
+   *
+   * A #GstStructure of counters since the element started, or of the last run once it has
+   * stopped; NULL before the first: "frames" and "bytes" taken, "missed" (frames that the
+   * writer sent and this reader did not get), "copied" (frames that were copied), and
+   * "reconnects" (attachments after the first) of type guint64; "age" (guint64,
+   * nanoseconds from the capture of the newest frame to its arrival here,
+   * #GST_CLOCK_TIME_NONE before the first); "writer-pid" (guint, 0 before the first
+   * attachment).
+   */
+  install(PROP_STATS,
+          g_param_spec_boxed(
+              "stats", "Statistics",
+              "frames, bytes, missed, copied, reconnects, age (ns) of the "
+              "newest frame, writer-pid",
+              GST_TYPE_STRUCTURE,
+              static_cast<GParamFlags>(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS)));
+}
+
+static void gst_possum_src_class_init(GstPossumSrcClass* klass) {
+  GObjectClass* const object_class = G_OBJECT_CLASS(klass);
+  object_class->set_property = gst_possum_src_set_property;
+  object_class->get_property = gst_possum_src_get_property;
+  object_class->finalize = gst_possum_src_finalize;
+  install_properties(object_class);
+
+  GstElementClass* const element_class = GST_ELEMENT_CLASS(klass);
+  element_class->change_state = gst_possum_src_change_state;
+  gst_element_class_add_static_pad_template(element_class, &src_template);
+  gst_element_class_set_static_metadata(
+      element_class, "Possum video source", "Source/Video",
+      "Reads raw video from a possumsink in another process, without copying",
+      "the possum authors");
+
+  GstBaseSrcClass* const base_class = GST_BASE_SRC_CLASS(klass);
+  base_class->start = gst_possum_src_start;
+  base_class->stop = gst_possum_src_stop;
+  base_class->unlock = gst_possum_src_unlock;
+  base_class->unlock_stop = gst_possum_src_unlock_stop;
+  base_class->negotiate = gst_possum_src_negotiate;
+  base_class->decide_allocation = gst_possum_src_decide_allocation;
+  base_class->get_caps = gst_possum_src_get_caps;
+  base_class->is_seekable = gst_possum_src_is_seekable;
+  base_class->query = gst_possum_src_query;
+  GST_PUSH_SRC_CLASS(klass)->create = gst_possum_src_create;
+
+  gst_type_mark_as_plugin_api(GST_TYPE_POSSUM_SRC_LEAKY_TYPE,
+                              static_cast<GstPluginAPIFlags>(0));
+  gst_type_mark_as_plugin_api(GST_TYPE_POSSUM_SRC_ON_DISCONNECT,
+                              static_cast<GstPluginAPIFlags>(0));
+  gst_type_mark_as_plugin_api(GST_TYPE_POSSUM_SRC_TIMESTAMP_MODE,
+                              static_cast<GstPluginAPIFlags>(0));
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// The properties of possumsink: what they are, what they start as, and what they mean to
+// the writer.
+#pragma once
+
+#include <gst/gst.h>
+
+#include <optional>
+#include <string>
+
+#include "transport/writer.h"
+
+namespace possum {
+
+enum SinkProperty : guint {
+  PROP_CHANNEL = 1,
+  PROP_SLOTS,
+  PROP_PERMS,
+  PROP_GROUP,
+  PROP_MIN_READERS,
+  PROP_ALLOW_BLOCKING,
+  PROP_MAX_BLOCKING_TIME,
+  PROP_NUM_READERS,
+  PROP_STATS,
+};
+
+struct SinkSettings {
+  std::string channel = "default";
+  guint slots = 16;
+  guint perms = 0600;
+  std::string group;  // empty: none
+  guint min_readers = 0;
+  bool allow_blocking = false;
+  GstClockTime max_blocking_time = GST_CLOCK_TIME_NONE;
+
+  // False if it is a property of the element's state, not a setting.
+  bool set(guint property, const GValue* value);
+  bool get(guint property, GValue* value) const;
+  // Nothing, and an error, if the group is unknown.
+  std::optional<WriterOptions> writer_options(Error& error) const;
+};
+
+// The read-only ones too.
+void install_sink_properties(GObjectClass* klass);
+
+}  // namespace possum

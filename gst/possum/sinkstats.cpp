@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// Numbers into a GstStructure.
+#include "sinkstats.h"
+
+#include <algorithm>
+
+namespace possum {
+namespace {
+
+const char* name_of(const ReaderInfo& reader) {
+  if (reader.demoted) return "demoted";
+  switch (reader.policy) {
+    case layout::Policy::drop_newest:
+      return "upstream";
+    case layout::Policy::blocking:
+      return "none";
+    case layout::Policy::drop_oldest:
+      break;
+  }
+  return "downstream";
+}
+
+void append_reader(GValue* list, const ReaderInfo& reader) {
+  GValue item = G_VALUE_INIT;
+  g_value_init(&item, GST_TYPE_STRUCTURE);
+  g_value_take_boxed(
+      &item,
+      gst_structure_new("reader", "index", G_TYPE_UINT, reader.index, "pid", G_TYPE_UINT,
+                        reader.pid, "policy", G_TYPE_STRING, name_of(reader), "waiting",
+                        G_TYPE_UINT, reader.waiting, "held", G_TYPE_UINT, reader.held,
+                        "delivered", G_TYPE_UINT64, reader.delivered, "dropped",
+                        G_TYPE_UINT64, reader.dropped, nullptr));
+  gst_value_array_append_and_take_value(list, &item);
+}
+
+void set_readers(GstStructure* stats, const WriterStatistics& writer) {
+  GValue list = G_VALUE_INIT;
+  g_value_init(&list, GST_TYPE_ARRAY);
+  for (const ReaderInfo& reader : writer.readers) append_reader(&list, reader);
+  gst_structure_take_value(stats, "readers", &list);
+}
+
+void set_metas(GstStructure* stats, const SinkCounters::Values& values) {
+  GstStructure* metas = gst_structure_new_empty("metas-not-carried");
+  for (const auto& [name, count] : values.metas) {
+    gst_structure_set(metas, name.c_str(), G_TYPE_UINT64, count, nullptr);
+  }
+  gst_structure_set(stats, "metas-not-carried", GST_TYPE_STRUCTURE, metas, nullptr);
+  gst_structure_free(metas);
+}
+
+// GstBaseSink counts every frame that render() returned OK for.
+void correct_base(GstStructure* stats, std::uint64_t dropped_here) {
+  guint64 rendered = 0;
+  guint64 dropped = 0;
+  gst_structure_get_uint64(stats, "rendered", &rendered);
+  gst_structure_get_uint64(stats, "dropped", &dropped);
+  gst_structure_set(stats, "dropped", G_TYPE_UINT64, dropped + dropped_here, "rendered",
+                    G_TYPE_UINT64, rendered - std::min(rendered, dropped_here), nullptr);
+}
+
+}  // namespace
+
+void SinkCounters::reset() {
+  const std::scoped_lock lock(lock_);
+  values_ = {};
+}
+
+void SinkCounters::count_dropped() {
+  const std::scoped_lock lock(lock_);
+  ++values_.dropped;
+}
+
+void SinkCounters::count_discarded() {
+  const std::scoped_lock lock(lock_);
+  ++values_.dropped;
+  ++values_.discarded;
+}
+
+bool SinkCounters::count_meta(const std::string& name) {
+  const std::scoped_lock lock(lock_);
+  return values_.metas[name]++ == 0;
+}
+
+SinkCounters::Values SinkCounters::values() const {
+  const std::scoped_lock lock(lock_);
+  return values_;
+}
+
+GstStructure* sink_stats(GstStructure* base, const WriterStatistics& writer,
+                         const SinkCounters& counters) {
+  const SinkCounters::Values values = counters.values();
+  correct_base(base, values.dropped);
+  gst_structure_set(base, "frames", G_TYPE_UINT64, writer.frames, "bytes", G_TYPE_UINT64,
+                    writer.bytes, "zero-copy", G_TYPE_UINT64, writer.zero_copy, "copied",
+                    G_TYPE_UINT64, writer.copied, "no-slot", G_TYPE_UINT64,
+                    writer.no_slot, "discarded", G_TYPE_UINT64, values.discarded, "slots",
+                    G_TYPE_UINT, writer.slots, "held", G_TYPE_UINT, writer.held, nullptr);
+  set_metas(base, values);
+  set_readers(base, writer);
+  return base;
+}
+
+}  // namespace possum

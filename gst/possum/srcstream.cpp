@@ -1,0 +1,484 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// See the header. Everything on the bus is posted from here and from the streaming
+// thread: a PROGRESS message sent during a state change would hang gst-launch-1.0.
+#include "srcstream.h"
+
+#include <pwd.h>
+
+#include <charconv>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "errors.h"
+#include "frameinfo.h"
+#include "gstpossumlease.h"
+#include "transport/clock.h"
+
+GST_DEBUG_CATEGORY_EXTERN(gst_possum_src_debug);
+#define GST_CAT_DEFAULT gst_possum_src_debug
+
+namespace possum {
+namespace {
+
+constexpr std::int64_t kNoDeadline = std::numeric_limits<std::int64_t>::max();
+constexpr std::int64_t kAtOnce = 0;  // a deadline in the past: one try
+constexpr char kProgressCode[] = "connect";
+constexpr std::size_t kReadableCaps = 300;  // a list of all formats helps nobody
+
+layout::Policy policy_of(Leaky leaky) {
+  switch (leaky) {
+    case Leaky::none:
+      return layout::Policy::blocking;
+    case Leaky::upstream:
+      return layout::Policy::drop_newest;
+    case Leaky::downstream:
+      break;
+  }
+  return layout::Policy::drop_oldest;
+}
+
+std::optional<uid_t> uid_of_user(const std::string& name) {
+  std::vector<char> storage(16384);
+  passwd entry{};
+  passwd* found = nullptr;
+  getpwnam_r(name.c_str(), &entry, storage.data(), storage.size(), &found);
+  if (found == nullptr) return std::nullopt;
+  return found->pw_uid;
+}
+
+std::optional<uid_t> parse_uid(const std::string& text) {
+  uid_t uid = 0;
+  const char* const end = text.data() + text.size();
+  const auto [last, problem] = std::from_chars(text.data(), end, uid);
+  if (problem != std::errc{} || last != end) return std::nullopt;
+  return uid;
+}
+
+bool read_owner(const std::string& owner, ReaderOptions& options, Error& error) {
+  if (owner.empty()) return true;
+  options.any_owner = owner == "any";
+  if (options.any_owner) return true;
+  options.allowed_owner = parse_uid(owner);
+  if (!options.allowed_owner) options.allowed_owner = uid_of_user(owner);
+  if (options.allowed_owner) return true;
+  error = make_error(ErrorCode::settings,
+                     "allowed-owner \"" + owner +
+                         "\" is no user of this machine: set it to a user name, a uid or "
+                         "\"any\"",
+                     "getpwnam_r");
+  return false;
+}
+
+std::string text_of(const GstCaps* caps) {
+  const Ref<gchar> text{gst_caps_to_string(caps)};
+  return text.get();
+}
+
+std::int64_t deadline_after(GstClockTime timeout) {
+  std::int64_t deadline_ns = 0;
+  if (timeout == 0 || timeout > static_cast<GstClockTime>(kNoDeadline) ||
+      __builtin_add_overflow(monotonic_ns(), static_cast<std::int64_t>(timeout),
+                             &deadline_ns)) {
+    return kNoDeadline;
+  }
+  return deadline_ns;
+}
+
+// What another process wrote may be no UTF-8, which GStreamer's messages have to be.
+std::string printable(const std::string& text) {
+  const Ref<gchar> valid{
+      g_utf8_make_valid(text.c_str(), static_cast<gssize>(text.size()))};
+  return valid.get();
+}
+
+std::string name_of_writer(const ReaderStatistics& statistics) {
+  return "pid " + std::to_string(statistics.writer_pid) + " (" +
+         printable(statistics.writer_name) + ")";
+}
+
+std::string cut(std::string text) {
+  if (text.size() > kReadableCaps) text.replace(kReadableCaps, std::string::npos, "...");
+  return text;
+}
+
+bool is_raw_video(GstBaseSrc* element, GstCaps* caps) {
+  const Ref<GstCaps> known{gst_pad_get_pad_template_caps(GST_BASE_SRC_PAD(element))};
+  return gst_caps_is_fixed(caps) && gst_caps_can_intersect(caps, known.get());
+}
+
+}  // namespace
+
+// --- life ----------------------------------------------------------------------------
+
+std::shared_ptr<SrcStream> SrcStream::open(GstBaseSrc* element,
+                                           const SrcSettings& settings, Error& error) {
+  ReaderOptions options;
+  options.channel = settings.channel;
+  options.policy = policy_of(settings.leaky);
+  options.depth = settings.max_buffers;
+  // A disconnect that ends the stream has to be noticed; otherwise EOS is a long pause.
+  options.ignore_eos =
+      settings.ignore_eos && settings.on_disconnect == OnDisconnect::wait;
+  if (!read_owner(settings.allowed_owner, options, error)) return nullptr;
+  std::unique_ptr<Reader> reader = Reader::create(std::move(options), error);
+  if (!reader) return nullptr;
+  return std::shared_ptr<SrcStream>(new SrcStream(element, settings, std::move(reader)));
+}
+
+SrcStream::SrcStream(GstBaseSrc* element, const SrcSettings& settings,
+                     std::unique_ptr<Reader> reader)
+    : base_(element),
+      settings_(settings),
+      reader_(std::move(reader)),
+      allocator_(new_lease_allocator()),
+      timeline_(settings.is_live) {
+  gst_video_info_init(&info_);
+}
+
+// Also called without a flush before it; then a new segment does no harm.
+void SrcStream::resume() {
+  flushed_.store(true);
+  reader_->interrupt(false);
+}
+
+Ref<GstCaps> SrcStream::caps() const {
+  const std::lock_guard lock(lock_);
+  return caps_ ? share(caps_.get()) : nullptr;
+}
+
+GstStructure* SrcStream::statistics() const {
+  const ReaderStatistics reader = reader_->statistics();
+  const std::uint64_t reconnects = reader.attachments > 0 ? reader.attachments - 1 : 0;
+  return gst_structure_new(
+      "application/x-possum-src-stats",                                        //
+      "frames", G_TYPE_UINT64, static_cast<guint64>(reader.frames),            //
+      "bytes", G_TYPE_UINT64, static_cast<guint64>(reader.bytes),              //
+      "missed", G_TYPE_UINT64, static_cast<guint64>(reader.missed),            //
+      "copied", G_TYPE_UINT64, static_cast<guint64>(reader.copied + copied_),  //
+      "reconnects", G_TYPE_UINT64, static_cast<guint64>(reconnects),           //
+      "age", G_TYPE_UINT64, to_clock_time(age_ns_),                            //
+      "writer-pid", G_TYPE_UINT, static_cast<guint>(reader.writer_pid), nullptr);
+}
+
+// --- the channel ---------------------------------------------------------------------
+
+GstFlowReturn SrcStream::create(GstBuffer** buffer) {
+  if (flushed_.exchange(false)) {
+    timeline_.flush();
+    knows_strides_.reset();
+    catch_up_.store(true);
+  }
+  asked_ns_ = monotonic_ns();
+  Frame frame;
+  GstFlowReturn flow = next_frame(frame);
+  if (flow == GST_FLOW_OK) flow = deliver(std::move(frame), buffer);
+  // Nothing is taken after EOS or an error: the writer must not wait for it.
+  if (flow <= GST_FLOW_EOS) reader_->detach();
+  return flow;
+}
+
+GstFlowReturn SrcStream::next_frame(Frame& frame) {
+  GstFlowReturn flow = GST_FLOW_OK;
+  while (flow == GST_FLOW_OK) {
+    if (!reader_->attached()) flow = connect();
+    if (flow != GST_FLOW_OK) break;
+    Error error;
+    switch (reader_->take(kNoDeadline, frame, error)) {
+      case TakeStatus::frame:
+        return await_playing(frame);
+      case TakeStatus::eos:
+        GST_INFO_OBJECT(base_, "EOS from the writer");
+        flow = settings_.ignore_eos ? disconnected() : GST_FLOW_EOS;
+        break;
+      case TakeStatus::disconnected:
+        flow = disconnected();
+        break;
+      case TakeStatus::interrupted:
+        return GST_FLOW_FLUSHING;
+      case TakeStatus::failed:
+        post_error(element(), Side::src, error);
+        return GST_FLOW_ERROR;
+      case TakeStatus::timeout:
+        break;
+    }
+  }
+  return flow;
+}
+
+GstFlowReturn SrcStream::connect() {
+  Error error;
+  AttachStatus status = reader_->attach(kAtOnce, error);
+  const bool waited = status == AttachStatus::timeout;
+  if (waited) {
+    GST_INFO_OBJECT(base_, "waiting: %s", error.message.c_str());
+    post_progress(GST_PROGRESS_TYPE_START,
+                  "Waiting for channel \"" + settings_.channel + "\"");
+    status = reader_->attach(deadline_after(settings_.connection_timeout), error);
+  }
+  if (status != AttachStatus::attached) return connect_failed(status, error, waited);
+  const std::string text = "Attached to channel \"" + settings_.channel + "\" of " +
+                           name_of_writer(reader_->statistics());
+  GST_INFO_OBJECT(base_, "%s", text.c_str());
+  if (waited) post_progress(GST_PROGRESS_TYPE_COMPLETE, text);
+  discont_ = true;
+  // What waits for a reader that just came is the newest frame alone.
+  catch_up_.store(false);
+  return GST_FLOW_OK;
+}
+
+GstFlowReturn SrcStream::connect_failed(AttachStatus status, const Error& error,
+                                        bool waited) {
+  const std::string channel = "channel \"" + settings_.channel + "\"";
+  if (status == AttachStatus::interrupted) {
+    if (waited) {
+      post_progress(GST_PROGRESS_TYPE_CANCELED, "No longer waiting for " + channel);
+    }
+    return GST_FLOW_FLUSHING;
+  }
+  if (waited) post_progress(GST_PROGRESS_TYPE_ERROR, "Did not find " + channel);
+  post_error(element(), Side::src, error);
+  return GST_FLOW_ERROR;
+}
+
+// OK: look for the next writer.
+GstFlowReturn SrcStream::disconnected() {
+  const std::string writer = name_of_writer(reader_->statistics());
+  GST_INFO_OBJECT(base_, "the writer, %s, has left", writer.c_str());
+  reader_->detach();
+  switch (settings_.on_disconnect) {
+    case OnDisconnect::wait:
+      return GST_FLOW_OK;
+    case OnDisconnect::eos:
+      return GST_FLOW_EOS;
+    case OnDisconnect::error:
+      break;
+  }
+  GST_ELEMENT_ERROR(base_, RESOURCE, READ,
+                    ("The writer of channel \"%s\" has gone: start it again, or set "
+                     "on-disconnect=wait to wait for the next one",
+                     settings_.channel.c_str()),
+                    ("it was %s", writer.c_str()));
+  return GST_FLOW_ERROR;
+}
+
+// A live source shows nothing in PAUSED. Back in PLAYING, and after a flush, a reader
+// that may drop goes on with the newest frame: what waited meanwhile is past.
+GstFlowReturn SrcStream::await_playing(Frame& frame) {
+  if (!settings_.is_live) return GST_FLOW_OK;
+  const GstFlowReturn flow = gst_base_src_wait_playing(base_);
+  if (flow != GST_FLOW_OK || !catch_up_.exchange(false) || !may_drop()) return flow;
+  reader_->skip_to_newest();
+  Frame newer;
+  Error error;
+  if (reader_->take(kAtOnce, newer, error) == TakeStatus::frame) {
+    frame = std::move(newer);
+    discont_ = true;
+  }
+  timeline_.restart();
+  return GST_FLOW_OK;
+}
+
+void SrcStream::post_progress(GstProgressType type, const std::string& text) {
+  gst_element_post_message(
+      element(), gst_message_new_progress(GST_OBJECT_CAST(base_), type, kProgressCode,
+                                          text.c_str()));
+}
+
+// --- caps ----------------------------------------------------------------------------
+
+GstFlowReturn SrcStream::corrupt(const std::string& what,
+                                 const std::string& detail) const {
+  post_error(element(), Side::src,
+             make_error(ErrorCode::corrupt,
+                        "channel \"" + settings_.channel + "\" " + what +
+                            ": restart its writer, with the same version of GStreamer",
+                        detail));
+  return GST_FLOW_ERROR;
+}
+
+GstFlowReturn SrcStream::follow_caps(const Frame& frame) {
+  if (frame.caps() == caps_text_) return GST_FLOW_OK;
+  const std::string text = printable(*frame.caps());
+  Ref<GstCaps> caps{gst_caps_from_string(text.c_str())};
+  GstVideoInfo info;
+  if (!caps || !is_raw_video(base_, caps.get()) ||
+      !gst_video_info_from_caps(&info, caps.get())) {
+    return corrupt("carries caps that are no raw video known here", "caps " + cut(text));
+  }
+  const GstFlowReturn flow = push_caps(std::move(caps));
+  if (flow != GST_FLOW_OK) return flow;
+  caps_text_ = frame.caps();
+  info_ = info;
+  return GST_FLOW_OK;
+}
+
+GstFlowReturn SrcStream::push_caps(Ref<GstCaps> caps) {
+  if (!downstream_takes(caps.get())) {
+    post_refused(caps.get());
+    return GST_FLOW_NOT_NEGOTIATED;
+  }
+  GST_INFO_OBJECT(base_, "new caps %s", text_of(caps.get()).c_str());
+  {
+    // Before the event: downstream may ask for our caps while it looks at them.
+    const std::lock_guard lock(lock_);
+    caps_ = share(caps.get());
+  }
+  knows_strides_.reset();
+  return gst_base_src_set_caps(base_, caps.get()) ? GST_FLOW_OK : GST_FLOW_NOT_NEGOTIATED;
+}
+
+// A CAPS event that is refused fails silently, and behind a queue much later; so ask
+// before. The caps query also reaches what lies behind converters.
+bool SrcStream::downstream_takes(GstCaps* caps) const {
+  GstPad* const pad = GST_BASE_SRC_PAD(base_);
+  const Ref<GstCaps> taken{gst_pad_peer_query_caps(pad, caps)};
+  return !gst_caps_is_empty(taken.get()) && gst_pad_peer_query_accept_caps(pad, caps);
+}
+
+void SrcStream::post_refused(GstCaps* caps) const {
+  const Ref<GstCaps> accepted{gst_pad_peer_query_caps(GST_BASE_SRC_PAD(base_), nullptr)};
+  const std::string carried = text_of(caps);
+  const std::string wanted = text_of(accepted.get());
+  GST_ELEMENT_ERROR(base_, STREAM, FORMAT,
+                    ("channel \"%s\" now carries %s, downstream accepts %s; add "
+                     "videoconvert ! videoscale",
+                     settings_.channel.c_str(), carried.c_str(), cut(wanted).c_str()),
+                    ("downstream caps: %s", wanted.c_str()));
+}
+
+void SrcStream::allocation_answered(GstQuery* query) {
+  GstCaps* caps = nullptr;
+  gst_query_parse_allocation(query, &caps, nullptr);
+  if (caps == nullptr) return;
+  knows_strides_ =
+      gst_query_find_allocation_meta(query, GST_VIDEO_META_API_TYPE, nullptr);
+}
+
+// Asked when the answer matters, not at each caps change: the query waits in a queue
+// behind the frames there, and for ever behind min-threshold-buffers.
+bool SrcStream::downstream_knows_strides() {
+  if (!knows_strides_) {
+    const Ref<GstCaps> current = caps();
+    // Without need-pool: frames lie where they lie.
+    const Ref<GstQuery> query{gst_query_new_allocation(current.get(), FALSE)};
+    gst_pad_peer_query(GST_BASE_SRC_PAD(base_), query.get());
+    allocation_answered(query.get());
+    GST_DEBUG_OBJECT(base_, "downstream %s GstVideoMeta",
+                     *knows_strides_ ? "knows" : "does not know");
+  }
+  return *knows_strides_;
+}
+
+// --- frames --------------------------------------------------------------------------
+
+GstFlowReturn SrcStream::deliver(Frame frame, GstBuffer** buffer) {
+  const layout::FrameDescriptor descriptor = frame.descriptor();
+  note_frame(frame);
+  measure(descriptor);
+  const GstFlowReturn flow = follow_caps(frame);
+  if (flow != GST_FLOW_OK) return flow;
+  const FrameFit fit = fit_frame(info_, descriptor);
+  Ref<GstBuffer> made;
+  if (fit != FrameFit::corrupt) made = make_buffer(std::move(frame), fit);
+  if (!made) {
+    return corrupt("carries a frame whose planes do not fit its caps",
+                   "frame " + std::to_string(descriptor.seq) + " of " +
+                       std::to_string(descriptor.data_bytes) + " bytes, caps " +
+                       cut(printable(*caps_text_)));
+  }
+  apply_attributes(made.get(), descriptor);
+  stamp(made.get(), descriptor);
+  if (std::exchange(discont_, false)) {
+    GST_BUFFER_FLAG_SET(made.get(), GST_BUFFER_FLAG_DISCONT);
+  }
+  *buffer = made.release();
+  return GST_FLOW_OK;
+}
+
+Ref<GstBuffer> SrcStream::make_buffer(Frame frame, FrameFit fit) {
+  const layout::FrameDescriptor descriptor = frame.descriptor();
+  const bool is_private = frame.is_copy();
+  // Who does not look at the meta takes the buffer's size for the frame's.
+  const gsize size = fit == FrameFit::standard ? info_.size : frame.size();
+  Ref<GstBuffer> buffer{gst_buffer_new()};
+  gst_buffer_append_memory(
+      buffer.get(), lease_memory(allocator_.get(), std::move(frame), size).release());
+  if ((descriptor.frame_flags & layout::kFramePlanes) != 0) {
+    add_video_meta(buffer.get(), info_, descriptor);
+  }
+  if (fit == FrameFit::strided && !downstream_knows_strides()) {
+    ++copied_;
+    return packed_copy(buffer.get(), info_);
+  }
+  if (!settings_.copy_frames || is_private) return buffer;
+  ++copied_;
+  return Ref<GstBuffer>{gst_buffer_copy_deep(buffer.get())};
+}
+
+void SrcStream::note_frame(const Frame& frame) {
+  const layout::FrameDescriptor& descriptor = frame.descriptor();
+  if (frame.missed() > 0) discont_ = true;
+  const std::uint64_t incarnation = reader_->incarnation();
+  if (incarnation != incarnation_) {
+    latency_.restart();
+    timeline_.restart();
+  } else if (descriptor.flush_id != flush_id_) {
+    timeline_.restart();
+  }
+  incarnation_ = incarnation;
+  flush_id_ = descriptor.flush_id;
+}
+
+void SrcStream::measure(const layout::FrameDescriptor& frame) {
+  const std::int64_t now_ns = monotonic_ns();
+  age_ns_ = elapsed_ns(capture_ns(frame), now_ns);
+  // A frame that was there before we asked waited for us, that is for downstream: were
+  // this counted, a sink that waits for the latency would make it grow.
+  const std::int64_t until_ns = frame.publish_ns < asked_ns_ ? frame.publish_ns : now_ns;
+  latency_.note(frame.latency_ns, elapsed_ns(capture_ns(frame), until_ns));
+  if (!settings_.is_live || !latency_.announce(now_ns)) return;
+  GST_DEBUG_OBJECT(base_, "latency is now %" GST_TIME_FORMAT,
+                   GST_TIME_ARGS(latency_.min()));
+  gst_element_post_message(element(), gst_message_new_latency(GST_OBJECT_CAST(base_)));
+}
+
+void SrcStream::stamp(GstBuffer* buffer, const layout::FrameDescriptor& frame) {
+  if (gst_base_src_get_do_timestamp(base_)) return;  // GstBaseSrc does
+  if (!settings_.is_live || settings_.timestamp_mode == TimestampMode::running_time) {
+    stamp_running_time(buffer, frame);
+    return;
+  }
+  // Without a clock there is nothing to relate an absolute time to.
+  const std::optional<std::int64_t> origin_ns = running_time_origin(element());
+  if (!origin_ns) return;
+  const Stamps stamps = clock_stamps(frame, *origin_ns);
+  GST_BUFFER_PTS(buffer) = stamps.pts;
+  GST_BUFFER_DTS(buffer) = stamps.dts;
+}
+
+void SrcStream::stamp_running_time(GstBuffer* buffer,
+                                   const layout::FrameDescriptor& frame) {
+  const Stamps stamps = writer_stamps(frame);
+  GST_BUFFER_PTS(buffer) = stamps.pts;
+  GST_BUFFER_DTS(buffer) = stamps.dts;
+  const auto segment =
+      timeline_.place(stamps.pts, GST_BUFFER_DURATION(buffer), own_running_time());
+  if (!segment) return;
+  GST_DEBUG_OBJECT(base_, "new segment %" GST_SEGMENT_FORMAT,
+                   static_cast<const void*>(&*segment));
+  gst_base_src_new_segment(base_, &*segment);
+}
+
+// While a source that is not live prerolls, its running time stands still at 0.
+GstClockTime SrcStream::own_running_time() const {
+  if (!settings_.is_live && GST_STATE(base_) != GST_STATE_PLAYING) return 0;
+  const std::optional<std::int64_t> origin_ns = running_time_origin(element());
+  if (!origin_ns) return 0;
+  return static_cast<GstClockTime>(
+      std::max<std::int64_t>(0, monotonic_ns() - *origin_ns));
+}
+
+}  // namespace possum

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// What possumsrc does between READY and PAUSED and back: waits for its channel, takes
+// frames and makes GstBuffers of them, in the element's streaming thread. Properties and
+// GObject are not its business.
+#pragma once
+
+#include <gst/base/gstbasesrc.h>
+#include <gst/video/video.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "framebuffer.h"
+#include "refs.h"
+#include "srcenums.h"
+#include "srctime.h"
+#include "transport/reader.h"
+
+namespace possum {
+
+// The properties, as they are when the element starts.
+struct SrcSettings {
+  std::string channel = "default";
+  Leaky leaky = Leaky::downstream;
+  unsigned max_buffers = 3;
+  GstClockTime connection_timeout = 0;  // 0: for ever
+  OnDisconnect on_disconnect = OnDisconnect::wait;
+  bool ignore_eos = false;
+  TimestampMode timestamp_mode = TimestampMode::clock;
+  bool is_live = true;
+  std::string allowed_owner;
+  bool copy_frames = false;
+};
+
+class SrcStream {
+ public:
+  // NULL and an Error if a property makes no sense. Touches no channel. `element` (not
+  // owned) outlives the stream.
+  static std::shared_ptr<SrcStream> open(GstBaseSrc* element, const SrcSettings& settings,
+                                         Error& error);
+
+  // The streaming thread's:
+
+  // The next frame, with its caps already pushed. Posts whatever goes wrong.
+  GstFlowReturn create(GstBuffer** buffer);
+  // Reads what downstream answered to an ALLOCATION query.
+  void allocation_answered(GstQuery* query);
+
+  // From any thread:
+
+  // Ends create(), until resume().
+  void interrupt() { reader_->interrupt(true); }
+  void resume();
+  // Leaves the channel, after the streaming thread has ended.
+  void close() { reader_->detach(); }
+  // The element goes from PAUSED to PLAYING.
+  void playing() { catch_up_.store(true); }
+  // Of the newest frame; NULL before the first.
+  Ref<GstCaps> caps() const;
+  GstClockTime latency() const { return latency_.min(); }
+  // Transfer full.
+  GstStructure* statistics() const;
+
+ private:
+  SrcStream(GstBaseSrc* element, const SrcSettings& settings,
+            std::unique_ptr<Reader> reader);
+
+  GstElement* element() const { return GST_ELEMENT_CAST(base_); }
+  bool may_drop() const { return settings_.leaky != Leaky::none; }
+
+  GstFlowReturn next_frame(Frame& frame);
+  GstFlowReturn connect();
+  GstFlowReturn connect_failed(AttachStatus status, const Error& error, bool waited);
+  GstFlowReturn disconnected();
+  GstFlowReturn await_playing(Frame& frame);
+  void post_progress(GstProgressType type, const std::string& text);
+
+  GstFlowReturn deliver(Frame frame, GstBuffer** buffer);
+  GstFlowReturn follow_caps(const Frame& frame);
+  GstFlowReturn push_caps(Ref<GstCaps> caps);
+  bool downstream_takes(GstCaps* caps) const;
+  void post_refused(GstCaps* caps) const;
+  bool downstream_knows_strides();
+  Ref<GstBuffer> make_buffer(Frame frame, FrameFit fit);
+
+  void note_frame(const Frame& frame);
+  void measure(const layout::FrameDescriptor& frame);
+  void stamp(GstBuffer* buffer, const layout::FrameDescriptor& frame);
+  void stamp_running_time(GstBuffer* buffer, const layout::FrameDescriptor& frame);
+  GstClockTime own_running_time() const;
+  GstFlowReturn corrupt(const std::string& what, const std::string& detail) const;
+
+  // Constant after construction.
+  GstBaseSrc* const base_;
+  const SrcSettings settings_;
+  const std::unique_ptr<Reader> reader_;  // take() and attach(): the streaming thread
+  const Ref<GstAllocator> allocator_;
+
+  // Streaming thread only.
+  std::shared_ptr<const std::string> caps_text_;  // that info_ was made from
+  GstVideoInfo info_;
+  std::optional<bool> knows_strides_;  // downstream's answer, for the current caps
+  RunningTimeline timeline_;
+  std::uint64_t incarnation_ = 0;  // of the newest frame's writer
+  std::uint32_t flush_id_ = 0;     // of the newest frame
+  bool discont_ = true;            // the next frame follows none that went before
+  std::int64_t asked_ns_ = 0;      // when create() was called
+
+  // Any thread.
+  LatencyEstimate latency_;
+  std::atomic<bool> catch_up_{false};  // what waits is older than it should be
+  std::atomic<bool> flushed_{false};
+  std::atomic<std::uint64_t> copied_{0};
+  std::atomic<std::int64_t> age_ns_{layout::kNoTime};  // of the newest frame when taken
+
+  mutable std::mutex lock_;  // held for no call into GStreamer but gst_caps_ref()
+  Ref<GstCaps> caps_;        // guarded by lock_
+};
+
+}  // namespace possum

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// See the header. Descriptor values come from another process: every sum is checked.
+#include "srctime.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "transport/clock.h"
+
+namespace possum {
+namespace {
+
+constexpr std::int64_t kStepNs =
+    5'000'000;  // smaller changes disturb more than they help
+constexpr std::int64_t kAnnounceEveryNs = kNanosecondsPerSecond;
+constexpr std::int64_t kMaxAgeNs = kNanosecondsPerSecond;
+// No source of a picture has more; it keeps a nonsensical descriptor harmless.
+constexpr std::int64_t kMaxWriterLatencyNs = 60 * kNanosecondsPerSecond;
+
+// kNoTime when there is none or the difference makes no sense.
+std::int64_t minus(std::int64_t time_ns, std::int64_t origin_ns) {
+  std::int64_t result = 0;
+  if (time_ns == layout::kNoTime || __builtin_sub_overflow(time_ns, origin_ns, &result)) {
+    return layout::kNoTime;
+  }
+  return result;
+}
+
+bool has_capture_time(const layout::FrameDescriptor& frame) {
+  return frame.pts_ns != layout::kNoTime &&
+         (frame.frame_flags & layout::kFramePreroll) == 0;
+}
+
+// What was shown before the own time began is shown at its beginning.
+GstClockTime pts_of(std::int64_t ns) {
+  return ns == layout::kNoTime ? GST_CLOCK_TIME_NONE
+                               : static_cast<GstClockTime>(std::max<std::int64_t>(ns, 0));
+}
+
+}  // namespace
+
+GstClockTime to_clock_time(std::int64_t ns) {
+  return ns < 0 ? GST_CLOCK_TIME_NONE : static_cast<GstClockTime>(ns);
+}
+
+std::int64_t capture_ns(const layout::FrameDescriptor& frame) {
+  return has_capture_time(frame) ? frame.pts_ns : frame.publish_ns;
+}
+
+std::int64_t elapsed_ns(std::int64_t from_ns, std::int64_t to_ns) {
+  return std::max<std::int64_t>(0, minus(to_ns, from_ns));
+}
+
+Stamps clock_stamps(const layout::FrameDescriptor& frame, std::int64_t origin_ns) {
+  Stamps stamps;
+  stamps.pts = pts_of(minus(capture_ns(frame), origin_ns));
+  if (has_capture_time(frame)) {
+    stamps.dts = to_clock_time(minus(frame.dts_ns, origin_ns));
+  }
+  return stamps;
+}
+
+Stamps writer_stamps(const layout::FrameDescriptor& frame) {
+  if ((frame.frame_flags & layout::kFrameTimes) == 0) return {};
+  return {pts_of(frame.running_pts_ns), to_clock_time(frame.running_dts_ns)};
+}
+
+void RunningTimeline::flush() {
+  first_ = true;
+  restart_ = true;
+  reached_ = 0;
+}
+
+// A live reader shows a new writer's first frame now. The others go on where the last
+// writer ended, but not in the past, where a synchronising sink would drop everything.
+GstClockTime RunningTimeline::base_for_next(GstClockTime own_running_ns) const {
+  if (live_) return own_running_ns;
+  return first_ ? 0 : std::max(reached_, own_running_ns);
+}
+
+std::optional<GstSegment> RunningTimeline::place(GstClockTime pts, GstClockTime duration,
+                                                 GstClockTime own_running_ns) {
+  if (!GST_CLOCK_TIME_IS_VALID(pts)) return std::nullopt;
+  std::optional<GstSegment> fresh;
+  if (restart_) {
+    start_ = pts;
+    base_ = base_for_next(own_running_ns);
+    first_ = false;
+    restart_ = false;
+    fresh.emplace();
+    gst_segment_init(&*fresh, GST_FORMAT_TIME);
+    fresh->start = fresh->time = fresh->position = start_;
+    fresh->base = base_;
+  }
+  if (pts >= start_) {
+    const GstClockTime length = GST_CLOCK_TIME_IS_VALID(duration) ? duration : 0;
+    reached_ = std::max(reached_, base_ + (pts - start_) + length);
+  }
+  return fresh;
+}
+
+void LatencyEstimate::note(std::int64_t writer_latency_ns, std::int64_t age_ns) {
+  const std::int64_t latency =
+      std::clamp<std::int64_t>(writer_latency_ns, 0, kMaxWriterLatencyNs);
+  // A frame older than this stood still for other reasons. A writer that is itself slow
+  // gets some room beyond its own latency.
+  const std::int64_t oldest = std::max(kMaxAgeNs, latency + kMaxAgeNs / 2);
+  const std::int64_t measured = std::max(latency, std::min(age_ns, oldest));
+  if (measured >= min_ns_.load(std::memory_order_relaxed) + kStepNs) {
+    min_ns_.store(measured, std::memory_order_relaxed);
+  }
+}
+
+bool LatencyEstimate::announce(std::int64_t now_ns) {
+  const std::int64_t min_ns = min_ns_.load(std::memory_order_relaxed);
+  if (std::abs(min_ns - announced_ns_) < kStepNs) return false;
+  if (announced_at_ns_ && now_ns - *announced_at_ns_ < kAnnounceEveryNs) return false;
+  announced_ns_ = min_ns;
+  announced_at_ns_ = now_ns;
+  return true;
+}
+
+}  // namespace possum

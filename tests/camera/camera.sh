@@ -1,0 +1,30 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Copyright (C) 2026 the possum authors
+#
+# camera.sh FRAME_LOG: a real V4L2 camera (the kernel's vivid driver in a virtual machine)
+# into possumsink in one process, possumsrc in another. Exit status 77 where no virtual
+# machine can be had: skipped.
+set -euo pipefail
+frame_log=$(realpath "$1")
+here=$(cd "$(dirname "$0")" && pwd)
+if ! command -v qemu-system-x86_64 >/dev/null; then
+    echo "SKIPPED: no camera test without qemu-system-x86" >&2
+    exit 77
+fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+in_vm() {
+    local status=0
+    "$here/v4l2-vm" -w "$work" bash "$here/in_vm.sh" "$1" "$frame_log" "$work" || status=$?
+    if [ "$status" = 125 ]; then
+        echo "SKIPPED: the virtual machine did not start" >&2
+        exit 77
+    fi
+    return "$status"
+}
+in_vm pairs
+# Here v4l2src chooses the size: an HDMI input without a scaler has one only, which an
+# emulated machine can still convert and show.
+V4L2_VM_VIVID="n_devs=1 node_types=0x1 num_inputs=1 input_types=0x3 ccs_cap_mode=0" in_vm window
