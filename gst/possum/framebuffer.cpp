@@ -14,11 +14,6 @@
 namespace possum {
 namespace {
 
-// The bits below GST_MINI_OBJECT_FLAG_LAST steer the buffer itself, and TAG_MEMORY its
-// pool: a writer has no say in them.
-constexpr guint kCarriedFlags =
-    ~static_cast<guint>((GST_MINI_OBJECT_FLAG_LAST - 1) | GST_BUFFER_FLAG_TAG_MEMORY);
-
 bool has_padding(const layout::FrameDescriptor& frame) {
   return std::any_of(std::begin(frame.padding), std::end(frame.padding),
                      [](std::uint32_t p) { return p != 0; });
@@ -140,8 +135,9 @@ Ref<GstBuffer> packed_copy(GstBuffer* buffer, const GstVideoInfo& info) {
   Ref<GstBuffer> packed{gst_buffer_new_allocate(nullptr, info.size, nullptr)};
   GstMapInfo map;
   if (!packed || !gst_buffer_map(packed.get(), &map, GST_MAP_WRITE)) return nullptr;
-  // Also what lies between the planes, which nobody writes, must not show old memory.
-  std::memset(map.data, 0, map.size);
+  // The default layout of a tiled format may have bytes that belong to no tile; of the
+  // other formats copy_frame() writes each byte.
+  if (GST_VIDEO_FORMAT_INFO_IS_TILED(info.finfo)) std::memset(map.data, 0, map.size);
   const bool copied = copy_frame(buffer, info, reinterpret_cast<std::byte*>(map.data));
   gst_buffer_unmap(packed.get(), &map);
   return copied ? std::move(packed) : nullptr;

@@ -15,10 +15,6 @@ namespace possum {
 namespace {
 
 constexpr std::uint64_t kPaletteBytes = 256 * 4;  // GstVideoFormat: RGB8P
-// The bits below GST_MINI_OBJECT_FLAG_LAST belong to the mini object, and TAG_MEMORY to
-// the pool: both mean nothing in another process.
-constexpr guint kCarriedFlags =
-    ~static_cast<guint>((GST_MINI_OBJECT_FLAG_LAST - 1) | GST_BUFFER_FLAG_TAG_MEMORY);
 
 bool is_palette(const GstVideoFormatInfo* format, unsigned plane) {
   return GST_VIDEO_FORMAT_INFO_HAS_PALETTE(format) && plane == 1;
@@ -78,26 +74,13 @@ std::optional<GstClockTime> running_dts(const GstSegment& segment, GstBuffer* bu
   return running;
 }
 
-// Does this clock show CLOCK_MONOTONIC itself? Clocks of the network derive from
-// GstSystemClock, hence the exact type.
-bool is_monotonic(GstClock* clock) {
-  if (G_OBJECT_TYPE(clock) != GST_TYPE_SYSTEM_CLOCK) return false;
-  GstClockType type = GST_CLOCK_TYPE_OTHER;
-  g_object_get(clock, "clock-type", &type, nullptr);
-  GstClockTime internal = 0;
-  GstClockTime external = 0;
-  GstClockTime rate_num = 1;
-  GstClockTime rate_denom = 1;
-  gst_clock_get_calibration(clock, &internal, &external, &rate_num, &rate_denom);
-  return type == GST_CLOCK_TYPE_MONOTONIC && internal == external &&
-         rate_num == rate_denom;
-}
-
+// What to add to the clock's time to get CLOCK_MONOTONIC: exactly 0 for the usual system
+// clock, which is read between the two looks at its source.
 std::int64_t clock_to_monotonic(GstClock* clock) {
-  if (is_monotonic(clock)) return 0;
   const std::int64_t before = monotonic_ns();
   const auto now = static_cast<std::int64_t>(gst_clock_get_time(clock));
   const std::int64_t after = monotonic_ns();
+  if (before <= now && now <= after) return 0;
   return before + (after - before) / 2 - now;
 }
 

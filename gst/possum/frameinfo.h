@@ -16,6 +16,12 @@
 
 namespace possum {
 
+// The buffer flags that cross. The bits below GST_MINI_OBJECT_FLAG_LAST belong to the
+// mini object, and TAG_MEMORY to its pool: neither means anything in another process, nor
+// has a writer a say in them.
+inline constexpr guint kCarriedFlags =
+    ~static_cast<guint>((GST_MINI_OBJECT_FLAG_LAST - 1) | GST_BUFFER_FLAG_TAG_MEMORY);
+
 // How a plane is spread over its bytes. For a tiled format a row is a row of tiles.
 struct PlaneShape {
   std::uint64_t rows = 0;
@@ -49,7 +55,7 @@ std::optional<std::int64_t> running_time_origin(GstElement* element);
 void describe_times(const GstSegment& segment, GstBuffer* buffer,
                     std::optional<std::int64_t> origin, layout::FrameDescriptor& frame);
 
-// The API names of the buffer's metas that carry something a reader would miss.
+// The APIs of the buffer's metas that carry something a reader would miss.
 std::vector<GType> metas_not_carried(GstBuffer* buffer);
 
 }  // namespace possum

@@ -90,6 +90,10 @@ SendStatus FrameSender::begin_copy(GstBuffer* buffer, Error& error) {
     writer_->give_back(slot);
     return SendStatus::unreadable;
   }
+  // The copy has another layout, but shows the same fields and views.
+  if (const GstVideoMeta* meta = gst_buffer_get_video_meta(buffer)) {
+    begun_.frame.video_flags = meta->flags;
+  }
   begun_.slot = std::move(slot);
   begun_.zero_copy = false;
   return SendStatus::sent;

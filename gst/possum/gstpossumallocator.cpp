@@ -105,7 +105,11 @@ static GstMemory* gst_possum_memory_copy(GstMemory* memory, gssize offset, gssiz
   GstMemory* copy = possum::lend_memory(place->writer(), bytes, params);
   if (copy == nullptr) copy = gst_allocator_alloc(nullptr, bytes, &params);
   GstMapInfo map;
-  if (copy == nullptr || !gst_memory_map(copy, &map, GST_MAP_WRITE)) return copy;
+  if (copy == nullptr) return nullptr;
+  if (!gst_memory_map(copy, &map, GST_MAP_WRITE)) {
+    gst_memory_unref(copy);
+    return nullptr;
+  }
   std::memcpy(map.data, place->slot().data + memory->offset + skip, bytes);
   gst_memory_unmap(copy, &map);
   return copy;

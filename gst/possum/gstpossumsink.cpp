@@ -69,22 +69,25 @@ namespace {
 // What upstream gets at least; one buffer to fill while the sink looks at another.
 constexpr guint kMinBuffers = 2;
 
-// Lock order: GstBaseSink's stream and preroll locks, then ours; the writer is never
-// called with `lock` or the object lock held.
+// Lock order: GstBaseSink's stream and preroll locks, then ours; nothing but
+// Writer::interrupt() is called with `lock` held, and nothing with the object lock.
 struct SinkImpl {
   SinkSettings settings;  // guarded by GST_OBJECT_LOCK
 
   std::mutex lock;
   std::shared_ptr<Writer> writer;  // guarded by lock; of the last start, open or not
+  unsigned interrupts = 0;         // guarded by lock; who wants nobody to wait
 
   std::atomic<bool> opening{false};
-  std::atomic<bool> told{false};  // this run's error is on the bus
-  possum::SinkCounters counters;  // locks itself
-  possum::Upstream upstream;      // forget() from any thread
+  std::atomic<unsigned> going_down{0};  // threads in set_state(READY or NULL)
+  std::atomic<bool> told{false};        // this run's error is on the bus
+  possum::SinkCounters counters;        // locks itself
+  possum::Upstream upstream;            // forget() from any thread
 
   // Streaming thread only, or while there is none.
   possum::FrameSender sender;
   Ref<GstBuffer> prerolled;  // published, not yet rendered
+  bool left_out = false;     // a frame, since the last one that was sent
   guint32 flush_id = 0;
   bool unreadable_told = false;  // once for each caps
 };
@@ -120,8 +123,7 @@ static void tell_error(GstPossumSink* self, const Error& error) {
   possum::post_error(GST_ELEMENT(self), possum::Side::sink, error);
 }
 
-// --- what the housekeeping thread tells
-// -------------------------------------------------
+// --- what the housekeeping thread tells ----------------------------------------------
 
 static void notify_readers(GstPossumSink* self) {
   g_object_notify(G_OBJECT(self), "num-readers");
@@ -158,8 +160,7 @@ static possum::WriterEvents writer_events(GstPossumSink* self) {
   return events;
 }
 
-// --- states
-// -----------------------------------------------------------------------------
+// --- states --------------------------------------------------------------------------
 
 static std::shared_ptr<Writer> new_writer(GstPossumSink* self, Error& error) {
   SinkSettings settings;
@@ -172,12 +173,14 @@ static std::shared_ptr<Writer> new_writer(GstPossumSink* self, Error& error) {
   return Writer::create(*std::move(options), writer_events(self), error);
 }
 
-// Claims the channel. May wait for it; set_state() below ends that.
+// Claims the channel. May wait for it; set_state() below ends that. Each of the two says
+// what it does before it looks at the other, so neither misses the other.
 static bool open_channel(GstPossumSink* self) {
   SinkImpl& impl = impl_of(self);
   impl.told = false;
   impl.counters.reset();
   impl.upstream.forget();
+  impl.left_out = false;
   Error error;
   std::shared_ptr<Writer> writer = new_writer(self, error);
   if (!writer) {
@@ -189,6 +192,7 @@ static bool open_channel(GstPossumSink* self) {
     impl.writer = writer;
   }
   impl.opening = true;
+  if (impl.going_down > 0) writer->interrupt(true);
   const WriteStatus status = writer->open(error);
   impl.opening = false;
   if (status == WriteStatus::failed) tell_error(self, error);
@@ -205,11 +209,46 @@ static void close_channel(GstPossumSink* self) {
   if (const auto writer = writer_of(self)) writer->close();
 }
 
+// A flush and a state change may want it at once.
+static void interrupt_waits(GstPossumSink* self, bool on) {
+  SinkImpl& impl = impl_of(self);
+  const std::scoped_lock guard(impl.lock);
+  on ? ++impl.interrupts : --impl.interrupts;
+  if (impl.writer) impl.writer->interrupt(impl.interrupts > 0);
+}
+
+static gboolean gst_possum_sink_unlock(GstBaseSink* sink) {
+  interrupt_waits(GST_POSSUM_SINK(sink), true);
+  return TRUE;
+}
+
+static gboolean gst_possum_sink_unlock_stop(GstBaseSink* sink) {
+  interrupt_waits(GST_POSSUM_SINK(sink), false);
+  return TRUE;
+}
+
+// A streaming thread that GstBaseSink woke for PLAYING may come to run only when it is
+// PAUSED again, and then waits in render() with the preroll lock, which the next change
+// to PLAYING needs; there, GstBaseSink unlocks nobody.
+static GstStateChangeReturn go_playing(GstPossumSink* self) {
+  GstBaseSink* sink = GST_BASE_SINK(self);
+  interrupt_waits(self, true);
+  const GstStateChangeReturn result =
+      GST_ELEMENT_CLASS(gst_possum_sink_parent_class)
+          ->change_state(GST_ELEMENT(self), GST_STATE_CHANGE_PAUSED_TO_PLAYING);
+  GST_BASE_SINK_PREROLL_LOCK(sink);
+  interrupt_waits(self, false);
+  GST_BASE_SINK_PREROLL_SIGNAL(sink);  // whoever was interrupted goes on
+  GST_BASE_SINK_PREROLL_UNLOCK(sink);
+  return result;
+}
+
 // GstBaseSink calls start and stop between NULL and READY; the channel is there from
 // PAUSED on.
 static GstStateChangeReturn gst_possum_sink_change_state(GstElement* element,
                                                          GstStateChange transition) {
   GstPossumSink* self = GST_POSSUM_SINK(element);
+  if (transition == GST_STATE_CHANGE_PAUSED_TO_PLAYING) return go_playing(self);
   const bool opens = transition == GST_STATE_CHANGE_READY_TO_PAUSED;
   if (opens && !open_channel(self)) return GST_STATE_CHANGE_FAILURE;
   const GstStateChangeReturn result =
@@ -223,24 +262,19 @@ static GstStateChangeReturn gst_possum_sink_change_state(GstElement* element,
 // holds the state lock.
 static GstStateChangeReturn gst_possum_sink_set_state(GstElement* element,
                                                       GstState state) {
-  if (state <= GST_STATE_READY && impl_of(element).opening) {
-    if (const auto writer = writer_of(element)) writer->interrupt(true);
-  }
-  return GST_ELEMENT_CLASS(gst_possum_sink_parent_class)->set_state(element, state);
+  const auto chain_up = [element, state] {
+    return GST_ELEMENT_CLASS(gst_possum_sink_parent_class)->set_state(element, state);
+  };
+  if (state > GST_STATE_READY) return chain_up();
+  SinkImpl& impl = impl_of(element);
+  ++impl.going_down;
+  if (impl.opening) writer_of(element)->interrupt(true);
+  const GstStateChangeReturn result = chain_up();
+  --impl.going_down;
+  return result;
 }
 
-static gboolean gst_possum_sink_unlock(GstBaseSink* sink) {
-  if (const auto writer = writer_of(sink)) writer->interrupt(true);
-  return TRUE;
-}
-
-static gboolean gst_possum_sink_unlock_stop(GstBaseSink* sink) {
-  if (const auto writer = writer_of(sink)) writer->interrupt(false);
-  return TRUE;
-}
-
-// --- negotiation
-// ------------------------------------------------------------------------
+// --- negotiation ---------------------------------------------------------------------
 
 static GstCaps* gst_possum_sink_get_caps(GstBaseSink* sink, GstCaps* filter) {
   GstCaps* caps = gst_pad_get_pad_template_caps(GST_BASE_SINK_PAD(sink));
@@ -250,11 +284,20 @@ static GstCaps* gst_possum_sink_get_caps(GstBaseSink* sink, GstCaps* filter) {
   return gst_caps_intersect_full(ours.get(), filter, GST_CAPS_INTERSECT_FIRST);
 }
 
+// The event comes again with each frame.
+static void tell_impossible(GstPossumSink* self, GstCaps* caps) {
+  if (impl_of(self).told.exchange(true)) return;
+  GST_ELEMENT_ERROR(self, STREAM, FORMAT,
+                    ("No frame can have these caps: use a smaller size or another "
+                     "format before possumsink."),
+                    ("%" GST_PTR_FORMAT, static_cast<void*>(caps)));
+}
+
 static gboolean gst_possum_sink_set_caps(GstBaseSink* sink, GstCaps* caps) {
   SinkImpl& impl = impl_of(sink);
   GstVideoInfo info;
   if (!gst_video_info_from_caps(&info, caps)) {
-    GST_WARNING_OBJECT(sink, "not raw video: %" GST_PTR_FORMAT, static_cast<void*>(caps));
+    tell_impossible(GST_POSSUM_SINK(sink), caps);
     return FALSE;
   }
   impl.sender.set_format(caps, info);
@@ -292,8 +335,7 @@ static gboolean gst_possum_sink_query(GstBaseSink* sink, GstQuery* query) {
   return GST_BASE_SINK_CLASS(gst_possum_sink_parent_class)->query(sink, query);
 }
 
-// --- frames
-// -----------------------------------------------------------------------------
+// --- frames --------------------------------------------------------------------------
 
 // A live source is its own clock: without times GstBaseSink does not wait.
 static void gst_possum_sink_get_times(GstBaseSink* sink, GstBuffer* buffer,
@@ -341,10 +383,15 @@ static void count_metas(GstPossumSink* self, GstBuffer* buffer) {
 
 static SendStatus send_frame(GstPossumSink* self, GstBuffer* buffer, bool preroll,
                              Error& error) {
-  possum::FrameSender& sender = impl_of(self).sender;
+  SinkImpl& impl = impl_of(self);
   possum::layout::FrameDescriptor frame{};
-  if (!sender.began(buffer)) frame = describe(self, buffer, preroll);
-  const SendStatus status = sender.send(buffer, frame, error);
+  if (!impl.sender.began(buffer)) {
+    frame = describe(self, buffer, preroll);
+    // Readers cannot know: a frame that is not sent has no sequence number.
+    if (impl.left_out) frame.buffer_flags |= GST_BUFFER_FLAG_DISCONT;
+  }
+  const SendStatus status = impl.sender.send(buffer, frame, error);
+  if (status != SendStatus::interrupted) impl.left_out = status != SendStatus::sent;
   if (status == SendStatus::sent) count_metas(self, buffer);
   return status;
 }
@@ -451,6 +498,7 @@ static GstFlowReturn gst_possum_sink_render(GstBaseSink* sink, GstBuffer* buffer
     const GstFlowReturn flow = await_readers(self, discard);
     if (flow != GST_FLOW_OK) return flow;
     if (discard) {
+      impl.left_out = true;
       impl.counters.count_discarded();
       return GST_FLOW_OK;
     }
@@ -464,8 +512,7 @@ static GstFlowReturn gst_possum_sink_render(GstBaseSink* sink, GstBuffer* buffer
   return flow_of(self, status, buffer, error);
 }
 
-// --- events
-// -----------------------------------------------------------------------------
+// --- events --------------------------------------------------------------------------
 
 // Returns when blocking readers have taken the last frame. GstBaseSink holds its preroll
 // lock, as in render().
@@ -526,8 +573,7 @@ static gboolean gst_possum_sink_send_event(GstElement* element, GstEvent* event)
   return GST_ELEMENT_CLASS(gst_possum_sink_parent_class)->send_event(element, event);
 }
 
-// --- object
-// -----------------------------------------------------------------------------
+// --- object --------------------------------------------------------------------------
 
 static void gst_possum_sink_set_property(GObject* object, guint id, const GValue* value,
                                          GParamSpec* spec) {

@@ -101,9 +101,9 @@ static std::shared_ptr<SrcStream> stream_of(gpointer self) {
 
 // --- properties ----------------------------------------------------------------------
 
-static std::string string_of(const GValue* value) {
+static std::string string_of(const GValue* value, const char* fallback) {
   const gchar* const text = g_value_get_string(value);
-  return text == nullptr ? std::string() : std::string(text);
+  return text == nullptr ? fallback : text;
 }
 
 static void gst_possum_src_set_property(GObject* object, guint id, const GValue* value,
@@ -115,7 +115,7 @@ static void gst_possum_src_set_property(GObject* object, guint id, const GValue*
   SrcSettings& settings = GST_POSSUM_SRC(object)->impl->settings;
   switch (id) {
     case PROP_CHANNEL:
-      settings.channel = string_of(value);
+      settings.channel = string_of(value, "default");
       break;
     case PROP_LEAKY_TYPE:
       settings.leaky = static_cast<possum::Leaky>(g_value_get_enum(value));
@@ -140,7 +140,7 @@ static void gst_possum_src_set_property(GObject* object, guint id, const GValue*
       settings.is_live = g_value_get_boolean(value);
       break;
     case PROP_ALLOWED_OWNER:
-      settings.allowed_owner = string_of(value);
+      settings.allowed_owner = string_of(value, "");
       break;
     case PROP_COPY_FRAMES:
       settings.copy_frames = g_value_get_boolean(value);
@@ -266,8 +266,11 @@ static GstFlowReturn gst_possum_src_create(GstPushSrc* push, GstBuffer** buffer)
   return stream ? stream->create(buffer) : GST_FLOW_FLUSHING;
 }
 
-// The writer decides the caps: nothing is negotiated before its first frame.
-static gboolean gst_possum_src_negotiate(GstBaseSrc*) { return TRUE; }
+// The writer decides the caps: nothing can be negotiated before its next frame.
+static gboolean gst_possum_src_negotiate(GstBaseSrc* base) {
+  if (const auto stream = stream_of(base)) stream->negotiate();
+  return TRUE;
+}
 
 static gboolean gst_possum_src_decide_allocation(GstBaseSrc* base, GstQuery* query) {
   if (const auto stream = stream_of(base)) stream->allocation_answered(query);

@@ -15,4 +15,4 @@ static gboolean plugin_init(GstPlugin* plugin) {
 
 GST_PLUGIN_DEFINE(GST_VERSION_MAJOR, GST_VERSION_MINOR, possum,
                   "Raw video between processes through shared memory", plugin_init,
-                  PACKAGE_VERSION, "LGPL", PACKAGE, "https://gstreamer.freedesktop.org/")
+                  PACKAGE_VERSION, "LGPL", PACKAGE, "the possum authors")

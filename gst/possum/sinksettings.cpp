@@ -191,7 +191,7 @@ void install_sink_properties(GObjectClass* klass) {
               "slot, frames that were copied into one); no-slot (dropped because readers "
               "held every slot); discarded (for want of min-readers); slots and held "
               "(now); metas-not-carried (name, count); readers (index, pid, policy, "
-              "held, delivered, dropped)",
+              "waiting, held, delivered, dropped)",
               GST_TYPE_STRUCTURE, kReadOnly));
 }
 

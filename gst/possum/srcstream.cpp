@@ -273,9 +273,16 @@ GstFlowReturn SrcStream::await_playing(Frame& frame) {
   reader_->skip_to_newest();
   Frame newer;
   Error error;
-  if (reader_->take(kAtOnce, newer, error) == TakeStatus::frame) {
-    frame = std::move(newer);
-    discont_ = true;
+  switch (reader_->take(kAtOnce, newer, error)) {
+    case TakeStatus::frame:
+      frame = std::move(newer);
+      discont_ = true;
+      break;
+    case TakeStatus::failed:
+      post_error(element(), Side::src, error);
+      return GST_FLOW_ERROR;
+    default:
+      break;  // will be said again
   }
   timeline_.restart();
   return GST_FLOW_OK;
@@ -327,7 +334,9 @@ GstFlowReturn SrcStream::push_caps(Ref<GstCaps> caps) {
     caps_ = share(caps.get());
   }
   knows_strides_.reset();
-  return gst_base_src_set_caps(base_, caps.get()) ? GST_FLOW_OK : GST_FLOW_NOT_NEGOTIATED;
+  // What downstream thinks of the event comes with the next buffer: it cannot be sent
+  // only while the own pad is being shut.
+  return gst_base_src_set_caps(base_, caps.get()) ? GST_FLOW_OK : GST_FLOW_FLUSHING;
 }
 
 // A CAPS event that is refused fails silently, and behind a queue much later; so ask

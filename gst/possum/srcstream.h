@@ -49,6 +49,8 @@ class SrcStream {
 
   // The next frame, with its caps already pushed. Posts whatever goes wrong.
   GstFlowReturn create(GstBuffer** buffer);
+  // Downstream may have changed its mind about the caps: asks it with the next frame.
+  void negotiate() { caps_text_.reset(); }
   // Reads what downstream answered to an ALLOCATION query.
   void allocation_answered(GstQuery* query);
 

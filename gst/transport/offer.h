@@ -41,26 +41,29 @@ std::uint64_t offered(std::uint64_t word, unsigned slot, PageView page,
   std::uint32_t offers = layout::offered_of(word) & given;
   const std::uint32_t taken = layout::taken_of(word);
   const std::uint32_t bit = slot_bit(slot);
+  // Without the bits never given: one of them may be this slot's.
+  const std::uint64_t refused = layout::make_word(offers, taken);
+  // Also of a page that calls itself free: what it holds is gone from circulation.
+  if (std::popcount(taken & given) > static_cast<int>(layout::kMaxTaken)) return refused;
   switch (page.state) {
     case layout::PageState::free:
       return layout::make_word(bit, taken);  // the standing offer
     case layout::PageState::left:
-      return word;
+      return refused;
     case layout::PageState::active:
       break;
   }
-  if (std::popcount(taken & given) > static_cast<int>(layout::kMaxTaken)) return word;
   const auto full = [&] { return std::popcount(offers) >= static_cast<int>(page.depth); };
   switch (page.policy) {
     case layout::Policy::drop_newest:
-      return full() ? word : layout::make_word(offers | bit, taken);
+      return full() ? refused : layout::make_word(offers | bit, taken);
     case layout::Policy::drop_oldest:
       while (full()) offers &= ~slot_bit(oldest_of(offers, seqs));
       return layout::make_word(offers | bit, taken);
     case layout::Policy::blocking:  // the caller has waited for room
       return layout::make_word(offers | bit, taken);
   }
-  return word;
+  return refused;
 }
 
 }  // namespace possum

@@ -314,6 +314,7 @@ class WriterCore {
                                                             std::memory_order_seq_cst);
       dropped_[r] +=
           static_cast<std::uint64_t>(std::popcount(layout::offered_of(old) & given_[r]));
+      given_[r] &= layout::taken_of(old);
     }
     env_.header().state.store(static_cast<std::uint32_t>(layout::ChannelState::ready),
                               std::memory_order_seq_cst);
@@ -457,6 +458,8 @@ class WriterCore {
         dropped_[r] += static_cast<std::uint64_t>(
             std::popcount(before & ~layout::offered_of(next)) + (added ? 0 : 1));
       }
+      // What was withdrawn just now is no longer the reader's, whatever it says later.
+      given_[r] &= layout::offered_of(next) | layout::taken_of(next);
       if (added) {
         given_[r] |= slot_bit(slot);
         env_.ring_reader(r);

@@ -2,8 +2,9 @@
 // Copyright (C) 2026 the possum authors
 //
 // frame-log DESCRIPTION: runs a pipeline until EOS or an error; prints "running", then a
-// line for every buffer that leaves the element named "log": offset, PTS, size, checksum. Ends with
-// the stats of every possum element, one line each. So two processes can be compared.
+// line for every buffer that leaves the element named "log": offset, PTS, size, checksum.
+// Ends with the stats of every possum element, one line each. So two processes can be
+// compared.
 #include <gst/gst.h>
 
 #include <cinttypes>

@@ -1,0 +1,746 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// Where frames lie: the pool that possumsink proposes, what of upstream's buffers is
+// copied and when, and that nobody writes what a reader can see.
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "support/elements.h"
+#include "support/pictures.h"
+
+// Last: it includes gstcheck.h.
+#include "support/suite.h"
+
+using namespace elements;
+
+namespace {
+
+constexpr gsize kPlane = 16 * 16;  // of kSmall, the first one
+
+GstMemory* memory_of(GstBuffer* buffer) { return gst_buffer_peek_memory(buffer, 0); }
+
+bool in_slot(GstBuffer* buffer) {
+  const GstAllocator* ordinary = gst_allocator_find(nullptr);
+  const bool slot = memory_of(buffer)->allocator != ordinary;
+  gst_object_unref(const_cast<GstAllocator*>(ordinary));
+  return slot;
+}
+
+// What an ALLOCATION query's first pool says.
+struct Proposal {
+  explicit Proposal(GstQuery* query) {
+    GstBufferPool* proposed = nullptr;
+    gst_query_parse_nth_allocation_pool(query, 0, &proposed, &size, &min, &max);
+    pool.reset(proposed);
+  }
+  Ref<GstBufferPool> pool;
+  guint size = 0;
+  guint min = 0;
+  guint max = 0;
+};
+
+struct Pool {
+  explicit Pool(const Producer& producer,
+                const std::function<void(GstStructure*)>& adjust = {})
+      : pool(producer.pool(adjust)) {}
+  ~Pool() { gst_buffer_pool_set_active(pool.get(), FALSE); }
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+  Ref<GstBuffer> acquire() const { return elements::acquire(pool.get()); }
+  Ref<GstBuffer> acquire(guint8 value) const {
+    return elements::acquire(pool.get(), value);
+  }
+  Ref<GstBufferPool> pool;
+};
+
+// A writer in PLAYING and a reader that has its first frame, number 1.
+struct Pair {
+  explicit Pair(const std::string& sink_properties = "",
+                const std::string& src_properties = "", const std::string& caps = kSmall,
+                gsize size = kSmallBytes)
+      : channel(new_channel()),
+        producer(channel, sink_properties),
+        consumer(channel, src_properties) {
+    producer.start(caps).push(new_frame(1, size));
+    consumer.start();
+    expect_equal(consumer.pull_value(), 1);
+    zero_copy = producer.stat("zero-copy");
+    copied = producer.stat("copied");
+  }
+  // Since the first frame.
+  void expect_counts(guint64 wanted_zero_copy, guint64 wanted_copied,
+                     std::source_location where = std::source_location::current()) const {
+    expect_equal(producer.stat("zero-copy") - zero_copy, wanted_zero_copy, where);
+    expect_equal(producer.stat("copied") - copied, wanted_copied, where);
+  }
+  const std::string channel;
+  Producer producer;
+  Consumer consumer;
+  guint64 zero_copy = 0;
+  guint64 copied = 0;
+};
+
+// What came out of a pipeline with one possumsink named "sink".
+struct Outcome {
+  guint64 frames;
+  guint64 zero_copy;
+  guint64 copied;
+  guint64 dropped;
+};
+
+Outcome run(const std::string& description) {
+  Pipeline pipeline(description);
+  const Ref<GstElement> sink = pipeline.element("sink");
+  pipeline.set_state(GST_STATE_PLAYING);
+  pipeline.wait_eos();
+  const auto number = [&](const char* field) { return stat(sink.get(), field); };
+  return {number("frames"), number("zero-copy"), number("copied"),
+          number("dropped") + number("no-slot")};
+}
+
+std::string sink_of(const std::string& channel) {
+  return "possumsink name=sink sync=false channel=" + channel;
+}
+
+bool have(const std::vector<const char*>& factories) {
+  for (const char* factory : factories) {
+    const Ref<GstObject> found{GST_OBJECT_CAST(gst_element_factory_find(factory))};
+    if (found) continue;
+    g_print("SKIPPED: no %s here\n", factory);
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+// --- what is proposed ----------------------------------------------------------------
+
+GST_START_TEST(allocation_proposes_a_pool_that_decoders_take) {
+  Producer producer(new_channel());
+  producer.start();
+  const Ref<GstQuery> query = producer.query_allocation();
+  expect_equal(gst_query_get_n_allocation_pools(query.get()), 1);
+  const Proposal proposal(query.get());
+  fail_unless(proposal.pool != nullptr);
+  fail_unless(proposal.size >= kSmallBytes);
+  expect_equal(proposal.min, 2);
+  expect_equal(proposal.max, 0);
+  fail_unless(
+      gst_buffer_pool_has_option(proposal.pool.get(), GST_BUFFER_POOL_OPTION_VIDEO_META));
+  fail_unless(gst_buffer_pool_has_option(proposal.pool.get(),
+                                         GST_BUFFER_POOL_OPTION_VIDEO_ALIGNMENT));
+  fail_unless(
+      gst_query_find_allocation_meta(query.get(), GST_VIDEO_META_API_TYPE, nullptr));
+  expect_equal(gst_query_get_n_allocation_metas(query.get()), 1);
+}
+GST_END_TEST
+
+GST_START_TEST(allocation_without_need_of_a_pool_makes_none) {
+  Producer producer(new_channel());
+  producer.start();
+  const Proposal proposal(producer.query_allocation(false).get());
+  fail_unless(proposal.pool == nullptr);
+  fail_unless(proposal.size >= kSmallBytes);
+}
+GST_END_TEST
+
+GST_START_TEST(allocation_without_caps_is_refused) {
+  Producer producer(new_channel());
+  producer.start();
+  const Ref<GstQuery> empty{gst_query_new_allocation(nullptr, TRUE)};
+  fail_if(gst_pad_peer_query(producer.pad(), empty.get()));
+}
+GST_END_TEST
+
+GST_START_TEST(caps_query_names_cheap_formats_first) {
+  Producer producer(new_channel());
+  const Ref<GstCaps> caps{gst_pad_peer_query_caps(producer.pad(), nullptr)};
+  const GValue* formats =
+      gst_structure_get_value(gst_caps_get_structure(caps.get(), 0), "format");
+  const char* wanted[] = {"I420", "NV12", "YUY2", "UYVY", "BGRx"};
+  for (guint i = 0; i < G_N_ELEMENTS(wanted); ++i) {
+    expect_equal(g_value_get_string(gst_value_list_get_value(formats, i)), wanted[i]);
+  }
+  const Ref<GstCaps> filter = caps_of("video/x-raw,format={ARGB64,GRAY8,NV12,I420}");
+  const Ref<GstCaps> chosen{gst_caps_fixate(
+      Ref<GstCaps>{gst_pad_peer_query_caps(producer.pad(), filter.get())}.release())};
+  expect_equal(
+      gst_structure_get_string(gst_caps_get_structure(chosen.get(), 0), "format"),
+      "I420");
+}
+GST_END_TEST
+
+GST_START_TEST(videotestsrc_gives_i420_without_a_copy) {
+  Pipeline pipeline("videotestsrc num-buffers=20 ! " + sink_of(new_channel()));
+  const Ref<GstElement> sink = pipeline.element("sink");
+  pipeline.set_state(GST_STATE_PLAYING);
+  pipeline.wait_eos();
+  const Ref<GstPad> pad{gst_element_get_static_pad(sink.get(), "sink")};
+  const Ref<GstCaps> caps{gst_pad_get_current_caps(pad.get())};
+  expect_equal(gst_structure_get_string(gst_caps_get_structure(caps.get(), 0), "format"),
+               "I420");
+  expect_equal(stat(sink.get(), "zero-copy"), 20);
+  expect_equal(stat(sink.get(), "copied"), 0);
+}
+GST_END_TEST
+
+// --- the pool ------------------------------------------------------------------------
+
+GST_START_TEST(pool_buffers_have_the_default_layout) {
+  constexpr char kOdd[] = "video/x-raw,format=I420,width=641,height=359,framerate=25/1";
+  Producer producer(new_channel());
+  producer.start(kOdd);
+  const Pool pool(producer);
+  const Ref<GstBuffer> buffer = pool.acquire();
+  const GstVideoInfo info = info_of(kOdd);
+  expect_equal(gst_buffer_n_memory(buffer.get()), 1);
+  expect_equal(gst_buffer_get_size(buffer.get()), info.size);
+  fail_unless(in_slot(buffer.get()));
+  const GstVideoMeta* meta = gst_buffer_get_video_meta(buffer.get());
+  fail_unless(meta != nullptr);
+  for (guint p = 0; p < 3; ++p) {
+    expect_equal(meta->offset[p], info.offset[p]);
+    expect_equal(meta->stride[p], info.stride[p]);
+  }
+  GstMapInfo map;
+  fail_unless(gst_buffer_map(buffer.get(), &map, GST_MAP_READWRITE));
+  expect_equal(reinterpret_cast<guintptr>(map.data) % 64, 0u);
+  gst_buffer_unmap(buffer.get(), &map);
+}
+GST_END_TEST
+
+GST_START_TEST(pool_honours_a_larger_size) {
+  Producer producer(new_channel());
+  producer.start();
+  const Pool pool(producer, [](GstStructure* config) {
+    GstCaps* caps = nullptr;
+    gst_buffer_pool_config_get_params(config, &caps, nullptr, nullptr, nullptr);
+    gst_buffer_pool_config_set_params(config, caps, 10000, 2, 0);
+  });
+  const Ref<GstBuffer> buffer = pool.acquire();
+  expect_equal(gst_buffer_get_size(buffer.get()), 10000u);
+  fail_unless(in_slot(buffer.get()));
+}
+GST_END_TEST
+
+GST_START_TEST(pool_honours_borders_and_alignment) {
+  constexpr char kOdd[] = "video/x-raw,format=I420,width=641,height=359,framerate=25/1";
+  Producer producer(new_channel());
+  producer.start(kOdd);
+  const GstVideoInfo info = info_of(kOdd);
+  const Pool pool(producer, [&](GstStructure* config) { ask_for_borders(info, config); });
+  const Ref<GstBuffer> buffer = pool.acquire();
+  const GstVideoMeta* meta = gst_buffer_get_video_meta(buffer.get());
+  GstVideoInfo wanted = info;
+  GstVideoAlignment borders = wide_borders(info);
+  fail_unless(gst_video_info_align(&wanted, &borders));
+  for (guint p = 0; p < 3; ++p) {
+    expect_equal(meta->offset[p], wanted.offset[p]);
+    expect_equal(meta->stride[p], wanted.stride[p]);
+  }
+  expect_equal(meta->alignment.padding_left, borders.padding_left);
+  expect_equal(meta->alignment.padding_top, borders.padding_top);
+  expect_equal(meta->alignment.padding_right, borders.padding_right);
+  expect_equal(meta->alignment.padding_bottom, borders.padding_bottom);
+  fail_unless(in_slot(buffer.get()));
+}
+GST_END_TEST
+
+GST_START_TEST(pool_never_waits_and_falls_back_to_ordinary_memory) {
+  Pair pair("slots=8");
+  const Pool pool(pair.producer);
+  std::vector<Ref<GstBuffer>> lent;
+  while (lent.size() < 64) lent.push_back(pool.acquire(static_cast<guint8>(lent.size())));
+  guint slots = 0;
+  for (const auto& buffer : lent) {
+    slots += in_slot(buffer.get());
+    expect_equal(gst_buffer_get_size(buffer.get()), kSmallBytes);
+    fail_unless(gst_buffer_get_video_meta(buffer.get()) != nullptr);
+  }
+  fail_unless(slots >= 1 && slots <= 8 - 3, "%u slots are lent", slots);
+  for (auto& buffer : lent) {
+    const int value = value_of(buffer.get());
+    pair.producer.push(std::move(buffer));
+    expect_equal(pair.consumer.pull_value(), value);
+  }
+  pair.expect_counts(slots, 64 - slots);
+  expect_equal(pair.producer.stat("no-slot"), 0);
+}
+GST_END_TEST
+
+GST_START_TEST(pool_keeps_upstream_going_while_a_reader_holds_frames) {
+  Pair pair("slots=6", "max-buffers=8");
+  const Pool pool(pair.producer);
+  std::vector<Frame> held;
+  for (guint8 value = 2; value < 60; ++value) {
+    pair.producer.push(pool.acquire(value));
+    held.push_back(pair.consumer.pull());
+    if (held.size() > 5) held.erase(held.begin());
+    for (std::size_t i = 0; i < held.size(); ++i) {
+      expect_equal(held[i].value(), value + 1 - static_cast<int>(held.size() - i));
+    }
+  }
+  expect_equal(pair.producer.stat("no-slot"), 0);
+  expect_equal(pair.consumer.stat("missed"), 0);
+}
+GST_END_TEST
+
+GST_START_TEST(slots_go_home_when_their_buffers_are_freed) {
+  Producer producer(new_channel(), "slots=4");
+  producer.start().push(1);
+  const Pool pool(producer);
+  for (int i = 0; i < 100; ++i) fail_unless(in_slot(pool.acquire().get()), "after %d", i);
+}
+GST_END_TEST
+
+GST_START_TEST(lent_buffers_outlive_the_element) {
+  std::vector<Ref<GstBuffer>> lent;
+  Ref<GstBufferPool> pool;
+  {
+    Producer producer(new_channel());
+    producer.start().push(1);
+    pool = producer.pool();
+    for (guint8 value = 0; value < 4; ++value) lent.push_back(acquire(pool.get(), value));
+  }
+  fail_unless(shm_names().empty());
+  fail_if(in_slot(acquire(pool.get(), 9).get()));
+  for (guint8 value = 0; value < 4; ++value) {
+    expect_equal(value_of(lent[value].get()), value);
+    fill(lent[value].get(), 77);
+  }
+  gst_buffer_pool_set_active(pool.get(), FALSE);
+}
+GST_END_TEST
+
+GST_START_TEST(buffers_of_an_earlier_run_are_copied) {
+  const std::string channel = new_channel();
+  Producer producer(channel);
+  producer.start().push(1);
+  Ref<GstBuffer> old;
+  {
+    const Pool pool(producer);
+    old = pool.acquire(2);
+  }
+  producer.stop();
+  producer.start().push(3);
+  Consumer consumer(channel);
+  consumer.start();
+  expect_equal(consumer.pull_value(), 3);
+  producer.push(std::move(old));
+  expect_equal(consumer.pull_value(), 2);
+  expect_equal(producer.stat("copied"), 2);
+}
+GST_END_TEST
+
+// --- copies and who may write --------------------------------------------------------
+
+GST_START_TEST(buffer_pushed_twice_is_copied_the_second_time) {
+  Pair pair;
+  const Pool pool(pair.producer);
+  const Ref<GstBuffer> frame = pool.acquire(2);
+  pair.producer.push_kept(frame.get());
+  expect_equal(pair.consumer.pull_value(), 2);
+  pair.producer.push_kept(frame.get());  // still the newest
+  expect_equal(pair.consumer.pull_value(), 2);
+  pair.expect_counts(1, 1);
+}
+GST_END_TEST
+
+GST_START_TEST(buffer_pushed_again_after_its_time_is_not_copied) {
+  Pair pair;
+  const Pool pool(pair.producer);
+  Ref<GstBuffer> frame = pool.acquire(2);
+  for (int i = 0; i < 5; ++i) {
+    pair.producer.push_kept(frame.get());
+    expect_equal(pair.consumer.pull_value(), 2);
+    pair.producer.push(9);
+    expect_equal(pair.consumer.pull_value(), 9);
+  }
+  pair.expect_counts(5, 5);
+}
+GST_END_TEST
+
+GST_START_TEST(what_a_reader_sees_is_not_written_by_upstream) {
+  Pair pair;
+  const Pool pool(pair.producer);
+  Ref<GstBuffer> frame = pool.acquire(2);
+  pair.producer.push_kept(frame.get());
+  const Frame seen = pair.consumer.pull();
+  // As an element does that draws the next frame over the last one.
+  for (guint8 value = 3; value < 20; ++value) {
+    frame.reset(gst_buffer_make_writable(frame.release()));
+    fill(frame.get(), value);
+    pair.producer.push_kept(frame.get());
+    expect_equal(pair.consumer.pull_value(), value);
+    expect_equal(seen.value(), 2);
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(what_a_late_reader_will_see_is_not_written_either) {
+  const std::string channel = new_channel();
+  Producer producer(channel);
+  producer.start().push(1);
+  const Pool pool(producer);
+  Ref<GstBuffer> frame = pool.acquire(2);
+  producer.push_kept(frame.get());
+  frame.reset(gst_buffer_make_writable(frame.release()));
+  fill(frame.get(), 3);
+  Consumer consumer(channel);
+  consumer.start();
+  expect_equal(consumer.pull_value(), 2);
+}
+GST_END_TEST
+
+// GStreamer's own copy-on-write makes the copy in another slot, so that it is the only
+// one.
+GST_START_TEST(copy_on_write_ends_in_a_slot) {
+  Pair pair;
+  const Pool pool(pair.producer);
+  Ref<GstBuffer> frame = pool.acquire(2);
+  pair.producer.push_kept(frame.get());
+  pair.consumer.pull();
+  for (guint8 value = 3; value < 10; ++value) {
+    frame.reset(gst_buffer_make_writable(frame.release()));
+    fill(frame.get(), value);
+    pair.producer.push_kept(frame.get());
+    expect_equal(pair.consumer.pull_value(), value);
+  }
+  pair.expect_counts(8, 0);
+}
+GST_END_TEST
+
+GST_START_TEST(what_nobody_sees_any_more_goes_home) {
+  Pair pair("slots=6");
+  const Pool pool(pair.producer);
+  for (guint8 value = 2; value < 100; ++value) {
+    const Ref<GstBuffer> frame = pool.acquire(value);
+    pair.producer.push_kept(frame.get());
+    expect_equal(pair.consumer.pull_value(), value);
+  }
+  pair.expect_counts(98, 0);
+}
+GST_END_TEST
+
+GST_START_TEST(shallow_copies_are_recognised_by_their_memory) {
+  Pair pair;
+  const Pool pool(pair.producer);
+  Ref<GstBuffer> frame = pool.acquire(2);
+  Ref<GstBuffer> shallow{gst_buffer_copy(frame.get())};
+  frame.reset();
+  pair.producer.push(std::move(shallow));
+  expect_equal(pair.consumer.pull_value(), 2);
+  pair.expect_counts(1, 0);
+}
+GST_END_TEST
+
+GST_START_TEST(a_part_of_a_slot_is_not_copied) {
+  Pair pair;
+  const Pool pool(pair.producer, [](GstStructure* config) {
+    GstCaps* caps = nullptr;
+    gst_buffer_pool_config_get_params(config, &caps, nullptr, nullptr, nullptr);
+    gst_buffer_pool_config_set_params(config, caps, 4096, 2, 0);
+  });
+  const Ref<GstBuffer> whole = pool.acquire(0);
+  gst_buffer_memset(whole.get(), 1000, 5, kSmallBytes);
+  Ref<GstBuffer> part{
+      gst_buffer_copy_region(whole.get(), GST_BUFFER_COPY_MEMORY, 1000, kSmallBytes)};
+  fail_unless(memory_of(part.get())->parent != nullptr);
+  pair.producer.push(std::move(part));
+  const Frame frame = pair.consumer.pull();
+  expect_equal(frame.value(), 5);
+  expect_equal(gst_buffer_get_size(frame.buffer.get()), kSmallBytes);
+  pair.expect_counts(1, 0);
+}
+GST_END_TEST
+
+GST_START_TEST(resized_buffers_begin_where_they_say) {
+  Pair pair;
+  Ref<GstBuffer> ordinary = new_frame(0, 3000);
+  gst_buffer_memset(ordinary.get(), 100, 6, kSmallBytes);
+  gst_buffer_resize(ordinary.get(), 100, kSmallBytes);
+  pair.producer.push(std::move(ordinary));
+  expect_equal(pair.consumer.pull_value(), 6);
+
+  const Pool pool(pair.producer, [](GstStructure* config) {
+    GstCaps* caps = nullptr;
+    gst_buffer_pool_config_get_params(config, &caps, nullptr, nullptr, nullptr);
+    gst_buffer_pool_config_set_params(config, caps, 4096, 2, 0);
+  });
+  Ref<GstBuffer> slot = pool.acquire(0);
+  gst_buffer_memset(slot.get(), 512, 7, kSmallBytes);
+  gst_buffer_resize(slot.get(), 512, kSmallBytes);
+  pair.producer.push(std::move(slot));
+  expect_equal(pair.consumer.pull_value(), 7);
+  pair.expect_counts(1, 1);
+}
+GST_END_TEST
+
+GST_START_TEST(one_memory_per_plane_is_gathered) {
+  Pair pair;
+  Ref<GstBuffer> planes{gst_buffer_new()};
+  for (const gsize size : {kPlane, kPlane / 4, kPlane / 4}) {
+    gst_buffer_append_memory(planes.get(), gst_allocator_alloc(nullptr, size, nullptr));
+  }
+  fill(planes.get(), 8);
+  expect_equal(gst_buffer_n_memory(planes.get()), 3);
+  pair.producer.push(std::move(planes));
+  expect_equal(pair.consumer.pull_value(), 8);
+
+  // Planes in memories with borders of their own.
+  const GstVideoInfo info = info_of(kSmall);
+  gsize offsets[GST_VIDEO_MAX_PLANES] = {};
+  gint strides[GST_VIDEO_MAX_PLANES] = {};
+  Ref<GstBuffer> wide{gst_buffer_new()};
+  gsize at = 0;
+  for (guint p = 0; p < 3; ++p) {
+    offsets[p] = at;
+    strides[p] = info.stride[p] + 24;
+    const gsize bytes = static_cast<gsize>(strides[p]) * (p == 0 ? 16 : 8);
+    gst_buffer_append_memory(wide.get(), gst_allocator_alloc(nullptr, bytes, nullptr));
+    at += bytes;
+  }
+  gst_buffer_add_video_meta_full(wide.get(), GST_VIDEO_FRAME_FLAG_NONE,
+                                 GST_VIDEO_FORMAT_I420, 16, 16, 3, offsets, strides);
+  const Picture picture = draw_random(info, wide.get(), 5);
+  pair.producer.push(std::move(wide));
+  fail_unless(picture_of(info, pair.consumer.pull().buffer.get()) == picture);
+  pair.expect_counts(0, 2);
+}
+GST_END_TEST
+
+GST_START_TEST(a_slot_and_another_memory_are_gathered_too) {
+  Pair pair;
+  const Pool pool(pair.producer);
+  Ref<GstBuffer> mixed = pool.acquire();
+  gst_buffer_resize(mixed.get(), 0, kPlane);
+  gst_buffer_append_memory(mixed.get(),
+                           gst_allocator_alloc(nullptr, kSmallBytes - kPlane, nullptr));
+  fill(mixed.get(), 4);
+  pair.producer.push(std::move(mixed));
+  expect_equal(pair.consumer.pull_value(), 4);
+  pair.expect_counts(0, 1);
+}
+GST_END_TEST
+
+GST_START_TEST(a_frame_larger_than_its_caps_crosses_as_what_they_say) {
+  Pair pair;
+  Ref<GstBuffer> large = new_frame(0, 5000);
+  gst_buffer_memset(large.get(), 0, 3, kSmallBytes);
+  pair.producer.push(std::move(large));
+  const Frame frame = pair.consumer.pull();
+  expect_equal(gst_buffer_get_size(frame.buffer.get()), kSmallBytes);
+  expect_equal(frame.value(), 3);
+}
+GST_END_TEST
+
+GST_START_TEST(a_frame_smaller_than_its_caps_is_left_out_with_a_warning) {
+  Pair pair;
+  pair.producer.push(new_frame(2, 100));
+  pair.producer.push(new_frame(2, 100));
+  const Report warning = pair.producer.pipeline().wait_warning();
+  fail_unless(warning.is(GST_STREAM_ERROR, GST_STREAM_ERROR_FORMAT));
+  fail_unless(warning.says("100") && warning.says("384"), "%s", warning.text.c_str());
+  fail_if(pair.producer.pipeline().posted(GST_MESSAGE_WARNING));
+  expect_equal(pair.producer.stat("dropped"), 2);
+  pair.producer.push(3);
+  expect_equal(pair.consumer.pull_value(), 3);
+}
+GST_END_TEST
+
+GST_START_TEST(upside_down_frames_are_turned_by_the_copy) {
+  Pair pair("", "", "video/x-raw,format=GRAY8,width=16,height=16,framerate=25/1", 256);
+  Ref<GstBuffer> frame{gst_buffer_new_allocate(nullptr, 256, nullptr)};
+  for (guint row = 0; row < 16; ++row) {
+    gst_buffer_memset(frame.get(), row * 16, static_cast<guint8>(row), 16);
+  }
+  gsize offsets[GST_VIDEO_MAX_PLANES] = {15 * 16};
+  gint strides[GST_VIDEO_MAX_PLANES] = {-16};
+  gst_buffer_add_video_meta_full(frame.get(), GST_VIDEO_FRAME_FLAG_NONE,
+                                 GST_VIDEO_FORMAT_GRAY8, 16, 16, 1, offsets, strides);
+  pair.producer.push(std::move(frame));
+  const std::vector<guint8> bytes = bytes_of(pair.consumer.pull().buffer.get());
+  for (std::size_t i = 0; i < bytes.size(); ++i) expect_equal(bytes[i], 15 - i / 16);
+}
+GST_END_TEST
+
+// --- real elements -------------------------------------------------------------------
+
+GST_START_TEST(tee_means_one_copy_per_frame) {
+  const Outcome outcome =
+      run("videotestsrc num-buffers=20 ! video/x-raw,width=64,height=48 ! tee name=t ! " +
+          sink_of(new_channel()) + " t. ! fakesink async=false");
+  expect_equal(outcome.frames, 20);
+  expect_equal(outcome.copied, 20);
+  expect_equal(outcome.zero_copy, 0);
+}
+GST_END_TEST
+
+GST_START_TEST(two_sinks_of_one_tee_get_the_same) {
+  const std::string one = new_channel();
+  const std::string two = new_channel();
+  Pipeline writer(
+      "videotestsrc pattern=snow num-buffers=40 ! "
+      "video/x-raw,width=64,height=48 ! tee name=t ! queue ! "
+      "possumsink allow-blocking=true min-readers=1 sync=false channel=" +
+      one +
+      " t. ! queue ! "
+      "possumsink allow-blocking=true min-readers=1 sync=false channel=" +
+      two);
+  const std::string blocking = "leaky-type=none timestamp-mode=running-time";
+  Consumer of_one(one, blocking);
+  Consumer of_two(two, blocking);
+  of_one.start();
+  of_two.start();
+  writer.set_state(GST_STATE_PLAYING);
+  // Not the preroll frame, which either may miss.
+  const auto second = [](Consumer& consumer) {
+    Frame frame = consumer.pull();
+    while (frame.pts() == 0) frame = consumer.pull();
+    return frame;
+  };
+  Frame a = second(of_one);
+  Frame b = second(of_two);
+  for (int i = 0; i < 30; ++i) {
+    expect_equal(a.pts(), b.pts());
+    fail_unless(bytes_of(a.buffer.get()) == bytes_of(b.buffer.get()));
+    a = of_one.pull();
+    b = of_two.pull();
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(imagefreeze_is_copied_at_most_once_per_frame) {
+  const Outcome outcome =
+      run("videotestsrc num-buffers=1 ! video/x-raw,width=64,height=48 ! "
+          "imagefreeze num-buffers=30 ! " +
+          sink_of(new_channel()));
+  expect_equal(outcome.frames, 30);
+  expect_equal(outcome.zero_copy + outcome.copied, 30);
+  expect_equal(outcome.dropped, 0);
+}
+GST_END_TEST
+
+GST_START_TEST(videorate_repeats_frames_that_readers_still_see) {
+  const std::string channel = new_channel();
+  Pipeline writer(
+      "videotestsrc num-buffers=10 ! "
+      "video/x-raw,width=64,height=48,framerate=10/1 ! videorate ! "
+      "video/x-raw,framerate=30/1 ! possumsink name=sink sync=false "
+      "allow-blocking=true min-readers=1 channel=" +
+      channel);
+  Consumer consumer(channel, "leaky-type=none timestamp-mode=running-time");
+  consumer.start();
+  writer.set_state(GST_STATE_PLAYING);
+  writer.wait_eos();
+  consumer.wait_eos();
+  const Ref<GstElement> sink = writer.element("sink");
+  const guint64 frames = stat(sink.get(), "frames");
+  fail_unless(frames >= 27);
+  expect_equal(stat(sink.get(), "zero-copy") + stat(sink.get(), "copied"), frames);
+  expect_equal(stat(sink.get(), "dropped"), 0);
+  GstClockTime last = 0;
+  while (consumer.waiting() > 0) {
+    const Frame frame = consumer.pull();
+    fail_unless(frame.pts() >= last);
+    last = frame.pts();
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(compositor_draws_into_slots) {
+  const Outcome outcome =
+      run("compositor name=mix ! " + sink_of(new_channel()) +
+          " videotestsrc num-buffers=20 ! video/x-raw,width=64,height=48 ! mix. "
+          "videotestsrc num-buffers=20 pattern=ball ! video/x-raw,width=32,height=32 ! "
+          "mix.");
+  fail_unless(outcome.frames >= 20);
+  expect_equal(outcome.copied, 0);
+  expect_equal(outcome.dropped, 0);
+}
+GST_END_TEST
+
+GST_START_TEST(videocrop_moves_the_planes) {
+  const std::string channel = new_channel();
+  const std::string source =
+      "videotestsrc num-buffers=3 pattern=snow ! "
+      "video/x-raw,format=I420,width=64,height=48 ! videocrop left=6 top=4 right=2 ! ";
+  const Outcome outcome = run(source + sink_of(channel));
+  expect_equal(outcome.frames, 3);
+  expect_equal(outcome.dropped, 0);
+}
+GST_END_TEST
+
+// Decoders hold reference frames, push shallow copies and want borders. A pool that
+// lends every slot starves the sink behind avdec_h264.
+GST_START_TEST(avdec_h264_is_copied_at_most_once_and_loses_nothing) {
+  if (!have({"x264enc", "h264parse", "avdec_h264"})) return;
+  const std::string file = "/tmp/" + channel_prefix() + "stream.h264";
+  Pipeline encode(
+      "videotestsrc num-buffers=120 ! video/x-raw,width=324,height=242 ! "
+      "x264enc speed-preset=ultrafast bframes=3 ref=4 threads=1 ! "
+      "video/x-h264,profile=main,stream-format=byte-stream ! filesink location=" +
+      file);
+  encode.set_state(GST_STATE_PLAYING);
+  encode.wait_eos();
+  for (const char* threads : {"1", "4", "16"}) {
+    const std::string channel = new_channel();
+    Consumer consumer(channel);
+    consumer.start();
+    const Outcome outcome = run("filesrc location=" + file +
+                                " ! h264parse ! avdec_h264 max-threads=" + threads +
+                                " ! " + sink_of(channel));
+    expect_equal(outcome.frames, 120);
+    expect_equal(outcome.zero_copy + outcome.copied, 120);
+    expect_equal(outcome.dropped, 0);
+    consumer.wait_eos();
+  }
+  std::filesystem::remove(file);
+}
+GST_END_TEST
+
+static Suite* buffers_suite() {
+  Suite* suite = suite_create("buffers");
+  TCase* tcase = new_case(suite, "buffers");
+  tcase_add_test(tcase, allocation_proposes_a_pool_that_decoders_take);
+  tcase_add_test(tcase, allocation_without_need_of_a_pool_makes_none);
+  tcase_add_test(tcase, allocation_without_caps_is_refused);
+  tcase_add_test(tcase, caps_query_names_cheap_formats_first);
+  tcase_add_test(tcase, videotestsrc_gives_i420_without_a_copy);
+  tcase_add_test(tcase, pool_buffers_have_the_default_layout);
+  tcase_add_test(tcase, pool_honours_a_larger_size);
+  tcase_add_test(tcase, pool_honours_borders_and_alignment);
+  tcase_add_test(tcase, pool_never_waits_and_falls_back_to_ordinary_memory);
+  tcase_add_test(tcase, pool_keeps_upstream_going_while_a_reader_holds_frames);
+  tcase_add_test(tcase, slots_go_home_when_their_buffers_are_freed);
+  tcase_add_test(tcase, lent_buffers_outlive_the_element);
+  tcase_add_test(tcase, buffers_of_an_earlier_run_are_copied);
+  tcase_add_test(tcase, buffer_pushed_twice_is_copied_the_second_time);
+  tcase_add_test(tcase, buffer_pushed_again_after_its_time_is_not_copied);
+  tcase_add_test(tcase, what_a_reader_sees_is_not_written_by_upstream);
+  tcase_add_test(tcase, what_a_late_reader_will_see_is_not_written_either);
+  tcase_add_test(tcase, copy_on_write_ends_in_a_slot);
+  tcase_add_test(tcase, what_nobody_sees_any_more_goes_home);
+  tcase_add_test(tcase, shallow_copies_are_recognised_by_their_memory);
+  tcase_add_test(tcase, a_part_of_a_slot_is_not_copied);
+  tcase_add_test(tcase, resized_buffers_begin_where_they_say);
+  tcase_add_test(tcase, one_memory_per_plane_is_gathered);
+  tcase_add_test(tcase, a_slot_and_another_memory_are_gathered_too);
+  tcase_add_test(tcase, a_frame_larger_than_its_caps_crosses_as_what_they_say);
+  tcase_add_test(tcase, a_frame_smaller_than_its_caps_is_left_out_with_a_warning);
+  tcase_add_test(tcase, upside_down_frames_are_turned_by_the_copy);
+  tcase_add_test(tcase, tee_means_one_copy_per_frame);
+  tcase_add_test(tcase, two_sinks_of_one_tee_get_the_same);
+  tcase_add_test(tcase, imagefreeze_is_copied_at_most_once_per_frame);
+  tcase_add_test(tcase, videorate_repeats_frames_that_readers_still_see);
+  tcase_add_test(tcase, compositor_draws_into_slots);
+  tcase_add_test(tcase, videocrop_moves_the_planes);
+  tcase_add_test(tcase, avdec_h264_is_copied_at_most_once_and_loses_nothing);
+  return suite;
+}
+
+GST_CHECK_MAIN(buffers)

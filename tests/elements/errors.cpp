@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// Every failure that can be had within one process: one error of ours, the first on the
+// bus, with a sentence that says what to do.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <cstring>
+#include <string>
+
+#include "support/elements.h"
+#include "transport/layout.h"
+
+// Last: it includes gstcheck.h.
+#include "support/suite.h"
+
+using namespace elements;
+
+namespace {
+
+struct Wanted {
+  GQuark domain;
+  int code;
+  std::vector<std::string> words;
+};
+
+// The first error on the bus is the one that is wanted; nothing but what base classes add
+// follows it.
+void expect_error(const Pipeline& pipeline, const std::string& source,
+                  const Wanted& wanted,
+                  std::source_location where = std::source_location::current()) {
+  const Report error = pipeline.wait_error();
+  require(error.is(wanted.domain, wanted.code),
+          "code " + std::to_string(error.code) + ": " + error.text, where);
+  expect_equal(error.source, source, where);
+  for (const std::string& word : wanted.words) {
+    require(error.says(word), "no \"" + word + "\" in: " + error.text, where);
+  }
+  require(!error.debug.empty(), "no detail", where);
+  pipeline.stop();
+  pipeline.expect_only_generic_errors();
+}
+
+void expect_start_failure(const Pipeline& pipeline, const std::string& source,
+                          const Wanted& wanted,
+                          std::source_location where = std::source_location::current()) {
+  require(pipeline.set_state(GST_STATE_PAUSED) == GST_STATE_CHANGE_FAILURE,
+          "the pipeline starts", where);
+  expect_error(pipeline, source, wanted, where);
+}
+
+std::string own_pid() { return std::to_string(getpid()); }
+
+// A control object of the channel for a test to damage.
+class ControlObject {
+ public:
+  explicit ControlObject(const std::string& channel)
+      : name_("/possum-c." + channel), fd_(shm_open(name_.c_str(), O_RDWR, 0)) {
+    require(fd_ >= 0, "no control object");
+    void* map = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0);
+    require(map != MAP_FAILED, "the control object cannot be mapped");
+    header_ = static_cast<possum::layout::ControlHeader*>(map);
+  }
+  ~ControlObject() {
+    munmap(header_, kBytes);
+    close(fd_);
+  }
+  ControlObject(const ControlObject&) = delete;
+  ControlObject& operator=(const ControlObject&) = delete;
+  possum::layout::ControlHeader* operator->() const { return header_; }
+  int fd() const { return fd_; }
+
+ private:
+  static constexpr std::size_t kBytes = 4096;
+  const std::string name_;
+  const int fd_;
+  possum::layout::ControlHeader* header_ = nullptr;
+};
+
+const Wanted kCorrupt{
+    GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_READ, {"restart its writer"}};
+
+}  // namespace
+
+// --- settings ------------------------------------------------------------------------
+
+GST_START_TEST(bad_channel_names_are_refused_never_mangled) {
+  const std::string too_long(121, 'x');
+  for (const std::string& name :
+       {std::string(), std::string("-x"), std::string(".x"), std::string("a/b"),
+        std::string("a b"), std::string("\xc3\xa4"), std::string("a:b"), too_long}) {
+    for (const char* factory : {"possumsink", "possumsrc"}) {
+      Pipeline pipeline;
+      GstElement* element = gst_element_factory_make(factory, "it");
+      g_object_set(element, "channel", name.c_str(), nullptr);
+      gst_bin_add(pipeline.bin(), element);
+      expect_start_failure(pipeline, "it",
+                           {GST_RESOURCE_ERROR,
+                            GST_RESOURCE_ERROR_SETTINGS,
+                            {"\"" + name + "\" is no channel name", "120"}});
+    }
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(the_longest_and_the_oddest_channel_names_work) {
+  const std::string own = new_channel();
+  for (const std::string& name :
+       {own + std::string(120 - own.size(), 'x'), own + "_A.b-9", own + "..."}) {
+    Producer producer(name);
+    producer.start().push(1);
+    Consumer consumer(name);
+    consumer.start();
+    expect_equal(consumer.pull_value(), 1);
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(unknown_group_is_an_error) {
+  Pipeline pipeline("fakesrc ! possumsink name=it group=no-such-group channel=" +
+                    new_channel());
+  expect_start_failure(
+      pipeline, "it",
+      {GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_SETTINGS, {"no-such-group", "group="}});
+}
+GST_END_TEST
+
+GST_START_TEST(unknown_owner_is_an_error) {
+  Pipeline pipeline("possumsrc name=it allowed-owner=no-such-user channel=" +
+                    new_channel() + " ! fakesink");
+  expect_start_failure(pipeline, "it",
+                       {GST_RESOURCE_ERROR,
+                        GST_RESOURCE_ERROR_SETTINGS,
+                        {"no-such-user", "allowed-owner"}});
+}
+GST_END_TEST
+
+GST_START_TEST(owners_by_name_by_number_and_any_are_accepted) {
+  const std::string channel = new_channel();
+  Producer producer(channel);
+  producer.start().push(1);
+  for (const char* owner : {"root", "0", "any"}) {
+    Consumer consumer(channel, std::string("allowed-owner=") + owner);
+    consumer.start();
+    expect_equal(consumer.pull_value(), 1);
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(blocking_that_is_not_allowed_is_an_error) {
+  const std::string channel = new_channel();
+  Producer producer(channel);
+  producer.start().push(1);
+  Consumer consumer(channel, "leaky-type=none");
+  consumer.start();
+  expect_error(consumer.pipeline(), "src",
+               {GST_RESOURCE_ERROR,
+                GST_RESOURCE_ERROR_SETTINGS,
+                {"allow-blocking=true", "leaky-type=downstream", channel}});
+}
+GST_END_TEST
+
+GST_START_TEST(blocking_is_checked_at_each_attach) {
+  const std::string channel = new_channel();
+  Producer producer(channel, "allow-blocking=true");
+  Consumer consumer(channel, "leaky-type=none");
+  producer.start().push(1);
+  consumer.start();
+  expect_equal(consumer.pull_value(), 1);
+  producer.stop();
+  set_properties(producer.sink(), "allow-blocking=false");
+  producer.start().push(2);
+  expect_error(
+      consumer.pipeline(), "src",
+      {GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_SETTINGS, {"allow-blocking=true"}});
+}
+GST_END_TEST
+
+// --- busy and gone -------------------------------------------------------------------
+
+GST_START_TEST(a_held_name_is_one_error_after_two_seconds) {
+  const std::string channel = new_channel();
+  Producer producer(channel);
+  producer.start().push(1);
+  Pipeline second("fakesrc ! possumsink name=it channel=" + channel);
+  const gint64 before = g_get_monotonic_time();
+  expect_start_failure(
+      second, "it",
+      {GST_RESOURCE_ERROR,
+       GST_RESOURCE_ERROR_BUSY,
+       {"channel \"" + channel + "\" is already written by pid " + own_pid() + " (",
+        "channel="}});
+  fail_unless(g_get_monotonic_time() - before >= 2 * G_USEC_PER_SEC);
+  producer.push(2);
+}
+GST_END_TEST
+
+GST_START_TEST(a_name_that_becomes_free_in_time_is_claimed) {
+  const std::string channel = new_channel();
+  Producer first(channel);
+  first.start().push(1);
+  Producer second(channel);
+  GstStateChangeReturn result = GST_STATE_CHANGE_FAILURE;
+  Task start([&] { result = second.pipeline().set_state(GST_STATE_PAUSED); });
+  first.stop();
+  start.join();
+  expect_equal(result, GST_STATE_CHANGE_ASYNC);
+  second.pipeline().expect_no_error();
+}
+GST_END_TEST
+
+GST_START_TEST(going_back_to_null_ends_the_wait_for_a_name) {
+  const std::string channel = new_channel();
+  Producer holder(channel);
+  holder.start().push(1);
+  Pipeline second("fakesrc ! possumsink name=it channel=" + channel);
+  const Ref<GstElement> sink = second.element("it");
+  gst_element_set_state(sink.get(), GST_STATE_READY);
+  Task start([&] { gst_element_set_state(sink.get(), GST_STATE_PAUSED); });
+  // Whether or not the wait has begun.
+  while (!start.done()) {
+    gst_element_set_state(sink.get(), GST_STATE_READY);
+    g_thread_yield();
+  }
+  start.join();
+  second.stop();
+  second.expect_no_error();
+}
+GST_END_TEST
+
+GST_START_TEST(a_vanished_writer_is_an_error_if_asked_for) {
+  const std::string channel = new_channel();
+  Producer producer(channel);
+  Consumer consumer(channel, "on-disconnect=error");
+  producer.start().push(1);
+  consumer.start();
+  consumer.pull();
+  producer.stop();
+  expect_error(consumer.pipeline(), "src",
+               {GST_RESOURCE_ERROR,
+                GST_RESOURCE_ERROR_READ,
+                {"writer of channel \"" + channel + "\" has gone", "on-disconnect"}});
+}
+GST_END_TEST
+
+GST_START_TEST(no_channel_in_time_is_an_error) {
+  const std::string channel = new_channel();
+  Consumer consumer(channel, "connection-timeout=1");
+  consumer.start();
+  expect_error(
+      consumer.pipeline(), "src",
+      {GST_RESOURCE_ERROR,
+       GST_RESOURCE_ERROR_NOT_FOUND,
+       {"no channel \"" + channel + "\"", "start its writer", "channel=" + channel}});
+}
+GST_END_TEST
+
+GST_START_TEST(the_33rd_reader_waits_for_a_place) {
+  const std::string channel = new_channel();
+  Producer producer(channel);
+  producer.start().push(1);
+  std::vector<std::unique_ptr<Consumer>> readers;
+  while (readers.size() < 32) {
+    readers.push_back(std::make_unique<Consumer>(channel));
+    readers.back()->start();
+    expect_equal(readers.back()->pull_value(), 1);
+  }
+  Consumer impatient(channel, "connection-timeout=50000000");
+  impatient.start();
+  expect_error(impatient.pipeline(), "src",
+               {GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_BUSY, {"32 readers", channel}});
+  Consumer patient(channel);
+  patient.start();
+  expect_equal(patient.pipeline().wait_progress().type, GST_PROGRESS_TYPE_START);
+  readers.pop_back();
+  expect_equal(patient.pull_value(), 1);
+}
+GST_END_TEST
+
+// --- damage --------------------------------------------------------------------------
+
+GST_START_TEST(another_layout_is_named) {
+  const std::string channel = new_channel();
+  Producer producer(channel);
+  producer.start().push(1);
+  const ControlObject control(channel);
+  control->version += 7;
+  Consumer consumer(channel);
+  consumer.start();
+  expect_error(consumer.pipeline(), "src",
+               {GST_RESOURCE_ERROR,
+                GST_RESOURCE_ERROR_OPEN_READ,
+                {channel, "layout " + std::to_string(possum::layout::kVersion + 7),
+                 "layout " + std::to_string(possum::layout::kVersion), "same version"}});
+}
+GST_END_TEST
+
+GST_START_TEST(another_c_library_is_named) {
+  const std::string channel = new_channel();
+  Producer producer(channel);
+  producer.start().push(1);
+  const ControlObject control(channel);
+  control->sem_bytes += 8;
+  Consumer consumer(channel);
+  consumer.start();
+  expect_error(
+      consumer.pipeline(), "src",
+      {GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_OPEN_READ, {channel, "C library"}});
+}
+GST_END_TEST
+
+GST_START_TEST(a_channel_that_is_none_is_an_error) {
+  const std::string channel = new_channel();
+  Producer producer(channel);
+  producer.start().push(1);
+  const ControlObject control(channel);
+  control->magic ^= 1;
+  Consumer consumer(channel);
+  consumer.start();
+  expect_error(consumer.pipeline(), "src", kCorrupt);
+}
+GST_END_TEST
+
+GST_START_TEST(a_truncated_channel_is_an_error) {
+  const std::string channel = new_channel();
+  Producer producer(channel);
+  producer.start().push(1);
+  struct stat info {};
+  const ControlObject control(channel);
+  fail_unless(fstat(control.fd(), &info) == 0);
+  // Longer, so that nobody here touches what is no longer there.
+  fail_unless(ftruncate(control.fd(), info.st_size + 4096) == 0);
+  Consumer consumer(channel);
+  consumer.start();
+  expect_error(consumer.pipeline(), "src", kCorrupt);
+}
+GST_END_TEST
+
+GST_START_TEST(something_else_under_the_name_is_an_error) {
+  const std::string channel = new_channel();
+  const std::string path = "/dev/shm/possum-c." + channel;
+  fail_unless(mkdir(path.c_str(), 0700) == 0);
+  Consumer consumer(channel);
+  consumer.start();
+  expect_error(
+      consumer.pipeline(), "src",
+      {GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_OPEN_READ, {channel, "remove it"}});
+  Pipeline sink("fakesrc ! possumsink name=it channel=" + channel);
+  expect_start_failure(
+      sink, "it",
+      {GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_OPEN_WRITE, {channel, "remove it"}});
+  rmdir(path.c_str());
+}
+GST_END_TEST
+
+static Suite* errors_suite() {
+  Suite* suite = suite_create("errors");
+  TCase* tcase = new_case(suite, "errors");
+  tcase_add_test(tcase, bad_channel_names_are_refused_never_mangled);
+  tcase_add_test(tcase, the_longest_and_the_oddest_channel_names_work);
+  tcase_add_test(tcase, unknown_group_is_an_error);
+  tcase_add_test(tcase, unknown_owner_is_an_error);
+  tcase_add_test(tcase, owners_by_name_by_number_and_any_are_accepted);
+  tcase_add_test(tcase, blocking_that_is_not_allowed_is_an_error);
+  tcase_add_test(tcase, blocking_is_checked_at_each_attach);
+  tcase_add_test(tcase, a_held_name_is_one_error_after_two_seconds);
+  tcase_add_test(tcase, a_name_that_becomes_free_in_time_is_claimed);
+  tcase_add_test(tcase, going_back_to_null_ends_the_wait_for_a_name);
+  tcase_add_test(tcase, a_vanished_writer_is_an_error_if_asked_for);
+  tcase_add_test(tcase, no_channel_in_time_is_an_error);
+  tcase_add_test(tcase, the_33rd_reader_waits_for_a_place);
+  tcase_add_test(tcase, another_layout_is_named);
+  tcase_add_test(tcase, another_c_library_is_named);
+  tcase_add_test(tcase, a_channel_that_is_none_is_an_error);
+  tcase_add_test(tcase, a_truncated_channel_is_an_error);
+  tcase_add_test(tcase, something_else_under_the_name_is_an_error);
+  return suite;
+}
+
+GST_CHECK_MAIN(errors)

@@ -1,0 +1,495 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// What an application sees of the elements before and while they run: their description,
+// properties, signals and statistics.
+#include <gst/base/gstbasesrc.h>
+
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "support/elements.h"
+
+// Last: it includes gstcheck.h.
+#include "support/suite.h"
+
+using namespace elements;
+
+namespace {
+
+struct Property {
+  const char* name;
+  const char* initial;  // as gst-inspect-1.0 shows it, NULL for a read-only one
+  GParamFlags mutability;
+};
+
+constexpr auto kReady = static_cast<GParamFlags>(GST_PARAM_MUTABLE_READY);
+constexpr auto kPlaying = static_cast<GParamFlags>(GST_PARAM_MUTABLE_PLAYING);
+constexpr auto kNever = static_cast<GParamFlags>(0);
+
+constexpr Property kSinkProperties[] = {
+    {"channel", "default", kReady},
+    {"slots", "16", kReady},
+    {"perms", "384", kReady},
+    {"group", "NULL", kReady},
+    {"min-readers", "0", kPlaying},
+    {"allow-blocking", "false", kReady},
+    {"max-blocking-time", "18446744073709551615", kReady},
+    {"num-readers", nullptr, kNever},
+    {"stats", nullptr, kNever},
+};
+
+constexpr Property kSrcProperties[] = {
+    {"channel", "default", kReady},      {"leaky-type", "downstream", kReady},
+    {"max-buffers", "3", kReady},        {"connection-timeout", "0", kReady},
+    {"on-disconnect", "wait", kReady},   {"ignore-eos", "false", kReady},
+    {"timestamp-mode", "clock", kReady}, {"is-live", "true", kReady},
+    {"allowed-owner", "NULL", kReady},   {"copy-frames", "false", kReady},
+    {"stats", nullptr, kNever},
+};
+
+Ref<GstElement> make(const char* factory) {
+  GstElement* element = gst_element_factory_make(factory, nullptr);
+  require(element != nullptr, std::string("no ") + factory);
+  return Ref<GstElement>{static_cast<GstElement*>(gst_object_ref_sink(element))};
+}
+
+std::string default_of(GParamSpec* spec) {
+  const GValue* value = g_param_spec_get_default_value(spec);
+  Ref<gchar> text{gst_value_serialize(value)};
+  return text ? text.get() : "NULL";
+}
+
+void expect_properties(const char* factory, const Property* begin, const Property* end) {
+  const Ref<GstElement> element = make(factory);
+  const GType type = G_OBJECT_TYPE(element.get());
+  guint own = 0;
+  guint count = 0;
+  GParamSpec** all =
+      g_object_class_list_properties(G_OBJECT_GET_CLASS(element.get()), &count);
+  for (guint i = 0; i < count; ++i) own += all[i]->owner_type == type;
+  g_free(all);
+  expect_equal(own, end - begin);
+
+  for (const Property* p = begin; p != end; ++p) {
+    GParamSpec* spec =
+        g_object_class_find_property(G_OBJECT_GET_CLASS(element.get()), p->name);
+    fail_unless(spec != nullptr, "no property %s", p->name);
+    fail_unless(strlen(g_param_spec_get_blurb(spec)) > 10, "%s is not described",
+                p->name);
+    const bool writable = (spec->flags & G_PARAM_WRITABLE) != 0;
+    fail_unless(writable == (p->initial != nullptr), "%s writable: %d", p->name,
+                writable);
+    if (!writable) continue;
+    fail_unless(
+        (spec->flags & (kReady | kPlaying | GST_PARAM_MUTABLE_PAUSED)) == p->mutability,
+        "%s may change at other times", p->name);
+    expect_equal(default_of(spec), p->initial);
+    // And the object agrees with its class.
+    GValue value = G_VALUE_INIT;
+    g_value_init(&value, spec->value_type);
+    g_object_get_property(G_OBJECT(element.get()), p->name, &value);
+    fail_unless(g_param_value_defaults(spec, &value), "%s does not start as it says",
+                p->name);
+    g_value_unset(&value);
+  }
+}
+
+GParamSpec* spec_of(GstElement* element, const char* name) {
+  return g_object_class_find_property(G_OBJECT_GET_CLASS(element), name);
+}
+
+void expect_uint_range(const char* factory, const char* name, guint low, guint high) {
+  const Ref<GstElement> element = make(factory);
+  const GParamSpecUInt* spec = G_PARAM_SPEC_UINT(spec_of(element.get(), name));
+  expect_equal(spec->minimum, low);
+  expect_equal(spec->maximum, high);
+}
+
+void expect_enum(const char* name, const std::vector<std::string>& nicks) {
+  const Ref<GstElement> src = make("possumsrc");
+  const GEnumClass* klass = G_PARAM_SPEC_ENUM(spec_of(src.get(), name))->enum_class;
+  expect_equal(klass->n_values, nicks.size());
+  for (guint i = 0; i < klass->n_values; ++i) {
+    expect_equal(klass->values[i].value_nick, nicks[i]);
+  }
+}
+
+Ref<GstCaps> template_caps(const char* factory, GstPadDirection direction) {
+  const Ref<GstObject> found{GST_OBJECT_CAST(gst_element_factory_find(factory))};
+  const GList* templates =
+      gst_element_factory_get_static_pad_templates(GST_ELEMENT_FACTORY(found.get()));
+  expect_equal(g_list_length(const_cast<GList*>(templates)), 1);
+  auto* pad = static_cast<GstStaticPadTemplate*>(templates->data);
+  fail_unless(pad->direction == direction);
+  fail_unless(pad->presence == GST_PAD_ALWAYS);
+  return Ref<GstCaps>{gst_static_caps_get(&pad->static_caps)};
+}
+
+void expect_every_format(GstCaps* caps) {
+  guint count = 0;
+  const GstVideoFormat* formats = gst_video_formats_raw(&count);
+  for (guint i = 0; i < count; ++i) {
+    const std::string name = gst_video_format_to_string(formats[i]);
+    const std::string rest = "format=" + name + ",width=64,height=48,framerate=0/1";
+    for (const std::string& text :
+         {"video/x-raw," + rest,
+          "video/x-raw(format:Interlaced),interlace-mode=alternate," + rest}) {
+      fail_unless(gst_caps_is_subset(caps_of(text).get(), caps), "missing: %s",
+                  text.c_str());
+    }
+  }
+  for (const char* foreign : {"video/x-raw(memory:DMABuf),format=I420,width=64,height=48",
+                              "video/x-h264", "audio/x-raw"}) {
+    fail_if(gst_caps_can_intersect(caps_of(foreign).get(), caps), "%s", foreign);
+  }
+}
+
+void expect_factory(const char* factory, const char* klass) {
+  const Ref<GstObject> found{GST_OBJECT_CAST(gst_element_factory_find(factory))};
+  fail_unless(found != nullptr);
+  auto* feature = GST_PLUGIN_FEATURE(found.get());
+  expect_equal(gst_plugin_feature_get_rank(feature), guint{GST_RANK_NONE});
+  auto* info = GST_ELEMENT_FACTORY(found.get());
+  expect_equal(gst_element_factory_get_metadata(info, GST_ELEMENT_METADATA_KLASS), klass);
+  expect_equal(gst_plugin_feature_get_plugin_name(feature), "possum");
+}
+
+template <class T>
+T get(GstElement* element, const char* property) {
+  T value{};
+  g_object_get(element, property, &value, nullptr);
+  return value;
+}
+
+std::string text_property(GstElement* element, const char* property) {
+  return Ref<gchar>{get<gchar*>(element, property)}.get();
+}
+
+// In any order, and no others.
+void expect_fields(const GstStructure* stats,
+                   const std::vector<std::pair<const char*, GType>>& fields) {
+  fail_unless(stats != nullptr);
+  for (const auto& [name, type] : fields) {
+    fail_unless(gst_structure_has_field_typed(stats, name, type), "%s of type %s", name,
+                g_type_name(type));
+  }
+  expect_equal(gst_structure_n_fields(stats), fields.size());
+}
+
+void expect_sink_fields(const GstStructure* stats) {
+  expect_fields(stats, {{"average-rate", G_TYPE_DOUBLE},
+                        {"dropped", G_TYPE_UINT64},
+                        {"rendered", G_TYPE_UINT64},
+                        {"frames", G_TYPE_UINT64},
+                        {"bytes", G_TYPE_UINT64},
+                        {"zero-copy", G_TYPE_UINT64},
+                        {"copied", G_TYPE_UINT64},
+                        {"no-slot", G_TYPE_UINT64},
+                        {"discarded", G_TYPE_UINT64},
+                        {"slots", G_TYPE_UINT},
+                        {"held", G_TYPE_UINT},
+                        {"metas-not-carried", GST_TYPE_STRUCTURE},
+                        {"readers", GST_TYPE_ARRAY}});
+}
+
+void expect_src_fields(const GstStructure* stats) {
+  expect_fields(stats, {{"frames", G_TYPE_UINT64},
+                        {"bytes", G_TYPE_UINT64},
+                        {"missed", G_TYPE_UINT64},
+                        {"copied", G_TYPE_UINT64},
+                        {"reconnects", G_TYPE_UINT64},
+                        {"age", G_TYPE_UINT64},
+                        {"writer-pid", G_TYPE_UINT}});
+}
+
+// The readers that the sink's statistics list.
+std::vector<Ref<GstStructure>> readers_of(GstElement* sink) {
+  const Ref<GstStructure> stats = stats_of(sink);
+  const GValue* list = gst_structure_get_value(stats.get(), "readers");
+  std::vector<Ref<GstStructure>> readers;
+  for (guint i = 0; i < gst_value_array_get_size(list); ++i) {
+    const GValue* item = gst_value_array_get_value(list, i);
+    readers.emplace_back(gst_structure_copy(gst_value_get_structure(item)));
+  }
+  return readers;
+}
+
+guint64 number(const GstStructure* from, const char* field) {
+  guint64 wide = 0;
+  guint narrow = 0;
+  if (gst_structure_get_uint64(from, field, &wide)) return wide;
+  require(gst_structure_get_uint(from, field, &narrow), field);
+  return narrow;
+}
+
+// What the sink's signals said, in words.
+class SignalLog {
+ public:
+  explicit SignalLog(GstElement* sink) : sink_(sink) {
+    attached_ = g_signal_connect(
+        sink, "reader-attached",
+        G_CALLBACK(+[](GstElement*, guint index, guint pid, SignalLog* self) {
+          self->add("attached " + std::to_string(index) + " " + std::to_string(pid));
+        }),
+        this);
+    detached_ = g_signal_connect(
+        sink, "reader-detached",
+        G_CALLBACK(+[](GstElement*, guint index, const gchar* reason, SignalLog* self) {
+          self->add("detached " + std::to_string(index) + " " + reason);
+        }),
+        this);
+  }
+  ~SignalLog() {
+    g_signal_handler_disconnect(sink_, attached_);
+    g_signal_handler_disconnect(sink_, detached_);
+  }
+  SignalLog(const SignalLog&) = delete;
+  SignalLog& operator=(const SignalLog&) = delete;
+  std::vector<std::string> lines() const {
+    const std::scoped_lock lock(mutex_);
+    return lines_;
+  }
+
+ private:
+  void add(std::string line) {
+    const std::scoped_lock lock(mutex_);
+    lines_.push_back(std::move(line));
+  }
+  GstElement* sink_;
+  gulong attached_ = 0;
+  gulong detached_ = 0;
+  mutable std::mutex mutex_;
+  std::vector<std::string> lines_;
+};
+
+}  // namespace
+
+GST_START_TEST(neither_element_is_plugged_automatically) {
+  expect_factory("possumsink", "Sink/Video");
+  expect_factory("possumsrc", "Source/Video");
+}
+GST_END_TEST
+
+GST_START_TEST(templates_have_every_raw_format_and_alternate_fields) {
+  expect_every_format(template_caps("possumsink", GST_PAD_SINK).get());
+  expect_every_format(template_caps("possumsrc", GST_PAD_SRC).get());
+}
+GST_END_TEST
+
+GST_START_TEST(sink_properties_start_as_documented) {
+  expect_properties("possumsink", std::begin(kSinkProperties), std::end(kSinkProperties));
+  expect_uint_range("possumsink", "slots", 3, 32);
+  expect_uint_range("possumsink", "perms", 0, 0777);
+  expect_uint_range("possumsink", "min-readers", 0, 32);
+}
+GST_END_TEST
+
+GST_START_TEST(src_properties_start_as_documented) {
+  expect_properties("possumsrc", std::begin(kSrcProperties), std::end(kSrcProperties));
+  expect_uint_range("possumsrc", "max-buffers", 1, 16);
+  expect_enum("leaky-type", {"none", "upstream", "downstream"});
+  expect_enum("on-disconnect", {"wait", "eos", "error"});
+  expect_enum("timestamp-mode", {"clock", "running-time"});
+}
+GST_END_TEST
+
+GST_START_TEST(base_class_defaults_suit_shared_memory) {
+  const Ref<GstElement> sink = make("possumsink");
+  fail_if(get<gboolean>(sink.get(), "enable-last-sample"));
+  fail_unless(get<gboolean>(sink.get(), "sync"));
+  expect_equal(get<guint64>(sink.get(), "processing-deadline"), 0);
+  const Ref<GstElement> src = make("possumsrc");
+  fail_unless(gst_base_src_is_live(GST_BASE_SRC(src.get())));
+  fail_if(get<gboolean>(src.get(), "do-timestamp"));
+}
+GST_END_TEST
+
+GST_START_TEST(properties_keep_what_they_are_set_to) {
+  const Ref<GstElement> sink = make("possumsink");
+  set_properties(sink.get(),
+                 "channel=cam.1 slots=5 perms=432 group=root min-readers=2 "
+                 "allow-blocking=true max-blocking-time=7");
+  expect_equal(text_property(sink.get(), "channel"), "cam.1");
+  expect_equal(get<guint>(sink.get(), "slots"), 5);
+  expect_equal(get<guint>(sink.get(), "perms"), 0660);
+  expect_equal(text_property(sink.get(), "group"), "root");
+  expect_equal(get<guint>(sink.get(), "min-readers"), 2);
+  fail_unless(get<gboolean>(sink.get(), "allow-blocking"));
+  expect_equal(get<guint64>(sink.get(), "max-blocking-time"), 7);
+  expect_equal(get<guint>(sink.get(), "num-readers"), 0);
+
+  const Ref<GstElement> src = make("possumsrc");
+  set_properties(src.get(),
+                 "channel=cam.1 leaky-type=none max-buffers=16 connection-timeout=9 "
+                 "on-disconnect=error ignore-eos=true timestamp-mode=running-time "
+                 "is-live=false allowed-owner=any copy-frames=true");
+  expect_equal(text_property(src.get(), "channel"), "cam.1");
+  expect_equal(get<gint>(src.get(), "leaky-type"), 0);
+  expect_equal(get<guint>(src.get(), "max-buffers"), 16);
+  expect_equal(get<guint64>(src.get(), "connection-timeout"), 9);
+  expect_equal(get<gint>(src.get(), "on-disconnect"), 2);
+  fail_unless(get<gboolean>(src.get(), "ignore-eos"));
+  expect_equal(get<gint>(src.get(), "timestamp-mode"), 1);
+  fail_if(get<gboolean>(src.get(), "is-live"));
+  fail_if(gst_base_src_is_live(GST_BASE_SRC(src.get())));
+  expect_equal(text_property(src.get(), "allowed-owner"), "any");
+  fail_unless(get<gboolean>(src.get(), "copy-frames"));
+}
+GST_END_TEST
+
+GST_START_TEST(perms_become_the_mode_of_the_objects) {
+  const std::string channel = new_channel();
+  Producer producer(channel, "perms=432");  // 0660
+  producer.start();
+  producer.push(1);
+  unsigned data_objects = 0;
+  for (const std::string& name : shm_names()) {
+    const auto mode =
+        static_cast<unsigned>(std::filesystem::status("/dev/shm/" + name).permissions());
+    const bool control = name == "possum-c." + channel;
+    data_objects += !control;
+    expect_equal(mode, control ? 0660 : 0640);
+  }
+  fail_unless(data_objects >= 3);
+}
+GST_END_TEST
+
+GST_START_TEST(readers_are_notified_and_signalled) {
+  const std::string channel = new_channel();
+  Producer producer(channel);
+  const SignalLog log(producer.sink());
+  SignalCount notify(producer.sink(), "notify::num-readers");
+  producer.start().push(1);
+  expect_equal(num_readers(producer.sink()), 0);
+
+  Consumer first(channel);
+  first.start();
+  notify.wait_until([&] { return notify.count() == 1; });
+  expect_equal(num_readers(producer.sink()), 1);
+  Consumer second(channel);
+  second.start();
+  notify.wait_until([&] { return notify.count() == 2; });
+  expect_equal(num_readers(producer.sink()), 2);
+  first.stop();
+  notify.wait_until([&] { return notify.count() == 3; });
+  expect_equal(num_readers(producer.sink()), 1);
+  second.stop();
+  notify.wait_until([&] { return notify.count() == 4; });
+
+  const std::string pid = std::to_string(getpid());
+  const std::vector<std::string> lines = log.lines();
+  expect_equal(lines.size(), 4);
+  expect_equal(lines[0], "attached 0 " + pid);
+  expect_equal(lines[1], "attached 1 " + pid);
+  expect_equal(lines[2], "detached 0 left");
+  expect_equal(lines[3], "detached 1 left");
+}
+GST_END_TEST
+
+GST_START_TEST(sink_stats_count_what_happened) {
+  const std::string channel = new_channel();
+  Producer producer(channel);
+  expect_sink_fields(stats_of(producer.sink()).get());
+  producer.start().push(1);
+  Consumer consumer(channel, "leaky-type=upstream");
+  consumer.start();
+  const Frame held = consumer.pull();
+  const Ref<GstBufferPool> pool = producer.pool();
+  producer.push(acquire(pool.get(), 2));
+  expect_equal(consumer.pull_value(), 2);
+
+  expect_sink_fields(stats_of(producer.sink()).get());
+  expect_equal(producer.stat("frames"), 2);
+  expect_equal(producer.stat("bytes"), 2 * kSmallBytes);
+  expect_equal(producer.stat("zero-copy"), 1);
+  expect_equal(producer.stat("copied"), 1);
+  expect_equal(producer.stat("rendered"), 2);
+  expect_equal(producer.stat("dropped"), 0);
+  expect_equal(producer.stat("no-slot"), 0);
+  expect_equal(producer.stat("discarded"), 0);
+  expect_equal(producer.stat("held"), 1);
+  fail_unless(producer.stat("slots") >= 3);
+
+  const auto readers = readers_of(producer.sink());
+  expect_equal(readers.size(), 1);
+  expect_fields(readers[0].get(), {{"index", G_TYPE_UINT},
+                                   {"pid", G_TYPE_UINT},
+                                   {"policy", G_TYPE_STRING},
+                                   {"waiting", G_TYPE_UINT},
+                                   {"held", G_TYPE_UINT},
+                                   {"delivered", G_TYPE_UINT64},
+                                   {"dropped", G_TYPE_UINT64}});
+  expect_equal(number(readers[0].get(), "pid"), getpid());
+  expect_equal(gst_structure_get_string(readers[0].get(), "policy"), "upstream");
+  expect_equal(number(readers[0].get(), "held"), 1);
+  expect_equal(number(readers[0].get(), "delivered"), 2);
+  expect_equal(number(readers[0].get(), "waiting"), 0);
+  expect_equal(number(readers[0].get(), "dropped"), 0);
+  gst_buffer_pool_set_active(pool.get(), FALSE);
+}
+GST_END_TEST
+
+GST_START_TEST(src_stats_count_what_happened) {
+  const std::string channel = new_channel();
+  Producer producer(channel);
+  Consumer consumer(channel);
+  fail_unless(stats_of(consumer.src()) == nullptr);
+  producer.start().push(1);
+  consumer.start();
+  consumer.pull();
+  expect_src_fields(stats_of(consumer.src()).get());
+  producer.push(2);
+  consumer.pull();
+  expect_equal(consumer.stat("frames"), 2);
+  expect_equal(consumer.stat("bytes"), 2 * kSmallBytes);
+  expect_equal(consumer.stat("missed"), 0);
+  expect_equal(consumer.stat("copied"), 0);
+  expect_equal(consumer.stat("reconnects"), 0);
+  expect_equal(consumer.stat("writer-pid"), getpid());
+  fail_unless(consumer.stat("age") < patience_ns());
+  consumer.stop();
+  expect_src_fields(stats_of(consumer.src()).get());
+  expect_equal(consumer.stat("frames"), 2);
+}
+GST_END_TEST
+
+// GstParentBufferMeta keeps memory alive and says nothing about the picture.
+GST_START_TEST(metas_that_do_not_cross_are_counted_by_name) {
+  Producer producer(new_channel());
+  producer.start().push(1);
+  Ref<GstBuffer> frame = new_frame(2);
+  gst_buffer_add_video_region_of_interest_meta(frame.get(), "face", 1, 2, 3, 4);
+  const Ref<GstBuffer> parent = new_frame(3);
+  gst_buffer_add_parent_buffer_meta(frame.get(), parent.get());
+  gst_buffer_add_video_meta(frame.get(), GST_VIDEO_FRAME_FLAG_NONE, GST_VIDEO_FORMAT_I420,
+                            16, 16);
+  producer.push(std::move(frame));
+  const Ref<GstStructure> stats = stats_of(producer.sink());
+  const GstStructure* metas =
+      gst_value_get_structure(gst_structure_get_value(stats.get(), "metas-not-carried"));
+  expect_equal(gst_structure_n_fields(metas), 1);
+  expect_equal(number(metas, g_type_name(GST_VIDEO_REGION_OF_INTEREST_META_API_TYPE)), 1);
+}
+GST_END_TEST
+
+static Suite* properties_suite() {
+  Suite* suite = suite_create("properties");
+  TCase* tcase = new_case(suite, "properties");
+  tcase_add_test(tcase, neither_element_is_plugged_automatically);
+  tcase_add_test(tcase, templates_have_every_raw_format_and_alternate_fields);
+  tcase_add_test(tcase, sink_properties_start_as_documented);
+  tcase_add_test(tcase, src_properties_start_as_documented);
+  tcase_add_test(tcase, base_class_defaults_suit_shared_memory);
+  tcase_add_test(tcase, properties_keep_what_they_are_set_to);
+  tcase_add_test(tcase, perms_become_the_mode_of_the_objects);
+  tcase_add_test(tcase, readers_are_notified_and_signalled);
+  tcase_add_test(tcase, sink_stats_count_what_happened);
+  tcase_add_test(tcase, src_stats_count_what_happened);
+  tcase_add_test(tcase, metas_that_do_not_cross_are_counted_by_name);
+  return suite;
+}
+
+GST_CHECK_MAIN(properties)

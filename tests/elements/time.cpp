@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// Time stamps, segments and latency between two pipelines with base times of their own.
+#include <string>
+#include <vector>
+
+#include "support/elements.h"
+
+// Last: it includes gstcheck.h.
+#include "support/suite.h"
+
+using namespace elements;
+
+namespace {
+
+// A writer in PLAYING and a reader that has its first frame.
+struct Pair {
+  explicit Pair(const std::string& src_properties = "", Upstream upstream = {})
+      : channel(new_channel()),
+        producer(channel, "", upstream),
+        consumer(channel, src_properties) {
+    producer.start().push(0);
+    consumer.start();
+    first = consumer.pull();
+  }
+  // Sends a frame with these times and takes it.
+  Frame send(GstClockTime pts, GstClockTime dts = GST_CLOCK_TIME_NONE,
+             GstClockTime duration = GST_CLOCK_TIME_NONE) {
+    Ref<GstBuffer> buffer = new_frame(1);
+    GST_BUFFER_PTS(buffer.get()) = pts;
+    GST_BUFFER_DTS(buffer.get()) = dts;
+    GST_BUFFER_DURATION(buffer.get()) = duration;
+    producer.push(std::move(buffer));
+    return consumer.pull();
+  }
+  GstClockTime running_time(GstElement* element) const {
+    const Ref<GstClock> clock{gst_element_get_clock(element)};
+    return gst_clock_get_time(clock.get()) - gst_element_get_base_time(element);
+  }
+  GstClockTime writer_now() const { return running_time(producer.sink()); }
+  GstClockTime reader_now() const { return running_time(consumer.src()); }
+  // A running time of the writer, in the reader's.
+  GstClockTime moved(GstClockTime running) const {
+    return running + gst_element_get_base_time(producer.sink()) -
+           gst_element_get_base_time(consumer.src());
+  }
+  const std::string channel;
+  Producer producer;
+  Consumer consumer;
+  Frame first;
+};
+
+void expect_time(GstClockTime is, GstClockTime wanted,
+                 std::source_location where = std::source_location::current()) {
+  expect_equal(static_cast<gint64>(is), static_cast<gint64>(wanted), where);
+}
+
+constexpr GstClockTime kNone = GST_CLOCK_TIME_NONE;
+
+GstSegment segment_from(GstClockTime start, GstClockTime base, double rate = 1.0) {
+  GstSegment segment;
+  gst_segment_init(&segment, GST_FORMAT_TIME);
+  segment.start = segment.time = segment.position = start;
+  segment.base = base;
+  segment.rate = rate;
+  return segment;
+}
+
+}  // namespace
+
+// --- clock ---------------------------------------------------------------------------
+
+GST_START_TEST(clock_mode_agrees_on_the_capture_time) {
+  Pair pair;
+  const GstClockTime captured = pair.writer_now();
+  const Frame frame = pair.send(captured, captured + 3, 40 * GST_MSECOND);
+  expect_time(frame.pts(), pair.moved(captured));
+  expect_time(frame.dts(), pair.moved(captured) + 3);
+  expect_time(GST_BUFFER_DURATION(frame.buffer.get()), 40 * GST_MSECOND);
+  expect_time(frame.running_time(), frame.pts());
+  fail_unless(frame.pts() <= pair.reader_now());
+}
+GST_END_TEST
+
+GST_START_TEST(clock_mode_looks_through_the_segment) {
+  Pair pair;
+  pair.producer.segment(segment_from(100 * GST_SECOND, 7 * GST_SECOND));
+  const Frame frame = pair.send(103 * GST_SECOND, 102 * GST_SECOND);
+  expect_time(frame.pts(), pair.moved(10 * GST_SECOND));
+  expect_time(frame.dts(), pair.moved(9 * GST_SECOND));
+}
+GST_END_TEST
+
+GST_START_TEST(rate_shortens_times_and_durations) {
+  Pair pair;
+  pair.producer.segment(segment_from(0, GST_SECOND, 2.0));
+  const Frame frame = pair.send(4 * GST_SECOND, kNone, 40 * GST_MSECOND);
+  expect_time(frame.pts(), pair.moved(3 * GST_SECOND));
+  expect_time(GST_BUFFER_DURATION(frame.buffer.get()), 20 * GST_MSECOND);
+}
+GST_END_TEST
+
+GST_START_TEST(spacing_survives_a_change_of_segment) {
+  Pair pair;
+  const GstClockTime before = pair.send(5 * GST_SECOND).pts();
+  pair.producer.segment(segment_from(60 * GST_SECOND, 6 * GST_SECOND));
+  expect_time(pair.send(60 * GST_SECOND).pts() - before, GST_SECOND);
+}
+GST_END_TEST
+
+GST_START_TEST(a_pause_of_the_writer_shows_in_the_reader) {
+  Pair pair;
+  pair.send(GST_SECOND);
+  pair.producer.pipeline().set_state(GST_STATE_PAUSED);
+  // While it prerolls again, its running time stands still; then its base time moves.
+  Task push([&] { pair.producer.push(new_frame(9)); });
+  expect_equal(pair.consumer.pull_value(), 9);
+  pair.producer.pipeline().play();
+  push.join();
+  expect_time(pair.send(2 * GST_SECOND).pts(), pair.moved(2 * GST_SECOND));
+}
+GST_END_TEST
+
+GST_START_TEST(preroll_frame_stands_for_its_publication) {
+  const std::string channel = new_channel();
+  Consumer consumer(channel);
+  consumer.start();
+  expect_equal(consumer.pipeline().wait_progress().type, GST_PROGRESS_TYPE_START);
+  const Ref<GstClock> clock{gst_element_get_clock(consumer.src())};
+  const auto now = [&] {
+    return gst_clock_get_time(clock.get()) - gst_element_get_base_time(consumer.src());
+  };
+  Producer producer(channel);
+  producer.pause();
+  const GstClockTime before = now();
+  Task push([&] { producer.try_push(new_frame(200)); });
+  const Frame frame = consumer.pull();
+  const GstClockTime after = now();
+  fail_unless(before <= frame.pts() && frame.pts() <= after,
+              "%" GST_TIME_FORMAT " is not from %" GST_TIME_FORMAT
+              " to %" GST_TIME_FORMAT,
+              GST_TIME_ARGS(frame.pts()), GST_TIME_ARGS(before), GST_TIME_ARGS(after));
+  expect_time(frame.dts(), kNone);
+  producer.stop();
+}
+GST_END_TEST
+
+GST_START_TEST(frame_without_pts_stands_for_its_publication) {
+  Pair pair;
+  const GstClockTime before = pair.reader_now();
+  const Frame frame = pair.send(kNone);
+  const GstClockTime after = pair.reader_now();
+  fail_unless(before <= frame.pts() && frame.pts() <= after);
+}
+GST_END_TEST
+
+GST_START_TEST(a_frame_from_before_the_own_time_is_at_its_beginning) {
+  const std::string channel = new_channel();
+  Producer producer(channel);
+  producer.start().push(0);
+  Ref<GstBuffer> old = new_frame(1);
+  GST_BUFFER_PTS(old.get()) = 0;
+  GST_BUFFER_DTS(old.get()) = 0;
+  producer.push(std::move(old));
+  Consumer consumer(channel);
+  consumer.start();
+  const Frame frame = consumer.pull();
+  expect_time(frame.pts(), 0);
+  expect_time(frame.dts(), kNone);
+}
+GST_END_TEST
+
+GST_START_TEST(dts_before_the_segment_is_none) {
+  Pair pair;
+  pair.producer.segment(segment_from(10 * GST_SECOND, 0));
+  const Frame frame = pair.send(11 * GST_SECOND, 9 * GST_SECOND);
+  expect_time(frame.pts(), pair.moved(GST_SECOND));
+  expect_time(frame.dts(), kNone);
+}
+GST_END_TEST
+
+GST_START_TEST(frames_outside_the_segment_do_not_cross) {
+  Pair pair;
+  pair.producer.segment(segment_from(10 * GST_SECOND, 5 * GST_SECOND));
+  Ref<GstBuffer> early = new_frame(5);
+  GST_BUFFER_PTS(early.get()) = GST_SECOND;
+  pair.producer.push(std::move(early));
+  expect_equal(pair.send(11 * GST_SECOND).value(), 1);
+  // One that begins before it counts with the part inside.
+  expect_time(pair.send(10 * GST_SECOND - 5, kNone, 20).pts(),
+              pair.moved(5 * GST_SECOND));
+}
+GST_END_TEST
+
+GST_START_TEST(do_timestamp_means_arrival) {
+  Pair pair("do-timestamp=true");
+  const GstClockTime before = pair.reader_now();
+  const Frame frame = pair.send(3600 * GST_SECOND);
+  const GstClockTime after = pair.reader_now();
+  fail_unless(before <= frame.pts() && frame.pts() <= after);
+}
+GST_END_TEST
+
+// --- running time --------------------------------------------------------------------
+
+GST_START_TEST(running_time_mode_keeps_the_writers_times) {
+  Pair pair("timestamp-mode=running-time");
+  pair.producer.segment(segment_from(10 * GST_SECOND, 5 * GST_SECOND));
+  const Frame frame = pair.send(12 * GST_SECOND, 11 * GST_SECOND, 7);
+  expect_time(frame.pts(), 7 * GST_SECOND);
+  expect_time(frame.dts(), 6 * GST_SECOND);
+  expect_time(GST_BUFFER_DURATION(frame.buffer.get()), 7);
+}
+GST_END_TEST
+
+GST_START_TEST(running_time_mode_begins_at_the_readers_running_time) {
+  const std::string channel = new_channel();
+  Producer producer(channel);
+  producer.start().push(0);
+  Ref<GstBuffer> second = new_frame(1);
+  GST_BUFFER_PTS(second.get()) = 500 * GST_SECOND;
+  producer.push(std::move(second));
+  Consumer consumer(channel, "timestamp-mode=running-time");
+  consumer.start();
+  const Frame frame = consumer.pull();
+  expect_time(frame.pts(), 500 * GST_SECOND);
+  expect_time(frame.segment.start, 500 * GST_SECOND);
+  expect_time(frame.segment.time, 500 * GST_SECOND);
+  fail_unless(frame.running_time() < patience_ns());
+  producer.push(new_frame(2));
+}
+GST_END_TEST
+
+GST_START_TEST(running_time_mode_begins_anew_with_each_writer) {
+  Pair pair("timestamp-mode=running-time");
+  fail_unless(pair.send(10 * GST_SECOND).segment.base < patience_ns());
+  pair.producer.stop();
+  expect_equal(pair.consumer.pipeline().wait_progress().type, GST_PROGRESS_TYPE_START);
+  const GstClockTime before = pair.reader_now();
+  pair.producer.start().push(50);
+  const Frame frame = pair.consumer.pull();
+  const GstClockTime after = pair.reader_now();
+  expect_time(frame.pts(), 50 * kFrameTime);
+  expect_time(frame.segment.start, 50 * kFrameTime);
+  fail_unless(before <= frame.segment.base && frame.segment.base <= after);
+}
+GST_END_TEST
+
+GST_START_TEST(running_time_mode_begins_anew_after_a_flush) {
+  Pair pair("timestamp-mode=running-time");
+  pair.send(10 * GST_SECOND);
+  pair.producer.flush();
+  const GstClockTime before = pair.reader_now();
+  Ref<GstBuffer> frame = new_frame(1);
+  GST_BUFFER_PTS(frame.get()) = 3 * GST_SECOND;
+  Task push([&] { pair.producer.push(std::move(frame)); });
+  const Frame arrived = pair.consumer.pull();
+  push.join();
+  expect_time(arrived.pts(), 3 * GST_SECOND);
+  expect_time(arrived.segment.start, 3 * GST_SECOND);
+  fail_unless(arrived.segment.base >= before);
+}
+GST_END_TEST
+
+GST_START_TEST(src_that_is_not_live_begins_at_zero) {
+  Pair pair("is-live=false");
+  expect_time(pair.first.segment.base, 0);
+  expect_time(pair.first.running_time(), 0);
+  const Frame frame = pair.send(9 * GST_SECOND);
+  expect_time(frame.pts(), 9 * GST_SECOND);
+  expect_time(frame.running_time(), 9 * GST_SECOND);
+}
+GST_END_TEST
+
+GST_START_TEST(segments_that_are_not_time_carry_no_times) {
+  Pair pair("timestamp-mode=running-time");
+  GstSegment bytes;
+  gst_segment_init(&bytes, GST_FORMAT_BYTES);
+  pair.producer.segment(bytes);
+  const Frame frame = pair.send(5 * GST_SECOND, 5 * GST_SECOND);
+  expect_time(frame.pts(), kNone);
+  expect_time(frame.dts(), kNone);
+}
+GST_END_TEST
+
+// --- latency -------------------------------------------------------------------------
+
+GST_START_TEST(latency_is_the_writers_at_least) {
+  Pair pair("", {true, 123 * GST_MSECOND});
+  pair.send(pair.writer_now());
+  const Consumer::Latency latency = pair.consumer.latency();
+  fail_unless(latency.live);
+  fail_unless(latency.min >= 123 * GST_MSECOND && latency.min < GST_SECOND,
+              "%" GST_TIME_FORMAT, GST_TIME_ARGS(latency.min));
+  expect_time(latency.max, kNone);
+}
+GST_END_TEST
+
+GST_START_TEST(latency_covers_the_age_of_frames_but_no_more_than_a_second) {
+  Pair pair("", {true, 0});
+  while (pair.writer_now() < 20 * GST_MSECOND) {
+  }
+  pair.send(pair.writer_now() - 20 * GST_MSECOND);
+  const Consumer::Latency young = pair.consumer.latency();
+  fail_unless(young.min >= 20 * GST_MSECOND && young.min < GST_SECOND);
+  // What stood somewhere for long says nothing about the way here.
+  const GstClockTime base = gst_element_get_base_time(pair.producer.sink());
+  gst_element_set_base_time(pair.producer.sink(), base - 10 * GST_SECOND);
+  pair.send(0);
+  expect_time(pair.consumer.latency().min, GST_SECOND);
+}
+GST_END_TEST
+
+GST_START_TEST(latency_is_told_once_a_second_at_most_and_never_falls) {
+  Pair pair("", {true, 0});
+  pair.consumer.pipeline().posted(GST_MESSAGE_LATENCY);  // perhaps of the first frame
+  pair.producer.upstream({true, 50 * GST_MSECOND});
+  pair.producer.event(gst_event_new_stream_start("slower"));
+  GstClockTime least = 0;
+  for (int i = 0; i < 20; ++i) {
+    pair.send(pair.writer_now());
+    const GstClockTime min = pair.consumer.latency().min;
+    fail_unless(min >= least);
+    least = min;
+  }
+  fail_unless(least >= 50 * GST_MSECOND);
+  unsigned messages = 0;
+  while (pair.consumer.pipeline().posted(GST_MESSAGE_LATENCY)) ++messages;
+  const auto seconds = static_cast<unsigned>(pair.reader_now() / GST_SECOND);
+  fail_unless(messages <= 1 + seconds, "%u messages", messages);
+}
+GST_END_TEST
+
+GST_START_TEST(latency_message_follows_the_first_late_frame) {
+  Pair pair("", {true, 50 * GST_MSECOND});
+  pair.consumer.pipeline().wait(GST_MESSAGE_LATENCY);
+}
+GST_END_TEST
+
+GST_START_TEST(latency_starts_afresh_with_a_new_writer) {
+  Pair pair("", {true, 900 * GST_MSECOND});
+  fail_unless(pair.consumer.latency().min >= 900 * GST_MSECOND);
+  pair.producer.upstream({true, 10 * GST_MSECOND});
+  pair.producer.stop();
+  pair.producer.start().push(0);
+  pair.consumer.pull();
+  const GstClockTime min = pair.consumer.latency().min;
+  fail_unless(min >= 10 * GST_MSECOND && min < 900 * GST_MSECOND, "%" GST_TIME_FORMAT,
+              GST_TIME_ARGS(min));
+}
+GST_END_TEST
+
+GST_START_TEST(a_synchronising_sink_drops_nothing) {
+  const std::string channel = new_channel();
+  Pipeline writer(
+      "videotestsrc is-live=true num-buffers=60 ! "
+      "video/x-raw,width=64,height=48,framerate=100/1 ! "
+      "possumsink channel=" +
+      channel);
+  Pipeline reader("possumsrc channel=" + channel +
+                  " ! fakesink name=sink sync=true qos=true max-lateness=5000000");
+  reader.set_state(GST_STATE_PLAYING);
+  writer.set_state(GST_STATE_PLAYING);
+  reader.wait_eos();
+  const Ref<GstElement> sink = reader.element("sink");
+  fail_unless(stat(sink.get(), "rendered") >= 50, "%u rendered",
+              static_cast<unsigned>(stat(sink.get(), "rendered")));
+}
+GST_END_TEST
+
+static Suite* time_suite() {
+  Suite* suite = suite_create("time");
+  TCase* tcase = new_case(suite, "time");
+  tcase_add_test(tcase, clock_mode_agrees_on_the_capture_time);
+  tcase_add_test(tcase, clock_mode_looks_through_the_segment);
+  tcase_add_test(tcase, rate_shortens_times_and_durations);
+  tcase_add_test(tcase, spacing_survives_a_change_of_segment);
+  tcase_add_test(tcase, a_pause_of_the_writer_shows_in_the_reader);
+  tcase_add_test(tcase, preroll_frame_stands_for_its_publication);
+  tcase_add_test(tcase, frame_without_pts_stands_for_its_publication);
+  tcase_add_test(tcase, a_frame_from_before_the_own_time_is_at_its_beginning);
+  tcase_add_test(tcase, dts_before_the_segment_is_none);
+  tcase_add_test(tcase, frames_outside_the_segment_do_not_cross);
+  tcase_add_test(tcase, do_timestamp_means_arrival);
+  tcase_add_test(tcase, running_time_mode_keeps_the_writers_times);
+  tcase_add_test(tcase, running_time_mode_begins_at_the_readers_running_time);
+  tcase_add_test(tcase, running_time_mode_begins_anew_with_each_writer);
+  tcase_add_test(tcase, running_time_mode_begins_anew_after_a_flush);
+  tcase_add_test(tcase, src_that_is_not_live_begins_at_zero);
+  tcase_add_test(tcase, segments_that_are_not_time_carry_no_times);
+  tcase_add_test(tcase, latency_is_the_writers_at_least);
+  tcase_add_test(tcase, latency_covers_the_age_of_frames_but_no_more_than_a_second);
+  tcase_add_test(tcase, latency_is_told_once_a_second_at_most_and_never_falls);
+  tcase_add_test(tcase, latency_message_follows_the_first_late_frame);
+  tcase_add_test(tcase, latency_starts_afresh_with_a_new_writer);
+  tcase_add_test(tcase, a_synchronising_sink_drops_nothing);
+  return suite;
+}
+
+GST_CHECK_MAIN(time)

@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// Each way to fail: the sentence a person reads first, and the exit status of the launch
+// line: 255 when a pipeline cannot start, 1 when it fails while it runs.
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "support/check.h"
+#include "support/players.h"
+#include "transport/layout.h"
+
+using support::Child;
+using support::ChildOptions;
+using support::launch;
+using support::play;
+using support::shm_names;
+using support::TemporaryDirectory;
+using support::unique_channel;
+
+namespace {
+
+constexpr int kRunningError = 1;
+constexpr int kCannotStart = 255;
+constexpr uid_t kNobody = 65534;
+
+// Frames flow.
+Child start_writer(const std::string& channel, const std::string& properties = "",
+                   const ChildOptions& options = {}) {
+  Child writer = play(
+      "--report=1 stampsrc live=true caps=video/x-raw,format=GRAY8,width=64,height=16,"
+      "framerate=60/1 ! possumsink name=check channel=CHANNEL " +
+          properties,
+      channel, options);
+  writer.wait_line("frame 3 ");
+  return writer;
+}
+
+// The first error says this; what follows it only has to be there.
+void expect_error(Child& child, const std::string& sentence, int status) {
+  const std::string line = child.wait_line("ERROR");
+  if (line.find(sentence) == std::string::npos) child.fail("is not: " + sentence);
+  child.expect_status(status);
+}
+
+Child start_reader(const std::string& channel, const std::string& properties = "",
+                   const ChildOptions& options = {}) {
+  return launch("possumsrc channel=CHANNEL " + properties + " ! fakesink", channel,
+                options);
+}
+
+void end(Child& player) {
+  player.signal(SIGINT);
+  player.expect_status(0);
+}
+
+// A second user, who can read what was built. GStreamer keeps its registry for the one
+// who made it, so there is a copy.
+class Nobody {
+ public:
+  Nobody() {
+    namespace fs = std::filesystem;
+    if (geteuid() != 0) check::skip("only root can be two users");
+    const std::string registry = directory_.file("registry.bin");
+    fs::copy_file(support::env("GST_REGISTRY"), registry);
+    fs::permissions(registry, fs::perms{0644});
+    fs::permissions(fs::path(registry).parent_path(), fs::perms{0777});
+    options_ = {{"GST_REGISTRY=" + registry}, kNobody};
+    Child probe("exec test -r " + support::env("GST_PLUGIN_PATH") + "/libgstpossum.so",
+                options_);
+    if (probe.wait() != 0) check::skip("other users cannot read the build directory");
+  }
+  const ChildOptions& options() const { return options_; }
+
+ private:
+  TemporaryDirectory directory_;
+  ChildOptions options_;
+};
+
+std::string control_path(const std::string& channel) {
+  return "/dev/shm/possum-c." + channel;
+}
+
+// Of frames that are no longer there.
+void withdraw_offers(std::string& control) {
+  const std::size_t unit = control.size() / (2 + possum::layout::kReaders);
+  for (std::size_t r = 0; r < possum::layout::kReaders; ++r) {
+    control.replace((2 + r) * unit + offsetof(possum::layout::ReaderUnit, word),
+                    sizeof(std::uint64_t), sizeof(std::uint64_t), '\0');
+  }
+}
+
+// A control object made of a live one's bytes by a program that is no possum: it holds
+// the owner lock and changes what it likes.
+class ForgedChannel {
+ public:
+  using Change = std::function<void(std::string& bytes)>;
+  explicit ForgedChannel(const Change& change, const std::string& name = unique_channel())
+      : name_(name) {
+    const std::string original = unique_channel();
+    Child writer = start_writer(original);
+    std::string bytes = support::contents(control_path(original));
+    end(writer);
+    withdraw_offers(bytes);
+    change(bytes);
+    const std::string unready = control_path(unique_channel());
+    fd_ = open(unready.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600);
+    CHECK(fd_ >= 0);
+    struct flock lock {};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = possum::layout::kOwnerByte;
+    lock.l_len = 1;
+    CHECK(fcntl(fd_, F_OFD_SETLK, &lock) == 0);
+    CHECK(write(fd_, bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size()));
+    // Appears whole.
+    CHECK(link(unready.c_str(), control_path(name_).c_str()) == 0);
+    CHECK(unlink(unready.c_str()) == 0);
+  }
+  ~ForgedChannel() {
+    unlink(control_path(name_).c_str());
+    close(fd_);
+  }
+  ForgedChannel(const ForgedChannel&) = delete;
+  ForgedChannel& operator=(const ForgedChannel&) = delete;
+  const std::string& name() const { return name_; }
+  void truncate(std::size_t bytes) const {
+    CHECK(ftruncate(fd_, static_cast<off_t>(bytes)) == 0);
+  }
+
+ private:
+  const std::string name_;
+  int fd_ = -1;
+};
+
+template <class Value>
+ForgedChannel::Change put(std::size_t offset, Value value) {
+  return [offset, value](std::string& bytes) {
+    bytes.replace(offset, sizeof value, reinterpret_cast<const char*>(&value),
+                  sizeof value);
+  };
+}
+
+using Header = possum::layout::ControlHeader;
+
+std::string quoted(const std::string& channel) { return "channel \"" + channel + "\""; }
+
+}  // namespace
+
+// --- names -----------------------------------------------------------------------------
+
+TEST(bad_channel_name_is_refused_with_the_rule) {
+  for (const std::string name : {"a/b", ".hidden", "-x", "sp\\ ace"}) {
+    Child writer = launch("videotestsrc ! possumsink 'channel=\"" + name + "\"'");
+    expect_error(writer,
+                 "is no channel name: use 1 to 120 letters, digits, '_', '-' "
+                 "and '.', not starting with '-' or '.'",
+                 kCannotStart);
+    Child reader = launch("possumsrc 'channel=\"" + name + "\"' ! fakesink");
+    expect_error(reader, "is no channel name", kCannotStart);
+  }
+}
+
+TEST(busy_channel_names_pid_and_program_of_its_writer) {
+  const std::string channel = unique_channel();
+  Child writer = start_writer(channel);
+  Child second = launch("videotestsrc ! possumsink channel=CHANNEL", channel);
+  expect_error(second,
+               quoted(channel) + " is already written by pid " +
+                   std::to_string(writer.pid()) +
+                   " (possum-player): stop it or choose "
+                   "another name with channel=",
+               kCannotStart);
+  end(writer);
+}
+
+TEST(channel_with_32_readers_is_busy) {
+  const std::string channel = unique_channel();
+  Child writer = start_writer(channel);
+  std::string readers;
+  for (int i = 0; i < 32; ++i) readers += " possumsrc channel=CHANNEL ! fakesink";
+  Child full = play(readers, channel);
+  for (int i = 0; i < 32; ++i) writer.wait_line("attached ");
+  Child one_more = start_reader(channel, "connection-timeout=500000000");
+  expect_error(one_more, quoted(channel) + " has 32 readers already", kRunningError);
+  end(full);
+  end(writer);
+}
+
+TEST(missing_channel_is_named_after_the_timeout) {
+  const std::string channel = unique_channel();
+  Child reader = start_reader(channel, "connection-timeout=100000000");
+  expect_error(reader,
+               "no " + quoted(channel) +
+                   " on this machine: start its writer (possumsink channel=" + channel +
+                   ") or check the name",
+               kRunningError);
+}
+
+TEST(unknown_group_and_owner_are_settings_errors) {
+  Child writer = launch("videotestsrc ! possumsink channel=x group=no-such-group");
+  expect_error(writer, "no-such-group", kCannotStart);
+  Child reader = launch("possumsrc channel=x allowed-owner=no-such-user ! fakesink");
+  expect_error(reader,
+               "allowed-owner \"no-such-user\" is no user of this machine: set it to a "
+               "user name, a uid or \"any\"",
+               kCannotStart);
+}
+
+TEST(name_taken_by_something_else_is_said) {
+  const std::string channel = unique_channel();
+  CHECK(mkdir(control_path(channel).c_str(), 0700) == 0);
+  Child writer = launch("videotestsrc ! possumsink channel=CHANNEL", channel);
+  expect_error(writer, "is taken by something that is not a shared memory object",
+               kCannotStart);
+  CHECK(rmdir(control_path(channel).c_str()) == 0);
+}
+
+// --- what both sides want --------------------------------------------------------------
+
+TEST(blocking_reader_of_a_writer_that_allows_none) {
+  const std::string channel = unique_channel();
+  Child writer = start_writer(channel);
+  Child reader = start_reader(channel, "leaky-type=none");
+  expect_error(reader,
+               quoted(channel) +
+                   " does not let readers hold up its writer: set allow-blocking=true "
+                   "there, or leaky-type=downstream here",
+               kRunningError);
+  end(writer);
+}
+
+TEST(caps_that_downstream_refuses_name_both) {
+  const std::string channel = unique_channel();
+  Child writer = start_writer(channel);
+  Child reader = start_reader(channel, "! video/x-raw,format=I420");
+  const std::string line = reader.wait_line("ERROR");
+  CHECK(line.find(quoted(channel) + " now carries video/x-raw") != std::string::npos);
+  CHECK(line.find("downstream accepts video/x-raw") != std::string::npos);
+  CHECK(line.find("add videoconvert ! videoscale") != std::string::npos);
+  reader.expect_status(kRunningError);
+  end(writer);
+}
+
+TEST(gone_writer_is_an_error_or_eos_where_asked_for) {
+  for (const bool killed : {true, false}) {
+    const std::string channel = unique_channel();
+    Child writer = start_writer(channel);
+    Child error = play(
+        "possumsrc channel=CHANNEL on-disconnect=error ! fakesink name=check", channel);
+    Child eos = play("possumsrc channel=CHANNEL on-disconnect=eos ! fakesink name=check",
+                     channel);
+    error.wait_line("frame ");
+    eos.wait_line("frame ");
+    if (killed) {
+      writer.kill();
+    } else {
+      end(writer);
+    }
+    const std::string line = error.wait_line("error ");
+    CHECK(line.find("The writer of " + quoted(channel) +
+                    " has gone: start it again, or set on-disconnect=wait") !=
+          std::string::npos);
+    error.expect_status(kRunningError);
+    eos.expect_status(0);
+    CHECK(eos.said("eos"));
+    // What a killed writer leaves, the next one takes away.
+    Child successor = start_writer(channel);
+    end(successor);
+    CHECK(shm_names(channel).empty());
+  }
+}
+
+// --- what is not a channel -------------------------------------------------------------
+
+TEST(other_layout_names_both) {
+  const ForgedChannel forged(put(offsetof(Header, version), std::uint32_t{7}));
+  Child reader = start_reader(forged.name());
+  expect_error(
+      reader,
+      quoted(forged.name()) +
+          " was made by an incompatible possum (layout 7, this is layout 1): use "
+          "the same version and C library on both sides",
+      kRunningError);
+}
+
+TEST(other_c_library_names_both) {
+  const ForgedChannel forged(put(offsetof(Header, sem_bytes), std::uint32_t{16}));
+  Child reader = start_reader(forged.name());
+  expect_error(reader, "with a 16 byte sem_t, this is ", kRunningError);
+  const ForgedChannel other(put(offsetof(Header, sem_image), std::uint32_t{0x55555555}));
+  Child second = start_reader(other.name());
+  expect_error(second, "was made by an incompatible possum", kRunningError);
+}
+
+TEST(garbage_is_no_channel) {
+  const ForgedChannel forged(put(offsetof(Header, magic), std::uint64_t{42}));
+  Child reader = start_reader(forged.name());
+  expect_error(reader, quoted(forged.name()) + " is not a possum channel or is damaged",
+               kRunningError);
+}
+
+TEST(truncated_channel_is_damaged) {
+  const ForgedChannel forged([](std::string& bytes) { bytes.resize(bytes.size() / 2); });
+  Child reader = start_reader(forged.name());
+  expect_error(reader, quoted(forged.name()) + " is damaged or truncated", kRunningError);
+}
+
+// The reader's own part and the writer's stay: nothing is touched that is gone.
+TEST(channel_that_is_truncated_under_its_reader_is_damaged) {
+  const std::string channel = unique_channel();
+  Child reader = start_reader(channel);
+  reader.wait_line("Waiting for channel");
+  const ForgedChannel forged([](std::string&) {}, channel);
+  reader.wait_line("Attached to channel");
+  forged.truncate(support::contents(control_path(forged.name())).size() / 2);
+  expect_error(reader, quoted(forged.name()) + " is damaged or truncated", kRunningError);
+}
+
+TEST(frames_that_are_truncated_are_damaged) {
+  const std::string channel = unique_channel();
+  Child writer = start_writer(channel);
+  writer.signal(SIGSTOP);  // it would find out for itself, by SIGBUS
+  for (const std::string& name : shm_names(channel)) {
+    if (!name.starts_with("possum-d.")) continue;
+    CHECK(truncate(("/dev/shm/" + name).c_str(), 64) == 0);
+  }
+  Child reader = start_reader(channel);
+  expect_error(reader, quoted(channel), kRunningError);
+  CHECK(reader.said("damaged or truncated"));
+  writer.kill();
+  Child successor = start_writer(channel);
+  end(successor);
+}
+
+// --- other users -----------------------------------------------------------------------
+
+TEST(channel_of_another_user_is_refused_unless_allowed) {
+  const Nobody nobody;
+  const std::string channel = unique_channel();
+  Child writer = start_writer(channel, "", nobody.options());
+  Child reader = start_reader(channel);
+  expect_error(reader,
+               quoted(channel) +
+                   " belongs to user 65534 (nobody): accept it with "
+                   "allowed-owner=65534 or choose another one with channel=",
+               kRunningError);
+  for (const char* owner : {"65534", "nobody", "any"}) {
+    Child allowed =
+        start_reader(channel, std::string("num-buffers=3 allowed-owner=") + owner);
+    allowed.expect_status(0);
+  }
+  Child second = launch("videotestsrc ! possumsink channel=CHANNEL", channel);
+  expect_error(second,
+               quoted(channel) +
+                   " belongs to user 65534 (nobody): choose another name "
+                   "with channel=",
+               kCannotStart);
+  end(writer);
+}
+
+TEST(channel_that_may_not_be_opened_names_its_owner) {
+  const Nobody nobody;
+  const std::string channel = unique_channel();
+  Child writer = start_writer(channel);
+  Child reader = start_reader(channel, "", nobody.options());
+  expect_error(reader,
+               quoted(channel) +
+                   " of user 0 (root) may not be opened by this user: let "
+                   "its writer set perms= and group=",
+               kRunningError);
+  Child second =
+      launch("videotestsrc ! possumsink channel=CHANNEL", channel, nobody.options());
+  expect_error(second, quoted(channel) + " belongs to user 0 (root)", kCannotStart);
+  end(writer);
+}
+
+TEST(group_that_may_read_reads) {
+  const Nobody nobody;
+  const std::string channel = unique_channel();
+  Child writer = start_writer(channel, "perms=0660 group=nogroup");
+  Child reader = start_reader(channel, "num-buffers=3", nobody.options());
+  reader.expect_status(0);
+  for (const std::string& name : shm_names(channel)) {
+    struct stat info {};
+    CHECK(stat(("/dev/shm/" + name).c_str(), &info) == 0);
+    const mode_t expected = name.starts_with("possum-c.") ? 0660 : 0640;
+    CHECK((info.st_mode & 0777) == expected);
+  }
+  end(writer);
+}

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// What becomes of everybody else when a reader or a writer stops, is killed or comes
+// back. Every picture proves itself, see support/framecheck.h; so do DISCONT and, with
+// --timed, the time stamps.
+
+#include <cstdint>
+#include <string>
+
+#include "support/check.h"
+#include "support/players.h"
+
+using support::await_frames;
+using support::Child;
+using support::next_frame;
+using support::number_after;
+using support::play;
+using support::shm_names;
+using support::stats_of;
+using support::unique_channel;
+
+namespace {
+
+constexpr char kSmall[] = "format=I420,width=320,height=240";
+constexpr char kLarge[] = "format=NV12,width=642,height=358";
+constexpr std::int64_t kRate = 60;  // frames a second
+
+// Live, drawing into the sink's pool; its element `check` is the sink.
+Child start_writer(const std::string& channel, const std::string& format = kSmall,
+                   const std::string& properties = "") {
+  return play("stampsrc live=true caps=video/x-raw," + format +
+                  ",framerate=" + std::to_string(kRate) +
+                  "/1 ! possumsink name=check channel=CHANNEL " + properties,
+              channel);
+}
+
+// What waits may be long: a busy machine is not a fault.
+Child start_reader(const std::string& channel,
+                   const std::string& properties = "max-buffers=16") {
+  return play("--timed possumsrc name=src channel=CHANNEL " + properties +
+                  " ! fakesink name=check",
+              channel);
+}
+
+void await_frame_from(Child& reader, const Child& writer) {
+  reader.wait_line(" from " + std::to_string(writer.pid()) + " ");
+}
+
+// Waits for so many frames and looks whether they came at the rate they should. Half the
+// rate on a busy machine is no stall.
+void check_full_rate(Child& player, std::int64_t frames) {
+  player.catch_up();
+  const std::string first = player.wait_line("frame ");
+  std::string last;
+  do {
+    last = player.wait_line("frame ");
+  } while (number_after(last, "frame ") < number_after(first, "frame ") + frames);
+  const std::int64_t count = number_after(last, "frame ") - number_after(first, "frame ");
+  const std::int64_t ns = number_after(last, "pts ") - number_after(first, "pts ");
+  if (count * 1'000'000'000 < ns * kRate / 2) player.fail("is slow");
+}
+
+// Kills are noticed by the writer alone.
+void await_nothing_held(Child& writer) {
+  const std::string stats = stats_of(writer, "check");
+  if (number_after(stats, " held") != 0) writer.fail("slots are held: " + stats);
+}
+
+void end(Child& player) {
+  player.signal(SIGINT);
+  player.expect_status(0);
+}
+
+}  // namespace
+
+TEST(stopped_and_killed_reader_costs_the_others_nothing) {
+  const std::string channel = unique_channel();
+  Child writer = start_writer(channel);
+  Child other = start_reader(channel);
+  Child victim = start_reader(channel, "");
+  next_frame(other);
+  next_frame(victim);
+
+  victim.signal(SIGSTOP);
+  check_full_rate(writer, 120);
+  check_full_rate(other, 120);
+
+  victim.kill();
+  writer.wait_line("died");
+  check_full_rate(writer, 60);
+  check_full_rate(other, 60);
+
+  const std::string stats = stats_of(writer, "check");
+  // Growing the pool may have cost a copy or two.
+  CHECK(number_after(stats, "copied") * 20 < number_after(stats, "zero-copy"));
+  CHECK(number_after(stats, "no-slot") == 0);
+  end(other);
+  writer.wait_line("detached");
+  await_nothing_held(writer);
+  end(writer);
+  CHECK(shm_names(channel).empty());
+}
+
+TEST(stopped_readers_that_hoard_cost_the_writer_nothing) {
+  const std::string channel = unique_channel();
+  Child writer = start_writer(channel, kSmall, "slots=6");
+  // Each keeps frames in a queue that nobody empties.
+  constexpr int kHoarders = 4;
+  for (int i = 0; i < kHoarders; ++i) {
+    Child hoarder = play(
+        "possumsrc channel=CHANNEL max-buffers=16 ! identity name=check ! "
+        "queue min-threshold-buffers=200 max-size-buffers=200 ! fakesink",
+        channel);
+    next_frame(hoarder);
+    await_frames(hoarder, 30);
+    hoarder.signal(SIGSTOP);
+    check_full_rate(writer, 30);
+    if (i == kHoarders - 1) {
+      Child other = start_reader(channel);
+      check_full_rate(other, 60);
+      end(other);
+    }
+    hoarder.kill();
+    writer.wait_line("died");
+  }
+  check_full_rate(writer, 30);
+  await_nothing_held(writer);
+  end(writer);
+}
+
+TEST(killed_readers_leave_the_channel_as_it_was) {
+  const std::string channel = unique_channel();
+  Child writer = start_writer(channel);
+  for (int round = 0; round < 10; ++round) {
+    Child reader = start_reader(channel);
+    next_frame(reader);
+    reader.kill();
+    writer.wait_line("died");
+  }
+  check_full_rate(writer, 30);
+  await_nothing_held(writer);
+  end(writer);
+  CHECK(shm_names(channel).empty());
+}
+
+TEST(readers_go_on_with_the_writer_that_follows_a_killed_one) {
+  const std::string channel = unique_channel();
+  Child first = start_writer(channel);
+  Child dropping = start_reader(channel);
+  Child newest = start_reader(channel, "max-buffers=1 leaky-type=upstream");
+  for (Child* reader : {&dropping, &newest}) await_frame_from(*reader, first);
+  first.kill();
+
+  Child same_caps = start_writer(channel);
+  for (Child* reader : {&dropping, &newest}) await_frame_from(*reader, same_caps);
+  same_caps.kill();
+
+  Child other_caps = start_writer(channel, kLarge);
+  for (Child* reader : {&dropping, &newest}) {
+    reader->wait_line("width=(int)642");
+    await_frame_from(*reader, other_caps);
+    await_frames(*reader, 60);
+    CHECK(number_after(stats_of(*reader, "src"), "reconnects") == 2);
+    end(*reader);
+  }
+  end(other_caps);
+  CHECK(shm_names(channel).empty());
+}
+
+TEST(blocking_reader_goes_on_with_the_writer_that_follows_a_killed_one) {
+  const std::string channel = unique_channel();
+  const char* blocking = "allow-blocking=true";
+  Child first = start_writer(channel, kSmall, blocking);
+  Child reader = start_reader(channel, "leaky-type=none");
+  await_frame_from(reader, first);
+  first.kill();
+  Child second = start_writer(channel, kSmall, blocking);
+  await_frame_from(reader, second);
+  await_frames(reader, 60);
+  end(reader);
+  end(second);
+  CHECK(shm_names(channel).empty());
+}
+
+TEST(writer_that_stops_without_eos_is_waited_for) {
+  const std::string channel = unique_channel();
+  Child reader = start_reader(channel);
+  reader.wait_line("progress start");
+  for (int round = 0; round < 5; ++round) {
+    Child writer = start_writer(channel);
+    reader.wait_line("progress complete");
+    await_frame_from(reader, writer);
+    end(writer);
+    reader.wait_line("progress start");
+  }
+  end(reader);
+  CHECK(reader.said("progress canceled"));
+  CHECK(shm_names(channel).empty());
+}
+
+TEST(stopped_writer_that_continues_is_no_disconnect) {
+  const std::string channel = unique_channel();
+  Child writer = start_writer(channel);
+  Child reader = start_reader(channel);
+  next_frame(reader);
+  writer.signal(SIGSTOP);
+  // Meanwhile another one cannot take the channel.
+  Child second = start_writer(channel);
+  second.wait_line("is already written by pid " + std::to_string(writer.pid()));
+  second.expect_status(255);
+  writer.signal(SIGCONT);
+  await_frames(reader, 60);
+  CHECK(number_after(stats_of(reader, "src"), "reconnects") == 0);
+  end(reader);
+  end(writer);
+}
+
+TEST(kept_buffer_outlives_its_element_and_its_writer) {
+  const std::string channel = unique_channel();
+  Child writer = start_writer(channel);
+  Child reader = start_reader(channel);
+  next_frame(reader);
+  reader.write_line("keep");
+  reader.wait_line("kept ");
+  // The writer has use for every slot but this one.
+  await_frames(reader, 60);
+  reader.write_line("verify");
+  reader.wait_line(" whole");
+
+  writer.kill();
+  reader.write_line("destroy");
+  reader.wait_line("destroyed");
+  Child successor = start_writer(channel, kLarge);
+  await_frames(successor, 30);
+  reader.write_line("verify");
+  reader.wait_line(" whole");
+  end(successor);
+  CHECK(shm_names(channel).empty());
+  reader.write_line("verify");
+  reader.wait_line(" whole");
+  reader.write_line("release");
+  reader.wait_line("released");
+  reader.write_line("quit");
+  reader.expect_status(0);
+}
+
+// --timed: the reader's base time plus the time stamp is when the picture was drawn.
+TEST(pipelines_started_five_seconds_apart_agree_on_the_time_of_capture) {
+  const std::string channel = unique_channel();
+  Child writer = start_writer(channel);
+  std::string line;
+  do {
+    line = writer.wait_line("frame ");
+  } while (number_after(line, "pts ") < 5'000'000'000);
+  Child reader = start_reader(channel);
+  const std::string first = reader.wait_line("frame ");
+  CHECK(number_after(first, "pts ") < 4'000'000'000);
+  await_frames(reader, 60);
+  end(reader);
+  end(writer);
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// A writer that lets readers hold it up, and readers that do: every frame arrives, whole
+// and in order. --lossless makes the player end with an error at the first gap.
+// POSSUM_SOAK_SECONDS makes the long test longer.
+
+#include <cstdlib>
+#include <string>
+
+#include "support/check.h"
+#include "support/players.h"
+
+using support::Child;
+using support::number_after;
+using support::play;
+using support::shm_names;
+using support::unique_channel;
+
+namespace {
+
+// At some 15,000 frames a second; a sleep on every other frame makes it a tenth of that.
+constexpr int kFrames = 100'000;
+constexpr int kFramesPerSoakSecond = 3'000;
+constexpr int kCapsChanges = 10;
+constexpr int kLongSeconds = 150;
+
+int frames_to_send() {
+  const char* soak = std::getenv("POSSUM_SOAK_SECONDS");
+  return soak != nullptr ? std::max(kFrames, kFramesPerSoakSecond * std::atoi(soak))
+                         : kFrames;
+}
+
+// Small pictures of several sizes and formats, which take turns.
+std::string many_caps() {
+  std::string list;
+  for (const char* caps :
+       {"format=GRAY8,width=64,height=16", "format=I420,width=64,height=32",
+        "format=BGRx,width=32,height=24", "format=NV12,width=96,height=18",
+        "format=GRAY8,width=64,height=16,interlace-mode=progressive"}) {
+    if (!list.empty()) list += ';';
+    list += std::string("video/x-raw,") + caps + ",framerate=1000/1";
+  }
+  return "'caps=\"" + list + "\"'";
+}
+
+// Sends all frames to a reader that is already there or comes later.
+Child start_writer(const std::string& channel, int frames, const std::string& source,
+                   const std::string& sink = "") {
+  return play("stampsrc num-buffers=" + std::to_string(frames) + " " + source +
+                  " ! possumsink name=check channel=CHANNEL sync=false min-readers=1 "
+                  "allow-blocking=true " +
+                  sink,
+              channel);
+}
+
+Child start_reader(const std::string& channel, const std::string& options,
+                   const std::string& downstream = "", const std::string& source = "") {
+  return play("--lossless " + options +
+                  " possumsrc name=src channel=CHANNEL leaky-type=none is-live=false " +
+                  source + " ! " + downstream + " fakesink name=check",
+              channel);
+}
+
+void check_complete(Child& reader, int frames) {
+  reader.expect_status(0, kLongSeconds);
+  if (!reader.said("total " + std::to_string(frames) + " frames, 0 missed")) {
+    reader.fail("is incomplete");
+  }
+}
+
+}  // namespace
+
+TEST(sleepy_reader_gets_every_frame_across_caps_changes) {
+  const std::string channel = unique_channel();
+  const int frames = frames_to_send();
+  Child reader = start_reader(channel, "--report=10000 --sleep-us=200");
+  Child writer = start_writer(
+      channel, frames,
+      many_caps() + " change-every=" + std::to_string(frames / (kCapsChanges + 1) + 1));
+  check_complete(reader, frames);
+  writer.expect_status(0);
+  CHECK(shm_names(channel).empty());
+}
+
+TEST(sleepy_readers_of_one_writer_get_every_frame_each) {
+  const std::string channel = unique_channel();
+  constexpr int kFew = 10'000;
+  Child reader = start_reader(channel, "--sleep-us=300");
+  Child deep = start_reader(channel, "--sleep-us=100", "queue !", "max-buffers=16");
+  Child shallow = start_reader(channel, "--sleep-us=100", "queue !", "max-buffers=1");
+  Child dropping =
+      play("--sleep-us=2000 possumsrc channel=CHANNEL ! fakesink name=check", channel);
+  Child writer =
+      start_writer(channel, kFew, many_caps() + " change-every=1000", "min-readers=4");
+  for (Child* each : {&reader, &deep, &shallow}) check_complete(*each, kFew);
+  dropping.expect_status(0);
+  writer.expect_status(0);
+}
+
+TEST(killed_blocking_reader_lets_the_writer_and_the_other_go_on) {
+  const std::string channel = unique_channel();
+  constexpr int kFew = 20'000;
+  Child reader = start_reader(channel, "--sleep-us=100");
+  Child victim = start_reader(channel, "");
+  Child writer =
+      start_writer(channel, kFew, many_caps() + " change-every=500", "min-readers=2");
+  victim.wait_line("frame ");
+  victim.signal(SIGSTOP);
+  writer.write_line("set check min-readers 1");
+  writer.wait_line("set min-readers");
+  victim.kill();
+  check_complete(reader, kFew);
+  writer.expect_status(0);
+  CHECK(writer.said("died"));
+}
+
+// What is kept is more than the writer has slots: the reader copies what it takes.
+TEST(downstream_that_keeps_forty_frames_back_does_not_deadlock) {
+  constexpr int kFew = 500;
+  for (const char* slots : {"slots=3", "slots=4", "slots=16", "slots=32"}) {
+    const std::string channel = unique_channel();
+    Child reader = start_reader(
+        channel, "",
+        "queue min-threshold-buffers=40 max-size-buffers=50 max-size-bytes=0 "
+        "max-size-time=0 !");
+    Child writer = start_writer(channel, kFew, many_caps() + " change-every=100", slots);
+    check_complete(reader, kFew);
+    writer.expect_status(0);
+    CHECK(shm_names(channel).empty());
+  }
+}
+
+TEST(stalled_reader_is_demoted_after_max_blocking_time) {
+  const std::string channel = unique_channel();
+  Child reader = start_reader(channel, "");
+  Child victim = start_reader(channel, "");
+  Child writer = start_writer(channel, 50'000, many_caps(),
+                              "min-readers=2 max-blocking-time=500000000");
+  victim.wait_line("frame ");
+  victim.signal(SIGSTOP);
+  writer.wait_line("held this sink up");
+  check_complete(reader, 50'000);
+  writer.expect_status(0);
+  CHECK(!writer.said("detached 0 died") && !writer.said("detached 1 died"));
+}

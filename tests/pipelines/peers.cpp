@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// Beside the elements that people put before and after: those that push one buffer twice,
+// keep references to what they pushed, pad their pictures or know nothing of strides.
+
+#include <string>
+#include <vector>
+
+#include "support/check.h"
+#include "support/players.h"
+
+using support::await_frames;
+using support::Child;
+using support::contents;
+using support::launch;
+using support::next_frame;
+using support::number_after;
+using support::play;
+using support::shm_names;
+using support::stats_of;
+using support::TemporaryDirectory;
+using support::unique_channel;
+
+namespace {
+
+constexpr char kLossless[] =
+    " ! possumsink name=sink channel=CHANNEL sync=false allow-blocking=true "
+    "min-readers=1 ";
+
+void end(Child& player) {
+  player.signal(SIGINT);
+  player.expect_status(0);
+}
+
+// Widths are multiples of 8: nothing fixes the bytes between the end of a row and the
+// next.
+
+// Runs `source` into a file, and over a channel into another: both must be the same.
+// Returns what the sink says of itself in the end.
+std::string check_same_bytes(const std::string& source, const std::string& sink = "") {
+  const TemporaryDirectory directory;
+  const std::string channel = unique_channel();
+  Child uncut =
+      launch("-q " + source + " ! filesink location=" + directory.file("uncut"));
+  Child reader = launch(
+      "-q possumsrc channel=CHANNEL leaky-type=none is-live=false ! "
+      "filesink location=" +
+          directory.file("read"),
+      channel);
+  Child writer = play(source + kLossless + sink, channel);
+  uncut.expect_status(0);
+  writer.expect_status(0);
+  reader.expect_status(0);
+  const std::string expected = contents(directory.file("uncut"));
+  CHECK(!expected.empty());
+  if (contents(directory.file("read")) != expected) writer.fail("arrives changed");
+  CHECK(shm_names(channel).empty());
+  return writer.wait_line("stats sink ");
+}
+
+std::string test_picture(int frames, const std::string& properties = "") {
+  return "videotestsrc num-buffers=" + std::to_string(frames) + " " + properties +
+         " ! video/x-raw,format=I420,width=328,height=242,framerate=10/1";
+}
+
+Child start_live_writer(const std::string& channel, const std::string& more = "") {
+  return play(
+      "stampsrc live=true 'caps=\"video/x-raw,format=I420,width=320,height=240,"
+      "framerate=60/1" +
+          more +
+          "\"' change-every=60 ! possumsink name=check "
+          "channel=CHANNEL",
+      channel);
+}
+
+Child start_reader(const std::string& channel, const std::string& properties = "",
+                   const std::string& options = "") {
+  return play(options + " possumsrc name=src channel=CHANNEL " + properties +
+                  " ! fakesink name=check",
+              channel);
+}
+
+}  // namespace
+
+// --- upstream --------------------------------------------------------------------------
+
+TEST(imagefreeze_pushes_one_buffer_many_times) {
+  const std::string stats =
+      check_same_bytes(test_picture(1) + " ! imagefreeze num-buffers=40");
+  CHECK(number_after(stats, " frames") == 40);
+  CHECK(number_after(stats, "no-slot") == 0);
+}
+
+TEST(videorate_pushes_buffers_twice) {
+  const std::string stats = check_same_bytes(test_picture(30, "pattern=ball") +
+                                             " ! videorate ! video/x-raw,framerate=30/1");
+  CHECK(number_after(stats, " frames") >= 85);
+  CHECK(number_after(stats, "no-slot") == 0);
+}
+
+TEST(tee_costs_one_copy) {
+  const std::string stats =
+      check_same_bytes(test_picture(50, "pattern=ball") +
+                       " ! tee name=t ! queue ! fakesink async=false t. ! queue");
+  CHECK(number_after(stats, " frames") == 50);
+  CHECK(number_after(stats, "copied") == 50);
+}
+
+// With more threads its pictures differ from run to run (GStreamer 1.22).
+TEST(compositor_draws_into_the_pool) {
+  const std::string stats = check_same_bytes(
+      test_picture(50) + " ! c. " + test_picture(50, "pattern=ball") +
+      " ! c. compositor name=c max-threads=1 sink_1::xpos=100 sink_1::alpha=0.5 ! "
+      "video/x-raw,format=I420,width=640,height=358,framerate=10/1");
+  CHECK(number_after(stats, " frames") == 50);
+  CHECK(number_after(stats, "no-slot") == 0);
+}
+
+// Its pictures have borders, and it refers to those it has pushed.
+TEST(avdec_h264_costs_at_most_one_copy_and_drops_nothing) {
+  const TemporaryDirectory directory;
+  const std::string film = directory.file("film.h264");
+  Child encoder = launch(
+      "-q videotestsrc pattern=ball num-buffers=120 ! "
+      "video/x-raw,format=I420,width=648,height=358,framerate=30/1 ! "
+      "x264enc speed-preset=ultrafast bframes=3 ref=4 threads=1 ! filesink location=" +
+      film);
+  encoder.expect_status(0);
+  for (const char* threads : {"1", "4", "16"}) {
+    for (const char* slots : {"slots=3", "slots=16"}) {
+      const std::string stats = check_same_bytes(
+          "filesrc location=" + film + " ! h264parse ! avdec_h264 max-threads=" + threads,
+          slots);
+      CHECK(number_after(stats, " frames") == 120);
+      CHECK(number_after(stats, "copied") + number_after(stats, "zero-copy") == 120);
+      CHECK(number_after(stats, "no-slot") == 0);
+      CHECK(number_after(stats, "dropped") == 0);
+    }
+  }
+}
+
+TEST(padded_pictures_reach_a_file_packed) {
+  const struct {
+    const char* caps;
+    const char* parser;  // what rawvideoparse calls it
+  } formats[] = {{"GRAY8", "gray8"}, {"I420", "i420"}, {"NV12", "nv12"},
+                 {"YUY2", "yuy2"},   {"RGB", "rgb"},   {"BGRx", "bgrx"}};
+  for (const auto& format : formats) {
+    const TemporaryDirectory directory;
+    const std::string channel = unique_channel();
+    Child reader = launch(
+        "-q possumsrc channel=CHANNEL leaky-type=none ! "
+        "filesink location=" +
+            directory.file("read"),
+        channel);
+    Child writer =
+        play(std::string("stampsrc num-buffers=20 padding=6 caps=video/x-raw,"
+                         "format=") +
+                 format.caps + ",width=322,height=242,framerate=30/1" + kLossless,
+             channel);
+    writer.expect_status(0);
+    reader.expect_status(0);
+    Child check = play("--lossless filesrc location=" + directory.file("read") +
+                       " ! rawvideoparse width=322 height=242 framerate=30/1 format=" +
+                       format.parser + " ! fakesink name=check");
+    check.expect_status(0);
+    CHECK(check.said("total 20 frames"));
+  }
+}
+
+// --- downstream ------------------------------------------------------------------------
+
+TEST(slow_readers_of_each_policy_see_whole_frames_in_order) {
+  const std::string channel = unique_channel();
+  Child writer = start_live_writer(channel);
+  Child oldest = start_reader(channel, "leaky-type=downstream", "--sleep-us=100000");
+  Child newest = start_reader(channel, "leaky-type=upstream", "--sleep-us=100000");
+  Child latest = start_reader(channel, "max-buffers=1", "--sleep-us=100000");
+  Child quick = start_reader(channel, "max-buffers=16");
+  await_frames(quick, 180);
+  for (Child* slow : {&oldest, &newest, &latest}) {
+    slow->output();
+    CHECK(slow->said("gap "));
+    end(*slow);
+  }
+  end(quick);
+  end(writer);
+}
+
+TEST(relay_hands_over_every_frame) {
+  const std::string first = unique_channel();
+  const std::string second = unique_channel();
+  Child reader = start_reader(second, "leaky-type=none is-live=false", "--lossless");
+  Child relay = play("possumsrc leaky-type=none is-live=false channel=" + first +
+                     " ! possumsink sync=false allow-blocking=true min-readers=1 "
+                     "channel=" +
+                     second);
+  Child writer = play(
+      "stampsrc num-buffers=2000 'caps=\"video/x-raw,format=I420,width=64,height=48,"
+      "framerate=60/1;video/x-raw,format=BGRx,width=80,height=30,framerate=60/1\"' "
+      "change-every=300" +
+          std::string(kLossless),
+      first);
+  for (Child* each : {&writer, &relay, &reader}) each->expect_status(0);
+  CHECK(reader.said("total 2000 frames, 0 missed"));
+  CHECK(shm_names(first).empty() && shm_names(second).empty());
+}
+
+TEST(two_sinks_and_their_readers_live_in_one_process) {
+  const std::string first = unique_channel();
+  const std::string second = unique_channel();
+  const std::string source =
+      "stampsrc live=true num-buffers=90 caps=video/x-raw,format=I420,width=320,"
+      "height=240,framerate=60/1 ! possumsink ";
+  Child both = play("--timed " + source + "channel=" + first + " " + source +
+                    "channel=" + second + " possumsrc channel=" + first +
+                    " ! fakesink name=check possumsrc channel=" + second + " ! fakesink");
+  both.expect_status(0);
+  CHECK(shm_names(first).empty() && shm_names(second).empty());
+}
+
+// --- changes ---------------------------------------------------------------------------
+
+TEST(stalled_reader_finds_the_new_caps_when_it_continues) {
+  const std::string channel = unique_channel();
+  Child writer =
+      start_live_writer(channel,
+                        ";video/x-raw,format=NV12,width=642,height=358,framerate=60/1"
+                        ";video/x-raw,format=BGRx,width=160,height=120,framerate=60/1");
+  Child other = start_reader(channel);
+  Child stalled = start_reader(channel);
+  next_frame(other);
+  next_frame(stalled);
+  stalled.signal(SIGSTOP);
+  other.wait_line("width=(int)642");
+  other.wait_line("width=(int)160");
+  stalled.signal(SIGCONT);
+  stalled.wait_line("caps ");
+  await_frames(stalled, 120);
+  await_frames(other, 60);
+  for (Child* reader : {&stalled, &other}) end(*reader);
+  end(writer);
+}
+
+TEST(readers_come_and_go_twenty_times) {
+  const std::string channel = unique_channel();
+  Child writer = start_live_writer(channel);
+  next_frame(writer);
+  for (int round = 0; round < 20; ++round) {
+    Child reader = start_reader(channel, "num-buffers=3");
+    reader.expect_status(0);
+    CHECK(reader.said("total 3 frames"));
+    writer.wait_line("left");
+  }
+  CHECK(number_after(stats_of(writer, "check"), " held") == 0);
+  end(writer);
+  CHECK(shm_names(channel).empty());
+}
+
+TEST(paused_writer_and_paused_reader_go_on_with_right_times) {
+  const std::string channel = unique_channel();
+  Child writer = start_live_writer(channel);
+  Child reader = start_reader(channel, "max-buffers=16", "--timed");
+  next_frame(reader);
+  for (Child* each : {&writer, &reader}) {
+    each->write_line("pause");
+    each->wait_line("state PAUSED");
+    each->write_line("play");
+    each->wait_line("state PLAYING");
+    await_frames(reader, 60);
+  }
+  end(reader);
+  end(writer);
+}

@@ -1,0 +1,160 @@
+#!/bin/bash
+# Builds possum and runs its tests, on a fresh Debian 12 or Ubuntu too.
+usage() {
+  cat <<'END'
+usage: tests/run.sh [OPTION...] [TEST|SUITE...]
+
+Installs the packages that are missing (apt, with sudo unless root), builds in build-test/
+with warnings as errors, runs the tests, and ends with "N passed, N failed, N skipped".
+Fails if anything failed. TEST and SUITE are names as `meson test --list` shows them.
+
+  --sanitize      build in build-sanitize/ with address and undefined behaviour
+                  sanitizers and leak check, run there instead
+  --valgrind      run under Valgrind instead
+  --all           everything: a plain run, then a sanitized one
+  --soak SECONDS  let the long tests run so long (POSSUM_SOAK_SECONDS)
+  --no-install    install nothing
+  -h, --help
+END
+}
+set -u
+cd "$(dirname "$0")/.." || exit 1
+. tests/support/packages.sh
+
+passed=0 failed=0 skipped=0
+say() { echo "== $*"; }
+fault() { echo "FAILED: $*" >&2; failed=$((failed + 1)); }
+finish() {
+  echo "$passed passed, $failed failed, $skipped skipped"
+  exit $((failed > 0))
+}
+
+# Packages that the build and the tests cannot do without.
+needed=(
+  g++ meson ninja-build pkg-config
+  libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libopencv-dev
+  gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
+  gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
+  gstreamer1.0-x xvfb imagemagick
+)
+# Packages without which single tests are skipped: the camera, the source's format.
+wanted=(qemu-system-x86 kmod xz-utils clang-format-14)
+
+# build DIRECTORY [MESON OPTION...]
+build() {
+  local dir=$1
+  shift
+  say "building in $dir/"
+  local output
+  if [ ! -f "$dir/build.ninja" ] &&
+    ! output=$(meson setup "$dir" --werror -Dauto_features=enabled "$@" 2>&1); then
+    echo "$output"
+    fault "meson setup $dir"
+    return 1
+  fi
+  ninja -C "$dir" --quiet || { fault "the build in $dir/"; return 1; }
+}
+
+# Adds the results in a testlog.json, one JSON object a line, to the three sums.
+count() {
+  local sums
+  sums=$(python3 - "$1" <<'END'
+import json, sys
+results = [json.loads(line)["result"] for line in open(sys.argv[1])]
+skipped = results.count("SKIP")
+passed = results.count("OK") + results.count("EXPECTEDFAIL")
+print(passed, len(results) - passed - skipped, skipped)
+END
+  ) || { fault "no test log $1"; return; }
+  local p f s
+  read -r p f s <<<"$sums"
+  passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+}
+
+# selected DIRECTORY: the names of the tests that the command line asks for.
+selected() {
+  meson test -C "$1" --no-rebuild --list 2>/dev/null |
+    awk -v wanted="${names[*]}" '
+      BEGIN { n = split(wanted, list, " "); for (i = 1; i <= n; ++i) want[list[i]] = 1 }
+      / \/ / { suite = $1; sub(/.*:/, "", suite); if (suite in want || $3 in want) print $3 }'
+}
+
+# run_tests DIRECTORY [MESON TEST OPTION...]
+run_tests() {
+  local dir=$1 log=$1/meson-logs/testlog.json chosen=()
+  shift
+  [[ " $* " != *" --setup "* ]] || log=$dir/meson-logs/testlog-valgrind.json
+  if [ ${#names[@]} -gt 0 ]; then
+    mapfile -t chosen < <(selected "$dir")
+    [ ${#chosen[@]} -gt 0 ] || { fault "no test is called ${names[*]}"; return; }
+  fi
+  rm -f "$log"
+  local status=0
+  meson test -C "$dir" --no-rebuild --print-errorlogs \
+    --timeout-multiplier "$CK_TIMEOUT_MULTIPLIER" "$@" "${chosen[@]}" || status=$?
+  local before=$failed
+  count "$log"
+  [ "$status" -eq 0 ] || [ "$failed" -gt "$before" ] || fault "meson test in $dir/"
+}
+
+plain() {
+  say 'plain build, all tests'
+  build build-test || return
+  run_tests build-test
+}
+# The sanitizers make everything about three times as slow.
+sanitized() {
+  say 'build with address and undefined behaviour sanitizers, all tests'
+  build build-sanitize -Db_sanitize=address,undefined -Db_lundef=false || return
+  CK_TIMEOUT_MULTIPLIER=$((CK_TIMEOUT_MULTIPLIER * 3)) \
+    run_tests build-sanitize --no-suite source
+}
+valgrind() {
+  say 'plain build, all tests under Valgrind'
+  build build-test || return
+  CK_TIMEOUT_MULTIPLIER=$((CK_TIMEOUT_MULTIPLIER * 10)) \
+    run_tests build-test --setup valgrind --no-suite source
+}
+
+# Names of channels (see gst/transport/PROTOCOL.md) that no living process has mapped.
+dead_names() {
+  comm -23 \
+    <(find /dev/shm -maxdepth 1 -name 'possum-*' | sort) \
+    <(cat /proc/[0-9]*/maps 2>/dev/null | grep -o '/dev/shm/possum-[^ ]*' | sort -u)
+}
+check_shm() {
+  local left
+  left=$(comm -13 <(echo "$dead_before") <(dead_names))
+  [ -z "$left" ] || fault "left behind:" $left
+}
+
+runs=() names=() install=1
+export CK_TIMEOUT_MULTIPLIER=1
+while [ $# -gt 0 ]; do
+  case $1 in
+    --sanitize) runs=(sanitized) ;;
+    --valgrind) runs=(valgrind) wanted+=(valgrind) ;;
+    --all) runs=(plain sanitized) ;;
+    --soak)
+      shift
+      [[ ${1:-} =~ ^[1-9][0-9]*$ ]] || { usage >&2; exit 2; }
+      export POSSUM_SOAK_SECONDS=$1
+      CK_TIMEOUT_MULTIPLIER=$((1 + $1 / 30))
+      ;;
+    --no-install) install=0 ;;
+    -h | --help) usage; exit 0 ;;
+    -*) usage >&2; exit 2 ;;
+    *) names+=("$1") ;;
+  esac
+  shift
+done
+[ ${#runs[@]} -gt 0 ] || runs=(plain)
+
+trap finish EXIT
+trap 'fault interrupted; exit' INT TERM
+if [ "$install" = 1 ]; then
+  install_packages "${needed[@]}" "${wanted[@]}" || fault 'packages are missing'
+fi
+dead_before=$(dead_names)
+for run in "${runs[@]}"; do "$run"; done
+check_shm

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// The smallest test runner that does: for tests of the transport, which need no GLib.
+// Include it in exactly one source file of a program; it brings main().
+//
+//   TEST(name) { CHECK(2 + 2 == 4); }
+//
+// runs with all others, or alone by `program name`. A failed CHECK says where and aborts
+// the program, so what runs after it may rely on it, and children that fail show as
+// killed by SIGABRT. Each test must leave as many descriptors open as it found, and no
+// name of its own (see support/transport.h) in /dev/shm. check::skip(reason) inside a
+// test ends it and makes the whole program count as skipped.
+//
+//   ROLE(name) { ... args ... }
+//
+// is what another process of the same program does: `program --role name args...`,
+// with program() for the path. Its return value is the exit status.
+#pragma once
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#define CHECK(condition)                                               \
+  do {                                                                 \
+    if (!(condition)) ::check::failed(__FILE__, __LINE__, #condition); \
+  } while (false)
+
+#define TEST(name)                                            \
+  static void test_##name();                                  \
+  [[maybe_unused]] static const bool registered_test_##name = \
+      ::check::add(::check::tests(), {#name, &test_##name});  \
+  static void test_##name()
+
+#define ROLE(name)                                              \
+  static int role_##name(const std::vector<std::string>& args); \
+  [[maybe_unused]] static const bool registered_role_##name =   \
+      ::check::add(::check::roles(), {#name, &role_##name});    \
+  static int role_##name([[maybe_unused]] const std::vector<std::string>& args)
+
+namespace check {
+
+// The path of this program, to start it again in a role.
+inline std::string program() { return std::filesystem::read_symlink("/proc/self/exe"); }
+
+// What Meson takes for "skipped".
+inline constexpr int kSkipped = 77;
+
+struct Test {
+  const char* name;
+  void (*run)();
+};
+
+struct Role {
+  const char* name;
+  int (*run)(const std::vector<std::string>& args);
+};
+
+inline std::vector<Test>& tests() {
+  static std::vector<Test> list;
+  return list;
+}
+
+inline std::vector<Role>& roles() {
+  static std::vector<Role> list;
+  return list;
+}
+
+template <class T>
+bool add(std::vector<T>& list, T entry) {
+  list.push_back(entry);
+  return true;
+}
+
+[[noreturn]] inline void failed(const char* file, int line, const char* condition) {
+  std::fflush(stdout);
+  std::fprintf(stderr, "%s:%d: failed: %s\n", file, line, condition);
+  std::abort();
+}
+
+template <class T>
+const T* find(const std::vector<T>& list, const char* name) {
+  for (const T& entry : list) {
+    if (std::strcmp(entry.name, name) == 0) return &entry;
+  }
+  std::fprintf(stderr, "nothing here is named %s; there are:\n", name);
+  for (const T& entry : list) std::fprintf(stderr, "  %s\n", entry.name);
+  return nullptr;
+}
+
+struct Skip {
+  std::string reason;
+};
+
+[[noreturn]] inline void skip(const std::string& reason) { throw Skip{reason}; }
+
+// What this process has open, and has left in /dev/shm under names made by
+// unique_channel().
+struct Footprint {
+  std::vector<std::string> fds;
+  std::vector<std::string> names;
+};
+
+// Begins every channel name that this process's tests make up.
+inline std::string channel_prefix() { return "t" + std::to_string(getpid()) + "."; }
+
+inline Footprint footprint() {
+  Footprint result;
+  std::error_code gone;  // the descriptor that the listing itself uses
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    const auto target = std::filesystem::read_symlink(entry.path(), gone);
+    if (!gone && target.string().find("/fd") == std::string::npos) {
+      result.fds.push_back(entry.path().filename().string() + " -> " + target.string());
+    }
+  }
+  for (const auto& entry : std::filesystem::directory_iterator("/dev/shm")) {
+    const std::string name = entry.path().filename();
+    if (name.find("." + channel_prefix()) != std::string::npos) {
+      result.names.push_back(name);
+    }
+  }
+  return result;
+}
+
+inline void run(const Test& test, bool& skipped) {
+  const Footprint before = footprint();
+  try {
+    test.run();
+  } catch (const Skip& skip) {
+    std::fprintf(stderr, "SKIPPED %s: %s\n", test.name, skip.reason.c_str());
+    skipped = true;
+    return;
+  }
+  const Footprint after = footprint();
+  if (after.fds.size() != before.fds.size() || !after.names.empty()) {
+    for (const std::string& text : after.fds) std::fprintf(stderr, "%s\n", text.c_str());
+    for (const std::string& text : after.names)
+      std::fprintf(stderr, "%s\n", text.c_str());
+    failed(__FILE__, __LINE__, (std::string(test.name) + " leaves nothing open").c_str());
+  }
+  std::printf("ok %s\n", test.name);
+  std::fflush(stdout);
+}
+
+inline int main(int argc, char** argv) {
+  if (argc > 2 && std::strcmp(argv[1], "--role") == 0) {
+    const Role* role = find(roles(), argv[2]);
+    return role ? role->run({argv + 3, argv + argc}) : 2;
+  }
+  bool skipped = false;
+  if (argc == 1) {
+    for (const Test& test : tests()) run(test, skipped);
+  }
+  for (int i = 1; i < argc; ++i) {
+    const Test* test = find(tests(), argv[i]);
+    if (!test) return 2;
+    run(*test, skipped);
+  }
+  return skipped ? kSkipped : 0;
+}
+
+}  // namespace check
+
+int main(int argc, char** argv) { return check::main(argc, argv); }

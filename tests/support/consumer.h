@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// A pipeline of one possumsrc whose frames the test takes one by one. What downstream
+// says to queries, and how fast it takes frames, is up to the test.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "frames.h"
+#include "pipeline.h"
+
+namespace elements {
+
+struct Downstream {
+  bool video_meta = true;
+  std::string accepts;  // caps; empty: everything
+};
+
+class Consumer {
+ public:
+  explicit Consumer(const std::string& channel, const std::string& properties = "",
+                    Downstream downstream = {})
+      : downstream_(std::move(downstream)) {
+    GstElement* src = gst_element_factory_make("possumsrc", "src");
+    require(src != nullptr, "no possumsrc");
+    src_.reset(static_cast<GstElement*>(gst_object_ref_sink(src)));
+    gst_bin_add(pipeline_.bin(), src);
+    set_properties(src, "channel=" + channel + " " + properties);
+    pad_.reset(
+        static_cast<GstPad*>(gst_object_ref_sink(gst_pad_new("sink", GST_PAD_SINK))));
+    gst_pad_set_element_private(pad(), this);
+    gst_pad_set_chain_function(pad(), on_buffer);
+    gst_pad_set_event_function(pad(), on_event);
+    gst_pad_set_query_function(pad(), on_query);
+    const Ref<GstPad> peer{gst_element_get_static_pad(src, "src")};
+    require(gst_pad_link_full(peer.get(), pad(), GST_PAD_LINK_CHECK_NOTHING) ==
+                GST_PAD_LINK_OK,
+            "cannot link");
+  }
+  ~Consumer() { stop(); }
+
+  GstElement* src() const { return src_.get(); }
+  GstPad* pad() const { return pad_.get(); }
+  const Pipeline& pipeline() const { return pipeline_; }
+
+  Consumer& start(GstState state = GST_STATE_PLAYING) {
+    {
+      const std::scoped_lock lock(mutex_);
+      eos_ = false;
+    }
+    gst_pad_set_active(pad(), TRUE);
+    pipeline_.set_state(state);
+    return *this;
+  }
+  // What has arrived can still be pulled. May be started again.
+  void stop() {
+    let_through();
+    pipeline_.stop();
+    gst_pad_set_active(pad(), FALSE);
+  }
+
+  Frame pull() {
+    std::unique_lock lock(mutex_);
+    const bool came =
+        changed_.wait_for(lock, patience(), [this] { return !frames_.empty(); });
+    if (!came) pipeline_.expect_no_error();
+    require(came, "no frame came");
+    Frame frame = std::move(frames_.front());
+    frames_.pop_front();
+    return frame;
+  }
+  // Of the next frame, which is let go at once.
+  int pull_value() { return pull().value(); }
+  std::vector<int> pull_values(std::size_t count) {
+    std::vector<int> values;
+    while (values.size() < count) values.push_back(pull_value());
+    return values;
+  }
+
+  // From here on downstream stays busy with the next frame, until let_through().
+  void hold_up() {
+    const std::scoped_lock lock(mutex_);
+    held_up_ = true;
+  }
+  void wait_held_up() {
+    std::unique_lock lock(mutex_);
+    require(changed_.wait_for(lock, patience(), [this] { return stuck_; }),
+            "no frame came");
+  }
+  void let_through() {
+    const std::scoped_lock lock(mutex_);
+    held_up_ = false;
+    changed_.notify_all();
+  }
+
+  void wait_eos() {
+    std::unique_lock lock(mutex_);
+    const bool came = changed_.wait_for(lock, patience(), [this] { return eos_; });
+    if (!came) pipeline_.expect_no_error();
+    require(came, "EOS never came");
+  }
+  // Arrived, not yet pulled.
+  std::size_t waiting() const {
+    const std::scoped_lock lock(mutex_);
+    return frames_.size();
+  }
+  void downstream(Downstream now) {
+    const std::scoped_lock lock(mutex_);
+    downstream_ = std::move(now);
+  }
+
+  guint64 stat(const char* field) const { return elements::stat(src(), field); }
+
+  struct Latency {
+    bool live;
+    GstClockTime min;
+    GstClockTime max;
+  };
+  Latency latency() const {
+    const Ref<GstQuery> query{gst_query_new_latency()};
+    require(gst_element_query(src(), query.get()), "LATENCY is not answered");
+    gboolean live = FALSE;
+    Latency answer{};
+    gst_query_parse_latency(query.get(), &live, &answer.min, &answer.max);
+    answer.live = live;
+    return answer;
+  }
+  Ref<GstCaps> query_caps(GstCaps* filter = nullptr) const {
+    return Ref<GstCaps>{gst_pad_peer_query_caps(pad(), filter)};
+  }
+
+ private:
+  static Consumer* of(GstPad* pad) {
+    return static_cast<Consumer*>(gst_pad_get_element_private(pad));
+  }
+  static GstFlowReturn on_buffer(GstPad* pad, GstObject*, GstBuffer* buffer) {
+    return of(pad)->take(Ref<GstBuffer>{buffer});
+  }
+  GstFlowReturn take(Ref<GstBuffer> buffer) {
+    Frame frame{std::move(buffer), Ref<GstCaps>{gst_pad_get_current_caps(pad())}};
+    const Ref<GstEvent> event{gst_pad_get_sticky_event(pad(), GST_EVENT_SEGMENT, 0)};
+    require(event != nullptr, "a frame without a segment");
+    gst_event_copy_segment(event.get(), &frame.segment);
+    std::unique_lock lock(mutex_);
+    frames_.push_back(std::move(frame));
+    stuck_ = held_up_;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return !held_up_; });
+    stuck_ = false;
+    return GST_FLOW_OK;
+  }
+  static gboolean on_event(GstPad* pad, GstObject*, GstEvent* event) {
+    Consumer* self = of(pad);
+    const std::scoped_lock lock(self->mutex_);
+    if (GST_EVENT_TYPE(event) == GST_EVENT_EOS) self->eos_ = true;
+    self->changed_.notify_all();
+    gst_event_unref(event);
+    return TRUE;
+  }
+  Ref<GstCaps> accepted() const {
+    const std::scoped_lock lock(mutex_);
+    if (downstream_.accepts.empty()) return Ref<GstCaps>{gst_caps_new_any()};
+    return caps_of(downstream_.accepts);
+  }
+  void answer_caps(GstQuery* query) const {
+    Ref<GstCaps> answer = accepted();
+    GstCaps* filter = nullptr;
+    gst_query_parse_caps(query, &filter);
+    if (filter) answer.reset(gst_caps_intersect(filter, answer.get()));
+    gst_query_set_caps_result(query, answer.get());
+  }
+  void answer_accept_caps(GstQuery* query) const {
+    GstCaps* caps = nullptr;
+    gst_query_parse_accept_caps(query, &caps);
+    gst_query_set_accept_caps_result(query, gst_caps_is_subset(caps, accepted().get()));
+  }
+  gboolean answer_allocation(GstQuery* query) const {
+    const std::scoped_lock lock(mutex_);
+    if (!downstream_.video_meta) return FALSE;
+    gst_query_add_allocation_meta(query, GST_VIDEO_META_API_TYPE, nullptr);
+    return TRUE;
+  }
+  static gboolean on_query(GstPad* pad, GstObject* parent, GstQuery* query) {
+    switch (GST_QUERY_TYPE(query)) {
+      case GST_QUERY_CAPS:
+        of(pad)->answer_caps(query);
+        return TRUE;
+      case GST_QUERY_ACCEPT_CAPS:
+        of(pad)->answer_accept_caps(query);
+        return TRUE;
+      case GST_QUERY_ALLOCATION:
+        return of(pad)->answer_allocation(query);
+      default:
+        return gst_pad_query_default(pad, parent, query);
+    }
+  }
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  Downstream downstream_;  // guarded by mutex_, as all below
+  std::deque<Frame> frames_;
+  bool held_up_ = false;
+  bool stuck_ = false;
+  bool eos_ = false;
+
+  Pipeline pipeline_;
+  Ref<GstElement> src_;
+  Ref<GstPad> pad_;
+};
+
+}  // namespace elements

@@ -1,0 +1,41 @@
+# For bash scripts that have to work on a fresh Debian or Ubuntu: installs packages.
+
+as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
+
+package_is_installed() {
+  [ "$(dpkg-query -W -f '${Status}' "$1" 2>/dev/null)" = 'install ok installed' ]
+}
+
+# install_packages NAME...: installs those that are missing and says so; asks the network
+# only then. A package this distribution does not have is named and passed over. Prints
+# nothing and does nothing when all are there.
+install_packages() {
+  local package missing=() available=() output
+  if ! command -v apt-get >/dev/null; then
+    echo "This is no Debian or Ubuntu. What Debian calls $* has to be there." >&2
+    return
+  fi
+  for package; do
+    package_is_installed "$package" || missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; then
+    echo "Please run as root: apt-get install ${missing[*]}" >&2
+    return 1
+  fi
+  echo "== installing: ${missing[*]}"
+  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300)
+  as_root "${apt[@]}" update || echo 'apt-get update failed, going on without' >&2
+  for package in "${missing[@]}"; do
+    if [ -n "$(apt-cache show --no-all-versions "$package" 2>/dev/null)" ]; then
+      available+=("$package")
+    else
+      echo "this distribution has no package $package" >&2
+    fi
+  done
+  [ ${#available[@]} -gt 0 ] || return 0
+  output=$(as_root "${apt[@]}" install -y --no-install-recommends "${available[@]}" 2>&1) || {
+    echo "$output" >&2
+    return 1
+  }
+}

@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// A reader and a writer in a process of their own, with one method per thing they can be
+// told. What they answer has been checked on their side: the bytes of each frame must
+// follow from its key.
+#pragma once
+
+#include <errno.h>
+#include <grp.h>
+#include <sys/mman.h>
+
+#include <deque>
+
+#include "support/transport.h"
+
+namespace support {
+
+// --- the far side --------------------------------------------------------------------
+
+inline const char* text_of(AttachStatus status) {
+  switch (status) {
+    case AttachStatus::attached:
+      return "attached";
+    case AttachStatus::timeout:
+      return "timeout";
+    case AttachStatus::interrupted:
+      return "interrupted";
+    case AttachStatus::failed:
+      return "failed";
+  }
+  return "?";
+}
+
+inline const char* text_of(TakeStatus status) {
+  switch (status) {
+    case TakeStatus::frame:
+      return "frame";
+    case TakeStatus::eos:
+      return "eos";
+    case TakeStatus::disconnected:
+      return "disconnected";
+    case TakeStatus::interrupted:
+      return "interrupted";
+    case TakeStatus::timeout:
+      return "timeout";
+    case TakeStatus::failed:
+      return "failed";
+  }
+  return "?";
+}
+
+inline const char* text_of(WriteStatus status) {
+  switch (status) {
+    case WriteStatus::ok:
+      return "ok";
+    case WriteStatus::interrupted:
+      return "interrupted";
+    case WriteStatus::no_slot:
+      return "no_slot";
+    case WriteStatus::failed:
+      return "failed";
+  }
+  return "?";
+}
+
+// A child that does nothing but live on.
+inline pid_t bystander(bool exec) {
+  const pid_t pid = fork();
+  if (pid == 0) {
+    if (exec) execlp("sleep", "sleep", "60", nullptr);
+    for (;;) pause();
+  }
+  return pid;
+}
+
+// What a child makes of handles that it inherited, including their destruction.
+inline const char* in_child(const std::function<bool()>& refused) {
+  const pid_t pid = fork();
+  if (pid == 0) {
+    const bool result = refused();
+    std::fflush(stdout);
+    _exit(result ? 0 : 1);
+  }
+  int status = 0;
+  waitpid(pid, &status, 0);
+  return status == 0 ? "refused" : "not refused";
+}
+
+// What a reader may write to, in noise: its own page and the writer's doorbells.
+[[noreturn]] inline void scribble(const std::string& channel) {
+  Error error;
+  possum::OpenControl open;
+  CHECK(open_control({channel, {}, false}, open, error) == possum::OpenStatus::ok);
+  unsigned mine = 0;
+  while (open.control.page(mine).pid.load() != static_cast<std::uint32_t>(getpid())) {
+    ++mine;
+  }
+  CHECK(map_own_page(open, mine, error));
+  std::mt19937_64 random(31);
+  for (;;) {
+    possum::layout::ReaderUnit& page = open.control.page(mine);
+    page.word.store(random() % 4 ? ~std::uint64_t{0} : random());  // mostly "all mine"
+    page.cfg.store(random() % 2
+                       ? random()
+                       : possum::layout::pack({static_cast<std::uint32_t>(random()), 3,
+                                               Policy::blocking,
+                                               possum::layout::PageState::active}));
+    auto* bytes = reinterpret_cast<unsigned char*>(
+        random() % 2 ? static_cast<void*>(&page.bell)
+                     : static_cast<void*>(&open.control.bells()));
+    bytes[random() % sizeof page.bell] = static_cast<unsigned char>(random());
+  }
+}
+
+// Another role as another user: UID GID ROLE ARGS...
+ROLE(as) {
+  const auto uid = static_cast<uid_t>(std::stoul(args.at(0)));
+  const auto gid = static_cast<gid_t>(std::stoul(args.at(1)));
+  CHECK(setgroups(0, nullptr) == 0 && setresgid(gid, gid, gid) == 0);
+  CHECK(setresuid(uid, uid, uid) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
+  return check::find(check::roles(), args.at(2).c_str())
+      ->run({args.begin() + 3, args.end()});
+}
+
+// Tries everything to draw on a frame that was lent to read.
+inline bool kept_out(const std::string& channel, const Frame& frame,
+                     std::uint64_t incarnation) {
+  const auto page =
+      reinterpret_cast<std::uintptr_t>(frame.data()) & ~std::uintptr_t{4095};
+  if (mprotect(reinterpret_cast<void*>(page), 4096, PROT_READ | PROT_WRITE) == 0 ||
+      errno != EACCES) {
+    return false;
+  }
+  bool opened = false;
+  for (std::uint32_t object = 1; object <= 32; ++object) {
+    const std::string name = possum::data_name(channel, incarnation, object);
+    const int fd = shm_open(name.c_str(), O_RDONLY, 0);
+    if (fd < 0) continue;
+    opened = true;
+    const bool mapped =
+        mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) != MAP_FAILED;
+    close(fd);
+    if (mapped || shm_open(name.c_str(), O_RDWR, 0) >= 0 || errno != EACCES ||
+        truncate((possum::kShmDirectory + name).c_str(), 0) == 0) {
+      return false;
+    }
+  }
+  return opened;
+}
+
+// CHANNEL POLICY DEPTH [UID of the allowed owner, or "any"]
+ROLE(reader) {
+  ReaderOptions options =
+      reader_of(args.at(0), static_cast<Policy>(std::stoi(args.at(1))),
+                static_cast<unsigned>(std::stoul(args.at(2))));
+  if (args.size() > 3 && args[3] == "any") {
+    options.any_owner = true;
+  } else if (args.size() > 3) {
+    options.allowed_owner = static_cast<uid_t>(std::stoul(args[3]));
+  }
+  Error error;
+  auto reader = Reader::create(options, error);
+  std::deque<Frame> held;
+  std::istringstream words;
+  while (listen(words)) {
+    std::string order;
+    words >> order;
+    std::ostringstream answer;
+    if (order == "attach") {
+      int ms = 0;
+      words >> ms;
+      answer << text_of(reader->attach(in_ms(ms), error)) << ' '
+             << static_cast<int>(error.code);
+    } else if (order == "take") {
+      int ms = 0;
+      words >> ms;
+      Frame frame;
+      const TakeStatus status = reader->take(in_ms(ms), frame, error);
+      answer << text_of(status);
+      if (status == TakeStatus::frame) {
+        answer << ' ' << frame.descriptor().seq << ' ' << key_of(frame) << ' '
+               << frame.size() << ' ' << frame.missed() << ' ' << frame.is_copy() << ' '
+               << intact(frame) << ' ' << frame.caps()->size() << ' '
+               << frame.metas().size();
+        held.push_back(std::move(frame));
+      }
+    } else if (order == "release") {  // the oldest N
+      std::size_t count = 0;
+      words >> count;
+      for (; count > 0 && !held.empty(); --count) held.pop_front();
+      answer << "released";
+    } else if (order == "check") {
+      bool all = true;
+      for (const Frame& frame : held) all = all && intact(frame);
+      answer << (all ? "intact" : "torn");
+    } else if (order == "detach") {
+      reader->detach();
+      answer << "detached";
+    } else if (order == "destroy") {
+      reader.reset();
+      answer << "destroyed";
+    } else if (order == "error") {
+      answer << error.message;
+    } else if (order == "closefrom") {
+      close_range(3, ~0u, 0);
+      answer << "closed";
+    } else if (order == "trespass") {
+      answer << (kept_out(args.at(0), held.back(), reader->incarnation()) ? "kept out"
+                                                                          : "got in");
+    } else if (order == "fork" || order == "exec") {
+      answer << bystander(order == "exec");
+    } else if (order == "use-in-child") {
+      answer << in_child([&] {
+        Frame frame;
+        const bool refused = reader->take(in_ms(0), frame, error) == TakeStatus::failed;
+        held.clear();
+        reader.reset();
+        return refused;
+      });
+    } else if (order == "scribble") {
+      say("scribbling");
+      scribble(args.at(0));
+    } else if (order == "drain") {  // everything until the end, released at once
+      std::uint64_t count = 0;
+      std::uint64_t last = 0;
+      bool good = true;
+      TakeStatus status;
+      for (;;) {
+        Frame frame;
+        status = reader->take(in_ms(kLimitMs), frame, error);
+        if (status != TakeStatus::frame) break;
+        good = good && intact(frame) && (count == 0 || key_of(frame) == last + 1);
+        last = key_of(frame);
+        ++count;
+      }
+      answer << text_of(status) << ' ' << count << ' ' << good;
+    }
+    say(answer.str());
+  }
+  return 0;
+}
+
+// CHANNEL KIND [PERMS in octal [GID]]
+ROLE(writer) {
+  Error error;
+  WriterOptions options =
+      args.at(1) == "blocking" ? blocking_writer(args.at(0)) : plain_writer(args.at(0));
+  if (args.size() > 2) options.perms = static_cast<unsigned>(std::stoul(args[2], {}, 8));
+  if (args.size() > 3) options.group = static_cast<gid_t>(std::stoul(args[3]));
+  auto writer = Writer::create(options, {}, error);
+  const WriteStatus opened = writer->open(error);
+  if (opened == WriteStatus::ok) CHECK(writer->prepare(8, kSmall, error));
+  say(std::string(text_of(opened)) + " " + std::to_string(static_cast<int>(error.code)));
+  std::istringstream words;
+  while (listen(words)) {
+    std::string order;
+    words >> order;
+    if (order == "error") {
+      say(error.message);
+    } else if (order == "publish") {  // keys FROM..TO of so many bytes
+      std::uint64_t from = 0;
+      std::uint64_t to = 0;
+      std::size_t bytes = 0;
+      std::string caps;
+      words >> from >> to >> bytes >> caps;
+      WriteStatus status = WriteStatus::ok;
+      for (std::uint64_t key = from; key <= to && status == WriteStatus::ok; ++key) {
+        status = try_publish(*writer, key, bytes, caps.empty() ? kCaps : caps);
+      }
+      say(text_of(status));
+    } else if (order == "readers") {
+      unsigned count = 0;
+      words >> count;
+      say(text_of(writer->wait_readers(count, error)));
+    } else if (order == "eos") {
+      writer->set_eos();
+      say("eos");
+    } else if (order == "close") {
+      writer->close();
+      say("closed");
+    } else if (order == "fork" || order == "exec") {
+      say(std::to_string(bystander(order == "exec")));
+    } else if (order == "use-in-child") {
+      say(in_child([&] {
+        SlotRef ref;
+        const bool refused =
+            writer->acquire(kSmall, 0, 0, ref, error) == WriteStatus::failed;
+        writer.reset();
+        return refused;
+      }));
+    }
+  }
+  return 0;
+}
+
+// --- the near side -------------------------------------------------------------------
+
+struct Taken {
+  std::string status;
+  std::uint64_t seq = 0;
+  std::uint64_t key = 0;
+  std::size_t bytes = 0;
+  std::uint64_t missed = 0;
+  bool copy = false;
+  bool good = false;
+  std::size_t caps = 0;
+  std::size_t metas = 0;
+};
+
+struct User {
+  uid_t uid;
+  gid_t gid;
+};
+
+// Arguments of the role "as"; empty ones at the end are left out.
+inline std::vector<std::string> words(const User& user, const std::string& role,
+                                      const std::vector<std::string>& args) {
+  std::vector<std::string> result = {std::to_string(user.uid), std::to_string(user.gid),
+                                     role};
+  result.insert(result.end(), args.begin(), args.end());
+  if (result.back().empty()) result.pop_back();
+  return result;
+}
+
+class FarReader : public Peer {
+ public:
+  explicit FarReader(const std::string& channel, Policy policy = Policy::drop_oldest,
+                     unsigned depth = 3)
+      : Peer("reader",
+             {channel, std::to_string(static_cast<int>(policy)), std::to_string(depth)}) {
+  }
+  // As another user; `owner` is the allowed owner's uid, "any" or nothing.
+  FarReader(const User& user, const std::string& channel, const std::string& owner = "")
+      : Peer("as", words(user, "reader", {channel, "0", "3", owner})) {}
+
+  void attach() { order("attach " + std::to_string(kLimitMs), "attached 0"); }
+  Taken take(int ms = kLimitMs) {
+    std::istringstream words(ask("take " + std::to_string(ms)));
+    Taken t;
+    words >> t.status >> t.seq >> t.key >> t.bytes >> t.missed >> t.copy >> t.good >>
+        t.caps >> t.metas;
+    if (t.status == "frame") CHECK(t.good);
+    return t;
+  }
+  Taken frame() {
+    const Taken t = take();
+    if (t.status != "frame") std::fprintf(stderr, "took %s\n", t.status.c_str());
+    CHECK(t.status == "frame");
+    return t;
+  }
+  void release(unsigned count = 1) {
+    order("release " + std::to_string(count), "released");
+  }
+  bool all_intact() { return ask("check") == "intact"; }
+};
+
+class FarWriter : public Peer {
+ public:
+  explicit FarWriter(const std::string& channel, const std::string& kind = "plain")
+      : Peer("writer", {channel, kind}) {
+    expect("ok 0");
+  }
+  // As another user; says by itself how it went.
+  FarWriter(const User& user, const std::string& channel,
+            const std::string& perms = "600", const std::string& group = "")
+      : Peer("as", words(user, "writer", {channel, "plain", perms, group})) {}
+  void publish(std::uint64_t from, std::uint64_t to, std::size_t bytes = kSmall,
+               const std::string& caps = "") {
+    order("publish " + std::to_string(from) + " " + std::to_string(to) + " " +
+              std::to_string(bytes) + " " + caps,
+          "ok");
+  }
+  void wait_readers(unsigned count) { order("readers " + std::to_string(count), "ok"); }
+};
+
+}  // namespace support

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// A /dev/shm of one's own, as small as one likes: a tmpfs in a mount namespace that only
+// this program and its later children see. Include it after check.h.
+#pragma once
+
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <string>
+
+#include "process.h"
+
+namespace support {
+
+namespace detail {
+
+// Whoever is not root becomes it in a user namespace of their own.
+inline bool leave_mount_namespace() {
+  if (unshare(CLONE_NEWNS) == 0) return true;
+  const std::string uid = std::to_string(getuid());
+  const std::string gid = std::to_string(getgid());
+  if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) return false;
+  std::ofstream("/proc/self/setgroups") << "deny";
+  std::ofstream("/proc/self/uid_map") << "0 " + uid + " 1";
+  std::ofstream("/proc/self/gid_map") << "0 " + gid + " 1";
+  return true;
+}
+
+}  // namespace detail
+
+// Skips the test where the kernel does not allow it.
+class PrivateShm {
+ public:
+  explicit PrivateShm(std::size_t bytes) {
+    static const bool left =
+        detail::leave_mount_namespace() &&
+        mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
+    const std::string size = "size=" + std::to_string(bytes);
+    if (!left || mount("tmpfs", "/dev/shm", "tmpfs", 0, size.c_str()) != 0) {
+      check::skip(std::string("no mount namespace here: ") + std::strerror(errno));
+    }
+  }
+  ~PrivateShm() { umount2("/dev/shm", MNT_DETACH); }
+  PrivateShm(const PrivateShm&) = delete;
+  PrivateShm& operator=(const PrivateShm&) = delete;
+
+  static std::size_t free_bytes() {
+    struct statvfs info {};
+    CHECK(statvfs("/dev/shm", &info) == 0);
+    return info.f_bavail * info.f_frsize;
+  }
+  // Leaves no room but this.
+  static void fill_up(std::size_t leave) {
+    std::ofstream file("/dev/shm/filler", std::ios::binary);
+    const std::string block(4096, 'x');
+    for (std::size_t left = free_bytes(); left >= leave + block.size();
+         left -= block.size()) {
+      file << block;
+    }
+    CHECK(file.flush().good());
+  }
+};
+
+}  // namespace support

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// A pipeline of one possumsink that the test feeds by hand: each push returns when the
+// sink has dealt with the frame.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <utility>
+
+#include "frames.h"
+#include "pipeline.h"
+
+namespace elements {
+
+// What the elements before the sink would answer to a LATENCY query.
+struct Upstream {
+  bool live = false;
+  GstClockTime latency = 0;
+};
+
+class Producer {
+ public:
+  explicit Producer(const std::string& channel, const std::string& properties = "",
+                    Upstream upstream = {})
+      : upstream_(upstream) {
+    GstElement* sink = gst_element_factory_make("possumsink", "sink");
+    require(sink != nullptr, "no possumsink");
+    sink_.reset(static_cast<GstElement*>(gst_object_ref_sink(sink)));
+    gst_bin_add(pipeline_.bin(), sink);
+    set_properties(sink, "channel=" + channel + " sync=false " + properties);
+    pad_.reset(
+        static_cast<GstPad*>(gst_object_ref_sink(gst_pad_new("src", GST_PAD_SRC))));
+    gst_pad_set_element_private(pad(), this);
+    gst_pad_set_query_function(pad(), on_query);
+    gst_pad_set_event_function(pad(), on_event);
+    const Ref<GstPad> peer{gst_element_get_static_pad(sink, "sink")};
+    require(gst_pad_link_full(pad(), peer.get(), GST_PAD_LINK_CHECK_NOTHING) ==
+                GST_PAD_LINK_OK,
+            "cannot link");
+  }
+  ~Producer() { stop(); }
+
+  GstElement* sink() const { return sink_.get(); }
+  GstPad* pad() const { return pad_.get(); }
+  const Pipeline& pipeline() const { return pipeline_; }
+  void upstream(Upstream now) { upstream_ = now; }
+
+  // On the way to PLAYING, which the first push brings it to.
+  Producer& start(const std::string& caps = kSmall) {
+    pipeline_.set_state(GST_STATE_PLAYING);
+    begin(caps);
+    return *this;
+  }
+  // On the way to PAUSED; the first push waits there.
+  Producer& pause(const std::string& caps = kSmall) {
+    pipeline_.set_state(GST_STATE_PAUSED);
+    begin(caps);
+    return *this;
+  }
+  // May be started again.
+  void stop() {
+    pipeline_.stop();
+    gst_pad_set_active(pad(), FALSE);
+  }
+
+  bool event(GstEvent* event) const { return gst_pad_push_event(pad(), event); }
+  void caps(const std::string& text) const {
+    require(event(gst_event_new_caps(caps_of(text).get())), "refused: " + text);
+  }
+  void segment(const GstSegment& segment) const {
+    require(event(gst_event_new_segment(&segment)), "the segment is refused");
+  }
+  void eos() const { require(event(gst_event_new_eos()), "EOS is refused"); }
+  // As a flushing seek does, with the segment that follows it.
+  void flush() const {
+    event(gst_event_new_flush_start());
+    event(gst_event_new_flush_stop(TRUE));
+    begin_segment();
+  }
+
+  GstFlowReturn try_push(Ref<GstBuffer> buffer) const {
+    return gst_pad_push(pad(), buffer.release());
+  }
+  void push(Ref<GstBuffer> buffer) const {
+    const GstFlowReturn flow = try_push(std::move(buffer));
+    require(flow == GST_FLOW_OK, std::string("push: ") + gst_flow_get_name(flow));
+  }
+  // A new frame in ordinary memory.
+  void push(guint8 value) const { push(new_frame(value)); }
+  // Keeps the caller's reference.
+  void push_kept(GstBuffer* buffer) const { push(possum::share(buffer)); }
+
+  guint64 stat(const char* field) const { return elements::stat(sink(), field); }
+
+  Ref<GstQuery> query_allocation(bool need_pool = true) const {
+    const Ref<GstCaps> caps{gst_pad_get_current_caps(pad())};
+    Ref<GstQuery> query{gst_query_new_allocation(caps.get(), need_pool)};
+    require(gst_pad_peer_query(pad(), query.get()), "ALLOCATION is not answered");
+    return query;
+  }
+  // The pool that the sink proposes, active; `adjust` may change its configuration.
+  Ref<GstBufferPool> pool(const std::function<void(GstStructure*)>& adjust = {}) const {
+    GstBufferPool* proposed = nullptr;
+    gst_query_parse_nth_allocation_pool(query_allocation().get(), 0, &proposed, nullptr,
+                                        nullptr, nullptr);
+    require(proposed != nullptr, "no pool is proposed");
+    if (adjust) {
+      GstStructure* config = gst_buffer_pool_get_config(proposed);
+      adjust(config);
+      require(gst_buffer_pool_set_config(proposed, config), "the pool refuses a config");
+    }
+    require(gst_buffer_pool_set_active(proposed, TRUE), "the pool cannot start");
+    return Ref<GstBufferPool>{proposed};
+  }
+
+ private:
+  void begin(const std::string& caps) const {
+    gst_pad_set_active(pad(), TRUE);
+    event(gst_event_new_stream_start("test"));
+    this->caps(caps);
+    begin_segment();
+  }
+  void begin_segment() const {
+    GstSegment whole;
+    gst_segment_init(&whole, GST_FORMAT_TIME);
+    segment(whole);
+  }
+  static gboolean on_query(GstPad* pad, GstObject* parent, GstQuery* query) {
+    if (GST_QUERY_TYPE(query) != GST_QUERY_LATENCY) {
+      return gst_pad_query_default(pad, parent, query);
+    }
+    const auto* self = static_cast<Producer*>(gst_pad_get_element_private(pad));
+    gst_query_set_latency(query, self->upstream_.live, self->upstream_.latency,
+                          GST_CLOCK_TIME_NONE);
+    return TRUE;
+  }
+  static gboolean on_event(GstPad*, GstObject*, GstEvent* event) {
+    gst_event_unref(event);
+    return TRUE;
+  }
+
+  Upstream upstream_;
+  Pipeline pipeline_;
+  Ref<GstElement> sink_;
+  Ref<GstPad> pad_;
+};
+
+}  // namespace elements

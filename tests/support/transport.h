@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// Verbs for the tests of the transport: channel names of their own, frames whose bytes
+// follow from a number, peers in other processes that are told line by line what to do,
+// and waits that end. Include it after check.h.
+#pragma once
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <functional>
+#include <random>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "support/check.h"
+#include "transport/channel.h"
+#include "transport/clock.h"
+#include "transport/reader.h"
+#include "transport/writer.h"
+
+namespace support {
+
+using possum::AttachStatus;
+using possum::Error;
+using possum::ErrorCode;
+using possum::Frame;
+using possum::Reader;
+using possum::ReaderOptions;
+using possum::SlotRef;
+using possum::TakeStatus;
+using possum::Writer;
+using possum::WriterOptions;
+using possum::WriteStatus;
+using possum::layout::Policy;
+
+// Far more than anything takes here, and less than the test's own limit.
+inline constexpr int kLimitMs = 20'000;
+inline constexpr std::int64_t kMs = 1'000'000;
+inline constexpr std::size_t kSmall = 4096;
+inline constexpr char kCaps[] = "video/x-raw, format=GRAY8";
+
+inline std::int64_t in_ms(int ms) { return possum::monotonic_ns() + ms * kMs; }
+
+// POSSUM_SOAK_SECONDS makes the random tests run that long each.
+inline int soak_seconds() {
+  const char* text = std::getenv("POSSUM_SOAK_SECONDS");
+  return text ? std::atoi(text) : 0;
+}
+
+inline std::string unique_channel() {
+  static int count = 0;
+  return check::channel_prefix() + std::to_string(++count);
+}
+
+// For states that nobody announces.
+inline bool eventually(const std::function<bool()>& condition, int ms = kLimitMs) {
+  const std::int64_t deadline = in_ms(ms);
+  while (!condition()) {
+    if (possum::monotonic_ns() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
+}
+
+// Files of /dev/shm that belong to a channel.
+inline std::vector<std::string> names_of(const std::string& channel) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(possum::kShmDirectory)) {
+    const std::string name = entry.path().filename();
+    if (name == "possum-c." + channel || name.starts_with("possum-d." + channel + ".")) {
+      names.push_back(name);
+    }
+  }
+  return names;
+}
+
+inline void make_name(const std::string& name) {
+  const int fd = shm_open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  CHECK(fd >= 0);
+  close(fd);
+}
+inline bool name_exists(const std::string& name) {
+  return access((possum::kShmDirectory + name).c_str(), F_OK) == 0;
+}
+
+// --- frames --------------------------------------------------------------------------
+
+inline std::uint64_t pattern(std::uint64_t key, std::size_t index) {
+  return (key + 1) * 0x9e3779b97f4a7c15u + index * 0xff51afd7ed558ccdu;
+}
+
+inline void draw(std::byte* to, std::size_t bytes, std::uint64_t key) {
+  for (std::size_t at = 0; at < bytes; at += 8) {
+    const std::uint64_t word = pattern(key, at);
+    std::memcpy(to + at, &word, std::min<std::size_t>(8, bytes - at));
+  }
+}
+
+inline bool shows(const std::byte* from, std::size_t bytes, std::uint64_t key) {
+  for (std::size_t at = 0; at < bytes; at += 8) {
+    const std::uint64_t word = pattern(key, at);
+    if (std::memcmp(from + at, &word, std::min<std::size_t>(8, bytes - at)) != 0) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// The frame carries its key as GST_BUFFER_OFFSET.
+inline std::uint64_t key_of(const Frame& frame) { return frame.descriptor().offset; }
+inline bool intact(const Frame& frame) {
+  return shows(frame.data(), frame.size(), key_of(frame));
+}
+
+inline possum::layout::FrameDescriptor descriptor_for(std::uint64_t key,
+                                                      std::size_t bytes) {
+  possum::layout::FrameDescriptor frame{};
+  frame.offset = key;
+  frame.data_bytes = bytes;
+  return frame;
+}
+
+inline std::unique_ptr<Writer> open_writer(WriterOptions options,
+                                           possum::WriterEvents events = {}) {
+  Error error;
+  auto writer = Writer::create(std::move(options), std::move(events), error);
+  CHECK(writer);
+  const WriteStatus status = writer->open(error);
+  if (status != WriteStatus::ok) std::fprintf(stderr, "%s\n", error.message.c_str());
+  CHECK(status == WriteStatus::ok);
+  return writer;
+}
+
+// With slots to spare from the first frame on: a reader of a pool that has yet to grow
+// gets copies.
+inline std::unique_ptr<Writer> open_prepared(WriterOptions options) {
+  Error error;
+  auto writer = open_writer(std::move(options));
+  CHECK(writer->prepare(8, kSmall, error));
+  return writer;
+}
+
+inline WriterOptions blocking_writer(const std::string& channel, unsigned slots = 16) {
+  WriterOptions options;
+  options.channel = channel;
+  options.slots = slots;
+  options.allow_blocking = true;
+  return options;
+}
+inline WriterOptions plain_writer(const std::string& channel, unsigned slots = 16) {
+  WriterOptions options;
+  options.channel = channel;
+  options.slots = slots;
+  return options;
+}
+inline ReaderOptions reader_of(const std::string& channel,
+                               Policy policy = Policy::drop_oldest, unsigned depth = 3) {
+  ReaderOptions options;
+  options.channel = channel;
+  options.policy = policy;
+  options.depth = depth;
+  return options;
+}
+
+// One whole frame: a slot, its bytes, the offer. A frame for which there is no slot is
+// dropped: the status says so.
+inline WriteStatus try_publish(Writer& writer, std::uint64_t key,
+                               std::size_t bytes = kSmall,
+                               const std::string& caps = kCaps,
+                               const std::vector<std::byte>& metas = {}) {
+  SlotRef ref;
+  Error error;
+  const WriteStatus got = writer.acquire(bytes, caps.size(), metas.size(), ref, error);
+  if (got != WriteStatus::ok) return got;
+  CHECK(ref.capacity >= bytes);
+  draw(ref.data, bytes, key);
+  auto frame = descriptor_for(key, bytes);
+  return writer.publish(ref, frame, caps, metas, false, error);
+}
+
+inline void publish(Writer& writer, std::uint64_t key, std::size_t bytes = kSmall,
+                    const std::string& caps = kCaps,
+                    const std::vector<std::byte>& metas = {}) {
+  const WriteStatus status = try_publish(writer, key, bytes, caps, metas);
+  if (status == WriteStatus::no_slot) {
+    for (const auto& r : writer.statistics().readers) {
+      std::fprintf(stderr, "no slot; reader %u: %u wait, %u held\n", r.index, r.waiting,
+                   r.held);
+    }
+  }
+  CHECK(status == WriteStatus::ok);
+}
+
+inline std::unique_ptr<Reader> attach_reader(ReaderOptions options) {
+  Error error;
+  auto reader = Reader::create(std::move(options), error);
+  CHECK(reader);
+  const AttachStatus status = reader->attach(in_ms(kLimitMs), error);
+  if (status != AttachStatus::attached)
+    std::fprintf(stderr, "%s\n", error.message.c_str());
+  CHECK(status == AttachStatus::attached);
+  return reader;
+}
+
+inline TakeStatus try_take(Reader& reader, Frame& frame, int ms = kLimitMs) {
+  Error error;
+  const TakeStatus status = reader.take(in_ms(ms), frame, error);
+  if (status == TakeStatus::frame) CHECK(intact(frame));
+  return status;
+}
+
+inline Frame take(Reader& reader) {
+  Frame frame;
+  Error error;
+  const TakeStatus status = reader.take(in_ms(kLimitMs), frame, error);
+  if (status == TakeStatus::failed) std::fprintf(stderr, "%s\n", error.detail.c_str());
+  CHECK(status == TakeStatus::frame);
+  CHECK(intact(frame));
+  return frame;
+}
+
+inline bool nothing_waits(Reader& reader) {
+  Frame frame;
+  return try_take(reader, frame, 0) == TakeStatus::timeout;
+}
+
+// --- processes -----------------------------------------------------------------------
+
+// Another process of this program in a ROLE, driven through its standard input and
+// output. Killed when this one ends, by its destructor at the latest.
+class Peer {
+ public:
+  Peer(const std::string& role, const std::vector<std::string>& args) {
+    int in[2];
+    int out[2];
+    CHECK(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0);
+    std::vector<std::string> words = {check::program(), "--role", role};
+    words.insert(words.end(), args.begin(), args.end());
+    std::vector<char*> argv;
+    for (std::string& word : words) argv.push_back(word.data());
+    argv.push_back(nullptr);
+    pid_ = fork();
+    CHECK(pid_ >= 0);
+    if (pid_ == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      dup2(in[0], STDIN_FILENO);
+      dup2(out[1], STDOUT_FILENO);
+      execv(argv[0], argv.data());
+      _exit(127);
+    }
+    close(in[0]);
+    close(out[1]);
+    to_ = in[1];
+    from_ = out[0];
+    signal(SIGPIPE, SIG_IGN);
+  }
+  Peer(Peer&& other) noexcept
+      : pid_(std::exchange(other.pid_, -1)),
+        to_(std::exchange(other.to_, -1)),
+        from_(std::exchange(other.from_, -1)),
+        buffer_(std::move(other.buffer_)) {}
+  Peer& operator=(Peer other) noexcept {
+    std::swap(pid_, other.pid_);
+    std::swap(to_, other.to_);
+    std::swap(from_, other.from_);
+    std::swap(buffer_, other.buffer_);
+    return *this;
+  }
+  ~Peer() {
+    if (pid_ > 0) kill(SIGKILL);
+    close(to_);
+    close(from_);
+  }
+
+  pid_t pid() const { return pid_; }
+
+  void tell(const std::string& line) {
+    const std::string text = line + "\n";
+    CHECK(write(to_, text.data(), text.size()) == static_cast<ssize_t>(text.size()));
+  }
+  std::string hear() {
+    const std::int64_t deadline = in_ms(kLimitMs);
+    for (;;) {
+      if (const auto end = buffer_.find('\n'); end != std::string::npos) {
+        const std::string line = buffer_.substr(0, end);
+        buffer_.erase(0, end + 1);
+        return line;
+      }
+      pollfd fd = {from_, POLLIN, 0};
+      const std::int64_t left = (deadline - possum::monotonic_ns()) / kMs;
+      const int ready = left <= 0 ? 0 : poll(&fd, 1, static_cast<int>(left));
+      if (ready == 0) check::failed(__FILE__, __LINE__, "the peer answers in time");
+      char bytes[4096];
+      const ssize_t got = read(from_, bytes, sizeof bytes);
+      if (got == 0) check::failed(__FILE__, __LINE__, "the peer is alive");
+      if (got > 0) buffer_.append(bytes, static_cast<std::size_t>(got));
+    }
+  }
+  std::string ask(const std::string& line) {
+    tell(line);
+    return hear();
+  }
+  void expect(const std::string& line) {
+    const std::string heard = hear();
+    if (heard != line) {
+      std::fprintf(stderr, "expected \"%s\", heard \"%s\"\n", line.c_str(),
+                   heard.c_str());
+    }
+    CHECK(heard == line);
+  }
+  void order(const std::string& line, const std::string& answer) {
+    tell(line);
+    expect(answer);
+  }
+
+  void signal_it(int number) const { ::kill(pid_, number); }
+  // Stopped, as the kernel reports it.
+  void stop() const {
+    ::kill(pid_, SIGSTOP);
+    int status = 0;
+    CHECK(waitpid(pid_, &status, WUNTRACED) == pid_ && WIFSTOPPED(status));
+  }
+  // Gone with its locks when this returns.
+  void kill(int number = SIGKILL) {
+    ::kill(pid_, number);
+    int status = 0;
+    waitpid(pid_, &status, 0);
+    pid_ = -1;
+  }
+  // Closes its input and waits for the end.
+  int finish() {
+    close(to_);
+    to_ = -1;
+    return join();
+  }
+  // The exit status; 128 + N when a signal ended it.
+  int join() {
+    const int fd = static_cast<int>(syscall(SYS_pidfd_open, pid_, 0));
+    pollfd ended = {fd, POLLIN, 0};
+    if (fd >= 0 && poll(&ended, 1, kLimitMs) != 1) {
+      check::failed(__FILE__, __LINE__, "the peer ends in time");
+    }
+    if (fd >= 0) close(fd);
+    int status = 0;
+    CHECK(waitpid(pid_, &status, 0) == pid_);
+    pid_ = -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  }
+
+ private:
+  pid_t pid_ = -1;
+  int to_ = -1;
+  int from_ = -1;
+  std::string buffer_;
+};
+
+// For roles: one answer per order.
+inline void say(const std::string& line) {
+  std::printf("%s\n", line.c_str());
+  std::fflush(stdout);
+}
+inline bool listen(std::istringstream& words) {
+  std::string line;
+  int c;
+  while ((c = std::getchar()) != EOF && c != '\n') line += static_cast<char>(c);
+  if (c == EOF) return false;
+  words.clear();
+  words.str(line);
+  return true;
+}
+
+}  // namespace support

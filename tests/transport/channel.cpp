@@ -1,0 +1,804 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// Names and ownership: what a channel may be called, who gets it when several want it,
+// what is cleared away and what is left alone, and what a reader refuses to attach to.
+#include "transport/channel.h"
+
+#include <sys/mman.h>
+
+#include <atomic>
+
+#include "support/peers.h"
+#include "transport/descriptor.h"
+#include "transport/doorbell.h"
+
+using namespace support;
+using namespace possum;
+
+namespace {
+
+Claim claimed(const std::string& channel, bool allow_blocking = false) {
+  Claim claim;
+  Error error;
+  CHECK(claim_channel({channel, {}, allow_blocking}, claim, error) == ClaimStatus::ok);
+  return claim;
+}
+
+// A control object of the test's own making; the lock is held, so it looks alive.
+struct Forged {
+  std::string channel = unique_channel();
+  Claim claim = claimed(channel);
+  ~Forged() { remove_names(channel, claim); }
+  layout::ControlHeader& header() { return claim.control.header(); }
+  void truncate(std::size_t bytes) {
+    CHECK(ftruncate(claim.lock.get(), static_cast<off_t>(bytes)) == 0);
+  }
+};
+
+struct Refusal {
+  AttachStatus status;
+  Error error;
+};
+Refusal try_attach(const std::string& channel, int ms = 100) {
+  Error error;
+  auto reader = Reader::create(reader_of(channel), error);
+  CHECK(reader);
+  const AttachStatus status = reader->attach(in_ms(ms), error);
+  return {status, error};
+}
+bool attach_fails(const std::string& channel, ErrorCode code) {
+  const Refusal refusal = try_attach(channel);
+  return refusal.status == AttachStatus::failed && refusal.error.code == code;
+}
+
+Refusal try_open(const std::string& channel) {
+  WriterOptions options = plain_writer(channel);
+  options.claim_timeout_ns = 0;
+  Error error;
+  auto writer = Writer::create(options, {}, error);
+  CHECK(writer);
+  const bool ok = writer->open(error) == WriteStatus::ok;
+  return {ok ? AttachStatus::attached : AttachStatus::failed, error};
+}
+
+bool says(const Error& error, const std::string& text) {
+  return error.message.find(text) != std::string::npos;
+}
+
+}  // namespace
+
+// --- names ---------------------------------------------------------------------------
+
+TEST(channel_names_are_taken_as_they_are_or_refused) {
+  for (const char* name : {"default", "a", "A", "0", "_", "_x", "cam.front-1", "a..b",
+                           "a.0123456789abcdef", "9-", "x."}) {
+    CHECK(valid_channel_name(name));
+    CHECK(control_name(name) == std::string("/possum-c.") + name);
+  }
+  CHECK(valid_channel_name(std::string(120, 'x')));
+  CHECK(!valid_channel_name(std::string(121, 'x')));
+  for (const char* name : {"", ".", "..", ".a", "-a", "a/b", "/a", "a b", "a\n", "a:b",
+                           "a*", "\xc3\xa4", "a\x7f", "a%", "a\\b", "a+b", "a@b"}) {
+    CHECK(!valid_channel_name(name));
+  }
+  CHECK(!valid_channel_name(std::string_view("a\0b", 3)));
+}
+
+TEST(every_byte_of_a_name_is_judged) {
+  for (int byte = 0; byte < 256; ++byte) {
+    const char c = static_cast<char>(byte);
+    const bool word = (byte < 128 && std::isalnum(byte)) || c == '_';
+    CHECK(valid_channel_name(std::string(1, c)) == word);
+    CHECK(valid_channel_name(std::string("a") + c) == (word || c == '.' || c == '-'));
+  }
+}
+
+TEST(bad_names_and_options_are_settings_errors) {
+  Error error;
+  CHECK(!Writer::create(plain_writer("a/b"), {}, error));
+  CHECK(error.code == ErrorCode::settings && says(error, "\"a/b\""));
+  CHECK(!Reader::create(reader_of(".x"), error));
+  CHECK(error.code == ErrorCode::settings);
+  CHECK(!Writer::create(plain_writer("a", 2), {}, error));
+  CHECK(error.code == ErrorCode::settings);
+  CHECK(!Writer::create(plain_writer("a", 33), {}, error));
+  WriterOptions perms = plain_writer("a");
+  perms.perms = 01777;
+  CHECK(!Writer::create(perms, {}, error));
+  CHECK(!Reader::create(reader_of("a", Policy::drop_oldest, 0), error));
+  CHECK(!Reader::create(reader_of("a", Policy::drop_oldest, 17), error));
+  CHECK(error.code == ErrorCode::settings);
+}
+
+TEST(longest_name_carries_frames) {
+  std::string channel = unique_channel();
+  channel.append(120 - channel.size(), 'x');
+  const auto writer = open_writer(plain_writer(channel));
+  publish(*writer, 7);
+  const auto reader = attach_reader(reader_of(channel));
+  CHECK(key_of(take(*reader)) == 7);
+}
+
+TEST(channels_with_one_name_inside_the_other_do_not_touch) {
+  const std::string outer = unique_channel();
+  const std::string inner = outer + ".0123456789abcdef";
+  const std::string innermost = inner + ".00000001";
+  const auto a = open_writer(plain_writer(outer));
+  publish(*a, 1);
+  const auto b = open_writer(plain_writer(inner));
+  publish(*b, 2);
+  const auto c = open_writer(plain_writer(innermost));
+  publish(*c, 3);
+  // Claims, takeovers and ends of each in turn; what the others hold stays.
+  const std::string channels[] = {outer, inner, innermost};
+  Writer* const writers[] = {a.get(), b.get(), c.get()};
+  for (int i = 0; i < 3; ++i) {
+    writers[i]->close();
+    Error error;
+    CHECK(writers[i]->open(error) == WriteStatus::ok);
+    publish(*writers[i], 10 + static_cast<std::uint64_t>(i));
+    for (int other = 0; other < 3; ++other) {
+      const auto reader = attach_reader(reader_of(channels[other]));
+      const auto expected = static_cast<std::uint64_t>(other) + (other <= i ? 10 : 1);
+      CHECK(key_of(take(*reader)) == expected);
+    }
+  }
+}
+
+TEST(leftovers_of_a_dead_writer_are_removed_and_nothing_else) {
+  const std::string channel = unique_channel();
+  const std::vector<std::string> ours = {
+      control_name(channel), data_name(channel, 0x0123456789abcdef, 1),
+      data_name(channel, UINT64_MAX, UINT32_MAX), data_name(channel, 0, 0)};
+  const std::string d = "/possum-d." + channel;
+  const std::vector<std::string> others = {
+      control_name(channel + "x"),
+      data_name(channel + "x", 1, 1),
+      data_name(channel + ".0123456789abcdef", 1, 1),
+      d + ".0123456789abcdef",
+      d + ".0123456789abcdef.0000001",
+      d + ".0123456789abcdef.000000010",
+      d + ".0123456789ABCDEF.00000001",
+      d + ".0123456789abcdeg.00000001",
+      d + ".0123456789abcdef-00000001",
+      "/x" + d.substr(1) + ".0123456789abcdef.00000001"};
+  for (const std::string& name : ours) make_name(name);
+  for (const std::string& name : others) make_name(name);
+  const auto writer = open_writer(plain_writer(channel));
+  for (std::size_t i = 1; i < ours.size(); ++i) CHECK(!name_exists(ours[i]));
+  for (const std::string& name : others) CHECK(name_exists(name));
+  writer->close();
+  CHECK(!name_exists(ours[0]));
+  for (const std::string& name : others) {
+    CHECK(name_exists(name));
+    shm_unlink(name.c_str());
+  }
+}
+
+TEST(objects_of_a_killed_writer_are_gone_after_the_next_one) {
+  const std::string channel = unique_channel();
+  FarWriter first(channel);
+  first.publish(1, 5);
+  first.kill();
+  CHECK(names_of(channel).size() > 1);
+  open_writer(plain_writer(channel))->close();
+  CHECK(names_of(channel).empty());
+}
+
+TEST(nothing_in_a_dead_writers_object_is_used) {
+  const std::string channel = unique_channel();
+  const std::string name = control_name(channel);
+  make_name(name);
+  const UniqueFd dead(shm_open(name.c_str(), O_RDWR, 0));
+  const std::vector<unsigned char> noise(2 * control_bytes(), 0xff);
+  CHECK(write(dead.get(), noise.data(), noise.size()) ==
+        static_cast<ssize_t>(noise.size()));
+  const Claim claim = claimed(channel);
+  struct stat info {};
+  CHECK(fstat(dead.get(), &info) == 0 && info.st_nlink == 0);
+  CHECK(fstat(claim.lock.get(), &info) == 0);
+  CHECK(info.st_size == static_cast<off_t>(control_bytes()));
+  for (unsigned r = 0; r < layout::kReaders; ++r) {
+    CHECK(claim.control.page(r).word == 0 && claim.control.page(r).pid == 0);
+  }
+  remove_names(channel, claim);
+}
+
+// --- claims --------------------------------------------------------------------------
+
+namespace {
+
+// The table by which claimers and the one that kills them agree on who owned what.
+struct Ledger {
+  static constexpr int kProcesses = 8;
+  static constexpr std::uint64_t kDead = ~std::uint64_t{0};
+  std::atomic<bool> stop;
+  std::atomic<std::uint64_t> claims;
+  std::atomic<std::uint64_t> entry[kProcesses];  // 0: owns nothing
+};
+
+// A foreign entry that is set while we own the channel belongs to a process that was
+// killed and is about to be written off. A live owner clears its entry before it lets go.
+void expect_no_other_owner(Ledger& ledger, int self) {
+  for (int i = 0; i < Ledger::kProcesses; ++i) {
+    const std::uint64_t seen = ledger.entry[i].load();
+    if (i == self || seen == 0 || seen == Ledger::kDead) continue;
+    CHECK(eventually([&] { return ledger.entry[i].load() != seen; }));
+    CHECK(ledger.entry[i].load() == Ledger::kDead);
+  }
+}
+
+bool name_is_mine(const std::string& channel, const Claim& claim) {
+  struct stat mine {};
+  struct stat named {};
+  return fstat(claim.lock.get(), &mine) == 0 &&
+         stat((kShmDirectory + control_name(channel)).c_str(), &named) == 0 &&
+         mine.st_ino == named.st_ino;
+}
+
+void compete(Ledger& ledger, const std::string& channel, int self, unsigned seed) {
+  std::mt19937 random(seed);
+  const auto pause = [&](unsigned up_to_us) {
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % up_to_us));
+  };
+  while (!ledger.stop.load()) {
+    Claim claim;
+    Error error;
+    const ClaimStatus status = claim_channel({channel, {}, false}, claim, error);
+    CHECK(status != ClaimStatus::failed);
+    if (status == ClaimStatus::busy) {
+      pause(200);
+      continue;
+    }
+    ledger.entry[self].store(ledger.claims.fetch_add(1) + 1);
+    expect_no_other_owner(ledger, self);
+    const std::string data = data_name(channel, claim.incarnation, 1);
+    make_name(data);
+    pause(500);
+    CHECK(name_is_mine(channel, claim) && name_exists(data));
+    ledger.entry[self].store(0);
+    if (random() % 4 != 0) remove_names(channel, claim);  // or leave it as if killed
+  }
+}
+
+}  // namespace
+
+TEST(racing_writers_have_one_owner_at_a_time_through_kills) {
+  const std::string channel = unique_channel();
+  void* memory = mmap(nullptr, sizeof(Ledger), PROT_READ | PROT_WRITE,
+                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  auto& ledger = *new (memory) Ledger{};
+  unsigned seed = 1;
+  const auto start = [&](int i) {
+    const pid_t pid = fork();
+    if (pid == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      compete(ledger, channel, i, seed);
+      _exit(0);
+    }
+    ++seed;
+    return pid;
+  };
+  pid_t pids[Ledger::kProcesses];
+  for (int i = 0; i < Ledger::kProcesses; ++i) pids[i] = start(i);
+  std::mt19937 random(99);
+  const std::int64_t end = in_ms(std::max(3, soak_seconds()) * 1000);
+  int kills = 0;
+  while (monotonic_ns() < end) {
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % 4000));
+    const int i = static_cast<int>(random() % Ledger::kProcesses);
+    ::kill(pids[i], SIGKILL);
+    int status = 0;
+    CHECK(waitpid(pids[i], &status, 0) == pids[i]);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);  // not by a CHECK
+    if (ledger.entry[i].load() != 0) ledger.entry[i].store(Ledger::kDead);
+    ++kills;
+    // Others may still wait to see that it is dead.
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    pids[i] = start(i);
+  }
+  ledger.stop.store(true);
+  for (const pid_t pid : pids) {
+    int status = 0;
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+  }
+  std::printf("   %llu claims, %d kills\n",
+              static_cast<unsigned long long>(ledger.claims.load()), kills);
+  CHECK(ledger.claims.load() > 300 && kills > 100);
+  remove_names(channel, claimed(channel));
+  CHECK(names_of(channel).empty());
+  munmap(memory, sizeof(Ledger));
+}
+
+TEST(busy_error_names_pid_and_program) {
+  const std::string channel = unique_channel();
+  FarWriter holder(channel);
+  const Refusal refusal = try_open(channel);
+  CHECK(refusal.status == AttachStatus::failed && refusal.error.code == ErrorCode::busy);
+  CHECK(says(refusal.error, "\"" + channel + "\""));
+  CHECK(says(refusal.error, "pid " + std::to_string(holder.pid())));
+  CHECK(says(refusal.error, "(" + process_name() + ")"));
+  holder.order("close", "closed");
+}
+
+TEST(channel_of_a_killed_writer_is_free_at_once) {
+  const std::string channel = unique_channel();
+  FarWriter holder(channel);
+  holder.publish(1, 3);
+  holder.kill();
+  const Refusal result = try_open(channel);
+  CHECK(result.status == AttachStatus::attached);
+}
+
+TEST(held_name_is_retried_until_it_is_free) {
+  const std::string channel = unique_channel();
+  FarWriter holder(channel);
+  Error error;
+  WriterOptions options = plain_writer(channel);
+  options.claim_timeout_ns = kLimitMs * kMs;
+  auto writer = Writer::create(options, {}, error);
+  std::thread opening([&] { CHECK(writer->open(error) == WriteStatus::ok); });
+  holder.order("close", "closed");
+  opening.join();
+  publish(*writer, 1);
+}
+
+TEST(held_name_is_retried_as_long_as_asked) {
+  const std::string channel = unique_channel();
+  FarWriter holder(channel);
+  WriterOptions options = plain_writer(channel);
+  CHECK(options.claim_timeout_ns == 2'000 * kMs);  // elements.md: two seconds
+  options.claim_timeout_ns = 150 * kMs;
+  Error error;
+  auto writer = Writer::create(options, {}, error);
+  const std::int64_t before = monotonic_ns();
+  CHECK(writer->open(error) == WriteStatus::failed && error.code == ErrorCode::busy);
+  const std::int64_t waited = monotonic_ns() - before;
+  CHECK(waited >= 150 * kMs && waited < 1500 * kMs);
+  CHECK(!writer->is_open());
+  holder.order("close", "closed");
+}
+
+TEST(interrupt_ends_the_wait_for_a_held_name) {
+  const std::string channel = unique_channel();
+  FarWriter holder(channel);
+  WriterOptions options = plain_writer(channel);
+  options.claim_timeout_ns = 10 * kLimitMs * kMs;
+  Error error;
+  auto writer = Writer::create(options, {}, error);
+  const std::int64_t before = monotonic_ns();
+  std::thread opening([&] { CHECK(writer->open(error) == WriteStatus::interrupted); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(30));  // mostly asleep by now
+  writer->interrupt(true);
+  opening.join();
+  CHECK(monotonic_ns() - before < 1000 * kMs);
+  holder.order("close", "closed");
+  writer->interrupt(false);
+  CHECK(writer->open(error) == WriteStatus::ok);
+}
+
+TEST(closed_writer_opens_again_under_another_incarnation) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  const std::uint64_t first = writer->incarnation();
+  CHECK(first != 0);
+  writer->close();
+  CHECK(writer->incarnation() == 0 && names_of(channel).empty());
+  writer->close();
+  Error error;
+  CHECK(writer->open(error) == WriteStatus::ok);
+  CHECK(writer->incarnation() != 0 && writer->incarnation() != first);
+}
+
+// --- things in the way ---------------------------------------------------------------
+
+namespace {
+
+void expect_clear_refusal(const std::string& channel) {
+  const Refusal writing = try_open(channel);
+  CHECK(writing.status == AttachStatus::failed &&
+        writing.error.code == ErrorCode::system);
+  CHECK(says(writing.error, "not a shared memory object") &&
+        says(writing.error, channel));
+  const Refusal reading = try_attach(channel);
+  CHECK(reading.status == AttachStatus::failed &&
+        reading.error.code == ErrorCode::system);
+  CHECK(says(reading.error, "not a shared memory object"));
+}
+
+std::string path_of(const std::string& channel) {
+  return kShmDirectory + control_name(channel);
+}
+
+}  // namespace
+
+TEST(symlink_in_place_of_a_channel_is_refused_and_left_alone) {
+  const std::string channel = unique_channel();
+  const std::string target = unique_channel();
+  make_name(control_name(target));
+  CHECK(symlink(path_of(target).c_str(), path_of(channel).c_str()) == 0);
+  expect_clear_refusal(channel);
+  CHECK(name_exists(control_name(target)));
+  CHECK(unlink(path_of(channel).c_str()) == 0);
+  // Dangling: open(2) must not create what it points to.
+  shm_unlink(control_name(target).c_str());
+  CHECK(symlink(path_of(target).c_str(), path_of(channel).c_str()) == 0);
+  expect_clear_refusal(channel);
+  CHECK(!name_exists(control_name(target)));
+  CHECK(unlink(path_of(channel).c_str()) == 0);
+}
+
+TEST(fifo_in_place_of_a_channel_is_refused_without_waiting) {
+  const std::string channel = unique_channel();
+  CHECK(mkfifo(path_of(channel).c_str(), 0600) == 0);
+  expect_clear_refusal(channel);
+  CHECK(unlink(path_of(channel).c_str()) == 0);
+}
+
+TEST(directory_in_place_of_a_channel_is_refused) {
+  const std::string channel = unique_channel();
+  CHECK(mkdir(path_of(channel).c_str(), 0700) == 0);
+  expect_clear_refusal(channel);
+  CHECK(rmdir(path_of(channel).c_str()) == 0);
+}
+
+// --- a name removed under its writer -------------------------------------------------
+
+TEST(removed_channel_is_made_anew_and_readers_come_back) {
+  const std::string channel = unique_channel();
+  auto writer = open_writer(plain_writer(channel));
+  publish(*writer, 1);
+  FarReader reader(channel);
+  reader.attach();
+  CHECK(reader.frame().key == 1);
+  const std::uint64_t first = writer->incarnation();
+  for (const std::string& name : names_of(channel)) shm_unlink(("/" + name).c_str());
+  CHECK(eventually([&] { return writer->incarnation() != first; }));
+  CHECK(writer->incarnation() != 0);
+  publish(*writer, 2);
+  CHECK(reader.take().status == "disconnected");
+  CHECK(reader.all_intact());  // what it holds from before
+  reader.attach();
+  CHECK(reader.frame().key == 2);
+  writer.reset();
+  CHECK(names_of(channel).empty());
+}
+
+TEST(slot_of_the_removed_channel_cannot_be_published_on_the_new_one) {
+  const std::string channel = unique_channel();
+  auto writer = open_writer(plain_writer(channel));
+  SlotRef ref;
+  Error error;
+  CHECK(writer->acquire(kSmall, 10, 0, ref, error) == WriteStatus::ok);
+  const std::uint64_t first = writer->incarnation();
+  shm_unlink(control_name(channel).c_str());
+  CHECK(eventually([&] { return writer->incarnation() != first; }));
+  draw(ref.data, kSmall, 1);  // still memory
+  auto frame = descriptor_for(1, kSmall);
+  CHECK(!writer->publishable(ref, 10, 0));
+  CHECK(writer->publish(ref, frame, "0123456789", {}, false, error) ==
+        WriteStatus::no_slot);
+  writer->give_back(ref);
+  publish(*writer, 2);
+}
+
+TEST(writer_whose_name_was_taken_by_another_gives_up_with_the_reason) {
+  const std::string channel = unique_channel();
+  std::atomic<int> lost{0};
+  WriterEvents events;
+  events.lost = [&](const Error& error) {
+    CHECK(error.code == ErrorCode::busy);
+    ++lost;
+  };
+  auto writer = open_writer(plain_writer(channel), events);
+  publish(*writer, 1);
+  shm_unlink(control_name(channel).c_str());
+  Claim thief = claimed(channel);
+  const std::string data = data_name(channel, thief.incarnation, 1);
+  make_name(data);
+  CHECK(eventually([&] { return lost.load() == 1; }));
+  SlotRef ref;
+  Error error;
+  CHECK(writer->acquire(kSmall, 0, 0, ref, error) == WriteStatus::failed);
+  CHECK(error.code == ErrorCode::busy);
+  writer.reset();
+  CHECK(name_is_mine(channel, thief) && name_exists(data));
+  CHECK(names_of(channel).size() == 2);
+  shm_unlink(data.c_str());
+  remove_names(channel, thief);
+}
+
+// --- what a reader refuses -----------------------------------------------------------
+
+TEST(channel_that_does_not_exist_is_not_found_in_time) {
+  const std::string channel = unique_channel();
+  const std::int64_t before = monotonic_ns();
+  const Refusal refusal = try_attach(channel, 60);
+  CHECK(refusal.status == AttachStatus::timeout);
+  CHECK(refusal.error.code == ErrorCode::not_found);
+  CHECK(says(refusal.error, channel));
+  CHECK(monotonic_ns() - before >= 60 * kMs);
+  CHECK(monotonic_ns() - before < 2000 * kMs);
+}
+
+TEST(channel_without_a_live_writer_is_not_found) {
+  Forged forged;
+  Claim dead = std::move(forged.claim);
+  dead.lock.reset();
+  const Refusal refusal = try_attach(forged.channel, 30);
+  CHECK(refusal.status == AttachStatus::timeout &&
+        refusal.error.code == ErrorCode::not_found);
+  forged.claim = claimed(forged.channel);
+}
+
+TEST(well_formed_control_object_is_accepted) {
+  Forged forged;
+  CHECK(try_attach(forged.channel).status == AttachStatus::attached);
+}
+
+TEST(other_layout_version_is_incompatible) {
+  Forged forged;
+  forged.header().version = layout::kVersion + 1;
+  CHECK(attach_fails(forged.channel, ErrorCode::incompatible));
+}
+
+TEST(other_word_size_byte_order_or_c_library_is_incompatible) {
+  for (const std::uint32_t bit : {1u << 5, 3u << 8, 3u << 16}) {
+    Forged forged;
+    forged.header().abi ^= bit;
+    CHECK(attach_fails(forged.channel, ErrorCode::incompatible));
+  }
+}
+
+TEST(other_semaphore_is_incompatible) {
+  for (unsigned byte = 0; byte < layout::kSemImageBytes; ++byte) {
+    Forged forged;
+    forged.header().sem_image[byte] ^= 1;
+    CHECK(attach_fails(forged.channel, ErrorCode::incompatible));
+  }
+  Forged forged;
+  forged.header().sem_bytes = 16;
+  CHECK(attach_fails(forged.channel, ErrorCode::incompatible));
+}
+
+TEST(nonsense_in_the_header_is_corrupt) {
+  const auto corrupt = [](auto change) {
+    Forged forged;
+    change(forged.header());
+    return attach_fails(forged.channel, ErrorCode::corrupt);
+  };
+  CHECK(corrupt([](layout::ControlHeader& h) { h.magic ^= 1; }));
+  CHECK(corrupt([](layout::ControlHeader& h) { h.header_bytes += 8; }));
+  CHECK(corrupt([](layout::ControlHeader& h) { h.unit_bytes *= 2; }));
+  CHECK(corrupt([](layout::ControlHeader& h) { h.readers = 64; }));
+  CHECK(corrupt([](layout::ControlHeader& h) { h.slots = 33; }));
+  CHECK(corrupt([](layout::ControlHeader& h) { h.object_bytes *= 2; }));
+}
+
+TEST(truncated_or_enlarged_control_object_is_corrupt) {
+  for (const std::size_t bytes :
+       {control_bytes() - 1, control_bytes() / 2, sizeof(layout::ControlHeader),
+        control_bytes() + 1, control_bytes() * 2}) {
+    Forged forged;
+    forged.truncate(bytes);
+    CHECK(attach_fails(forged.channel, ErrorCode::corrupt));
+    forged.truncate(control_bytes());
+  }
+}
+
+TEST(control_object_still_being_made_is_waited_for) {
+  Forged forged;
+  forged.header().state.store(0);
+  std::thread finishing([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    forged.header().state.store(1);
+  });
+  CHECK(try_attach(forged.channel, 5000).status == AttachStatus::attached);
+  finishing.join();
+}
+
+TEST(control_object_that_is_never_finished_is_not_found) {
+  Forged forged;
+  forged.truncate(0);
+  const Refusal refusal = try_attach(forged.channel, 100);
+  CHECK(refusal.status == AttachStatus::timeout &&
+        refusal.error.code == ErrorCode::not_found);
+}
+
+TEST(truncation_is_noticed_by_an_attached_reader) {
+  Forged forged;
+  const auto reader = attach_reader(reader_of(forged.channel));
+  forged.truncate(control_bytes() / 2);
+  Frame frame;
+  Error error;
+  CHECK(reader->take(in_ms(kLimitMs), frame, error) == TakeStatus::failed);
+  CHECK(error.code == ErrorCode::corrupt);
+  forged.truncate(control_bytes());
+}
+
+TEST(interrupt_ends_the_wait_for_a_channel) {
+  const std::string channel = unique_channel();
+  Error error;
+  const auto reader = Reader::create(reader_of(channel), error);
+  const std::int64_t before = monotonic_ns();
+  std::thread waiting(
+      [&] { CHECK(reader->attach(INT64_MAX, error) == AttachStatus::interrupted); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(30));
+  reader->interrupt(true);
+  waiting.join();
+  CHECK(monotonic_ns() - before < 1000 * kMs);
+}
+
+TEST(reader_that_waits_finds_the_channel_at_once) {
+  const std::string channel = unique_channel();
+  FarReader reader(channel);
+  reader.tell("attach 20000");
+  const auto writer = open_writer(plain_writer(channel));
+  publish(*writer, 3);
+  reader.expect("attached 0");
+  CHECK(reader.frame().key == 3);
+}
+
+// --- a writer that lies --------------------------------------------------------------
+
+namespace {
+
+// A channel of the test's making with one real data object in slot 0, whose bytes the
+// test may change as a broken writer would.
+struct Liar : Forged {
+  layout::DataHeader header_{};
+  std::shared_ptr<ShmObject> object;
+
+  Liar() {
+    CHECK(plan_data_object({kSmall, 100, 0}, header_));
+    header_.incarnation = claim.incarnation;
+    header_.object = 1;
+    header_.slot = 0;
+    Error error;
+    UniqueFd fd = create_object(data_name(channel, claim.incarnation, 1), error);
+    CHECK(fd && reserve_bytes(fd.get(), header_.object_bytes, error));
+    object =
+        ShmObject::map(fd.get(), header_.object_bytes, Access::read_write, true, error);
+    CHECK(object);
+    restore();
+  }
+  layout::FrameDescriptor frame(std::uint64_t seq) const {
+    auto descriptor = descriptor_for(0, kSmall);
+    descriptor.seq = seq;
+    descriptor.caps_bytes = 20;
+    descriptor.caps_id = static_cast<std::uint32_t>(seq);
+    descriptor.plane_count = 1;
+    descriptor.planes[0] = {0, kSmall, 64, 0};
+    return descriptor;
+  }
+  void restore() {
+    std::memcpy(object->data(), &header_, sizeof header_);
+    std::memset(object->data() + header_.caps_offset, 'x', header_.caps_capacity);
+    write_frame(frame(1));
+  }
+  void write_frame(const layout::FrameDescriptor& descriptor) {
+    std::memcpy(object->data() + sizeof header_, &descriptor, sizeof descriptor);
+  }
+  // Offers slot 0 to the first page as a writer would.
+  void offer(std::uint64_t seq, std::uint32_t number = 1) {
+    header().slot[0].seq.store(seq);
+    header().slot[0].object.store(number);
+    claim.control.page(0).word.store(1);
+    Doorbell(claim.control.page(0).bell).ring();
+  }
+};
+
+void read_all(const Frame& frame) {
+  std::vector<std::byte> copy(frame.data(), frame.data() + frame.size());
+  CHECK(copy.size() == frame.descriptor().data_bytes);
+  CHECK(frame.caps()->size() == frame.descriptor().caps_bytes);
+  CHECK(frame.metas().size() == frame.descriptor().metas_bytes);
+}
+
+// What the reader makes of slot 0, after reading every byte it was promised.
+TakeStatus outcome(Liar& liar, Error& error) {
+  TakeStatus status;
+  {
+    const auto reader = attach_reader(reader_of(liar.channel));
+    Frame frame;
+    status = reader->take(in_ms(0), frame, error);
+    if (status == TakeStatus::frame) read_all(frame);
+  }
+  // The page that was left is recycled by hand: there is no writer here.
+  liar.claim.control.page(0).word.store(0);
+  liar.claim.control.page(0).cfg.store(layout::pack({}));
+  return status;
+}
+
+}  // namespace
+
+TEST(honest_slot_is_read) {
+  Liar liar;
+  liar.offer(1);
+  Error error;
+  CHECK(outcome(liar, error) == TakeStatus::frame);
+}
+
+TEST(lies_about_a_frame_are_the_corrupt_error) {
+  Liar liar;
+  Error error;
+  const auto corrupt = [&](auto change) {
+    liar.restore();
+    auto frame = liar.frame(1);
+    change(frame);
+    liar.write_frame(frame);
+    liar.offer(1);
+    const bool result = outcome(liar, error) == TakeStatus::failed;
+    return result && error.code == ErrorCode::corrupt;
+  };
+  using F = layout::FrameDescriptor;
+  CHECK(!corrupt([](F&) {}));
+  CHECK(corrupt([](F& f) { f.seq = 2; }));
+  CHECK(corrupt([](F& f) { f.data_bytes = 1 << 20; }));
+  CHECK(corrupt([](F& f) { f.data_offset = UINT64_MAX; }));
+  CHECK(corrupt([](F& f) { f.caps_bytes = UINT32_MAX; }));
+  CHECK(corrupt([](F& f) { f.metas_bytes = UINT32_MAX; }));
+  CHECK(corrupt([](F& f) { f.plane_count = 5; }));
+  CHECK(corrupt([](F& f) { f.planes[0].bytes = kSmall + 1; }));
+  CHECK(corrupt([&](F&) { liar.object->data()[liar.header_.caps_offset] = {}; }));
+}
+
+TEST(lies_about_an_object_are_the_corrupt_error) {
+  Liar liar;
+  Error error;
+  const auto corrupt = [&](auto change) {
+    auto header = liar.header_;
+    change(header);
+    liar.restore();
+    std::memcpy(liar.object->data(), &header, sizeof header);
+    liar.offer(1);
+    const bool result = outcome(liar, error) == TakeStatus::failed;
+    return result && error.code == ErrorCode::corrupt;
+  };
+  using H = layout::DataHeader;
+  CHECK(!corrupt([](H&) {}));
+  CHECK(corrupt([](H& h) { h.incarnation ^= 1; }));
+  CHECK(corrupt([](H& h) { h.slot = 1; }));
+  CHECK(corrupt([](H& h) { h.object = 2; }));
+  CHECK(corrupt([](H& h) { h.object_bytes *= 2; }));
+  CHECK(corrupt([](H& h) { h.pixels_capacity *= 2; }));
+}
+
+// As after `rm /dev/shm/possum-d.*`: waiting longer would show nothing for ever.
+TEST(offered_slot_without_an_object_is_the_corrupt_error) {
+  Liar liar;
+  Error error;
+  for (const std::uint32_t object : {0u, 77u}) {
+    liar.offer(1, object);
+    CHECK(outcome(liar, error) == TakeStatus::failed);
+    CHECK(error.code == ErrorCode::corrupt);
+  }
+}
+
+TEST(random_damage_never_leads_a_reader_out_of_bounds) {
+  Liar liar;
+  std::mt19937_64 random(4);
+  int frames = 0;
+  int failures = 0;
+  const std::int64_t end = in_ms(std::max(1, soak_seconds()) * 1000);
+  while (monotonic_ns() < end) {
+    liar.restore();
+    constexpr std::size_t kHead =
+        sizeof(layout::DataHeader) + sizeof(layout::FrameDescriptor);
+    for (std::uint64_t changes = 1 + random() % 4; changes > 0; --changes) {
+      liar.object->data()[random() % kHead] = static_cast<std::byte>(random());
+    }
+    liar.offer(1);
+    // More bits than there are objects, now and then.
+    if (random() % 4 == 0) liar.claim.control.page(0).word.store(random());
+    Error error;
+    const TakeStatus status = outcome(liar, error);
+    if (status == TakeStatus::frame) ++frames;
+    if (status == TakeStatus::failed) {
+      ++failures;
+      CHECK(error.code == ErrorCode::corrupt);
+    }
+  }
+  CHECK(frames > 10 && failures > 10);
+}

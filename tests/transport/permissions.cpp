@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// Who may write and who may look: modes and groups of the objects, other users' readers
+// and writers, and what they are told when they may not. Changing users needs root.
+#include <sys/stat.h>
+
+#include "support/peers.h"
+
+using namespace support;
+
+namespace {
+
+// Numbers that nobody has.
+constexpr gid_t kGroup = 54321;
+constexpr User kAlice{54301, kGroup};
+constexpr User kBob{54302, kGroup};
+constexpr User kMallory{54303, 54399};
+
+const std::string kAliceUid = std::to_string(kAlice.uid);
+
+void need_root() {
+  if (geteuid() != 0) check::skip("changing users needs root");
+}
+
+struct stat status_of(const std::string& file) {
+  struct stat info {};
+  CHECK(stat((std::string(possum::kShmDirectory) + "/" + file).c_str(), &info) == 0);
+  return info;
+}
+
+void expect_modes(const std::string& channel, unsigned control, unsigned data) {
+  const auto names = names_of(channel);
+  CHECK(names.size() >= 2);
+  for (const std::string& name : names) {
+    CHECK((status_of(name).st_mode & 07777) ==
+          (name.starts_with("possum-c.") ? control : data));
+  }
+}
+
+std::string refused(ErrorCode code) {
+  return "failed " + std::to_string(static_cast<int>(code));
+}
+
+bool has(const std::string& text, const std::string& part) {
+  if (text.find(part) != std::string::npos) return true;
+  std::fprintf(stderr, "\"%s\" lacks \"%s\"\n", text.c_str(), part.c_str());
+  return false;
+}
+
+// A writer with a frame on the channel.
+FarWriter writing(const User& user, const std::string& channel, const std::string& perms,
+                  const std::string& group = "") {
+  FarWriter writer(user, channel, perms, group);
+  writer.expect("ok 0");
+  writer.publish(1, 1);
+  return writer;
+}
+
+void expect_frame(FarReader reader) {
+  reader.attach();
+  CHECK(reader.frame().key == 1);
+}
+
+}  // namespace
+
+TEST(nobody_else_may_look_by_default) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  publish(*writer, 1);
+  expect_modes(channel, 0600, 0600);
+}
+
+TEST(modes_are_exact_under_any_umask) {
+  for (const unsigned mask : {0u, 0022u, 0777u}) {
+    const mode_t before = umask(mask);
+    for (const unsigned perms : {0600u, 0640u, 0660u, 0666u, 0622u}) {
+      WriterOptions options = plain_writer(unique_channel());
+      options.perms = perms;
+      const auto writer = open_writer(options);
+      publish(*writer, 1);
+      expect_modes(options.channel, perms, perms & ~0022u);
+    }
+    umask(before);
+  }
+}
+
+TEST(umask_of_the_writer_locks_nobody_out) {
+  const std::string channel = unique_channel();
+  const mode_t before = umask(0777);
+  const auto writer = open_writer(plain_writer(channel));
+  publish(*writer, 1);
+  umask(before);
+  FarReader reader(channel);
+  reader.attach();
+  CHECK(reader.frame().key == 1);
+}
+
+TEST(grown_and_replaced_objects_have_the_same_mode) {
+  WriterOptions options = plain_writer(unique_channel());
+  options.perms = 0660;
+  const auto writer = open_writer(options);
+  const auto reader = attach_reader(reader_of(options.channel));
+  std::vector<Frame> held;
+  for (std::uint64_t key = 1; key <= 6; ++key) {
+    publish(*writer, key, key * 10'000);
+    held.push_back(take(*reader));
+  }
+  expect_modes(options.channel, 0660, 0640);
+}
+
+TEST(group_is_set_on_every_object) {
+  need_root();
+  WriterOptions options = plain_writer(unique_channel());
+  options.perms = 0660;
+  options.group = kGroup;
+  const auto writer = open_writer(options);
+  publish(*writer, 1);
+  for (const std::string& name : names_of(options.channel)) {
+    CHECK(status_of(name).st_gid == kGroup && status_of(name).st_uid == geteuid());
+  }
+}
+
+TEST(group_that_the_writer_is_not_in_is_refused) {
+  need_root();
+  const std::string channel = unique_channel();
+  FarWriter writer(kAlice, channel, "660", "12345");
+  writer.expect(refused(ErrorCode::no_permission));
+  CHECK(has(writer.ask("error"), "group"));
+  CHECK(names_of(channel).empty());
+}
+
+TEST(reader_of_the_group_reads_but_cannot_draw) {
+  need_root();
+  const std::string channel = unique_channel();
+  FarWriter writer = writing(kAlice, channel, "660");
+  FarReader reader(kBob, channel, kAliceUid);
+  reader.attach();
+  CHECK(reader.frame().key == 1);
+  reader.order("trespass", "kept out");
+  writer.publish(2, 50);
+  CHECK(reader.frame().key >= 48);
+  CHECK(reader.all_intact());
+  reader.kill();
+  writer.order("close", "closed");
+}
+
+TEST(other_users_channels_need_to_be_allowed) {
+  need_root();
+  const std::string channel = unique_channel();
+  FarWriter writer = writing(kAlice, channel, "660");
+  FarReader strict(kBob, channel);
+  CHECK(strict.ask("attach 20000") == refused(ErrorCode::not_owner));
+  const std::string why = strict.ask("error");
+  CHECK(has(why, channel) && has(why, kAliceUid) && has(why, "allowed-owner="));
+  FarReader wrong(kBob, channel, "54399");
+  CHECK(wrong.ask("attach 20000") == refused(ErrorCode::not_owner));
+  expect_frame(FarReader(kBob, channel, kAliceUid));
+  expect_frame(FarReader(kBob, channel, "any"));
+  expect_frame(FarReader(kAlice, channel));
+  // Root may open everything, which is no reason to trust it.
+  FarReader root(channel);
+  CHECK(root.ask("attach 20000") == refused(ErrorCode::not_owner));
+  writer.order("close", "closed");
+}
+
+TEST(channels_of_root_are_accepted) {
+  need_root();
+  const std::string channel = unique_channel();
+  FarWriter writer = writing({0, 0}, channel, "660", std::to_string(kGroup));
+  expect_frame(FarReader(kBob, channel));
+  writer.order("close", "closed");
+}
+
+TEST(world_writable_channels_need_to_be_asked_for) {
+  need_root();
+  const std::string channel = unique_channel();
+  FarWriter writer = writing({0, 0}, channel, "666");
+  FarReader careful(kMallory, channel);
+  CHECK(careful.ask("attach 20000") == refused(ErrorCode::not_owner));
+  expect_frame(FarReader(kMallory, channel, "0"));
+  expect_frame(FarReader(kMallory, channel, "any"));
+  writer.order("close", "closed");
+}
+
+TEST(default_mode_refuses_other_users_and_says_what_to_do) {
+  need_root();
+  const std::string channel = unique_channel();
+  FarWriter writer = writing(kAlice, channel, "600");
+  FarReader stranger(kBob, channel);
+  CHECK(stranger.ask("attach 20000") == refused(ErrorCode::not_owner));
+  FarReader allowing(kBob, channel, kAliceUid);
+  CHECK(allowing.ask("attach 20000") == refused(ErrorCode::no_permission));
+  const std::string why = allowing.ask("error");
+  CHECK(has(why, channel) && has(why, kAliceUid) && has(why, "perms="));
+  writer.order("close", "closed");
+}
+
+TEST(reader_outside_the_group_is_refused) {
+  need_root();
+  const std::string channel = unique_channel();
+  FarWriter writer = writing(kAlice, channel, "660");
+  FarReader outside(kMallory, channel, "any");
+  CHECK(outside.ask("attach 20000") == refused(ErrorCode::no_permission));
+  writer.order("close", "closed");
+}
+
+TEST(writer_refuses_a_name_of_another_user_alive_or_dead) {
+  need_root();
+  const std::string channel = unique_channel();
+  FarWriter alice = writing(kAlice, channel, "660");
+  const auto names = names_of(channel);
+  for (const bool dead : {false, true}) {
+    if (dead) alice.kill();
+    for (const User& user : {kBob, kMallory, User{0, 0}}) {
+      FarWriter other(user, channel);
+      other.expect(refused(ErrorCode::not_owner));
+      const std::string why = other.ask("error");
+      CHECK(has(why, channel) && has(why, kAliceUid) && has(why, "channel="));
+    }
+    CHECK(names_of(channel).size() == names.size());  // nobody cleared anything away
+  }
+  FarWriter again(kAlice, channel);
+  again.expect("ok 0");
+  again.order("close", "closed");
+  CHECK(names_of(channel).empty());
+}
+
+TEST(busy_channel_of_another_user_in_the_group_stays_theirs) {
+  need_root();
+  const std::string channel = unique_channel();
+  make_name(possum::control_name(channel));
+  const std::string path = possum::kShmDirectory + possum::control_name(channel);
+  CHECK(chown(path.c_str(), kAlice.uid, kAlice.gid) == 0);
+  Error error;
+  const auto writer = Writer::create(plain_writer(channel), {}, error);
+  CHECK(writer->open(error) == WriteStatus::failed);
+  CHECK(error.code == ErrorCode::not_owner && has(error.message, kAliceUid));
+  CHECK(unlink(path.c_str()) == 0);
+}

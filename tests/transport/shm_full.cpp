@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// A /dev/shm that is too small: fewer slots or an error that says how much is missing,
+// never SIGBUS and never a deadlock. Each test sizes a tmpfs of its own, mounted over
+// /dev/shm in a mount namespace; where that is not permitted everything is skipped.
+#include <errno.h>
+#include <sched.h>
+#include <sys/mount.h>
+
+#include <atomic>
+
+#include "support/peers.h"
+
+using namespace support;
+
+namespace {
+
+constexpr std::size_t kMiB = 1 << 20;
+
+// Of this process alone, and of its children.
+void write_file(const char* path, const std::string& text) {
+  const int fd = open(path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  const ssize_t written = write(fd, text.data(), text.size());
+  static_cast<void>(written);
+  close(fd);
+}
+
+bool enter_namespace() {
+  const auto uid = std::to_string(geteuid());
+  const auto gid = std::to_string(getegid());
+  if (unshare(CLONE_NEWNS) != 0) {
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) return false;
+    write_file("/proc/self/setgroups", "deny");
+    write_file("/proc/self/uid_map", "0 " + uid + " 1");
+    write_file("/proc/self/gid_map", "0 " + gid + " 1");
+  }
+  return mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
+}
+
+// Before any thread exists. The size is what df would show.
+void shm_of(std::size_t kib) {
+  static const bool entered = enter_namespace();
+  if (!entered) check::skip("mount namespaces are not permitted here");
+  static bool mounted = false;
+  const std::string size = "mode=1777,size=" + std::to_string(kib) + "k";
+  if (mount("tmpfs", possum::kShmDirectory, "tmpfs", mounted ? MS_REMOUNT : 0,
+            size.c_str()) != 0) {
+    check::skip("a tmpfs cannot be mounted here");
+  }
+  mounted = true;
+}
+void shm_of_mib(std::size_t mib) { shm_of(mib << 10); }
+
+// Fills the mount but for `kib`.
+class Ballast {
+ public:
+  explicit Ballast(std::size_t leave) {
+    fd_ = open((kPath).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    CHECK(fd_ >= 0);
+    const std::size_t bytes = possum::shm_free_bytes() - leave;
+    CHECK(posix_fallocate(fd_, 0, static_cast<off_t>(bytes)) == 0);
+  }
+  ~Ballast() {
+    close(fd_);
+    unlink(kPath.c_str());
+  }
+
+ private:
+  const std::string kPath = std::string(possum::kShmDirectory) + "/ballast";
+  int fd_;
+};
+
+struct Limits {
+  std::atomic<int> events{0};
+  std::atomic<unsigned> slots{0};
+  possum::WriterEvents events_of() {
+    possum::WriterEvents result;
+    result.pool_limited = [this](unsigned count, const Error& error) {
+      CHECK(error.code == ErrorCode::no_space);
+      slots = count;
+      ++events;
+    };
+    return result;
+  }
+};
+
+}  // namespace
+
+TEST(fewer_slots_when_not_all_fit) {
+  shm_of_mib(32);
+  const std::string channel = unique_channel();
+  Limits limits;
+  const auto writer = open_writer(plain_writer(channel), limits.events_of());
+  Error error;
+  CHECK(writer->prepare(16, 6 * kMiB, error));
+  const unsigned slots = writer->statistics().slots;
+  CHECK(slots == 5);  // 5 x 6 of 32 MiB
+  CHECK(eventually([&] { return limits.events == 1; }));
+  CHECK(limits.slots == slots);
+  FarReader reader(channel, Policy::drop_oldest, 3);
+  reader.attach();
+  for (std::uint64_t key = 1; key <= 30; ++key) {
+    publish(*writer, key, 6 * kMiB);
+    CHECK(reader.frame().key == key);
+    reader.release();
+  }
+  CHECK(limits.events == 1);  // once per shortage
+}
+
+TEST(shortage_while_growing_on_demand_is_told_too) {
+  shm_of_mib(16);
+  const std::string channel = unique_channel();
+  Limits limits;
+  const auto writer = open_writer(plain_writer(channel), limits.events_of());
+  const auto reader = attach_reader(reader_of(channel));
+  std::vector<Frame> held;
+  for (std::uint64_t key = 1; key <= 20; ++key) {
+    publish(*writer, key, 3 * kMiB);
+    held.push_back(take(*reader));
+    CHECK(key_of(held.back()) == key);
+  }
+  CHECK(eventually([&] { return limits.events == 1; }));
+  CHECK(limits.slots >= 3 && limits.slots <= 5);
+  // It is tried again twice a second or more, and told once.
+  for (const std::int64_t end = in_ms(700); possum::monotonic_ns() < end;) {
+    publish(*writer, 50, 3 * kMiB);
+    take(*reader);
+  }
+  CHECK(limits.events == 1);
+  for (const Frame& frame : held) CHECK(intact(frame));
+}
+
+TEST(no_room_for_three_slots_is_an_error_with_numbers) {
+  shm_of_mib(16);
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  Error error;
+  CHECK(!writer->prepare(3, 8 * kMiB, error));
+  CHECK(error.code == ErrorCode::no_space);
+  CHECK(error.needed_bytes >= 24 * kMiB && error.needed_bytes < 25 * kMiB);
+  CHECK(error.free_bytes >= 15 * kMiB && error.free_bytes <= 16 * kMiB);
+  CHECK(error.message.find("needs at least 25 MiB (3 slots)") != std::string::npos);
+  CHECK(error.message.find("15 MiB free") != std::string::npos);
+  CHECK(error.message.find("--shm-size") != std::string::npos);
+  SlotRef ref;
+  error = {};
+  CHECK(writer->acquire(8 * kMiB, 10, 0, ref, error) == WriteStatus::failed);
+  CHECK(error.code == ErrorCode::no_space && error.needed_bytes >= 24 * kMiB);
+  // More room, and the same writer works.
+  shm_of_mib(64);
+  for (std::uint64_t key = 1; key <= 5; ++key) publish(*writer, key, 8 * kMiB);
+}
+
+TEST(no_room_for_the_control_object_is_an_error_that_leaves_nothing) {
+  shm_of(64);
+  const std::string channel = unique_channel();
+  Error error;
+  const auto writer = Writer::create(plain_writer(channel), {}, error);
+  CHECK(writer->open(error) == WriteStatus::failed);
+  CHECK(error.code == ErrorCode::no_space);
+  CHECK(names_of(channel).empty());
+}
+
+TEST(hoarding_lossless_reader_gets_forty_frames_without_room) {
+  shm_of_mib(4);
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(blocking_writer(channel, 4));
+  FarReader reader(channel, Policy::blocking, 3);
+  reader.attach();
+  std::thread publishing([&] {
+    for (std::uint64_t key = 1; key <= 40; ++key) publish(*writer, key, kMiB);
+  });
+  for (std::uint64_t seq = 1; seq <= 40; ++seq) CHECK(reader.frame().seq == seq);
+  publishing.join();
+  CHECK(reader.all_intact());
+  CHECK(writer->statistics().slots == 3);
+}
+
+TEST(two_hoarding_lossless_readers_get_forty_frames_without_room) {
+  shm_of_mib(4);
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(blocking_writer(channel, 16));
+  FarReader one(channel, Policy::blocking, 3);
+  FarReader two(channel, Policy::blocking, 16);
+  one.attach();
+  two.attach();
+  std::thread publishing([&] {
+    for (std::uint64_t key = 1; key <= 40; ++key) publish(*writer, key, kMiB);
+  });
+  for (std::uint64_t seq = 1; seq <= 40; ++seq) {
+    CHECK(one.frame().seq == seq);
+    CHECK(two.frame().seq == seq);
+  }
+  publishing.join();
+  CHECK(one.all_intact() && two.all_intact());
+}
+
+TEST(larger_frames_take_the_place_of_smaller_ones) {
+  shm_of_mib(32);
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  Error error;
+  CHECK(writer->prepare(16, 2 * kMiB, error));
+  const auto reader = attach_reader(reader_of(channel));
+  std::uint64_t key = 0;
+  for (const std::size_t mib : {2, 5, 9, 1, 9}) {
+    // The reader lets go of what was replaced when it looks next: so it keeps looking.
+    std::uint64_t got = 0;
+    CHECK(eventually([&] {
+      ++key;
+      const WriteStatus status = try_publish(*writer, key, mib * kMiB);
+      Frame frame;
+      if (try_take(*reader, frame, 30) == TakeStatus::frame) got = frame.size();
+      return status == WriteStatus::ok && got == mib * kMiB;
+    }));
+  }
+}
+
+TEST(frames_for_which_there_is_no_room_at_all_are_an_error) {
+  shm_of_mib(32);
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  const auto reader = attach_reader(reader_of(channel));
+  std::vector<Frame> held;
+  for (std::uint64_t key = 1; key <= 10; ++key) {
+    publish(*writer, key, 4 * kMiB);
+    held.push_back(take(*reader));
+  }
+  SlotRef ref;
+  Error error;
+  CHECK(eventually([&] {
+    const WriteStatus status = writer->acquire(31 * kMiB, 10, 0, ref, error);
+    CHECK(status == WriteStatus::no_slot || status == WriteStatus::failed);
+    return status == WriteStatus::failed;
+  }));
+  CHECK(error.code == ErrorCode::no_space);
+  CHECK(error.needed_bytes >= 93 * kMiB && error.free_bytes <= 32 * kMiB);
+  for (const Frame& frame : held) CHECK(intact(frame));
+  held.clear();
+  // And back to what fits.
+  CHECK(eventually([&] {
+    Frame frame;
+    return try_publish(*writer, 100, 4 * kMiB) == WriteStatus::ok &&
+           try_take(*reader, frame, 30) == TakeStatus::frame && key_of(frame) == 100;
+  }));
+}
+
+TEST(longer_caps_and_metas_without_room_end_in_frames_or_an_error) {
+  shm_of_mib(8);
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  Error error;
+  CHECK(writer->prepare(16, kMiB, error));
+  const auto reader = attach_reader(reader_of(channel));
+  std::uint64_t key = 0;
+  for (const std::size_t caps : {10'000, 100'000, 300'000}) {
+    CHECK(eventually([&] {
+      const WriteStatus status =
+          try_publish(*writer, ++key, kMiB, std::string(caps, 'x'));
+      Frame frame;
+      return try_take(*reader, frame, 30) == TakeStatus::frame &&
+             status == WriteStatus::ok && frame.caps()->size() == caps;
+    }));
+  }
+}
+
+TEST(pool_grows_again_when_there_is_room_again) {
+  shm_of_mib(64);
+  const std::string channel = unique_channel();
+  Limits limits;
+  const auto writer = open_writer(plain_writer(channel, 12), limits.events_of());
+  Error error;
+  CHECK(writer->prepare(3, 2 * kMiB, error));
+  const auto reader = attach_reader(reader_of(channel));
+  std::vector<Frame> held;
+  std::uint64_t key = 0;
+  const auto step = [&] {
+    publish(*writer, ++key, 2 * kMiB);
+    held.push_back(take(*reader));
+  };
+  {
+    const Ballast ballast(kMiB);
+    for (int i = 0; i < 12; ++i) step();
+    CHECK(writer->statistics().slots == 3);
+    CHECK(eventually([&] { return limits.events == 1; }));
+  }
+  CHECK(eventually([&] {
+    step();
+    return writer->statistics().slots > 3;
+  }));
+  for (const Frame& frame : held) CHECK(intact(frame));
+}
+
+TEST(full_mount_and_a_death_leave_nothing_after_the_next_writer) {
+  shm_of_mib(16);
+  const std::string channel = unique_channel();
+  FarWriter writer(channel);
+  writer.publish(1, 3, 4 * kMiB);
+  writer.kill();
+  const auto next = open_writer(plain_writer(channel));
+  Error error;
+  CHECK(next->prepare(3, 5 * kMiB, error));  // fits only if the dead one's are gone
+}

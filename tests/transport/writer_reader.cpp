@@ -1,0 +1,1008 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// What a reader gets of what a writer publishes: which frames, in which order, with
+// which gaps, for how long its bytes stay, and where the slots come from. The reader is
+// another process wherever its answers suffice.
+#include "transport/writer.h"
+
+#include <algorithm>
+#include <atomic>
+
+#include "support/peers.h"
+#include "transport/reader.h"
+
+using namespace support;
+
+namespace {
+
+std::vector<std::byte> some_metas(std::size_t bytes) {
+  std::vector<std::byte> metas(bytes);
+  draw(metas.data(), bytes, bytes);
+  return metas;
+}
+
+void publish_all(Writer& writer, std::uint64_t from, std::uint64_t to) {
+  for (std::uint64_t key = from; key <= to; ++key) publish(writer, key);
+}
+
+bool nothing_held(const Writer& writer) {
+  return eventually([&] { return writer.statistics().held == 0; }, 3000);
+}
+
+SlotRef acquired(Writer& writer, std::size_t bytes = kSmall) {
+  SlotRef ref;
+  Error error;
+  CHECK(writer.acquire(bytes, sizeof kCaps, 0, ref, error) == WriteStatus::ok);
+  return ref;
+}
+
+WriteStatus publish_ref(Writer& writer, const SlotRef& ref, std::uint64_t key,
+                        bool zero_copy = false) {
+  auto frame = descriptor_for(key, kSmall);
+  Error error;
+  return writer.publish(ref, frame, kCaps, {}, zero_copy, error);
+}
+
+// Runs `call`, which waits, until interrupt() ends it.
+void expect_interrupted(Writer& writer, const std::function<WriteStatus()>& call) {
+  std::atomic<bool> ended{false};
+  std::thread waiting([&] {
+    CHECK(call() == WriteStatus::interrupted);
+    ended = true;
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(40));
+  CHECK(!ended);  // it really waits
+  const std::int64_t before = possum::monotonic_ns();
+  writer.interrupt(true);
+  waiting.join();
+  CHECK(possum::monotonic_ns() - before < 1000 * kMs);
+  CHECK(call() == WriteStatus::interrupted);  // until interrupt(false)
+  writer.interrupt(false);
+}
+
+}  // namespace
+
+// --- which frames --------------------------------------------------------------------
+
+TEST(late_joiner_gets_the_newest_frame_and_no_gap) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  publish_all(*writer, 1, 5);
+  for (const Policy policy : {Policy::drop_oldest, Policy::drop_newest}) {
+    FarReader reader(channel, policy);
+    reader.attach();
+    const Taken first = reader.frame();
+    CHECK(first.key == 5 && first.seq == 5 && first.missed == 0);
+    CHECK(reader.take(0).status == "timeout");
+  }
+}
+
+TEST(page_of_a_reader_that_left_offers_the_newest_frame_again) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  publish_all(*writer, 1, 3);
+  for (std::uint64_t key = 4; key < 10; ++key) {
+    FarReader reader(channel);
+    reader.attach();
+    CHECK(reader.frame().key == key - 1);
+    publish(*writer, key);
+    CHECK(reader.frame().key == key);
+    CHECK(writer->statistics().readers.at(0).index == 0);  // the same page each time
+    reader.release(2);
+    reader.order("detach", "detached");
+    CHECK(writer->active_readers() == 0);  // looks after those that left, too
+  }
+}
+
+TEST(reader_that_came_first_gets_everything_it_has_room_for) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  FarReader reader(channel, Policy::drop_oldest, 4);
+  reader.attach();
+  publish_all(*writer, 1, 4);
+  for (std::uint64_t key = 1; key <= 4; ++key) {
+    const Taken t = reader.frame();
+    CHECK(t.key == key && t.seq == key && t.missed == 0);
+  }
+}
+
+TEST(drop_oldest_keeps_the_newest_frames) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  FarReader reader(channel, Policy::drop_oldest, 3);
+  reader.attach();
+  publish(*writer, 1);
+  CHECK(reader.frame().key == 1);
+  publish_all(*writer, 2, 10);
+  const Taken eighth = reader.frame();
+  CHECK(eighth.seq == 8 && eighth.missed == 6);
+  CHECK(reader.frame().seq == 9);
+  const Taken tenth = reader.frame();
+  CHECK(tenth.seq == 10 && tenth.missed == 0);
+  CHECK(reader.take(0).status == "timeout");
+  const auto info = writer->statistics().readers.at(0);
+  CHECK(info.dropped == 6 && info.delivered == 4);
+}
+
+TEST(drop_newest_keeps_the_oldest_frames) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  FarReader reader(channel, Policy::drop_newest, 3);
+  reader.attach();
+  publish_all(*writer, 1, 10);
+  for (std::uint64_t key = 1; key <= 3; ++key) CHECK(reader.frame().seq == key);
+  CHECK(reader.take(0).status == "timeout");
+  publish(*writer, 11);
+  const Taken t = reader.frame();
+  CHECK(t.seq == 11 && t.missed == 7);
+  CHECK(writer->statistics().readers.at(0).dropped == 7);
+}
+
+TEST(as_many_frames_wait_as_the_reader_wants) {
+  for (const unsigned depth : {1u, 2u, 7u, 16u}) {
+    const std::string channel = unique_channel();
+    const auto writer = open_writer(plain_writer(channel, 32));
+    const auto reader = attach_reader(reader_of(channel, Policy::drop_oldest, depth));
+    publish_all(*writer, 1, 40);
+    CHECK(writer->statistics().readers.at(0).waiting == depth);
+    for (std::uint64_t seq = 41 - depth; seq <= 40; ++seq) {
+      CHECK(take(*reader).descriptor().seq == seq);
+    }
+    CHECK(nothing_waits(*reader));
+  }
+}
+
+TEST(skip_to_newest_counts_what_it_skips) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  const auto reader = attach_reader(reader_of(channel, Policy::drop_oldest, 8));
+  publish(*writer, 1);
+  CHECK(take(*reader).missed() == 0);
+  publish_all(*writer, 2, 6);
+  reader->skip_to_newest();
+  const Frame newest = take(*reader);
+  CHECK(newest.descriptor().seq == 6 && newest.missed() == 4);
+  CHECK(nothing_waits(*reader));
+  CHECK(reader->statistics().missed == 4 && reader->statistics().frames == 2);
+}
+
+TEST(caps_metas_and_descriptor_arrive_as_given) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  const auto reader = attach_reader(reader_of(channel));
+  const auto metas = some_metas(333);
+  const SlotRef ref = acquired(*writer);
+  draw(ref.data + 64, 1000, 9);
+  auto sent = descriptor_for(9, 1000);
+  sent.data_offset = 64;
+  sent.pts_ns = -5;
+  sent.dts_ns = possum::layout::kNoTime;
+  sent.duration_ns = 40;
+  sent.buffer_flags = 0xf0f0;
+  sent.plane_count = 2;
+  sent.planes[0] = {0, 500, -64, 0};
+  sent.planes[1] = {500, 500, 32, 0};
+  Error error;
+  CHECK(writer->publish(ref, sent, kCaps, metas, false, error) == WriteStatus::ok);
+  const Frame got = take(*reader);
+  CHECK(std::memcmp(&got.descriptor(), &sent, sizeof sent) == 0);
+  CHECK(*got.caps() == kCaps && got.metas() == metas && got.size() == 1000);
+  CHECK(got.descriptor().seq == 1 && got.descriptor().publish_ns > 0);
+}
+
+// --- blocking readers ----------------------------------------------------------------
+
+TEST(blocking_reader_gets_every_frame) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(blocking_writer(channel));
+  FarReader reader(channel, Policy::blocking, 2);
+  reader.attach();
+  reader.tell("drain");
+  publish_all(*writer, 1, 2000);
+  writer->set_eos();
+  reader.expect("eos 2000 1");
+  CHECK(writer->statistics().readers.at(0).dropped == 0);
+}
+
+TEST(writer_waits_for_room_and_an_interrupted_publish_loses_nothing) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(blocking_writer(channel));
+  FarReader reader(channel, Policy::blocking, 2);
+  FarReader other(channel, Policy::drop_oldest, 8);
+  reader.attach();
+  other.attach();
+  publish_all(*writer, 1, 2);
+  const SlotRef ref = acquired(*writer);
+  draw(ref.data, kSmall, 3);
+  auto frame = descriptor_for(3, kSmall);
+  Error error;
+  const auto call = [&] { return writer->publish(ref, frame, kCaps, {}, false, error); };
+  expect_interrupted(*writer, call);
+  // The reader that had room has the frame already.
+  for (std::uint64_t seq = 1; seq <= 3; ++seq) CHECK(other.frame().seq == seq);
+  CHECK(reader.frame().seq == 1);
+  CHECK(call() == WriteStatus::ok);
+  CHECK(reader.frame().seq == 2);
+  CHECK(reader.frame().seq == 3);
+  publish(*writer, 4);
+  const Taken t = reader.frame();
+  CHECK(t.seq == 4 && t.missed == 0);
+  CHECK(other.frame().seq == 4);
+}
+
+TEST(abandoned_publish_is_missed_by_those_who_had_no_room) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(blocking_writer(channel));
+  const auto reader = attach_reader(reader_of(channel, Policy::blocking, 1));
+  publish(*writer, 1);
+  const SlotRef ref = acquired(*writer);
+  draw(ref.data, kSmall, 2);
+  auto frame = descriptor_for(2, kSmall);
+  Error error;
+  const auto call = [&] { return writer->publish(ref, frame, kCaps, {}, false, error); };
+  expect_interrupted(*writer, call);
+  writer->abandon_publish();
+  CHECK(take(*reader).descriptor().seq == 1);
+  publish(*writer, 3);
+  const Frame third = take(*reader);
+  CHECK(third.descriptor().seq == 3 && third.missed() == 1);
+}
+
+TEST(interrupt_ends_acquire) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(blocking_writer(channel, 3));
+  const auto reader = attach_reader(reader_of(channel, Policy::blocking, 16));
+  publish_all(*writer, 1, 3);  // every slot waits for the reader
+  SlotRef ref;
+  Error error;
+  const auto call = [&] { return writer->acquire(kSmall, 10, 0, ref, error); };
+  expect_interrupted(*writer, call);
+  for (std::uint64_t seq = 1; seq <= 3; ++seq) take(*reader);
+  CHECK(call() == WriteStatus::ok);
+  writer->give_back(ref);
+}
+
+TEST(interrupt_ends_drain_and_wait_readers) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(blocking_writer(channel));
+  Error error;
+  expect_interrupted(*writer, [&] { return writer->wait_readers(1, error); });
+  const auto reader = attach_reader(reader_of(channel, Policy::blocking, 4));
+  publish_all(*writer, 1, 2);
+  writer->set_eos();
+  expect_interrupted(*writer, [&] { return writer->drain(error); });
+  take(*reader);
+  take(*reader);
+  CHECK(writer->drain(error) == WriteStatus::ok);
+}
+
+TEST(wait_readers_ends_when_enough_are_there) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  std::atomic<bool> ended{false};
+  std::thread waiting([&] {
+    Error error;
+    CHECK(writer->wait_readers(2, error) == WriteStatus::ok);
+    ended = true;
+  });
+  const auto one = attach_reader(reader_of(channel));
+  CHECK(eventually([&] { return writer->active_readers() == 1; }));
+  CHECK(!ended);
+  const auto two = attach_reader(reader_of(channel));
+  waiting.join();
+  CHECK(writer->active_readers() == 2);
+}
+
+TEST(blocking_reader_needs_the_writers_consent) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  Error error;
+  const auto reader = Reader::create(reader_of(channel, Policy::blocking), error);
+  CHECK(reader->attach(in_ms(kLimitMs), error) == AttachStatus::failed);
+  CHECK(error.code == ErrorCode::blocking);
+  CHECK(error.message.find("allow-blocking") != std::string::npos);
+}
+
+TEST(reader_that_blocks_too_long_is_demoted) {
+  const std::string channel = unique_channel();
+  WriterOptions options = blocking_writer(channel);
+  options.max_blocking_ns = 60 * kMs;
+  std::atomic<std::uint32_t> demoted_pid{0};
+  possum::WriterEvents events;
+  events.reader_demoted = [&](unsigned, std::uint32_t pid) { demoted_pid = pid; };
+  const auto writer = open_writer(options, events);
+  FarReader stuck(channel, Policy::blocking, 2);
+  FarReader lively(channel, Policy::blocking, 2);
+  stuck.attach();
+  lively.attach();
+  lively.tell("drain");
+  publish_all(*writer, 1, 2);
+  const std::int64_t before = possum::monotonic_ns();
+  publish(*writer, 3);
+  const std::int64_t waited = possum::monotonic_ns() - before;
+  CHECK(waited >= 60 * kMs && waited < 2000 * kMs);
+  CHECK(
+      eventually([&] { return demoted_pid == static_cast<std::uint32_t>(stuck.pid()); }));
+  const std::int64_t then = possum::monotonic_ns();
+  publish_all(*writer, 4, 100);
+  CHECK(possum::monotonic_ns() - then < 3000 * kMs);  // far from 60 ms each
+  writer->set_eos();
+  lively.expect("eos 100 1");  // the other one lost nothing
+  for (const auto& info : writer->statistics().readers) {
+    CHECK(info.demoted == (info.pid == static_cast<std::uint32_t>(stuck.pid())));
+  }
+  CHECK(stuck.frame().seq == 99);
+  CHECK(stuck.frame().seq == 100);
+}
+
+TEST(slow_but_steady_blocking_reader_is_not_demoted) {
+  const std::string channel = unique_channel();
+  WriterOptions options = blocking_writer(channel);
+  options.max_blocking_ns = 150 * kMs;
+  const auto writer = open_writer(options);
+  const auto reader = attach_reader(reader_of(channel, Policy::blocking, 1));
+  std::thread reading([&] {
+    for (std::uint64_t seq = 1; seq <= 12; ++seq) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(30));
+      CHECK(take(*reader).descriptor().seq == seq);
+    }
+  });
+  publish_all(*writer, 1, 12);
+  reading.join();
+  CHECK(!writer->statistics().readers.at(0).demoted);
+}
+
+TEST(reader_that_takes_its_place_during_an_interrupted_publish_gets_the_frame_once) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(blocking_writer(channel));
+  FarReader gone(channel, Policy::blocking, 1);
+  gone.attach();
+  publish(*writer, 1);
+  const SlotRef ref = acquired(*writer);
+  draw(ref.data, kSmall, 2);
+  auto frame = descriptor_for(2, kSmall);
+  Error error;
+  const auto call = [&] { return writer->publish(ref, frame, kCaps, {}, false, error); };
+  expect_interrupted(*writer, call);
+  gone.kill();
+  CHECK(eventually([&] { return writer->active_readers() == 0; }));
+  const auto next = attach_reader(reader_of(channel, Policy::blocking, 4));
+  const Frame held = take(*next);
+  CHECK(key_of(held) == 2);
+  CHECK(call() == WriteStatus::ok);
+  CHECK(nothing_waits(*next));
+  for (std::uint64_t key = 3; key < 40; ++key) {
+    publish(*writer, key);
+    CHECK(key_of(take(*next)) == key);
+  }
+  CHECK(intact(held));
+}
+
+TEST(frame_larger_than_its_slot_is_refused) {
+  const auto writer = open_writer(plain_writer(unique_channel()));
+  const SlotRef ref = acquired(*writer);
+  Error error;
+  auto frame = descriptor_for(1, ref.capacity + 1);
+  CHECK(writer->publish(ref, frame, kCaps, {}, false, error) == WriteStatus::failed);
+  CHECK(error.code == ErrorCode::settings);
+  frame = descriptor_for(1, ref.capacity);
+  frame.data_offset = 1;
+  CHECK(writer->publish(ref, frame, kCaps, {}, false, error) == WriteStatus::failed);
+  frame.data_offset = UINT64_MAX;
+  CHECK(writer->publish(ref, frame, kCaps, {}, false, error) == WriteStatus::failed);
+  const std::string caps(100'000, 'x');
+  frame = descriptor_for(1, 1);
+  CHECK(writer->publish(ref, frame, caps, {}, false, error) == WriteStatus::failed);
+  writer->give_back(ref);
+  publish(*writer, 2);
+}
+
+// --- changes of size and caps --------------------------------------------------------
+
+TEST(caps_change_with_the_frame_that_has_them) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  const auto reader = attach_reader(reader_of(channel, Policy::drop_oldest, 8));
+  const std::string caps[] = {"video/x-raw, a", "video/x-raw, b", "video/x-raw, a"};
+  for (int i = 0; i < 6; ++i) {
+    publish(*writer, static_cast<std::uint64_t>(i), kSmall, caps[i / 2]);
+  }
+  std::shared_ptr<const std::string> last;
+  for (int i = 0; i < 6; ++i) {
+    const Frame frame = take(*reader);
+    CHECK(*frame.caps() == caps[i / 2]);
+    CHECK((frame.caps() == last) == (i % 2 == 1));  // shared while they stay the same
+    last = frame.caps();
+  }
+}
+
+TEST(caps_and_metas_larger_than_their_room_replace_the_object) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel, 4));
+  FarReader reader(channel, Policy::drop_oldest, 2);
+  reader.attach();
+  publish(*writer, 1);
+  reader.frame();  // held over everything that follows
+  std::uint64_t key = 1;
+  for (const std::size_t caps : {100, 2048, 2049, 9000, 70'000, 50}) {
+    for (const std::size_t metas : {0, 4096, 4097, 100'000, 1}) {
+      publish(*writer, ++key, kSmall, std::string(caps, 'c'), some_metas(metas));
+      const Taken t = reader.frame();
+      CHECK(t.key == key && t.caps == caps && t.metas == metas && t.missed == 0);
+      reader.order("check", "intact");
+      if (key > 4) {
+        // Let all go but the very first, which stays at the front: take it back.
+        CHECK(reader.all_intact());
+      }
+      while (key > 2 && writer->statistics().held > 1) reader.release();
+    }
+  }
+}
+
+TEST(frames_grow_and_shrink) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel, 6));
+  FarReader reader(channel, Policy::drop_oldest, 2);
+  reader.attach();
+  std::uint64_t key = 0;
+  for (const std::size_t bytes :
+       {std::size_t{1}, std::size_t{4096}, std::size_t{4097}, std::size_t{1'000'000},
+        std::size_t{10}, std::size_t{5'000'000}, std::size_t{300}}) {
+    for (int i = 0; i < 3; ++i) {
+      publish(*writer, ++key, bytes);
+      const Taken t = reader.frame();
+      CHECK(t.key == key && t.bytes == bytes && t.missed == 0);
+      CHECK(reader.all_intact());
+      if (key > 2) reader.release();
+    }
+  }
+}
+
+TEST(held_frames_keep_their_bytes_through_everything) {
+  const std::string channel = unique_channel();
+  std::vector<Frame> held;
+  {
+    FarWriter writer(channel);
+    const auto reader = attach_reader(reader_of(channel, Policy::drop_oldest, 4));
+    for (std::uint64_t key = 1; key <= 3; ++key) {
+      writer.publish(key, key, 100'000);
+      held.push_back(take(*reader));
+      CHECK(!held.back().is_copy());
+    }
+    const auto all_intact = [&] {
+      return std::all_of(held.begin(), held.end(),
+                         [](const Frame& f) { return intact(f) && *f.caps() == kCaps; });
+    };
+    writer.publish(4, 60, 100'000);
+    CHECK(all_intact());
+    writer.publish(61, 100, 900'000, std::string(5000, 'x'));  // objects are replaced
+    CHECK(all_intact());
+    writer.publish(101, 140, 10);
+    CHECK(all_intact());
+    writer.kill();
+    CHECK(all_intact());
+  }
+  // The reader is gone, and a successor has cleared the names away.
+  open_writer(plain_writer(channel))->close();
+  for (std::uint64_t key = 1; key <= 3; ++key) {
+    CHECK(key_of(held[key - 1]) == key && intact(held[key - 1]));
+  }
+}
+
+TEST(moved_frames_keep_their_lease) {
+  const std::string channel = unique_channel();
+  const auto writer = open_prepared(plain_writer(channel));
+  const auto reader = attach_reader(reader_of(channel));
+  publish(*writer, 1);
+  Frame a = take(*reader);
+  Frame b = std::move(a);
+  CHECK(a.data() == nullptr && a.size() == 0 && a.descriptor().seq == 0);
+  CHECK(intact(b) && writer->statistics().held == 1);
+  publish(*writer, 2);
+  b = take(*reader);
+  CHECK(key_of(b) == 2 && writer->statistics().held == 1);
+  a = std::move(b);
+  a = Frame();
+  CHECK(writer->statistics().held == 0);
+}
+
+TEST(frame_is_released_from_any_thread_and_after_its_reader) {
+  const std::string channel = unique_channel();
+  const auto writer = open_prepared(plain_writer(channel));
+  auto reader = attach_reader(reader_of(channel));
+  publish(*writer, 1);
+  Frame first = take(*reader);
+  publish(*writer, 2);
+  Frame second = take(*reader);
+  CHECK(writer->statistics().held == 2);
+  std::thread([frame = std::move(first)]() mutable { frame = Frame(); }).join();
+  CHECK(writer->statistics().held == 1);
+  reader.reset();
+  CHECK(intact(second));
+  publish_all(*writer, 3, 50);
+  CHECK(intact(second));
+  CHECK(writer->statistics().held == 1);
+  std::thread([frame = std::move(second)]() mutable { frame = Frame(); }).join();
+  CHECK(nothing_held(*writer));
+}
+
+// --- where slots come from -----------------------------------------------------------
+
+TEST(frame_is_a_lease_while_slots_circulate) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  const auto reader = attach_reader(reader_of(channel));
+  for (std::uint64_t key = 1; key <= 100; ++key) {
+    publish(*writer, key);
+    take(*reader);
+  }
+  // The first one perhaps: the pool had yet to grow. And the pool stayed small.
+  CHECK(reader->statistics().copied <= 1);
+  CHECK(writer->statistics().slots <= 4);
+}
+
+TEST(writer_uses_the_lowest_free_slot) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  Error error;
+  CHECK(writer->prepare(8, kSmall, error));
+  for (std::uint64_t key = 1; key <= 50; ++key) {
+    const SlotRef ref = acquired(*writer);
+    CHECK(ref.slot < 2);  // one is the newest frame, the other is free
+    CHECK(publish_ref(*writer, ref, key) == WriteStatus::ok);
+  }
+}
+
+TEST(prepared_slots_exist) {
+  const auto writer = open_writer(plain_writer(unique_channel(), 12));
+  Error error;
+  CHECK(writer->prepare(7, 100'000, error));
+  CHECK(writer->statistics().slots == 7);
+  CHECK(writer->prepare(7, 1'000'000, error));  // too small ones are replaced
+  CHECK(writer->statistics().slots == 7);
+  CHECK(acquired(*writer, 1'000'000).capacity >= 1'000'000);
+  CHECK(writer->prepare(40, kSmall, error));
+  CHECK(writer->statistics().slots == 12);
+  CHECK(writer->prepare(0, kSmall, error));
+}
+
+TEST(hoarding_reader_gets_private_copies_and_every_frame) {
+  for (const unsigned slots : {4u, 16u, 32u}) {
+    const std::string channel = unique_channel();
+    const auto writer = open_writer(blocking_writer(channel, slots));
+    const auto reader = attach_reader(reader_of(channel, Policy::blocking, 3));
+    std::vector<Frame> held;
+    std::thread reading([&] {
+      for (std::uint64_t seq = 1; seq <= 40; ++seq) {
+        held.push_back(take(*reader));
+        CHECK(held.back().descriptor().seq == seq);
+      }
+    });
+    publish_all(*writer, 1, 40);
+    reading.join();
+    const auto copies = static_cast<unsigned>(std::count_if(
+        held.begin(), held.end(), [](const Frame& f) { return f.is_copy(); }));
+    CHECK(copies >= 32 && copies == reader->statistics().copied);
+    CHECK(copies < 40);
+    CHECK(std::all_of(held.begin(), held.end(), intact));
+    CHECK(writer->statistics().held == 40 - copies);
+    CHECK(writer->statistics().no_slot == 0);
+    held.clear();
+    CHECK(writer->statistics().held == 0);
+  }
+}
+
+TEST(two_hoarding_blocking_readers_get_every_frame_of_four_slots) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(blocking_writer(channel, 4));
+  FarReader one(channel, Policy::blocking, 3);
+  FarReader two(channel, Policy::blocking, 5);
+  one.attach();
+  two.attach();
+  std::thread publishing([&] { publish_all(*writer, 1, 60); });
+  for (std::uint64_t seq = 1; seq <= 60; ++seq) {
+    CHECK(one.frame().seq == seq);
+    CHECK(two.frame().seq == seq);
+  }
+  publishing.join();
+  CHECK(one.all_intact() && two.all_intact());
+  one.release(60);
+  two.release(60);
+  CHECK(nothing_held(*writer));
+}
+
+TEST(hoarding_dropping_readers_never_stop_the_writer) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel, 4));
+  std::vector<std::unique_ptr<Reader>> readers;
+  std::vector<Frame> held;
+  for (int i = 0; i < 6; ++i) {
+    readers.push_back(attach_reader(reader_of(channel, Policy::drop_oldest, 2)));
+  }
+  for (std::uint64_t key = 1; key <= 60; ++key) {
+    publish(*writer, key);  // checks that there is a slot
+    for (auto& reader : readers) {
+      held.push_back(take(*reader));
+      CHECK(key_of(held.back()) == key);
+    }
+  }
+  CHECK(std::all_of(held.begin(), held.end(), intact));
+  CHECK(writer->statistics().no_slot == 0);
+}
+
+TEST(oldest_waiting_frames_are_stolen_from_dropping_readers) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel, 4));
+  FarReader idle(channel, Policy::drop_oldest, 16);
+  idle.attach();
+  publish_all(*writer, 1, 200);
+  CHECK(writer->statistics().no_slot == 0 && writer->statistics().slots == 4);
+  std::uint64_t expected = 197;
+  std::uint64_t last = 0;
+  for (Taken t = idle.take(0); t.status == "frame"; t = idle.take(0)) {
+    CHECK(t.seq >= expected && t.seq > last);
+    CHECK(last == 0 ? t.missed == 0 : t.missed == t.seq - last - 1);
+    last = t.seq;
+  }
+  CHECK(last == 200);
+}
+
+TEST(frames_of_a_blocking_reader_are_not_stolen) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(blocking_writer(channel, 4));
+  FarReader slow(channel, Policy::blocking, 16);
+  FarReader quick(channel, Policy::drop_oldest, 16);
+  slow.attach();
+  quick.attach();
+  std::thread publishing([&] { publish_all(*writer, 1, 300); });
+  for (std::uint64_t seq = 1; seq <= 300; ++seq) {
+    CHECK(slow.frame().seq == seq);
+    slow.release();
+  }
+  publishing.join();
+}
+
+TEST(all_but_three_slots_can_be_lent) {
+  for (const unsigned slots : {3u, 4u, 8u, 32u}) {
+    const auto writer = open_writer(plain_writer(unique_channel(), slots));
+    Error error;
+    CHECK(writer->prepare(slots, kSmall, error));
+    std::vector<SlotRef> lent;
+    for (unsigned i = 0; i + 3 < slots; ++i) {
+      auto ref = writer->lend(kSmall);
+      CHECK(ref && ref->capacity >= kSmall);
+      for (const SlotRef& other : lent) CHECK(other.slot != ref->slot);
+      lent.push_back(*ref);
+    }
+    CHECK(!writer->lend(kSmall));
+    CHECK(writer->statistics().lent == slots - 3);
+    for (std::uint64_t key = 1; key <= 30; ++key) publish(*writer, key);
+    for (const SlotRef& ref : lent) writer->give_back(ref);
+    CHECK(writer->statistics().lent == 0);
+  }
+}
+
+TEST(pool_grows_for_lending_by_itself) {
+  const auto writer = open_writer(plain_writer(unique_channel(), 8));
+  std::vector<SlotRef> lent;
+  CHECK(eventually([&] {
+    if (const auto ref = writer->lend(kSmall)) lent.push_back(*ref);
+    return lent.size() == 5;
+  }));
+  CHECK(!writer->lend(kSmall));
+  for (std::uint64_t key = 1; key <= 30; ++key) publish(*writer, key);
+  for (const SlotRef& ref : lent) writer->give_back(ref);
+}
+
+TEST(lent_slots_and_hoarding_readers_leave_the_writer_enough) {
+  for (const unsigned lend : {1u, 3u, 5u}) {
+    const std::string channel = unique_channel();
+    const auto writer = open_writer(blocking_writer(channel, 8));
+    FarReader hoarder(channel, Policy::blocking, 2);
+    FarReader dropper(channel, Policy::drop_oldest, 2);
+    hoarder.attach();
+    dropper.attach();
+    Error error;
+    CHECK(writer->prepare(8, kSmall, error));
+    std::vector<SlotRef> lent;
+    for (unsigned i = 0; i < lend; ++i) lent.push_back(*writer->lend(kSmall));
+    for (const SlotRef& ref : lent) draw(ref.data, kSmall, 1000);
+    std::thread publishing([&] { publish_all(*writer, 1, 40); });
+    for (std::uint64_t seq = 1; seq <= 40; ++seq) {
+      CHECK(hoarder.frame().seq == seq);
+      dropper.take(0);
+    }
+    publishing.join();
+    CHECK(hoarder.all_intact() && dropper.all_intact());
+    for (const SlotRef& ref : lent) {
+      CHECK(shows(ref.data, kSmall, 1000));  // nobody drew on them
+      writer->give_back(ref);
+    }
+    CHECK(writer->statistics().no_slot == 0);
+  }
+}
+
+TEST(hoarders_leave_room_to_lend) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel, 8));
+  const auto reader = attach_reader(reader_of(channel));
+  std::vector<Frame> held;
+  std::vector<SlotRef> lent;
+  for (std::uint64_t key = 1; key <= 40; ++key) {
+    publish(*writer, key);
+    held.push_back(take(*reader));
+    // Lending may be refused, but never takes what the writer needs.
+    if (auto ref = writer->lend(kSmall)) lent.push_back(*ref);
+  }
+  CHECK(!lent.empty());
+  CHECK(std::all_of(held.begin(), held.end(), intact));
+  CHECK(writer->statistics().no_slot == 0);
+  for (const SlotRef& ref : lent) writer->give_back(ref);
+}
+
+TEST(lent_slot_is_published_without_a_copy_and_comes_back) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel, 8));
+  const auto reader = attach_reader(reader_of(channel, Policy::drop_oldest, 4));
+  Error error;
+  CHECK(writer->prepare(4, kSmall, error));
+  const SlotRef ref = *writer->lend(kSmall);
+  draw(ref.data, kSmall, 1);
+  CHECK(writer->publishable(ref, 10, 0) && !writer->visible(ref));
+  CHECK(publish_ref(*writer, ref, 1, true) == WriteStatus::ok);
+  CHECK(writer->visible(ref) && !writer->publishable(ref, 10, 0));
+  Frame held = take(*reader);
+  CHECK(!held.is_copy());
+  writer->give_back(ref);  // upstream lets go; the reader does not
+  for (std::uint64_t key = 2; key <= 40; ++key) {
+    publish(*writer, key);
+    take(*reader);
+    const auto other = writer->lend(kSmall);
+    CHECK(!other || other->slot != ref.slot);
+    if (other) writer->give_back(*other);
+  }
+  CHECK(intact(held));
+  CHECK(writer->visible(ref));
+  held = Frame();
+  CHECK(!writer->visible(ref));
+  CHECK(writer->statistics().zero_copy == 1 && writer->statistics().copied == 39);
+}
+
+TEST(lent_slot_stays_memory_after_close) {
+  const auto writer = open_writer(plain_writer(unique_channel(), 8));
+  Error error;
+  CHECK(writer->prepare(4, kSmall, error));
+  const SlotRef ref = *writer->lend(kSmall);
+  writer->close();
+  draw(ref.data, kSmall, 5);
+  CHECK(shows(ref.data, kSmall, 5));
+  writer->give_back(ref);
+  CHECK(writer->open(error) == WriteStatus::ok);
+  writer->give_back(ref);  // of an earlier life: means nothing now
+  CHECK(!writer->publishable(ref, 0, 0) && !writer->visible(ref));
+}
+
+TEST(acquired_slot_that_is_given_back_is_used_again) {
+  const auto writer = open_writer(plain_writer(unique_channel(), 3));
+  for (int i = 0; i < 20; ++i) writer->give_back(acquired(*writer));
+  for (std::uint64_t key = 1; key <= 20; ++key) publish(*writer, key);
+}
+
+// --- end of stream and flush ---------------------------------------------------------
+
+TEST(eos_comes_after_the_last_frame) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  FarReader reader(channel, Policy::drop_oldest, 8);
+  reader.attach();
+  publish_all(*writer, 1, 5);
+  writer->set_eos();
+  for (std::uint64_t seq = 1; seq <= 5; ++seq) CHECK(reader.frame().seq == seq);
+  CHECK(reader.take().status == "eos");
+  CHECK(reader.take().status == "eos");
+}
+
+TEST(eos_wakes_a_reader_that_sleeps) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  FarReader reader(channel);
+  reader.attach();
+  reader.tell("take 20000");
+  writer->set_eos();
+  reader.expect("eos");
+}
+
+TEST(eos_holds_after_its_writer_is_gone) {
+  for (const bool killed : {false, true}) {
+    const std::string channel = unique_channel();
+    FarWriter writer(channel);
+    const auto reader = attach_reader(reader_of(channel, Policy::drop_oldest, 8));
+    writer.publish(1, 3);
+    writer.order("eos", "eos");
+    if (killed) {
+      writer.kill();
+    } else {
+      writer.order("close", "closed");
+    }
+    Frame frame;
+    // What was mapped before stays readable: slots made later are gone with their names.
+    TakeStatus status = TakeStatus::frame;
+    while (status == TakeStatus::frame) status = try_take(*reader, frame);
+    CHECK(status == TakeStatus::eos);
+    frame = Frame();
+    open_writer(plain_writer(channel))->close();
+  }
+}
+
+TEST(new_frame_after_eos_clears_it) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  FarReader reader(channel);
+  reader.attach();
+  publish(*writer, 1);
+  writer->set_eos();
+  CHECK(reader.frame().seq == 1);
+  CHECK(reader.take().status == "eos");
+  publish(*writer, 2);
+  CHECK(reader.frame().seq == 2);
+  CHECK(reader.take(0).status == "timeout");
+}
+
+TEST(eos_can_be_ignored) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  ReaderOptions options = reader_of(channel);
+  options.ignore_eos = true;
+  const auto reader = attach_reader(options);
+  writer->set_eos();
+  Frame frame;
+  CHECK(try_take(*reader, frame, 30) == TakeStatus::timeout);
+  publish(*writer, 1);
+  CHECK(try_take(*reader, frame) == TakeStatus::frame);
+}
+
+TEST(flush_withdraws_waiting_frames_but_not_from_blocking_readers) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(blocking_writer(channel));
+  FarReader dropping(channel, Policy::drop_oldest, 8);
+  FarReader blocking(channel, Policy::blocking, 8);
+  dropping.attach();
+  blocking.attach();
+  publish_all(*writer, 1, 3);
+  writer->set_eos();
+  writer->flush();
+  CHECK(dropping.take(0).status == "timeout");  // no frame, and no EOS
+  for (std::uint64_t seq = 1; seq <= 3; ++seq) CHECK(blocking.frame().seq == seq);
+  CHECK(blocking.take(0).status == "timeout");
+  publish(*writer, 4);
+  CHECK(dropping.frame().seq == 4);
+  CHECK(blocking.frame().seq == 4);
+}
+
+TEST(drain_waits_for_blocking_readers_only) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(blocking_writer(channel));
+  const auto dropping = attach_reader(reader_of(channel));
+  publish(*writer, 1);
+  Error error;
+  CHECK(writer->drain(error) == WriteStatus::ok);
+  auto blocking = attach_reader(reader_of(channel, Policy::blocking, 4));
+  take(*blocking);
+  publish(*writer, 2);
+  std::thread draining([&] { CHECK(writer->drain(error) == WriteStatus::ok); });
+  blocking.reset();  // left without taking it: nothing to wait for
+  draining.join();
+}
+
+// --- waiting and counting ------------------------------------------------------------
+
+TEST(take_waits_until_its_deadline_or_an_interrupt) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  const auto reader = attach_reader(reader_of(channel));
+  Frame frame;
+  const std::int64_t before = possum::monotonic_ns();
+  CHECK(try_take(*reader, frame, 60) == TakeStatus::timeout);
+  const std::int64_t waited = possum::monotonic_ns() - before;
+  CHECK(waited >= 60 * kMs && waited < 2000 * kMs);
+  std::thread taking([&] { CHECK(try_take(*reader, frame) == TakeStatus::interrupted); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(30));
+  reader->interrupt(true);
+  taking.join();
+  CHECK(try_take(*reader, frame) == TakeStatus::interrupted);
+  reader->interrupt(false);
+  publish(*writer, 1);
+  CHECK(try_take(*reader, frame) == TakeStatus::frame);
+}
+
+TEST(detached_reader_takes_nothing_and_attaches_again) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  const auto reader = attach_reader(reader_of(channel));
+  publish(*writer, 1);
+  take(*reader);
+  reader->detach();
+  CHECK(!reader->attached() && reader->incarnation() == 0);
+  Frame frame;
+  CHECK(try_take(*reader, frame) == TakeStatus::disconnected);
+  Error error;
+  CHECK(reader->attach(in_ms(kLimitMs), error) == AttachStatus::attached);
+  CHECK(reader->incarnation() == writer->incarnation());
+  CHECK(key_of(take(*reader)) == 1);
+  CHECK(reader->statistics().attachments == 2 && reader->statistics().frames == 2);
+}
+
+TEST(thirty_two_readers_attach_and_the_next_one_waits_for_a_page) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  publish(*writer, 1);
+  std::vector<std::unique_ptr<Reader>> readers;
+  for (int i = 0; i < 32; ++i) {
+    readers.push_back(attach_reader(reader_of(channel)));
+    CHECK(key_of(take(*readers.back())) == 1);
+  }
+  CHECK(writer->active_readers() == 32);
+  FarReader next(channel);
+  CHECK(next.ask("attach 50") ==
+        "timeout " + std::to_string(static_cast<int>(ErrorCode::busy)));
+  next.tell("attach 20000");
+  readers[17].reset();
+  next.expect("attached 0");
+  CHECK(next.frame().key == 1);
+  publish(*writer, 2);
+  for (auto& reader : readers) {
+    if (reader) CHECK(key_of(take(*reader)) == 2);
+  }
+  CHECK(next.frame().key == 2);
+}
+
+TEST(events_tell_who_came_and_who_went_and_why) {
+  const std::string channel = unique_channel();
+  std::mutex lock;
+  std::vector<std::string> log;
+  const auto has = [&](const std::string& line) {
+    return eventually([&] {
+      const std::lock_guard guard(lock);
+      return std::find(log.begin(), log.end(), line) != log.end();
+    });
+  };
+  const auto add = [&](const std::string& line) {
+    const std::lock_guard guard(lock);
+    log.push_back(line);
+  };
+  possum::WriterEvents events;
+  events.reader_attached = [&](unsigned index, std::uint32_t pid) {
+    add("attached " + std::to_string(index) + " " + std::to_string(pid));
+  };
+  events.reader_detached = [&](unsigned index, const char* reason) {
+    add(std::string(reason) + " " + std::to_string(index));
+  };
+  const auto writer = open_writer(plain_writer(channel), events);
+  FarReader one(channel);
+  FarReader two(channel);
+  one.attach();
+  CHECK(has("attached 0 " + std::to_string(one.pid())));
+  two.attach();
+  CHECK(has("attached 1 " + std::to_string(two.pid())));
+  one.order("detach", "detached");
+  CHECK(has("left 0"));
+  two.kill();
+  CHECK(has("died 1"));
+}
+
+TEST(statistics_count_what_happened) {
+  const std::string channel = unique_channel();
+  const auto writer = open_prepared(plain_writer(channel));
+  FarReader reader(channel, Policy::drop_newest, 2);
+  reader.attach();
+  publish_all(*writer, 1, 5);
+  reader.frame();
+  const auto s = writer->statistics();
+  CHECK(s.frames == 5 && s.bytes == 5 * kSmall && s.copied == 5 && s.zero_copy == 0);
+  CHECK(s.held == 1 && s.lent == 0 && s.no_slot == 0 && s.readers.size() == 1);
+  const auto& r = s.readers[0];
+  CHECK(r.pid == static_cast<std::uint32_t>(reader.pid()));
+  CHECK(r.policy == Policy::drop_newest && r.waiting == 1 && r.held == 1);
+  CHECK(r.delivered == 1 && r.dropped == 3);
+}
