@@ -221,9 +221,7 @@ class Writer::Impl {
   unsigned active_readers() const {
     if (forked()) return 0;
     const std::lock_guard lock(mutex_);
-    if (!session_) return 0;
-    session_->core().recycle();
-    return count_active();
+    return session_ ? count_active() : 0;
   }
 
   void set_eos() {
@@ -424,7 +422,6 @@ class Writer::Impl {
     for (;;) {
       if (watch_.interrupted()) return WriteStatus::interrupted;
       if (!usable(error)) return WriteStatus::failed;
-      session_->core().recycle();
       if (condition()) return WriteStatus::ok;
       session_->room().arm();
       if (condition()) {

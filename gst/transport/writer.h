@@ -146,7 +146,8 @@ class Writer {
   // had no room yet miss the frame.
   void abandon_publish();
 
-  // Waits until `count` readers are attached.
+  // Waits until `count` readers are attached. A killed one counts until housekeeping
+  // finds out (250 ms at the most).
   WriteStatus wait_readers(unsigned count, Error& error);
   unsigned active_readers() const;
 

@@ -72,7 +72,7 @@ struct Pair {
   }
   // Since the first frame.
   void expect_counts(guint64 wanted_zero_copy, guint64 wanted_copied,
-                     std::source_location where = std::source_location::current()) const {
+                     Where where = Where::here()) const {
     expect_equal(producer.stat("zero-copy") - zero_copy, wanted_zero_copy, where);
     expect_equal(producer.stat("copied") - copied, wanted_copied, where);
   }

@@ -30,7 +30,7 @@ struct Wanted {
 // follows it.
 void expect_error(const Pipeline& pipeline, const std::string& source,
                   const Wanted& wanted,
-                  std::source_location where = std::source_location::current()) {
+                  Where where = Where::here()) {
   const Report error = pipeline.wait_error();
   require(error.is(wanted.domain, wanted.code),
           "code " + std::to_string(error.code) + ": " + error.text, where);
@@ -45,7 +45,7 @@ void expect_error(const Pipeline& pipeline, const std::string& source,
 
 void expect_start_failure(const Pipeline& pipeline, const std::string& source,
                           const Wanted& wanted,
-                          std::source_location where = std::source_location::current()) {
+                          Where where = Where::here()) {
   require(pipeline.set_state(GST_STATE_PAUSED) == GST_STATE_CHANGE_FAILURE,
           "the pipeline starts", where);
   expect_error(pipeline, source, wanted, where);

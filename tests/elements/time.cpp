@@ -2,6 +2,7 @@
 // Copyright (C) 2026 the possum authors
 //
 // Time stamps, segments and latency between two pipelines with base times of their own.
+#include <atomic>
 #include <string>
 #include <vector>
 
@@ -52,7 +53,7 @@ struct Pair {
 };
 
 void expect_time(GstClockTime is, GstClockTime wanted,
-                 std::source_location where = std::source_location::current()) {
+                 Where where = Where::here()) {
   expect_equal(static_cast<gint64>(is), static_cast<gint64>(wanted), where);
 }
 
@@ -114,8 +115,12 @@ GST_START_TEST(a_pause_of_the_writer_shows_in_the_reader) {
   pair.send(GST_SECOND);
   pair.producer.pipeline().set_state(GST_STATE_PAUSED);
   // While it prerolls again, its running time stands still; then its base time moves.
-  Task push([&] { pair.producer.push(new_frame(9)); });
-  expect_equal(pair.consumer.pull_value(), 9);
+  // What it shows meanwhile has no other time than its publication.
+  const GstClockTime before = pair.reader_now();
+  Task push([&] { pair.producer.push(new_frame(200)); });
+  const Frame preroll = pair.consumer.pull();
+  expect_equal(preroll.value(), 200);
+  fail_unless(before <= preroll.pts() && preroll.pts() <= pair.reader_now());
   pair.producer.pipeline().play();
   push.join();
   expect_time(pair.send(2 * GST_SECOND).pts(), pair.moved(2 * GST_SECOND));
@@ -143,6 +148,31 @@ GST_START_TEST(preroll_frame_stands_for_its_publication) {
               GST_TIME_ARGS(frame.pts()), GST_TIME_ARGS(before), GST_TIME_ARGS(after));
   expect_time(frame.dts(), kNone);
   producer.stop();
+}
+GST_END_TEST
+
+// A live source makes frames in PLAYING, so that the sink prerolls with a base time.
+GST_START_TEST(first_frame_of_a_live_writer_has_its_capture_time) {
+  const std::string channel = new_channel();
+  Consumer consumer(channel);
+  consumer.start();
+  expect_equal(consumer.pipeline().wait_progress().type, GST_PROGRESS_TYPE_START);
+  Pipeline writer("videotestsrc is-live=true ! possumsink name=sink channel=" + channel);
+  const Ref<GstElement> sink = writer.element("sink");
+  const Ref<GstPad> pad{gst_element_get_static_pad(sink.get(), "sink")};
+  std::atomic<GstClockTime> captured{kNone};
+  gst_pad_add_probe(
+      pad.get(), GST_PAD_PROBE_TYPE_BUFFER,
+      [](GstPad*, GstPadProbeInfo* info, gpointer first) {
+        *static_cast<std::atomic<GstClockTime>*>(first) =
+            GST_BUFFER_PTS(GST_PAD_PROBE_INFO_BUFFER(info));
+        return GST_PAD_PROBE_REMOVE;
+      },
+      &captured, nullptr);
+  writer.set_state(GST_STATE_PLAYING);
+  const Frame frame = consumer.pull();
+  expect_time(frame.pts(), captured + gst_element_get_base_time(sink.get()) -
+                               gst_element_get_base_time(consumer.src()));
 }
 GST_END_TEST
 
@@ -312,6 +342,17 @@ GST_START_TEST(latency_covers_the_age_of_frames_but_no_more_than_a_second) {
 }
 GST_END_TEST
 
+GST_START_TEST(age_contains_the_writers_latency) {
+  Pair pair("", {true, 400 * GST_MSECOND});
+  const GstClockTime base = gst_element_get_base_time(pair.producer.sink());
+  gst_element_set_base_time(pair.producer.sink(), base - 300 * GST_MSECOND);
+  pair.send(pair.writer_now() - 300 * GST_MSECOND);
+  const GstClockTime min = pair.consumer.latency().min;
+  fail_unless(min >= 400 * GST_MSECOND && min < 600 * GST_MSECOND, "%" GST_TIME_FORMAT,
+              GST_TIME_ARGS(min));
+}
+GST_END_TEST
+
 GST_START_TEST(latency_is_told_once_a_second_at_most_and_never_falls) {
   Pair pair("", {true, 0});
   pair.consumer.pipeline().posted(GST_MESSAGE_LATENCY);  // perhaps of the first frame
@@ -378,6 +419,7 @@ static Suite* time_suite() {
   tcase_add_test(tcase, spacing_survives_a_change_of_segment);
   tcase_add_test(tcase, a_pause_of_the_writer_shows_in_the_reader);
   tcase_add_test(tcase, preroll_frame_stands_for_its_publication);
+  tcase_add_test(tcase, first_frame_of_a_live_writer_has_its_capture_time);
   tcase_add_test(tcase, frame_without_pts_stands_for_its_publication);
   tcase_add_test(tcase, a_frame_from_before_the_own_time_is_at_its_beginning);
   tcase_add_test(tcase, dts_before_the_segment_is_none);
@@ -391,6 +433,7 @@ static Suite* time_suite() {
   tcase_add_test(tcase, segments_that_are_not_time_carry_no_times);
   tcase_add_test(tcase, latency_is_the_writers_at_least);
   tcase_add_test(tcase, latency_covers_the_age_of_frames_but_no_more_than_a_second);
+  tcase_add_test(tcase, age_contains_the_writers_latency);
   tcase_add_test(tcase, latency_is_told_once_a_second_at_most_and_never_falls);
   tcase_add_test(tcase, latency_message_follows_the_first_late_frame);
   tcase_add_test(tcase, latency_starts_afresh_with_a_new_writer);

@@ -7,19 +7,28 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <source_location>
 #include <string>
 #include <type_traits>
 #include <utility>
 
 namespace elements {
 
+// Where a helper was called; std::source_location is not in every C++20 library yet.
+struct Where {
+  const char* file;
+  unsigned line;
+  static constexpr Where here(const char* file = __builtin_FILE(),
+                              unsigned line = __builtin_LINE()) {
+    return {file, line};
+  }
+};
+
 // Ends the test, which gst-check runs in a process of its own, and says where the helper
 // was called. From any thread.
 inline void require(bool condition, const std::string& text,
-                    std::source_location where = std::source_location::current()) {
+                    Where where = Where::here()) {
   if (condition) return;
-  std::fprintf(stderr, "%s:%u: %s\n", where.file_name(), where.line(), text.c_str());
+  std::fprintf(stderr, "%s:%u: %s\n", where.file, where.line, text.c_str());
   std::abort();
 }
 
@@ -33,8 +42,7 @@ std::string shown(const T& value) {
 
 // Integers of any width and sign, or texts.
 template <class A, class B>
-void expect_equal(const A& is, const B& wanted,
-                  std::source_location where = std::source_location::current()) {
+void expect_equal(const A& is, const B& wanted, Where where = Where::here()) {
   bool equal = false;
   if constexpr (std::is_convertible_v<A, std::string>) {
     equal = std::string(is) == std::string(wanted);
