@@ -76,7 +76,7 @@ selected() {
   meson test -C "$1" --no-rebuild --list 2>/dev/null |
     awk -v wanted="${names[*]}" '
       BEGIN { n = split(wanted, list, " "); for (i = 1; i <= n; ++i) want[list[i]] = 1 }
-      / \/ / { suite = $1; sub(/.*:/, "", suite); if (suite in want || $3 in want) print $3 }'
+      / \/ / { suite = $1; sub(/.*:/, "", suite); if ((suite in want || $3 in want) && !seen[$3]++) print $3 }'
 }
 
 # run_tests DIRECTORY [MESON TEST OPTION...]

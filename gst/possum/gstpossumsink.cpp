@@ -80,6 +80,7 @@ struct SinkImpl {
 
   std::atomic<bool> opening{false};
   std::atomic<unsigned> going_down{0};  // threads in set_state(READY or NULL)
+  std::atomic<unsigned> min_readers{0};  // as in settings
   std::atomic<bool> told{false};        // this run's error is on the bus
   possum::SinkCounters counters;        // locks itself
   possum::Upstream upstream;            // forget() from any thread
@@ -206,7 +207,11 @@ static void close_channel(GstPossumSink* self) {
   SinkImpl& impl = impl_of(self);
   impl.sender.stop();
   impl.prerolled.reset();
-  if (const auto writer = writer_of(self)) writer->close();
+  const auto writer = writer_of(self);
+  if (!writer) return;
+  const bool had_readers = writer->active_readers() > 0;
+  writer->close();
+  if (had_readers) notify_readers(self);
 }
 
 // A flush and a state change may want it at once.
@@ -464,11 +469,7 @@ static GstFlowReturn gst_possum_sink_preroll(GstBaseSink* sink, GstBuffer* buffe
 // Are there readers enough? OK: yes, or the frame is to be discarded (`discard`).
 static GstFlowReturn await_readers(GstPossumSink* self, bool& discard) {
   SinkImpl& impl = impl_of(self);
-  guint wanted = 0;
-  {
-    const ObjectLock guard(self);
-    wanted = impl.settings.min_readers;
-  }
+  const std::atomic<unsigned>& wanted = impl.min_readers;
   discard = false;
   if (wanted == 0) return GST_FLOW_OK;
   const std::shared_ptr<Writer> writer = writer_of(self);
@@ -578,9 +579,11 @@ static gboolean gst_possum_sink_send_event(GstElement* element, GstEvent* event)
 static void gst_possum_sink_set_property(GObject* object, guint id, const GValue* value,
                                          GParamSpec* spec) {
   const ObjectLock guard(object);
-  if (!impl_of(object).settings.set(id, value)) {
+  SinkImpl& impl = impl_of(object);
+  if (!impl.settings.set(id, value)) {
     G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
   }
+  impl.min_readers = impl.settings.min_readers;  // a wait for them goes by the new number
 }
 
 static GstStructure* collect_stats(GstPossumSink* self) {

@@ -310,8 +310,19 @@ static void gst_possum_src_finalize(GObject* object) {
   G_OBJECT_CLASS(gst_possum_src_parent_class)->finalize(object);
 }
 
+// num-buffers or the application ended the stream: the writer must not wait for a reader
+// that takes nothing any more.
+static GstPadProbeReturn leave_at_eos(GstPad*, GstPadProbeInfo* info, gpointer self) {
+  if (GST_EVENT_TYPE(GST_PAD_PROBE_INFO_EVENT(info)) == GST_EVENT_EOS) {
+    if (const auto stream = stream_of(self)) stream->close();
+  }
+  return GST_PAD_PROBE_OK;
+}
+
 static void gst_possum_src_init(GstPossumSrc* self) {
   self->impl = new SrcImpl;
+  gst_pad_add_probe(GST_BASE_SRC_PAD(self), GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM,
+                    leave_at_eos, self, nullptr);
   gst_base_src_set_format(GST_BASE_SRC(self), GST_FORMAT_TIME);
   gst_base_src_set_live(GST_BASE_SRC(self), self->impl->settings.is_live);
 }

@@ -214,8 +214,10 @@ class Writer::Impl {
     if (session_) session_->core().end_publish();
   }
 
-  WriteStatus wait_readers(unsigned count, Error& error) {
-    return wait_until(error, [&] { return count_active() >= count; });
+  WriteStatus wait_readers(const std::atomic<unsigned>& count, Error& error) {
+    return wait_until(error, [&] {
+      return count_active() >= count.load(std::memory_order_relaxed);
+    });
   }
 
   unsigned active_readers() const {
@@ -689,7 +691,7 @@ WriteStatus Writer::publish(const SlotRef& ref, layout::FrameDescriptor& frame,
   return impl_->publish(ref, frame, caps, metas, zero_copy, error);
 }
 void Writer::abandon_publish() { impl_->abandon_publish(); }
-WriteStatus Writer::wait_readers(unsigned count, Error& error) {
+WriteStatus Writer::wait_readers(const std::atomic<unsigned>& count, Error& error) {
   return impl_->wait_readers(count, error);
 }
 unsigned Writer::active_readers() const { return impl_->active_readers(); }

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -147,8 +148,8 @@ class Writer {
   void abandon_publish();
 
   // Waits until `count` readers are attached. A killed one counts until housekeeping
-  // finds out (250 ms at the most).
-  WriteStatus wait_readers(unsigned count, Error& error);
+  // finds out (250 ms at the most). `count` may change meanwhile: looked at every 20 ms.
+  WriteStatus wait_readers(const std::atomic<unsigned>& count, Error& error);
   unsigned active_readers() const;
 
   // Says that no frame follows, until the next publish() or flush().
