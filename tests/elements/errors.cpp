@@ -29,8 +29,7 @@ struct Wanted {
 // The first error on the bus is the one that is wanted; nothing but what base classes add
 // follows it.
 void expect_error(const Pipeline& pipeline, const std::string& source,
-                  const Wanted& wanted,
-                  Where where = Where::here()) {
+                  const Wanted& wanted, Where where = Where::here()) {
   const Report error = pipeline.wait_error();
   require(error.is(wanted.domain, wanted.code),
           "code " + std::to_string(error.code) + ": " + error.text, where);
@@ -44,8 +43,7 @@ void expect_error(const Pipeline& pipeline, const std::string& source,
 }
 
 void expect_start_failure(const Pipeline& pipeline, const std::string& source,
-                          const Wanted& wanted,
-                          Where where = Where::here()) {
+                          const Wanted& wanted, Where where = Where::here()) {
   require(pipeline.set_state(GST_STATE_PAUSED) == GST_STATE_CHANGE_FAILURE,
           "the pipeline starts", where);
   expect_error(pipeline, source, wanted, where);

@@ -473,6 +473,19 @@ GST_START_TEST(storms_end_well_while_a_non_live_writer_waits) {
 }
 GST_END_TEST
 
+// A thread that was woken for PLAYING may run only when the element is in PAUSED again.
+GST_START_TEST(quick_pauses_never_hang_while_a_non_live_writer_waits) {
+  Pipeline writer("videotestsrc ! possumsink sync=false min-readers=1 channel=" +
+                  new_channel());
+  for (int i = 0; i < 4000; ++i) {
+    press_on(writer.get(), GST_STATE_PAUSED, 3);  // ends in PLAYING
+    gst_element_get_state(writer.get(), nullptr, nullptr, GST_CLOCK_TIME_NONE);
+  }
+  writer.stop();
+  writer.expect_no_error();
+}
+GST_END_TEST
+
 static Suite* sink_suite() {
   Suite* suite = suite_create("sink");
   TCase* tcase = new_case(suite, "sink");
@@ -501,6 +514,7 @@ static Suite* sink_suite() {
   tcase_add_test(tcase, the_name_is_free_in_ready_and_claimed_in_paused);
   tcase_add_test(tcase, storms_of_state_changes_end_well);
   tcase_add_test(tcase, storms_end_well_while_a_non_live_writer_waits);
+  tcase_add_test(tcase, quick_pauses_never_hang_while_a_non_live_writer_waits);
   return suite;
 }
 

@@ -150,9 +150,13 @@ TEST(readers_go_on_with_the_writer_that_follows_a_killed_one) {
   Child dropping = start_reader(channel);
   Child newest = start_reader(channel, "max-buffers=1 leaky-type=upstream");
   for (Child* reader : {&dropping, &newest}) await_frame_from(*reader, first);
+  newest.signal(SIGSTOP);
   first.kill();
 
   Child same_caps = start_writer(channel);
+  // One of them comes when it no longer begins by itself.
+  await_frames(same_caps, 30);
+  newest.signal(SIGCONT);
   for (Child* reader : {&dropping, &newest}) await_frame_from(*reader, same_caps);
   same_caps.kill();
 

@@ -131,6 +131,27 @@ TEST(downstream_that_keeps_forty_frames_back_does_not_deadlock) {
   }
 }
 
+// Every frame has caps, and so objects, that the reader does not know yet: it could not
+// have them from a writer that is gone.
+TEST(eos_waits_for_a_reader_that_is_behind) {
+  const std::string channel = unique_channel();
+  constexpr int kFew = 12;
+  Child reader = start_reader(channel, "", "", "max-buffers=16");
+  Child writer =
+      start_writer(channel, kFew, many_caps() + " change-every=1", "min-readers=2");
+  reader.wait_line("frame 1 ");
+  reader.signal(SIGSTOP);
+  Child other = play("possumsrc channel=CHANNEL ! fakesink", channel);
+  other.expect_status(0);
+  // While somebody else comes and goes, a writer that does not wait would be gone.
+  Child late = play(
+      "possumsrc channel=CHANNEL num-buffers=1 connection-timeout=1 ! fakesink", channel);
+  late.wait();
+  reader.signal(SIGCONT);
+  check_complete(reader, kFew);
+  writer.expect_status(0);
+}
+
 TEST(stalled_reader_is_demoted_after_max_blocking_time) {
   const std::string channel = unique_channel();
   Child reader = start_reader(channel, "");

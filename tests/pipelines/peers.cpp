@@ -140,6 +140,32 @@ TEST(avdec_h264_costs_at_most_one_copy_and_drops_nothing) {
   }
 }
 
+// Sends padded pictures to a filesink, which knows nothing of strides. Returns what the
+// sink says of itself in the end.
+std::string check_packed(const std::string& source, const std::string& caps,
+                         const std::string& parser_format) {
+  const TemporaryDirectory directory;
+  const std::string channel = unique_channel();
+  Child reader = launch(
+      "-q possumsrc channel=CHANNEL leaky-type=none ! "
+      "filesink location=" +
+          directory.file("read"),
+      channel);
+  Child writer =
+      play("stampsrc num-buffers=20 padding=6 " + source +
+               " caps=video/x-raw,width=322,height=242,framerate=30/1,format=" + caps +
+               kLossless,
+           channel);
+  writer.expect_status(0);
+  reader.expect_status(0);
+  Child check = play("--lossless filesrc location=" + directory.file("read") +
+                     " ! rawvideoparse width=322 height=242 framerate=30/1 format=" +
+                     parser_format + " ! fakesink name=check");
+  check.expect_status(0);
+  CHECK(check.said("total 20 frames"));
+  return writer.wait_line("stats sink ");
+}
+
 TEST(padded_pictures_reach_a_file_packed) {
   const struct {
     const char* caps;
@@ -147,26 +173,25 @@ TEST(padded_pictures_reach_a_file_packed) {
   } formats[] = {{"GRAY8", "gray8"}, {"I420", "i420"}, {"NV12", "nv12"},
                  {"YUY2", "yuy2"},   {"RGB", "rgb"},   {"BGRx", "bgrx"}};
   for (const auto& format : formats) {
-    const TemporaryDirectory directory;
-    const std::string channel = unique_channel();
-    Child reader = launch(
-        "-q possumsrc channel=CHANNEL leaky-type=none ! "
-        "filesink location=" +
-            directory.file("read"),
-        channel);
-    Child writer =
-        play(std::string("stampsrc num-buffers=20 padding=6 caps=video/x-raw,"
-                         "format=") +
-                 format.caps + ",width=322,height=242,framerate=30/1" + kLossless,
-             channel);
-    writer.expect_status(0);
-    reader.expect_status(0);
-    Child check = play("--lossless filesrc location=" + directory.file("read") +
-                       " ! rawvideoparse width=322 height=242 framerate=30/1 format=" +
-                       format.parser + " ! fakesink name=check");
-    check.expect_status(0);
-    CHECK(check.said("total 20 frames"));
+    const std::string slots = check_packed("", format.caps, format.parser);
+    CHECK(number_after(slots, "zero-copy") >= 18);
+    const std::string own = check_packed("own-memory=true", format.caps, format.parser);
+    CHECK(number_after(own, "copied") == 20);
   }
+}
+
+TEST(source_that_draws_over_what_it_pushed_changes_no_published_picture) {
+  const std::string channel = unique_channel();
+  Child reader = start_reader(channel, "leaky-type=none is-live=false max-buffers=16",
+                              "--lossless --sleep-us=2000");
+  Child writer = play(
+      "stampsrc num-buffers=500 redraw=true caps=video/x-raw,format=I420,"
+      "width=322,height=242,framerate=30/1" +
+          std::string(kLossless),
+      channel);
+  reader.expect_status(0);
+  writer.expect_status(0);
+  CHECK(reader.said("total 500 frames, 0 missed"));
 }
 
 // --- downstream ------------------------------------------------------------------------
@@ -241,6 +266,23 @@ TEST(stalled_reader_finds_the_new_caps_when_it_continues) {
   await_frames(other, 60);
   for (Child* reader : {&stalled, &other}) end(*reader);
   end(writer);
+}
+
+// The reader cannot count frames that were never offered: the sink has to say DISCONT.
+TEST(frames_left_out_for_want_of_readers_are_a_discontinuity) {
+  const std::string channel = unique_channel();
+  Child first = start_reader(channel);
+  Child writer = play(
+      "stampsrc live=true caps=video/x-raw,format=I420,width=320,height=240,"
+      "framerate=60/1 ! tee name=t ! fakesink async=false name=check t. ! "
+      "possumsink channel=CHANNEL min-readers=2",
+      channel);
+  first.wait_line("frame 1 ");  // shown while the writer prerolled
+  await_frames(writer, 30);
+  Child second = start_reader(channel);
+  first.wait_line("gap 1 ");
+  next_frame(second);
+  for (Child* each : {&first, &second, &writer}) end(*each);
 }
 
 TEST(readers_come_and_go_twenty_times) {

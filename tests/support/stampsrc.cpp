@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
 //
-// Draws into whatever pool downstream offers, as videotestsrc does, unless padding is
-// asked for.
+// Draws into whatever pool downstream offers, as videotestsrc does, with a border around
+// the picture as decoders have it.
 #include "stampsrc.h"
 
 #include <gst/base/gstpushsrc.h>
@@ -17,18 +17,29 @@
 
 namespace {
 
-enum Property { PROP_0, PROP_CAPS, PROP_CHANGE_EVERY, PROP_LIVE, PROP_PADDING };
+enum Property {
+  PROP_0,
+  PROP_CAPS,
+  PROP_CHANGE_EVERY,
+  PROP_LIVE,
+  PROP_PADDING,
+  PROP_OWN_MEMORY,
+  PROP_REDRAW,
+};
 
 struct Impl {
   GstCaps* caps = nullptr;
   guint change_every = 0;
   guint padding = 0;
+  bool own_memory = false;
+  bool redraw = false;
 
   // Streaming thread.
   guint64 turn = 0;
   guint64 number = 0;
   GstClockTime running_time = 0;
   GstVideoInfo info;
+  GstBuffer* last = nullptr;  // with redraw
 
   std::mutex lock;
   GstClockID wait = nullptr;  // guarded by lock
@@ -74,51 +85,42 @@ gboolean stamp_src_negotiate(GstBaseSrc* src) {
 
 // --- memory --------------------------------------------------------------------------
 
+// Instead of what downstream offers.
 void offer_own_pool(const Impl& impl, GstQuery* query) {
-  GstVideoAlignment align;
-  gst_video_alignment_reset(&align);
-  align.padding_left = align.padding_right = align.padding_top = align.padding_bottom =
-      impl.padding;
-  GstCaps* caps = nullptr;
-  gst_query_parse_allocation(query, &caps, nullptr);
-  GstBufferPool* pool = gst_video_buffer_pool_new();
-  GstStructure* config = gst_buffer_pool_get_config(pool);
-  const auto size = static_cast<guint>(impl.info.size);
-  gst_buffer_pool_config_set_params(config, caps, size, 2, 0);
-  gst_buffer_pool_config_add_option(config, GST_BUFFER_POOL_OPTION_VIDEO_META);
-  gst_buffer_pool_config_add_option(config, GST_BUFFER_POOL_OPTION_VIDEO_ALIGNMENT);
-  gst_buffer_pool_config_set_video_alignment(config, &align);
-  gst_buffer_pool_set_config(pool, config);
   while (gst_query_get_n_allocation_pools(query) > 0) {
     gst_query_remove_nth_allocation_pool(query, 0);
   }
-  gst_query_add_allocation_pool(query, pool, size, 2, 0);
+  GstBufferPool* pool = gst_video_buffer_pool_new();
+  gst_query_add_allocation_pool(query, pool, static_cast<guint>(impl.info.size), 2, 0);
   gst_object_unref(pool);
 }
 
-void use_metas(GstBufferPool* pool) {
+void configure(GstBufferPool* pool, const Impl& impl) {
   GstStructure* config = gst_buffer_pool_get_config(pool);
   gst_buffer_pool_config_add_option(config, GST_BUFFER_POOL_OPTION_VIDEO_META);
+  if (impl.padding > 0) {
+    GstVideoAlignment align;
+    gst_video_alignment_reset(&align);
+    align.padding_left = align.padding_right = impl.padding;
+    align.padding_top = align.padding_bottom = impl.padding;
+    gst_buffer_pool_config_add_option(config, GST_BUFFER_POOL_OPTION_VIDEO_ALIGNMENT);
+    gst_buffer_pool_config_set_video_alignment(config, &align);
+  }
   gst_buffer_pool_set_config(pool, config);
 }
 
 gboolean stamp_src_decide_allocation(GstBaseSrc* src, GstQuery* query) {
   const Impl& impl = impl_of(src);
-  if (impl.padding > 0) {
+  if (impl.own_memory || gst_query_get_n_allocation_pools(query) == 0) {
     offer_own_pool(impl, query);
-    return TRUE;
   }
   if (!GST_BASE_SRC_CLASS(stamp_src_parent_class)->decide_allocation(src, query)) {
     return FALSE;
   }
   GstBufferPool* pool = nullptr;
-  if (gst_query_get_n_allocation_pools(query) > 0) {
-    gst_query_parse_nth_allocation_pool(query, 0, &pool, nullptr, nullptr, nullptr);
-  }
-  if (pool != nullptr) {
-    use_metas(pool);
-    gst_object_unref(pool);
-  }
+  gst_query_parse_nth_allocation_pool(query, 0, &pool, nullptr, nullptr, nullptr);
+  configure(pool, impl);
+  gst_object_unref(pool);
   return TRUE;
 }
 
@@ -146,6 +148,15 @@ GstClockTime frame_duration(const GstVideoInfo& info) {
   return gst_util_uint64_scale_int(GST_SECOND, info.fps_d, info.fps_n);
 }
 
+GstFlowReturn next_buffer(GstBaseSrc* src, GstBuffer** buffer) {
+  Impl& impl = impl_of(src);
+  if (impl.last != nullptr) {
+    *buffer = gst_buffer_make_writable(std::exchange(impl.last, nullptr));
+    return GST_FLOW_OK;
+  }
+  return GST_BASE_SRC_CLASS(stamp_src_parent_class)->alloc(src, impl.number, 0, buffer);
+}
+
 GstFlowReturn stamp_src_create(GstPushSrc* push, GstBuffer** buffer) {
   auto* src = GST_BASE_SRC(push);
   Impl& impl = impl_of(src);
@@ -157,8 +168,7 @@ GstFlowReturn stamp_src_create(GstPushSrc* push, GstBuffer** buffer) {
     const GstFlowReturn flow = gst_base_src_wait_playing(src);
     if (flow != GST_FLOW_OK) return flow;
   }
-  const GstFlowReturn flow =
-      GST_BASE_SRC_CLASS(stamp_src_parent_class)->alloc(src, impl.number, 0, buffer);
+  const GstFlowReturn flow = next_buffer(src, buffer);
   if (flow != GST_FLOW_OK) return flow;
   const std::int64_t now_ns = monotonic_ns();
   ++impl.number;
@@ -176,6 +186,7 @@ GstFlowReturn stamp_src_create(GstPushSrc* push, GstBuffer** buffer) {
   GST_BUFFER_DURATION(*buffer) = frame_duration(impl.info);
   GST_BUFFER_OFFSET(*buffer) = impl.number;
   impl.running_time += frame_duration(impl.info);
+  if (impl.redraw) gst_buffer_replace(&impl.last, *buffer);
   return GST_FLOW_OK;
 }
 
@@ -200,6 +211,11 @@ gboolean stamp_src_start(GstBaseSrc* src) {
   impl.number = 0;
   impl.running_time = 0;
   return impl.caps != nullptr;
+}
+
+gboolean stamp_src_stop(GstBaseSrc* src) {
+  gst_clear_buffer(&impl_of(src).last);
+  return TRUE;
 }
 
 gboolean stamp_src_query(GstBaseSrc* src, GstQuery* query) {
@@ -228,6 +244,12 @@ void stamp_src_set_property(GObject* object, guint id, const GValue* value, GPar
     case PROP_PADDING:
       impl.padding = g_value_get_uint(value);
       break;
+    case PROP_OWN_MEMORY:
+      impl.own_memory = g_value_get_boolean(value);
+      break;
+    case PROP_REDRAW:
+      impl.redraw = g_value_get_boolean(value);
+      break;
     default:
       break;
   }
@@ -249,13 +271,16 @@ void stamp_src_class_init(StampSrcClass* klass) {
   const auto uint = [](const char* name) {
     return g_param_spec_uint(name, name, name, 0, G_MAXUINT, 0, kFlags);
   };
+  const auto boolean = [](const char* name) {
+    return g_param_spec_boolean(name, name, name, FALSE, kFlags);
+  };
   g_object_class_install_property(
       object_class, PROP_CAPS, g_param_spec_string("caps", "caps", "caps", "", kFlags));
   g_object_class_install_property(object_class, PROP_CHANGE_EVERY, uint("change-every"));
-  g_object_class_install_property(
-      object_class, PROP_LIVE,
-      g_param_spec_boolean("live", "live", "live", FALSE, kFlags));
+  g_object_class_install_property(object_class, PROP_LIVE, boolean("live"));
   g_object_class_install_property(object_class, PROP_PADDING, uint("padding"));
+  g_object_class_install_property(object_class, PROP_OWN_MEMORY, boolean("own-memory"));
+  g_object_class_install_property(object_class, PROP_REDRAW, boolean("redraw"));
 
   auto* element_class = GST_ELEMENT_CLASS(klass);
   gst_element_class_set_static_metadata(element_class, "stamp source", "Source/Video",
@@ -273,6 +298,7 @@ void stamp_src_class_init(StampSrcClass* klass) {
   base_class->unlock = stamp_src_unlock;
   base_class->unlock_stop = stamp_src_unlock_stop;
   base_class->start = stamp_src_start;
+  base_class->stop = stamp_src_stop;
   base_class->query = stamp_src_query;
   GST_PUSH_SRC_CLASS(klass)->create = stamp_src_create;
 }

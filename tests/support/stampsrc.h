@@ -7,7 +7,9 @@
 //   change-every  frames until the next caps' turn, 0: never
 //   live          paced by the clock and stamped with the time of capture; otherwise as
 //                 fast as it goes, stamped by number and frame rate
-//   padding       pixels around the picture, in memory of its own, with a GstVideoMeta
+//   padding       pixels around the picture, said by a GstVideoMeta
+//   own-memory    draws into memory of its own, whatever downstream offers
+//   redraw        keeps the last buffer and draws the next picture over it
 #pragma once
 
 #include <gst/gst.h>
