@@ -79,11 +79,11 @@ struct SinkImpl {
   unsigned interrupts = 0;         // guarded by lock; who wants nobody to wait
 
   std::atomic<bool> opening{false};
-  std::atomic<unsigned> going_down{0};  // threads in set_state(READY or NULL)
+  std::atomic<unsigned> going_down{0};   // threads in set_state(READY or NULL)
   std::atomic<unsigned> min_readers{0};  // as in settings
-  std::atomic<bool> told{false};        // this run's error is on the bus
-  possum::SinkCounters counters;        // locks itself
-  possum::Upstream upstream;            // forget() from any thread
+  std::atomic<bool> told{false};         // this run's error is on the bus
+  possum::SinkCounters counters;         // locks itself
+  possum::Upstream upstream;             // forget() from any thread
 
   // Streaming thread only, or while there is none.
   possum::FrameSender sender;

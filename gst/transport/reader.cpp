@@ -183,6 +183,7 @@ class Attachment {
           frame = std::move(got);
           return TakeStatus::frame;
         case Filled::lost:
+          count_lost();
           continue;
         case Filled::bad:
           return TakeStatus::failed;
@@ -340,6 +341,13 @@ class Attachment {
     const std::byte* const metas = base + mapped.header.metas_offset;
     frame.metas_.assign(metas, metas + d.metas_bytes);
     return {};
+  }
+
+  // A dead writer's frame that cannot be had any more; no later sequence number tells.
+  void count_lost() {
+    if (writer_alive()) return;
+    const std::lock_guard lock(mutex_);
+    ++statistics_.missed;
   }
 
   void account(Frame& frame, std::uint64_t seq) {

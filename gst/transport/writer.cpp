@@ -215,9 +215,8 @@ class Writer::Impl {
   }
 
   WriteStatus wait_readers(const std::atomic<unsigned>& count, Error& error) {
-    return wait_until(error, [&] {
-      return count_active() >= count.load(std::memory_order_relaxed);
-    });
+    return wait_until(
+        error, [&] { return count_active() >= count.load(std::memory_order_relaxed); });
   }
 
   unsigned active_readers() const {
