@@ -518,6 +518,8 @@ static GstFlowReturn gst_possum_sink_render(GstBaseSink* sink, GstBuffer* buffer
 // Returns when blocking readers have taken the last frame. GstBaseSink holds its preroll
 // lock, as in render().
 static bool drain_readers(GstPossumSink* self) {
+  // What ended in our own error is not complete: readers wait for the next writer.
+  if (impl_of(self).told) return true;
   const std::shared_ptr<Writer> writer = writer_of(self);
   writer->set_eos();
   Error error;

@@ -9,6 +9,8 @@
 
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
+#include <string>
 #include <thread>
 
 #include "support/check.h"
@@ -29,7 +31,7 @@ constexpr char kReadmeSrc[] = "possumsrc ! videoconvert ! autovideosink";
 // Other tests may want the channel called "default" too.
 class DefaultChannel {
  public:
-  DefaultChannel() : fd_(open("/tmp/possum-test-default.lock", O_RDWR | O_CREAT, 0666)) {
+  DefaultChannel() : fd_(open(lock_file().c_str(), O_RDWR | O_CREAT, 0600)) {
     CHECK(fd_ >= 0);
     CHECK(flock(fd_, LOCK_EX) == 0);
   }
@@ -38,6 +40,10 @@ class DefaultChannel {
   DefaultChannel& operator=(const DefaultChannel&) = delete;
 
  private:
+  static std::string lock_file() {
+    return std::filesystem::temp_directory_path() /
+           ("possum-test-default-" + std::to_string(getuid()) + ".lock");
+  }
   const int fd_;
 };
 

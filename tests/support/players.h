@@ -86,10 +86,7 @@ inline void await_frames(Child& player, std::int64_t count) {
 // A directory that goes with its owner.
 class TemporaryDirectory {
  public:
-  TemporaryDirectory() {
-    std::string pattern = std::filesystem::temp_directory_path() / "possum-test-XXXXXX";
-    path_ = mkdtemp(pattern.data());
-  }
+  TemporaryDirectory() = default;
   ~TemporaryDirectory() {
     std::error_code ignored;
     std::filesystem::remove_all(path_, ignored);
@@ -99,7 +96,7 @@ class TemporaryDirectory {
   std::string file(const std::string& name) const { return path_ / name; }
 
  private:
-  std::filesystem::path path_;
+  const std::filesystem::path path_{make_directory()};
 };
 
 inline std::string contents(const std::string& path) {

@@ -50,6 +50,22 @@ std::vector<std::string> shm_files(const std::string& channel_start) {
   return found;
 }
 
+std::filesystem::path directory_start(pid_t program) {
+  return std::filesystem::temp_directory_path() /
+         ("possum-test-" + std::to_string(program) + "-");
+}
+
+void remove_directories(pid_t program) {
+  const std::string start = directory_start(program);
+  std::error_code none;
+  for (const auto& entry : std::filesystem::directory_iterator(
+           std::filesystem::path(start).parent_path(), none)) {
+    if (entry.path().string().starts_with(start)) {
+      std::filesystem::remove_all(entry.path(), none);
+    }
+  }
+}
+
 // Reads process groups from the pipe, negative ones are gone, until the program ends.
 [[noreturn]] void tidy_up_after(pid_t program, int pipe) {
   std::set<pid_t> groups;
@@ -62,6 +78,7 @@ std::vector<std::string> shm_files(const std::string& channel_start) {
   for (const std::string& name : shm_files(channel_prefix(program))) {
     unlink((std::string(kShm) + "/" + name).c_str());
   }
+  remove_directories(program);
   _exit(0);
 }
 
@@ -272,6 +289,12 @@ void Child::fail(const std::string& why) {
 std::string unique_channel() {
   static int count = 0;
   return channel_prefix(getpid()) + std::to_string(++count);
+}
+
+std::string make_directory() {
+  std::string name = directory_start(getpid()).string() + "XXXXXX";
+  must(mkdtemp(name.data()) != nullptr, "mkdtemp");
+  return name;
 }
 
 std::vector<std::string> shm_names(std::string_view channel) {

@@ -73,6 +73,8 @@ class Child {
 // A channel name of this program's own. What is left of it in /dev/shm when the program
 // ends in whatever way is removed.
 std::string unique_channel();
+// A new directory in the temporary one, which goes when the program does.
+std::string make_directory();
 // The names in /dev/shm that belong to the channel.
 std::vector<std::string> shm_names(std::string_view channel);
 
