@@ -38,7 +38,7 @@ needed=(
   gstreamer1.0-x xvfb imagemagick
 )
 # Packages without which single tests are skipped: the camera, the source's format.
-wanted=(qemu-system-x86 kmod xz-utils clang-format-14)
+wanted=(qemu-system-x86 kmod xz-utils v4l-utils clang-format-14)
 
 # build DIRECTORY [MESON OPTION...]
 build() {

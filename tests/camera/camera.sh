@@ -8,10 +8,11 @@
 set -euo pipefail
 frame_log=$(realpath "$1")
 here=$(cd "$(dirname "$0")" && pwd)
-if ! command -v qemu-system-x86_64 >/dev/null; then
-    echo "SKIPPED: no camera test without qemu-system-x86" >&2
+for need in qemu-system-x86_64 v4l2-ctl; do
+    command -v "$need" >/dev/null && continue
+    echo "SKIPPED: no camera test without $need" >&2
     exit 77
-fi
+done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
