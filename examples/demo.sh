@@ -178,7 +178,7 @@ start_virtual_display() {
   local number
   mkfifo "$work/display.number"
   # In a session of its own, for Ctrl-C must not end it before the window.
-  setsid Xvfb -displayfd 3 -screen 0 1280x800x24 -nolisten tcp \
+  setsid Xvfb -displayfd 3 -screen 0 1280x800x24 -noreset -nolisten tcp \
     3>"$work/display.number" >"$work/xvfb.log" 2>&1 &
   xvfb=$!
   read -r number <"$work/display.number" || {

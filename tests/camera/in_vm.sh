@@ -69,7 +69,7 @@ colours() {
 window() {
     local line1 line2 display seen=0 i
     v4l2-ctl -d /dev/video0 --set-dv-bt-timings index=0 >/dev/null  # 640x480
-    coproc XVFB { exec Xvfb -displayfd 1 -screen 0 800x600x24 2>/dev/null; }
+    coproc XVFB { exec Xvfb -noreset -displayfd 1 -screen 0 800x600x24 2>/dev/null; }
     read -r display <&"${XVFB[0]}"
     export DISPLAY=:$display
     for ((i = 0; i < 100 && $(colours) == 0; i++)); do sleep 0.1; done  # it is up

@@ -55,8 +55,9 @@ struct Rgb {
 class Display {
  public:
   Display()
-      : server_("exec Xvfb -displayfd 1 -screen 0 640x480x24 -nolisten tcp -fbdir " +
-                directory_.file("")) {
+      : server_(
+            "exec Xvfb -displayfd 1 -screen 0 640x480x24 -noreset -nolisten tcp -fbdir " +
+            directory_.file("")) {
     const std::string line = server_.wait_line("");
     name_ = ":" + line;
   }
