@@ -366,7 +366,7 @@ class Attachment {
   // Constant after construction, but for the lock, which dies with us.
   OpenControl open_;
   ReaderEnv env_;
-  ReaderCore<ReaderEnv> core_;  // every call under mutex_, but tenant() and empty()
+  ReaderCore<ReaderEnv> core_;  // take() and release() under mutex_
   Doorbell bell_;               // the taking thread sleeps here
   const unsigned page_;
   const std::string channel_;

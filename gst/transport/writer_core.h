@@ -244,7 +244,7 @@ class WriterCore {
 
   // Frees the pages whose owner is dead. Only the writer does this, under the page's byte
   // lock: a reader that recycled could meet the next tenant.
-  Recycled recycle() {
+  void recycle() {
     for (unsigned r = 0; r < kPages; ++r) {
       auto& page = env_.page(r);
       const layout::Config cfg = layout::unpack(page.cfg.load(std::memory_order_acquire));
@@ -267,7 +267,6 @@ class WriterCore {
       page.cfg.store(layout::pack(fresh), std::memory_order_seq_cst);
       env_.unlock_page(r);
     }
-    return recycled_;
   }
   // The pages recycled since the last call.
   Recycled collect_recycled() {
