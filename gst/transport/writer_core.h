@@ -54,8 +54,6 @@ class WriterCore {
 
   std::uint32_t have() const { return have_; }
   std::uint32_t lent() const { return lent_; }
-  int latest() const { return latest_; }
-  std::uint64_t seq_of(unsigned slot) const { return seqs_[slot]; }
   std::uint64_t dropped(unsigned r) const { return dropped_[r]; }
   bool demoted(unsigned r) const { return (demoted_ >> r & 1) != 0; }
   bool wants_growth() const { return wants_growth_; }
