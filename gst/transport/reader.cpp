@@ -55,12 +55,14 @@ struct MappedSlot {
   std::shared_ptr<ShmObject> mapping;
 };
 
-struct ReaderEnv {
-  ControlMap control;
-  Doorbell room;
-  layout::ReaderUnit& page(unsigned r) const { return control.page(r); }
-  layout::ControlHeader& header() const { return control.header(); }
-  void ring_writer() { room.ring(); }
+// Environment of lock_free_page().
+struct PageLocks {
+  OpenControl& open;
+  layout::ReaderUnit& page(unsigned r) const { return open.control.page(r); }
+  bool lock_page(unsigned r) const {
+    return open.lock.try_lock(layout::kReaderByte + r) == LockFd::Result::ok;
+  }
+  void unlock_page(unsigned r) const { open.lock.unlock(layout::kReaderByte + r); }
 };
 
 }  // namespace
@@ -69,59 +71,54 @@ struct ReaderEnv {
 // byte lock is what tells the writer that the page's TAKEN bits still count.
 class Attachment {
  public:
-  Attachment(OpenControl open, unsigned page, std::uint32_t epoch, std::string channel)
+  Attachment(OpenControl open, Tenancy tenancy, std::string channel)
       : open_(std::move(open)),
-        env_{open_.control, Doorbell(open_.control.bells().room)},
-        core_(env_, page, epoch),
-        bell_(open_.control.page(page).bell),
-        page_(page),
+        room_(open_.control.bells().room),
+        attention_(open_.control.bells().attention),
+        bell_(open_.control.page(tenancy.page).bell),
+        page_(tenancy.page),
+        core_(*this, tenancy),
         channel_(std::move(channel)),
         generation_(process_generation()) {}
 
   ~Attachment() {
     if (forked()) return;
     open_.lock.reset();
-    Doorbell(open_.control.bells().attention).ring();
-    Doorbell(open_.control.bells().room).ring();
+    ring_both();
   }
+  Attachment(const Attachment&) = delete;
+  Attachment& operator=(const Attachment&) = delete;
 
-  layout::ControlHeader& header() const { return open_.control.header(); }
-  layout::ReaderUnit& page() const { return open_.control.page(page_); }
   std::uint64_t incarnation() const { return open_.incarnation; }
   Doorbell& bell() { return bell_; }
-  bool empty() const { return core_.empty(); }
+  ReaderCore<Attachment>::Next next(bool dead, bool ignore_eos) const {
+    return core_.next(dead, ignore_eos);
+  }
   bool forked() const { return generation_ != process_generation(); }
 
   void announce() {
-    page().pid.store(static_cast<std::uint32_t>(getpid()), std::memory_order_relaxed);
+    own_page().pid.store(static_cast<std::uint32_t>(getpid()), std::memory_order_relaxed);
     std::array<char, layout::kNameBytes> name{};
     const std::string text = process_name();
     std::memcpy(name.data(), text.data(), std::min(text.size(), name.size() - 1));
     for (std::size_t i = 0; i < name.size() / 8; ++i) {
       std::uint64_t part;
       std::memcpy(&part, name.data() + 8 * i, sizeof part);
-      page().name[i].store(part, std::memory_order_relaxed);
+      own_page().name[i].store(part, std::memory_order_relaxed);
     }
-    page().frames.store(0, std::memory_order_relaxed);
-    page().missed.store(0, std::memory_order_relaxed);
-    page().copied.store(0, std::memory_order_relaxed);
+    own_page().frames.store(0, std::memory_order_relaxed);
+    own_page().missed.store(0, std::memory_order_relaxed);
+    own_page().copied.store(0, std::memory_order_relaxed);
   }
 
-  void enter(layout::Config cfg) {
-    cfg.state = layout::PageState::active;
-    // seq_cst: from here on the writer offers to us; nothing is claimed beforehand.
-    page().cfg.store(layout::pack(cfg), std::memory_order_seq_cst);
-    ring_both();
-  }
+  void enter(layout::Policy policy, unsigned depth) { core_.enter(policy, depth); }
 
   void leave() {
     if (forked()) return;
     core_.leave();
-    ring_both();
     for (MappedSlot& slot : mapped_) slot = {};
   }
 
-  bool writer_alive() const { return open_.lock.held_by_other(layout::kOwnerByte); }
   bool linked() const {
     struct stat info {};
     return fstat(open_.lock.get(), &info) == 0 && info.st_nlink > 0;
@@ -134,14 +131,15 @@ class Attachment {
 
   void map_all() {
     for (unsigned s = 0; s < layout::kSlots; ++s) {
-      Error ignored;  // a replaced object is simply not there any more
-      if (const auto object = object_of(s)) map_slot(s, object, ignored);
+      // A replaced object is simply not there any more.
+      if (const auto object = core_.object_of(s)) map(s, object);
     }
   }
   // Lets go of objects that the table no longer names; frames keep theirs.
   void forget_replaced() {
     for (unsigned s = 0; s < layout::kSlots; ++s) {
-      if (mapped_[s].object != 0 && mapped_[s].object != object_of(s)) mapped_[s] = {};
+      if (mapped_[s].object != 0 && mapped_[s].object != core_.object_of(s))
+        mapped_[s] = {};
     }
   }
 
@@ -155,8 +153,8 @@ class Attachment {
       return TakeStatus::failed;
     }
     for (;;) {
-      map_offered();
-      typename ReaderCore<ReaderEnv>::Taken taken;
+      core_.map_offered();
+      ReaderCore<Attachment>::Taken taken;
       bool copy = false;
       {
         const std::lock_guard lock(mutex_);
@@ -203,7 +201,7 @@ class Attachment {
     const std::lock_guard lock(mutex_);
     const auto waiting = [&] {
       return std::popcount(
-          layout::offered_of(page().word.load(std::memory_order_acquire)));
+          layout::offered_of(own_page().word.load(std::memory_order_acquire)));
     };
     while (core_.tenant() && waiting() > 1) {
       const auto taken = core_.take(last_seq_);
@@ -217,43 +215,30 @@ class Attachment {
     return statistics_;
   }
 
- private:
-  enum class Filled { ok, lost, bad };
-
+  // --- environment of ReaderCore
+  // ---------------------------------------------------------
+  layout::ControlHeader& header() const { return open_.control.header(); }
+  layout::ReaderUnit& page(unsigned r) const { return open_.control.page(r); }
+  void ring_writer() { room_.ring(); }
   void ring_both() {
-    Doorbell(open_.control.bells().attention).ring();
-    Doorbell(open_.control.bells().room).ring();
+    attention_.ring();
+    room_.ring();
   }
-
-  std::uint32_t object_of(unsigned slot) const {
-    return header().slot[slot].object.load(std::memory_order_acquire);
-  }
-
-  // Before the take: a writer that sees everything taken may end and remove the names.
-  void map_offered() {
-    for (std::uint32_t rest = core_.offers(); rest != 0; rest &= rest - 1) {
-      const auto slot = static_cast<unsigned>(std::countr_zero(rest));
-      const std::uint32_t object = object_of(slot);
-      Error later;  // fill() tries again
-      if (object != 0 && mapped_[slot].object != object) map_slot(slot, object, later);
-    }
-  }
-
-  // ErrorCode::not_found when the object is gone: its writer died and was succeeded.
-  bool map_slot(unsigned slot, std::uint32_t object, Error& error) {
+  bool writer_alive() const { return open_.lock.held_by_other(layout::kOwnerByte); }
+  // The taking thread only; error_ says why it failed.
+  Mapped map(unsigned slot, std::uint32_t object) {
     MappedSlot& mapped = mapped_[slot];
-    if (mapped.object == object && mapped.mapping) return true;
+    if (mapped.object == object && mapped.mapping) return Mapped::ok;
     mapped = {};
     const std::string name = data_name(channel_, open_.incarnation, object);
     UniqueFd fd(shm_open(name.c_str(), O_RDONLY | O_NONBLOCK, 0));
+    if (!fd && errno == ENOENT) return Mapped::gone;
     if (!fd) {
-      error = errno == ENOENT
-                  ? make_error(ErrorCode::not_found, "gone", name)
-                  : system_error(errno == EACCES ? ErrorCode::corrupt : ErrorCode::system,
-                                 "The frames of channel \"" + channel_ +
-                                     "\" cannot be opened: restart its writer",
-                                 "shm_open " + name, errno);
-      return false;
+      error_ = system_error(errno == EACCES ? ErrorCode::corrupt : ErrorCode::system,
+                            "The frames of channel \"" + channel_ +
+                                "\" cannot be opened: restart its writer",
+                            "shm_open " + name, errno);
+      return Mapped::failed;
     }
     struct stat info {};
     MappedSlot fresh;
@@ -264,29 +249,36 @@ class Attachment {
             static_cast<ssize_t>(sizeof fresh.header) ||
         !valid_data_header(fresh.header, static_cast<std::size_t>(info.st_size),
                            open_.incarnation, object, slot)) {
-      error = damaged(channel_, "data object " + name);
-      return false;
+      error_ = damaged(channel_, "data object " + name);
+      return Mapped::failed;
     }
     fresh.mapping = ShmObject::map(fd.get(), static_cast<std::size_t>(info.st_size),
-                                   Access::read_only, false, error);
-    if (!fresh.mapping) return false;
+                                   Access::read_only, false, error_);
+    if (!fresh.mapping) return Mapped::failed;
     mapped = std::move(fresh);
-    return true;
+    return Mapped::ok;
   }
+
+ private:
+  using Core = ReaderCore<Attachment>;
+  enum class Filled { ok, lost, bad };
+
+  layout::ReaderUnit& own_page() const { return page(page_); }
 
   Filled fill(Frame& frame, std::uint64_t seq, bool copy, Error& error) {
     const unsigned slot = frame.slot_;
-    const std::uint32_t object = object_of(slot);
-    if (!map_slot(slot, object, error)) {
-      // Gone with its writer, or replaced after the writer took back the offer.
-      if (error.code != ErrorCode::not_found) return Filled::bad;
-      if (object_of(slot) == object && writer_alive()) {
+    switch (core_.open(slot)) {
+      case Core::Opened::ok:
+        break;
+      case Core::Opened::lost:
+        return Filled::lost;
+      case Core::Opened::removed:
         error = damaged(channel_,
                         "its frames were removed from " + std::string(kShmDirectory));
         return Filled::bad;
-      }
-      error = {};
-      return Filled::lost;
+      case Core::Opened::failed:
+        error = error_;
+        return Filled::bad;
     }
     const MappedSlot& mapped = mapped_[slot];
     const std::byte* const base = mapped.mapping->data();
@@ -358,21 +350,23 @@ class Attachment {
     statistics_.bytes += frame.size();
     statistics_.missed += frame.missed_;
     if (frame.is_copy()) ++statistics_.copied;
-    page().frames.store(statistics_.frames, std::memory_order_relaxed);
-    page().missed.store(statistics_.missed, std::memory_order_relaxed);
-    page().copied.store(statistics_.copied, std::memory_order_relaxed);
+    own_page().frames.store(statistics_.frames, std::memory_order_relaxed);
+    own_page().missed.store(statistics_.missed, std::memory_order_relaxed);
+    own_page().copied.store(statistics_.copied, std::memory_order_relaxed);
   }
 
   // Constant after construction, but for the lock, which dies with us.
   OpenControl open_;
-  ReaderEnv env_;
-  ReaderCore<ReaderEnv> core_;  // take() and release() under mutex_
-  Doorbell bell_;               // the taking thread sleeps here
+  Doorbell room_;
+  Doorbell attention_;
+  Doorbell bell_;  // the taking thread sleeps here
   const unsigned page_;
+  Core core_;  // take() and release() under mutex_
   const std::string channel_;
   const std::uint32_t generation_;
   // The taking thread only.
   std::array<MappedSlot, layout::kSlots> mapped_;
+  Error error_;  // of the last map() that failed
   std::shared_ptr<const std::string> caps_;
   std::uint32_t caps_id_ = 0;
   // Guarded by mutex_: releases come from any thread.
@@ -465,26 +459,19 @@ class Reader::Impl {
       }
       if (look) a->forget_replaced();
       a->bell().arm();
-      const auto state = a->header().state.load(std::memory_order_seq_cst);
-      if (!a->empty()) {
-        a->bell().disarm();
+      const auto next = a->next(dead, options_.ignore_eos);
+      const std::int64_t now = monotonic_ns();
+      if (next == Next::sleep && !watch_.interrupted() && now < deadline_ns) {
+        const std::int64_t tick =
+            now - started_ns < kIdleAfterNs ? kBusyTickNs : kIdleTickNs;
+        a->bell().sleep(std::min(deadline_ns, now + tick));
+        look = true;
         continue;
       }
-      const bool eos = state == static_cast<std::uint32_t>(layout::ChannelState::eos);
-      if ((eos && !options_.ignore_eos) || dead) {
-        a->bell().disarm();
-        return eos && !options_.ignore_eos ? TakeStatus::eos : TakeStatus::disconnected;
-      }
-      const std::int64_t now = monotonic_ns();
-      if (watch_.interrupted()) continue;
-      if (now >= deadline_ns) {
-        a->bell().disarm();
-        return TakeStatus::timeout;
-      }
-      const std::int64_t tick =
-          now - started_ns < kIdleAfterNs ? kBusyTickNs : kIdleTickNs;
-      a->bell().sleep(std::min(deadline_ns, now + tick));
-      look = true;
+      a->bell().disarm();
+      if (next == Next::eos) return TakeStatus::eos;
+      if (next == Next::disconnected) return TakeStatus::disconnected;
+      if (next == Next::sleep && now >= deadline_ns) return TakeStatus::timeout;
     }
   }
 
@@ -505,6 +492,7 @@ class Reader::Impl {
   }
 
  private:
+  using Next = ReaderCore<Attachment>::Next;
   enum class Try { ok, absent, not_ready, no_page, failed };
 
   static void add(ReaderStatistics& total, const ReaderStatistics& more) {
@@ -583,16 +571,13 @@ class Reader::Impl {
   }
 
   Try enter_page(OpenControl open, Error& error) {
-    layout::Config cfg;
-    const unsigned r = lock_free_page(open, cfg);
-    if (r == layout::kReaders) return Try::no_page;
-    if (!map_own_page(open, r, error)) return Try::failed;
-    auto a =
-        std::make_shared<Attachment>(std::move(open), r, cfg.epoch, options_.channel);
+    PageLocks locks{open};
+    const std::optional<Tenancy> tenancy = possum::lock_free_page(locks);
+    if (!tenancy) return Try::no_page;
+    if (!map_own_page(open, tenancy->page, error)) return Try::failed;
+    auto a = std::make_shared<Attachment>(std::move(open), *tenancy, options_.channel);
     a->announce();
-    cfg.policy = options_.policy;
-    cfg.depth = static_cast<std::uint8_t>(options_.depth);
-    a->enter(cfg);
+    a->enter(options_.policy, options_.depth);
     // Did the writer die, or lose its name, before it could see us?
     if (!a->writer_alive() || !a->linked()) {
       a->leave();
@@ -609,21 +594,6 @@ class Reader::Impl {
     ++total_.attachments;
     attachment_ = std::move(a);
     return Try::ok;
-  }
-
-  // kReaders: none. On success our byte lock keeps everybody else off the page.
-  static unsigned lock_free_page(OpenControl& open, layout::Config& cfg) {
-    const auto look = [&](unsigned r) {
-      cfg = layout::unpack(open.control.page(r).cfg.load(std::memory_order_acquire));
-      return cfg.state == layout::PageState::free;
-    };
-    for (unsigned r = 0; r < layout::kReaders; ++r) {
-      if (!look(r)) continue;
-      if (open.lock.try_lock(layout::kReaderByte + r) != LockFd::Result::ok) continue;
-      if (look(r)) return r;
-      open.lock.unlock(layout::kReaderByte + r);
-    }
-    return layout::kReaders;
   }
 
   const ReaderOptions options_;

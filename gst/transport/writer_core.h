@@ -15,7 +15,9 @@
 //   unlock_page(r), reset_bell(r)
 //   recycle_due()   may acquire() look for dead readers now?
 //   fits(s)         is the slot's object large enough for the frame in hand?
-//   make_slot(s)    create or replace its object; false when there is no room
+//   discard(s)      unlink the slot's object and let go of it
+//   create(s)       make an object for the frame in hand: its number, 0 when there is no
+//                   room
 #pragma once
 
 #include <array>
@@ -28,10 +30,11 @@
 
 namespace possum {
 
-template <class Env>
+// A checker takes fewer pages and slots.
+template <class Env, unsigned Pages = layout::kReaders, unsigned Slots = layout::kSlots>
 class WriterCore {
  public:
-  static constexpr unsigned kPages = layout::kReaders;
+  static constexpr unsigned kPages = Pages;
   static constexpr int kNone = -1;
 
   enum class Found { slot, wait, none };
@@ -160,9 +163,10 @@ class WriterCore {
     return unused == 0 ? kNone : std::countr_zero(unused);
   }
   void reserve_entry(unsigned slot) { pending_ |= slot_bit(slot); }
-  void install(unsigned slot, bool made) {
+  // `object`: its number, 0 when there was no room.
+  void install(unsigned slot, std::uint32_t object) {
     pending_ &= ~slot_bit(slot);
-    if (made) have_ |= slot_bit(slot);
+    if (object != 0) announce(slot, object);
     wants_growth_ = false;
   }
   // Replaces free slots that are too small for the frame in hand and grows the pool to
@@ -320,7 +324,7 @@ class WriterCore {
  private:
   // Slots the writer never lends: the newest, the one being copied into, one spare.
   static constexpr unsigned kKeep = 3;
-  static constexpr int kMaxRounds = 4 * static_cast<int>(layout::kSlots);
+  static constexpr int kMaxRounds = 4 * static_cast<int>(Slots);
   static constexpr int kMaxTries = 100;  // against a reader that flips its own word
 
   PageView view_of(unsigned r) const {
@@ -349,9 +353,22 @@ class WriterCore {
     // Fewer slots circulate from here on: readers must count again.
     env_.header().roomy.store(0, std::memory_order_seq_cst);
     have_ &= ~slot_bit(slot);
-    if (!env_.make_slot(slot)) return false;
-    have_ |= slot_bit(slot);
+    env_.header().slot[slot].object.store(0, std::memory_order_release);
+    env_.discard(slot);
+    return make_object(slot);
+  }
+
+  bool make_object(unsigned slot) {
+    const std::uint32_t object = env_.create(slot);
+    if (object == 0) return false;
+    announce(slot, object);
     return true;
+  }
+
+  void announce(unsigned slot, std::uint32_t object) {
+    // release: the object's header is in place before anybody can learn its number.
+    env_.header().slot[slot].object.store(object, std::memory_order_release);
+    have_ |= slot_bit(slot);
   }
 
   bool reuse(const Scan& s, unsigned& slot) {
@@ -365,9 +382,8 @@ class WriterCore {
 
   bool grow(unsigned& slot) {
     const int entry = unused_entry();
-    if (entry == kNone || !env_.make_slot(static_cast<unsigned>(entry))) return false;
+    if (entry == kNone || !make_object(static_cast<unsigned>(entry))) return false;
     slot = static_cast<unsigned>(entry);
-    have_ |= slot_bit(slot);
     return true;
   }
 
@@ -482,7 +498,7 @@ class WriterCore {
   unsigned last_peak_ = 0;
   Recycled recycled_;
   std::array<std::uint32_t, kPages> given_{};
-  std::array<std::uint64_t, layout::kSlots> seqs_{};
+  std::array<std::uint64_t, Slots> seqs_{};
   std::array<std::uint64_t, kPages> dropped_{};  // frames each tenant did not get
 };
 
