@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// What a process has used of the machine between two moments, and JSON on one line for
+// whoever started it.
+#pragma once
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cinttypes>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "stamp.h"
+
+namespace bench {
+
+struct Usage {
+  std::int64_t wall_ns = 0;
+  std::int64_t cpu_ns = 0;  // user + system
+  std::int64_t faults = 0;
+  std::int64_t sleeps = 0;  // voluntary context switches
+
+  static Usage now() {
+    rusage r{};
+    getrusage(RUSAGE_SELF, &r);
+    const auto ns = [](const timeval& t) {
+      return t.tv_sec * 1'000'000'000 + t.tv_usec * 1'000;
+    };
+    return {now_ns(), ns(r.ru_utime) + ns(r.ru_stime), r.ru_minflt, r.ru_nvcsw};
+  }
+  Usage operator-(const Usage& o) const {
+    return {wall_ns - o.wall_ns, cpu_ns - o.cpu_ns, faults - o.faults, sleeps - o.sleeps};
+  }
+};
+
+// A field of /proc/self/status in KiB, such as "RssAnon:".
+inline long status_kib(const std::string& field) {
+  std::ifstream file("/proc/self/status");
+  std::string word;
+  while (file >> word) {
+    long value = 0;
+    if (word == field && file >> value) return value;
+  }
+  return 0;
+}
+
+class Report {
+ public:
+  void add(const char* name, double value) {
+    char text[64];
+    std::snprintf(text, sizeof text, "%s\"%s\": %.9g", text_.empty() ? "" : ", ", name,
+                  value);
+    text_ += text;
+  }
+  void add(const Usage& used, double frames) {
+    add("seconds", static_cast<double>(used.wall_ns) / 1e9);
+    add("cpu_us_per_frame", static_cast<double>(used.cpu_ns) / 1e3 / frames);
+    add("faults_per_frame", static_cast<double>(used.faults) / frames);
+    add("sleeps_per_frame", static_cast<double>(used.sleeps) / frames);
+    add("rss_anon_kib", static_cast<double>(status_kib("RssAnon:")));
+    add("rss_shmem_kib", static_cast<double>(status_kib("RssShmem:")));
+  }
+  // Percentiles in microseconds.
+  void add_latency(std::vector<std::int64_t>& ns) {
+    if (ns.empty()) return;
+    std::sort(ns.begin(), ns.end());
+    const auto at = [&](double part) {
+      const auto last = static_cast<double>(ns.size() - 1);
+      return static_cast<double>(ns[static_cast<std::size_t>(part * last)]) / 1e3;
+    };
+    add("latency_p50_us", at(0.5));
+    add("latency_p90_us", at(0.9));
+    add("latency_p99_us", at(0.99));
+    add("latency_max_us", at(1.0));
+  }
+  void print() const {
+    std::printf("{%s}\n", text_.c_str());
+    std::fflush(stdout);
+  }
+
+ private:
+  std::string text_;
+};
+
+}  // namespace bench
