@@ -119,10 +119,6 @@ class Attachment {
     for (MappedSlot& slot : mapped_) slot = {};
   }
 
-  bool linked() const {
-    struct stat info {};
-    return fstat(open_.lock.get(), &info) == 0 && info.st_nlink > 0;
-  }
   bool whole() const {
     struct stat info {};
     return fstat(open_.lock.get(), &info) == 0 &&
@@ -153,7 +149,7 @@ class Attachment {
       return TakeStatus::failed;
     }
     for (;;) {
-      core_.map_offered();
+      const std::uint32_t mapped = core_.map_offered();
       ReaderCore<Attachment>::Taken taken;
       bool copy = false;
       {
@@ -166,7 +162,7 @@ class Attachment {
                              "page epoch changed");
           return TakeStatus::failed;
         }
-        const auto found = core_.take(last_seq_);
+        const auto found = core_.take(last_seq_, mapped);
         if (!found) return TakeStatus::timeout;
         taken = *found;
         copy = core_.must_copy(leases_);
@@ -204,7 +200,7 @@ class Attachment {
           layout::offered_of(own_page().word.load(std::memory_order_acquire)));
     };
     while (core_.tenant() && waiting() > 1) {
-      const auto taken = core_.take(last_seq_);
+      const auto taken = core_.take(last_seq_, ~0u);  // nobody will look at it
       if (!taken) return;
       core_.release(taken->slot);
     }
@@ -225,6 +221,10 @@ class Attachment {
     room_.ring();
   }
   bool writer_alive() const { return open_.lock.held_by_other(layout::kOwnerByte); }
+  bool linked() const {
+    struct stat info {};
+    return fstat(open_.lock.get(), &info) == 0 && info.st_nlink > 0;
+  }
   // The taking thread only; error_ says why it failed.
   Mapped map(unsigned slot, std::uint32_t object) {
     MappedSlot& mapped = mapped_[slot];
@@ -335,9 +335,10 @@ class Attachment {
     return {};
   }
 
-  // A dead writer's frame that cannot be had any more; no later sequence number tells.
+  // A dead or stopping writer's frame that cannot be had any more; no later sequence
+  // number tells.
   void count_lost() {
-    if (writer_alive()) return;
+    if (writer_alive() && linked()) return;
     const std::lock_guard lock(mutex_);
     ++statistics_.missed;
   }
