@@ -331,9 +331,11 @@ ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& erro
 }
 
 void remove_names(std::string_view channel, const Claim& claim) {
-  // Only this incarnation's: the channel may have a new owner if our name was lost.
-  unlink_data_names(data_prefix(channel) + hex16(claim.incarnation) + ".", kObjectDigits);
+  // First: a reader that misses a data name must see that its channel is being taken down
+  // and not that somebody removed frames of a living one.
   if (!name_lost(claim)) shm_unlink(control_name(channel).c_str());
+  // Only this incarnation's: the channel may have a new owner by now.
+  unlink_data_names(data_prefix(channel) + hex16(claim.incarnation) + ".", kObjectDigits);
 }
 
 bool name_lost(const Claim& claim) {

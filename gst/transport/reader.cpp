@@ -280,7 +280,8 @@ class Attachment {
     if (!map_slot(slot, object, error)) {
       // Gone with its writer, or replaced after the writer took back the offer.
       if (error.code != ErrorCode::not_found) return Filled::bad;
-      if (object_of(slot) == object && writer_alive()) {
+      // In this order: a writer that stops takes the control name away before the others.
+      if (object_of(slot) == object && writer_alive() && linked()) {
         error = damaged(channel_,
                         "its frames were removed from " + std::string(kShmDirectory));
         return Filled::bad;

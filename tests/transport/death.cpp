@@ -186,6 +186,7 @@ class Run {
         case Happening::owner:
           actor.owner = true;
           if (actor.racing) ++tally_.raced_owners;
+          if (racing_) settle_race();
           break;
         case Happening::busy:
           if (!actor.racing) fault(*board_, Fault::wrong, "busy for a lone successor");
@@ -358,7 +359,8 @@ class Run {
     const std::int64_t delay = doomed_ns_.front();
     doomed_ns_.pop_front();
     later(writer_, delay, [this](Actor& heir) {
-      if (racing_) return;
+      if (racing_ || writer_ == kCells || &heir != &actor_[writer_])
+        return;  // it has lost its turn
       kill(heir, SIGKILL);
       ++tally_.heirs_killed;
       succeed();
@@ -400,7 +402,8 @@ class Run {
       kill(actor_[writer_], dump ? SIGSEGV : SIGKILL);
       doomed_ns_ = doomed;
       succeed();
-    } else if (what < 92 && writer_may_change() && actor_[writer_].running()) {
+    } else if (what < 92 && writer_may_change() && actor_[writer_].running() &&
+               actor_[writer_].ready) {
       ++tally_.in_order;
       actor_[writer_].told = true;
       ::kill(actor_[writer_].pid, SIGTERM);
