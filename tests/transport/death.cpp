@@ -44,10 +44,11 @@ class Graveyard {
     CHECK(mkdtemp(name) != nullptr);
     path_ = name;
   }
-  ~Graveyard() { std::filesystem::remove_all(path_); }
+  ~Graveyard() { remove(); }
   Graveyard(const Graveyard&) = delete;
   Graveyard& operator=(const Graveyard&) = delete;
   const std::string& path() const { return path_; }
+  void remove() const { std::filesystem::remove_all(path_); }
   void clear() const {
     std::error_code ignored;
     for (const auto& entry : std::filesystem::directory_iterator(path_)) {
@@ -169,7 +170,7 @@ class Run {
   void until(const char* what, Condition condition) {
     const std::int64_t end = possum::monotonic_ns() + 2 * patience_ns();
     while (!condition()) {
-      if (possum::monotonic_ns() > end) fault(*board_, Fault::stuck, what);
+      if (possum::monotonic_ns() > end) fail(what, Fault::stuck);
       turn(end);
     }
   }
@@ -189,7 +190,7 @@ class Run {
           if (racing_) settle_race();
           break;
         case Happening::busy:
-          if (!actor.racing) fault(*board_, Fault::wrong, "busy for a lone successor");
+          if (!actor.racing) fail("a lone successor is told that the channel is busy");
           ++tally_.busy;
           break;
         case Happening::quiet:
@@ -367,7 +368,9 @@ class Run {
     });
   }
 
-  bool writer_may_change() const { return !racing_ && writer_ != kCells; }
+  bool writer_may_change() const {
+    return !racing_ && writer_ != kCells && possum::monotonic_ns() > calm_until_ns_;
+  }
 
   // --- decisions: all numbers are drawn before anything is looked at
 
@@ -382,7 +385,7 @@ class Run {
   }
 
   void decide() {
-    const unsigned what = static_cast<unsigned>(between(0, 99));
+    const auto what = static_cast<unsigned>(between(0, 999));  // per mille
     const auto reader = static_cast<unsigned>(between(0, kReaders - 1));
     const bool dump = between(0, 4) == 0;
     const std::int64_t pause_ns = 20 * moment();
@@ -390,19 +393,20 @@ class Run {
     for (std::int64_t n = between(0, 3); n > 0; --n) doomed.push_back(moment());
     const std::int64_t next_ns = between(5, 60) * kMs;
 
-    if (what < 35 && reader >= kSurvivors) {
+    if (what < 350 && reader >= kSurvivors) {
       kill(actor_[reader], dump ? SIGSEGV : SIGKILL);
-    } else if (what < 70) {
+    } else if (what < 700) {
       stop(reader, pause_ns);
-    } else if (what < 71) {
-      stop(reader, kMaxBlockingNs + pause_ns + 100 * kMs);
-    } else if (what < 80 && writer_may_change()) {
+    } else if (what < 705) {
+      stop(0, kMaxBlockingNs + 500 * kMs);
+      calm_until_ns_ = possum::monotonic_ns() + kMaxBlockingNs + 300 * kMs;
+    } else if (what < 800 && writer_may_change()) {
       stop(writer_, pause_ns);
-    } else if (what < 88 && writer_may_change()) {
+    } else if (what < 850 && writer_may_change()) {
       kill(actor_[writer_], dump ? SIGSEGV : SIGKILL);
       doomed_ns_ = doomed;
       succeed();
-    } else if (what < 92 && writer_may_change() && actor_[writer_].running() &&
+    } else if (what < 875 && writer_may_change() && actor_[writer_].running() &&
                actor_[writer_].ready) {
       ++tally_.in_order;
       actor_[writer_].told = true;
@@ -429,7 +433,7 @@ class Run {
     const std::int64_t next_ns = between(4000, 8000) * kMs;
     if (!deciding_) return;
     after(next_ns, [this] { race(); });
-    if (racing_) return;
+    if (!writer_may_change()) return;
 
     int gate[2];
     CHECK(pipe2(gate, O_CLOEXEC) == 0);
@@ -446,7 +450,7 @@ class Run {
     racing_ = true;
     doomed_ns_.clear();
     if (writer_ != kCells) kill(actor_[writer_], SIGKILL);
-    // Its lock goes with it: all find the name of a dead one.
+    // All find the name of a dead one.
     until("the old writer is gone", [this] { return writer_ == kCells; });
     racers_ = racers;
     for (const unsigned r : racers) {
@@ -520,7 +524,19 @@ class Run {
                                   [](const auto& n) { return n.load() != 0; });
     if (!told) count(board_->faults[static_cast<unsigned>(kind)]);
     std::fprintf(stderr, "%s\n%s\n", what.c_str(), figures().c_str());
+    clear_up();
     check::failed(__FILE__, __LINE__, "nobody is hurt");
+  }
+
+  // What a destructor would do, if there were one to come.
+  void clear_up() {
+    for (Actor& actor : actor_) {
+      if (!actor.there()) continue;
+      ::kill(actor.pid, SIGKILL);
+      waitpid(actor.pid, nullptr, 0);
+    }
+    for (const std::string& name : names_of(channel_)) shm_unlink(("/" + name).c_str());
+    graveyard_.remove();
   }
 
   // --- the end: readers first, then the writer, then nothing may be left
@@ -567,6 +583,7 @@ class Run {
   unsigned writer_ = kCells;  // who should own the channel; kCells: nobody
   std::deque<unsigned> heirs_;
   std::deque<std::int64_t> doomed_ns_;
+  std::int64_t calm_until_ns_ = 0;  // nothing happens to the writer before
   bool racing_ = false;
   std::vector<unsigned> racers_;
   bool deciding_ = true;
