@@ -10,7 +10,6 @@
 
 #include <array>
 #include <atomic>
-#include <fstream>
 
 #include "support/transport.h"
 
@@ -133,62 +132,6 @@ inline bool as_published(const Frame& frame, FrameId id) {
   return frame.descriptor().seq == id.seq && key_of(frame) == id.key() &&
          frame.size() == id.bytes() && frame.metas().size() == id.metas() &&
          *frame.caps() == id.caps() && shows(frame.data(), frame.size(), id.key());
-}
-
-// --- what this process has -----------------------------------------------------------
-
-inline std::size_t open_descriptors() {
-  std::size_t number = 0;
-  for ([[maybe_unused]] const auto& entry :
-       std::filesystem::directory_iterator("/proc/self/fd")) {
-    ++number;
-  }
-  return number;
-}
-
-inline std::size_t channel_mappings() {
-  std::ifstream maps("/proc/self/maps");
-  std::size_t number = 0;
-  for (std::string line; std::getline(maps, line);) {
-    if (line.find("/dev/shm/possum-") != std::string::npos) ++number;
-  }
-  return number;
-}
-
-// Resident private memory; shared memory comes and goes with the frames.
-inline std::size_t private_kb() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("RssAnon:")) return std::stoul(line.substr(8));
-  }
-  return 0;
-}
-
-// Freed memory that AddressSanitizer keeps back looks like growth.
-#ifdef __SANITIZE_ADDRESS__
-inline constexpr bool kSanitized = true;
-#else
-inline constexpr bool kSanitized = false;
-#endif
-
-// No semaphore of the channel may ever fill up. False: there is no channel now.
-inline bool low_semaphores(const std::string& channel, bool& low) {
-  possum::OpenControl open;
-  Error error;
-  if (open_control({channel, {}, false}, open, error) != possum::OpenStatus::ok) {
-    return false;
-  }
-  const auto is_low = [](const possum::layout::DoorbellWords& words) {
-    sem_t copy;
-    std::memcpy(&copy, &words.sem, sizeof copy);
-    int value = 0;
-    return sem_getvalue(&copy, &value) == 0 && value <= 2;
-  };
-  low = is_low(open.control.bells().room) && is_low(open.control.bells().attention);
-  for (unsigned r = 0; r < possum::layout::kReaders; ++r) {
-    low = low && is_low(open.control.page(r).bell);
-  }
-  return true;
 }
 
 }  // namespace support

@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "support/board.h"
+#include "support/growth.h"
 
 namespace support {
 
