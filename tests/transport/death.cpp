@@ -97,7 +97,11 @@ struct Tally {
 class Run {
  public:
   Run(std::uint64_t seed, int seconds)
-      : seed_(seed), decisions_(seed), seconds_(seconds), channel_(unique_channel()) {
+      : seed_(seed),
+        decisions_(seed),
+        races_(~seed),
+        seconds_(seconds),
+        channel_(unique_channel()) {
     int ends[2];
     CHECK(pipe2(ends, O_CLOEXEC) == 0);
     from_ = ends[0];
@@ -374,24 +378,29 @@ class Run {
 
   // --- decisions: all numbers are drawn before anything is looked at
 
-  std::int64_t between(std::int64_t least, std::int64_t most) {
+  // Two sequences, since what happens between two races depends on the machine.
+  static std::int64_t between(std::mt19937_64& random, std::int64_t least,
+                              std::int64_t most) {
     return least + static_cast<std::int64_t>(
-                       decisions_() % static_cast<std::uint64_t>(most - least + 1));
+                       random() % static_cast<std::uint64_t>(most - least + 1));
   }
   // From 10 us to 10 ms, each tenfold as likely as the other.
-  std::int64_t moment() {
-    return static_cast<std::int64_t>(std::pow(10.0, between(0, 3000) / 1000.0) * 10) *
+  static std::int64_t moment(std::mt19937_64& random) {
+    return static_cast<std::int64_t>(
+               std::pow(10.0, static_cast<double>(between(random, 0, 3000)) / 1000) *
+               10) *
            kUs;
   }
 
   void decide() {
-    const auto what = static_cast<unsigned>(between(0, 999));  // per mille
-    const auto reader = static_cast<unsigned>(between(0, kReaders - 1));
-    const bool dump = between(0, 4) == 0;
-    const std::int64_t pause_ns = 20 * moment();
+    const auto what = static_cast<unsigned>(between(decisions_, 0, 999));  // per mille
+    const auto reader = static_cast<unsigned>(between(decisions_, 0, kReaders - 1));
+    const bool dump = between(decisions_, 0, 4) == 0;
+    const std::int64_t pause_ns = 20 * moment(decisions_);
     std::deque<std::int64_t> doomed;
-    for (std::int64_t n = between(0, 3); n > 0; --n) doomed.push_back(moment());
-    const std::int64_t next_ns = between(5, 60) * kMs;
+    for (std::int64_t n = between(decisions_, 0, 3); n > 0; --n)
+      doomed.push_back(moment(decisions_));
+    const std::int64_t next_ns = between(decisions_, 5, 60) * kMs;
 
     if (what < 350 && reader >= kSurvivors) {
       kill(actor_[reader], dump ? SIGSEGV : SIGKILL);
@@ -406,8 +415,8 @@ class Run {
       kill(actor_[writer_], dump ? SIGSEGV : SIGKILL);
       doomed_ns_ = doomed;
       succeed();
-    } else if (what < 875 && writer_may_change() && actor_[writer_].running() &&
-               actor_[writer_].ready) {
+    } else if (what < 920 && writer_may_change() && actor_[writer_].running() &&
+               actor_[writer_].owner) {
       ++tally_.in_order;
       actor_[writer_].told = true;
       ::kill(actor_[writer_].pid, SIGTERM);
@@ -428,9 +437,10 @@ class Run {
     };
     std::vector<Fate> fates;
     for (int i = 0; i < 4; ++i) {
-      fates.push_back({static_cast<unsigned>(between(0, kRacers - 1)), moment(), i < 3});
+      fates.push_back({static_cast<unsigned>(between(races_, 0, kRacers - 1)),
+                       moment(races_), i < 3});
     }
-    const std::int64_t next_ns = between(4000, 8000) * kMs;
+    const std::int64_t next_ns = between(races_, 4000, 8000) * kMs;
     if (!deciding_) return;
     after(next_ns, [this] { race(); });
     if (!writer_may_change()) return;
@@ -573,6 +583,7 @@ class Run {
   Graveyard graveyard_;
   const std::uint64_t seed_;
   std::mt19937_64 decisions_;
+  std::mt19937_64 races_;
   const int seconds_;
   const std::string channel_;
   int from_ = -1;
