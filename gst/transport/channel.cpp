@@ -331,7 +331,8 @@ ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& erro
 }
 
 void remove_names(std::string_view channel, const Claim& claim) {
-  // The control name first: a reader that misses a data name looks whether it is there.
+  // First: a reader that misses a data name must see that its channel is being taken down
+  // and not that somebody removed frames of a living one.
   if (!name_lost(claim)) shm_unlink(control_name(channel).c_str());
   // Only this incarnation's: the channel may have a new owner by now.
   unlink_data_names(data_prefix(channel) + hex16(claim.incarnation) + ".", kObjectDigits);
