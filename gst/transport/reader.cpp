@@ -76,7 +76,8 @@ class Attachment {
         bell_(open_.control.page(page).bell),
         page_(page),
         channel_(std::move(channel)),
-        generation_(process_generation()) {}
+        generation_(process_generation()),
+        clock_offset_ns_(clock_offset_ns()) {}
 
   ~Attachment() {
     if (forked()) return;
@@ -301,6 +302,7 @@ class Attachment {
       error = damaged(channel_, why);
       return Filled::bad;
     }
+    move_times(frame.descriptor_, clock_offset_ns_);
     const std::byte* const pixels =
         base + mapped.header.pixels_offset + frame.descriptor_.data_offset;
     if (!copy) {
@@ -371,6 +373,7 @@ class Attachment {
   const unsigned page_;
   const std::string channel_;
   const std::uint32_t generation_;
+  const std::int64_t clock_offset_ns_;
   // The taking thread only.
   std::array<MappedSlot, layout::kSlots> mapped_;
   std::shared_ptr<const std::string> caps_;
