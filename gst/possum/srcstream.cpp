@@ -433,6 +433,7 @@ void SrcStream::note_frame(const Frame& frame) {
   if (frame.missed() > 0) discont_ = true;
   const std::uint64_t incarnation = reader_->incarnation();
   if (incarnation != incarnation_) {
+    doubted_ = false;
     latency_.restart();
     timeline_.restart();
   } else if (descriptor.flush_id != flush_id_) {
@@ -447,7 +448,9 @@ void SrcStream::doubt_times(layout::FrameDescriptor& frame) {
   const std::int64_t now_ns = monotonic_ns();
   if (plausible_times(frame, now_ns)) return;
   stamp_arrival(frame, now_ns);
-  if (std::exchange(doubted_, true)) return;
+  const bool used = settings_.is_live && !gst_base_src_get_do_timestamp(base_) &&
+                    settings_.timestamp_mode == TimestampMode::clock;
+  if (!used || std::exchange(doubted_, true)) return;
   GST_ELEMENT_WARNING(base_, CORE, CLOCK,
                       ("The times on channel \"%s\" are of another clock: frames get the "
                        "time of their arrival; run writer and reader in one time "

@@ -112,7 +112,7 @@ class SrcStream {
   RunningTimeline timeline_;
   std::uint64_t incarnation_ = 0;  // of the newest frame's writer
   std::uint32_t flush_id_ = 0;     // of the newest frame
-  bool doubted_ = false;           // an implausible time was told of
+  bool doubted_ = false;           // this writer's times, and that was told
   bool discont_ = true;            // the next frame follows none that went before
   std::int64_t asked_ns_ = 0;      // when create() was called
 
