@@ -202,6 +202,10 @@ ROLE(reader) {
       answer << "destroyed";
     } else if (order == "error") {
       answer << error.message;
+    } else if (order == "ages") {  // of the newest frame: since published, since due
+      const std::int64_t now = possum::monotonic_ns();
+      const auto& frame = held.back().descriptor();
+      answer << now - frame.publish_ns << ' ' << now - frame.pts_ns;
     } else if (order == "closefrom") {
       close_range(3, ~0u, 0);
       answer << "closed";
@@ -325,6 +329,7 @@ inline std::vector<std::string> words(const User& user, const std::string& role,
 
 class FarReader : public Peer {
  public:
+  explicit FarReader(Peer peer) : Peer(std::move(peer)) {}
   explicit FarReader(const std::string& channel, Policy policy = Policy::drop_oldest,
                      unsigned depth = 3)
       : Peer("reader",
@@ -357,6 +362,7 @@ class FarReader : public Peer {
 
 class FarWriter : public Peer {
  public:
+  explicit FarWriter(Peer peer) : Peer(std::move(peer)) {}
   explicit FarWriter(const std::string& channel, const std::string& kind = "plain")
       : Peer("writer", {channel, kind}) {
     expect("ok 0");
