@@ -155,7 +155,8 @@ class Attachment {
                          "opened by another process");
       return TakeStatus::failed;
     }
-    for (;;) {
+    // Lost frames end with the offers, unless somebody makes offers up.
+    for (unsigned n = 0; n < layout::kSlots; ++n) {
       map_offered();
       typename ReaderCore<ReaderEnv>::Taken taken;
       bool copy = false;
@@ -190,6 +191,7 @@ class Attachment {
           return TakeStatus::failed;
       }
     }
+    return TakeStatus::timeout;
   }
 
   void release(unsigned slot) {
@@ -206,7 +208,8 @@ class Attachment {
       return std::popcount(
           layout::offered_of(page().word.load(std::memory_order_acquire)));
     };
-    while (core_.tenant() && waiting() > 1) {
+    // At most what can wait: a page that others write to might never run empty.
+    for (unsigned n = 0; n < layout::kSlots && core_.tenant() && waiting() > 1; ++n) {
       const auto taken = core_.take(last_seq_);
       if (!taken) return;
       core_.release(taken->slot);

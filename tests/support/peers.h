@@ -113,6 +113,83 @@ inline const char* in_child(const std::function<bool()>& refused) {
   }
 }
 
+// What a reader may write to if it does not keep to its own page: the whole control
+// object, since whoever attaches opens it for writing. KIND: `noise` anywhere, `lies`
+// that look like what belongs there, `doorbells` whose semaphores change while they are
+// used.
+[[noreturn]] inline void vandalise(const std::string& channel, const std::string& kind) {
+  using namespace possum::layout;
+  const int fd = shm_open(possum::control_name(channel).c_str(), O_RDWR, 0);
+  CHECK(fd >= 0);
+  void* const all =
+      mmap(nullptr, possum::control_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  CHECK(all != MAP_FAILED);
+  auto* const bytes = static_cast<std::byte*>(all);
+  const auto unit = [&](unsigned n) { return bytes + n * possum::unit_bytes(); };
+  auto& header = *reinterpret_cast<ControlHeader*>(unit(0));
+  auto& bells = *reinterpret_cast<WriterBells*>(unit(1));
+  std::mt19937_64 random(37);
+  const auto page = [&]() -> ReaderUnit& {
+    return *reinterpret_cast<ReaderUnit*>(unit(2 + random() % kReaders));
+  };
+  sem_t fresh;
+  std::memset(&fresh, 0, sizeof fresh);
+  sem_init(&fresh, 1, 1);
+  for (std::uint32_t flip = 0;; ++flip) {
+    if (kind == "noise") {
+      const std::uint64_t noise = random();
+      std::memcpy(unit(random() % (2 + kReaders)) + 8 * (random() % 104), &noise, 8);
+    } else if (kind == "lies") {
+      auto& entry = header.slot[random() % kSlots];
+      switch (random() % 10) {
+        case 0:
+          header.state = static_cast<std::uint32_t>(random() % 4);
+          break;
+        case 1:
+          header.reserve = static_cast<std::uint32_t>(random() % 2 ? random() : 0);
+          break;
+        case 2:
+          header.roomy = static_cast<std::uint32_t>(random());
+          break;
+        case 3:
+          header.latest = static_cast<std::uint32_t>(random());
+          break;
+        case 4:
+          entry.seq = random() % 2 ? random() : random() % 100'000;
+          break;
+        case 5:
+          entry.object = static_cast<std::uint32_t>(random() % 40);
+          break;
+        case 6:
+          page().cfg = pack({static_cast<std::uint32_t>(random() % 4),
+                             static_cast<std::uint8_t>(random() % 20),
+                             static_cast<Policy>(random() % 4),
+                             static_cast<PageState>(random() % 4)});
+          break;
+        case 7:
+          page().word = random() % 2 ? ~std::uint64_t{0} : random();
+          break;
+        case 8: {  // as a reader takes, in pages that nobody has, too
+          auto& word = page().word;
+          const std::uint32_t offered = offered_of(word);
+          word = make_word(0, offered | taken_of(word));
+          break;
+        }
+        default:
+          header.incarnation = random();
+      }
+    } else {
+      for (DoorbellWords* bell : {&bells.room, &bells.attention, &page().bell}) {
+        std::memcpy(static_cast<void*>(&bell->sem), &fresh, sizeof fresh);
+        bell->waiting = 1;
+        reinterpret_cast<std::uint32_t*>(&bell->sem)[1] = 1;  // somebody waits
+        reinterpret_cast<std::uint32_t*>(&bell->sem)[2] =
+            flip % 2 ? static_cast<std::uint32_t>(random()) : 128;
+      }
+    }
+  }
+}
+
 // Another role as another user: UID GID ROLE ARGS...
 ROLE(as) {
   const auto uid = static_cast<uid_t>(std::stoul(args.at(0)));
@@ -225,6 +302,11 @@ ROLE(reader) {
     } else if (order == "scribble") {
       say("scribbling");
       scribble(args.at(0));
+    } else if (order == "vandalise") {
+      std::string kind;
+      words >> kind;
+      say("at it");
+      vandalise(args.at(0), kind);
     } else if (order == "drain") {  // everything until the end, released at once
       std::uint64_t count = 0;
       std::uint64_t last = 0;

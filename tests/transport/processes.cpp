@@ -371,3 +371,25 @@ TEST(reader_that_scribbles_over_its_pages_hurts_only_itself) {
     CHECK(honest.frame().key == key);
   }
 }
+
+TEST(reader_that_takes_without_attaching_and_dies_leaks_nothing) {
+  const std::string channel = unique_channel();
+  const auto writer = open_prepared(plain_writer(channel));
+  {
+    Error error;
+    possum::OpenControl open;
+    CHECK(open_control({channel, {}, false}, open, error) == possum::OpenStatus::ok);
+    CHECK(open.lock.try_lock(possum::layout::kReaderByte) == possum::LockFd::Result::ok);
+    CHECK(map_own_page(open, 0, error));
+    auto& word = open.control.page(0).word;
+    for (std::uint64_t key = 1; key <= 5; ++key) {  // the standing offers
+      publish(*writer, key);
+      word = possum::layout::make_word(
+          0, possum::layout::offered_of(word) | possum::layout::taken_of(word));
+    }
+    CHECK(writer->statistics().held == 5);
+  }
+  CHECK(comes_back(*writer));
+  const auto next = attach_reader(reader_of(channel));
+  CHECK(key_of(take(*next)) == 5);
+}
