@@ -127,19 +127,15 @@ inline const char* in_child(const std::function<bool()>& refused) {
   auto* const bytes = static_cast<std::byte*>(all);
   const auto unit = [&](unsigned n) { return bytes + n * possum::unit_bytes(); };
   auto& header = *reinterpret_cast<ControlHeader*>(unit(0));
-  auto& bells = *reinterpret_cast<WriterBells*>(unit(1));
   std::mt19937_64 random(37);
   const auto page = [&]() -> ReaderUnit& {
     return *reinterpret_cast<ReaderUnit*>(unit(2 + random() % kReaders));
   };
-  sem_t fresh;
-  std::memset(&fresh, 0, sizeof fresh);
-  sem_init(&fresh, 1, 1);
-  for (std::uint32_t flip = 0;; ++flip) {
+  for (;;) {
     if (kind == "noise") {
       const std::uint64_t noise = random();
       std::memcpy(unit(random() % (2 + kReaders)) + 8 * (random() % 104), &noise, 8);
-    } else if (kind == "lies") {
+    } else {
       auto& entry = header.slot[random() % kSlots];
       switch (random() % 10) {
         case 0:
@@ -177,14 +173,6 @@ inline const char* in_child(const std::function<bool()>& refused) {
         }
         default:
           header.incarnation = random();
-      }
-    } else {
-      for (DoorbellWords* bell : {&bells.room, &bells.attention, &page().bell}) {
-        std::memcpy(static_cast<void*>(&bell->sem), &fresh, sizeof fresh);
-        bell->waiting = 1;
-        reinterpret_cast<std::uint32_t*>(&bell->sem)[1] = 1;  // somebody waits
-        reinterpret_cast<std::uint32_t*>(&bell->sem)[2] =
-            flip % 2 ? static_cast<std::uint32_t>(random()) : 128;
       }
     }
   }
