@@ -72,7 +72,7 @@ TEST(nobody_else_may_look_by_default) {
 }
 
 TEST(modes_are_exact_under_any_umask) {
-  for (const unsigned mask : {0u, 0022u, 0777u}) {
+  for (const unsigned mask : {0u, 0022u, 0077u, 0777u}) {
     const mode_t before = umask(mask);
     for (const unsigned perms : {0600u, 0640u, 0660u, 0666u, 0622u}) {
       WriterOptions options = plain_writer(unique_channel());
@@ -142,6 +142,52 @@ TEST(reader_of_the_group_reads_but_cannot_draw) {
   CHECK(reader.frame().key >= 48);
   CHECK(reader.all_intact());
   reader.kill();
+  writer.order("close", "closed");
+  CHECK(names_of(channel).empty());
+}
+
+TEST(reader_of_the_group_draws_on_nothing_but_its_own_page_by_accident) {
+  need_root();
+  const std::string channel = unique_channel();
+  FarWriter writer = writing({0, 0}, channel, "660", std::to_string(kGroup));
+  // What it maps itself keeps to the rules; what it may open does not have to.
+  FarReader reader(kBob, channel);
+  reader.attach();
+  reader.order("own-units", "1 2");
+  writer.order("close", "closed");
+}
+
+TEST(strangers_can_neither_look_nor_take_names_away) {
+  need_root();
+  for (const char* perms : {"600", "660", "640"}) {
+    const std::string channel = unique_channel();
+    FarWriter writer = writing(kAlice, channel, perms);
+    const auto names = names_of(channel);
+    Peer("as", words(kMallory, "stranger", {channel})).expect("kept out");
+    // By default the group is no better off.
+    if (std::string(perms) == "600") {
+      Peer("as", words(kBob, "stranger", {channel})).expect("kept out");
+      Peer("as", words({65534, 65534}, "stranger", {channel})).expect("kept out");
+    }
+    CHECK(names_of(channel) == names);
+    writer.publish(2, 2);
+    writer.order("close", "closed");
+    CHECK(names_of(channel).empty());
+  }
+}
+
+TEST(blocking_reader_of_the_group_gets_every_frame) {
+  need_root();
+  const std::string channel = unique_channel();
+  FarWriter writer(Peer("as", words(kAlice, "writer", {channel, "blocking", "660"})));
+  writer.expect("ok 0");
+  FarReader reader(Peer("as", words(kBob, "reader", {channel, "2", "2", kAliceUid})));
+  reader.attach();
+  reader.tell("drain");
+  writer.wait_readers(1);
+  writer.publish(1, 200);
+  writer.order("eos", "eos");
+  reader.expect("eos 200 1");
   writer.order("close", "closed");
 }
 
