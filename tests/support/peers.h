@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <spawn.h>
 #include <sys/mman.h>
 
 #include <deque>
@@ -65,14 +66,25 @@ inline const char* text_of(WriteStatus status) {
   return "?";
 }
 
-// A child that does nothing but live on.
-inline pid_t bystander(bool exec) {
-  const pid_t pid = fork();
+// A child that does nothing but live on. HOW: `fork`, `exec` after it, or the two ways of
+// starting a program in which no pthread_atfork handler runs, `vfork` and `spawn`.
+inline pid_t bystander(const std::string& how) {
+  char* const sleep[] = {const_cast<char*>("sleep"), const_cast<char*>("60"), nullptr};
+  pid_t pid = -1;
+  if (how == "spawn") {
+    CHECK(posix_spawnp(&pid, sleep[0], nullptr, nullptr, sleep, environ) == 0);
+    return pid;
+  }
+  pid = how == "vfork" ? vfork() : fork();
   if (pid == 0) {
-    if (exec) execlp("sleep", "sleep", "60", nullptr);
+    if (how != "fork") execvp(sleep[0], sleep);
     for (;;) pause();
   }
   return pid;
+}
+
+inline bool is_bystander(const std::string& order) {
+  return order == "fork" || order == "exec" || order == "vfork" || order == "spawn";
 }
 
 // What a child makes of handles that it inherited, including their destruction.
@@ -380,8 +392,8 @@ ROLE(reader) {
     } else if (order == "trespass") {
       const std::string done = trespass(args.at(0), held.back());
       answer << (done.empty() ? "kept out" : done);
-    } else if (order == "fork" || order == "exec") {
-      answer << bystander(order == "exec");
+    } else if (is_bystander(order)) {
+      answer << bystander(order);
     } else if (order == "use-in-child") {
       answer << in_child([&] {
         Frame frame;
@@ -456,8 +468,8 @@ ROLE(writer) {
     } else if (order == "close") {
       writer->close();
       say("closed");
-    } else if (order == "fork" || order == "exec") {
-      say(std::to_string(bystander(order == "exec")));
+    } else if (is_bystander(order)) {
+      say(std::to_string(bystander(order)));
     } else if (order == "use-in-child") {
       say(in_child([&] {
         SlotRef ref;

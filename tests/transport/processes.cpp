@@ -284,7 +284,7 @@ TEST(killed_and_restarted_writers_are_followed_frame_by_frame) {
 // --- forks ---------------------------------------------------------------------------
 
 TEST(child_of_a_writer_does_not_keep_the_channel) {
-  for (const std::string how : {"fork", "exec"}) {
+  for (const std::string how : {"fork", "exec", "vfork", "spawn"}) {
     const std::string channel = unique_channel();
     FarWriter writer(channel);
     writer.publish(1, 3);
@@ -304,7 +304,7 @@ TEST(child_of_a_writer_does_not_keep_the_channel) {
 }
 
 TEST(child_of_a_reader_does_not_keep_its_slots) {
-  for (const std::string how : {"fork", "exec"}) {
+  for (const std::string how : {"fork", "exec", "vfork", "spawn"}) {
     const std::string channel = unique_channel();
     const auto writer = open_prepared(plain_writer(channel));
     FarReader reader(channel);
