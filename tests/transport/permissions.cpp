@@ -85,6 +85,30 @@ TEST(modes_are_exact_under_any_umask) {
   }
 }
 
+// Root opens what it likes; others depend on the bits even for what is their own.
+TEST(umask_of_an_ordinary_writer_does_not_lock_it_out) {
+  need_root();
+  for (const mode_t mask : {0777, 0200, 0400}) {
+    const std::string channel = unique_channel();
+    const mode_t before = umask(mask);
+    FarWriter writer = writing(kAlice, channel, "660");
+    umask(before);
+    expect_frame(FarReader(kBob, channel, kAliceUid));
+    expect_modes(channel, 0660, 0640);
+    writer.order("close", "closed");
+  }
+}
+
+TEST(name_that_a_umask_locked_is_cleared_by_the_next_writer) {
+  need_root();
+  const std::string channel = unique_channel();
+  make_name(possum::control_name(channel));  // all that its writer lived for
+  const std::string path = possum::kShmDirectory + possum::control_name(channel);
+  CHECK(chown(path.c_str(), kAlice.uid, kAlice.gid) == 0 && chmod(path.c_str(), 0) == 0);
+  FarWriter writer = writing(kAlice, channel, "600");
+  writer.order("close", "closed");
+}
+
 TEST(umask_of_the_writer_locks_nobody_out) {
   const std::string channel = unique_channel();
   const mode_t before = umask(0777);
@@ -313,7 +337,9 @@ void expect_survival(const std::string& kind) {
       CHECK(status == WriteStatus::ok || status == WriteStatus::no_slot);
     }
     CHECK(possum::monotonic_ns() - before < 1000 * kMs);
+    const std::int64_t asked = possum::monotonic_ns();
     const std::string status = honest.ask("take 20");
+    CHECK(possum::monotonic_ns() - asked < 1000 * kMs);
     if (status.starts_with("frame")) {
       ++frames;
       honest.release();
