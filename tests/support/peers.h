@@ -126,6 +126,21 @@ inline const char* in_child(const std::function<bool()>& refused) {
   }
 }
 
+// Is this in a semaphore, behind its value? No noise there: glibc aborts when these bytes
+// change between our look at them and its own (PROTOCOL.md, section 12).
+inline bool in_semaphore(unsigned unit, std::size_t at) {
+  using namespace possum::layout;
+  constexpr std::size_t kStart = offsetof(DoorbellWords, sem) + 8;
+  constexpr std::size_t kEnd = offsetof(DoorbellWords, sem) + sizeof(sem_t);
+  const auto within = [&](std::size_t bell) {
+    return at >= bell + kStart && at < bell + kEnd;
+  };
+  if (unit == 0) return false;
+  return unit == 1 ? within(offsetof(WriterBells, room)) ||
+                         within(offsetof(WriterBells, attention))
+                   : within(offsetof(ReaderUnit, bell));
+}
+
 // What a reader may write to if it does not keep to its own page: the whole control
 // object, since whoever attaches opens it for writing. KIND: `noise` anywhere, or
 // `lies` that look like what belongs there.
@@ -146,7 +161,9 @@ inline const char* in_child(const std::function<bool()>& refused) {
   for (;;) {
     if (kind == "noise") {
       const std::uint64_t noise = random();
-      std::memcpy(unit(random() % (2 + kReaders)) + 8 * (random() % 104), &noise, 8);
+      const auto n = static_cast<unsigned>(random() % (2 + kReaders));
+      const std::size_t at = 8 * (random() % 104);
+      if (!in_semaphore(n, at)) std::memcpy(unit(n) + at, &noise, 8);
     } else {
       auto& entry = header.slot[random() % kSlots];
       switch (random() % 10) {
