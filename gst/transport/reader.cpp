@@ -37,6 +37,9 @@ constexpr std::int64_t kSearchNs = 250 * kMs;    // the slow poll behind inotify
 constexpr std::int64_t kPageFullNs = 100 * kMs;  // between looks for a free page
 constexpr std::int64_t kSetUpPollNs = 5 * kMs;   // while a writer is setting up
 constexpr std::int64_t kSetUpLimitNs = 1000 * kMs;
+// Looks in a row that find an offer after a try that found none to take: one is a race,
+// so many are a writer that offers nonsense for ever.
+constexpr int kMaxFruitless = 100;
 
 std::int64_t earlier(std::int64_t deadline_ns, std::int64_t from_now_ns) {
   return std::min(deadline_ns, monotonic_ns() + from_now_ns);
@@ -79,7 +82,8 @@ class Attachment {
         page_(tenancy.page),
         core_(*this, tenancy),
         channel_(std::move(channel)),
-        generation_(process_generation()) {}
+        generation_(process_generation()),
+        clock_offset_ns_(clock_offset_ns()) {}
 
   ~Attachment() {
     if (forked()) return;
@@ -148,7 +152,8 @@ class Attachment {
                          "opened by another process");
       return TakeStatus::failed;
     }
-    for (;;) {
+    // More frames than there are slots cannot have gone with a writer.
+    for (unsigned lost = 0; lost <= layout::kSlots; ++lost) {
       const std::uint32_t mapped = core_.map_offered();
       ReaderCore<Attachment>::Taken taken;
       bool copy = false;
@@ -183,6 +188,8 @@ class Attachment {
           return TakeStatus::failed;
       }
     }
+    error = damaged(channel_, "frames are offered that do not exist");
+    return TakeStatus::failed;
   }
 
   void release(unsigned slot) {
@@ -199,7 +206,9 @@ class Attachment {
       return std::popcount(
           layout::offered_of(own_page().word.load(std::memory_order_acquire)));
     };
-    while (core_.tenant() && waiting() > 1) {
+    // A writer that offers faster than this does not keep us here.
+    for (unsigned skipped = 0; skipped < layout::kSlots; ++skipped) {
+      if (!core_.tenant() || waiting() <= 1) return;
       const auto taken = core_.take(last_seq_, ~0u);  // nobody will look at it
       if (!taken) return;
       core_.release(taken->slot);
@@ -293,6 +302,7 @@ class Attachment {
       error = damaged(channel_, why);
       return Filled::bad;
     }
+    move_times(frame.descriptor_, clock_offset_ns_);
     const std::byte* const pixels =
         base + mapped.header.pixels_offset + frame.descriptor_.data_offset;
     if (!copy) {
@@ -365,6 +375,7 @@ class Attachment {
   Core core_;  // take() and release() under mutex_
   const std::string channel_;
   const std::uint32_t generation_;
+  const std::int64_t clock_offset_ns_;
   // The taking thread only.
   std::array<MappedSlot, layout::kSlots> mapped_;
   Error error_;  // of the last map() that failed
@@ -447,6 +458,7 @@ class Reader::Impl {
     const std::int64_t started_ns = monotonic_ns();
     // Is it time to look after the writer? Not while frames come; one try looks at once.
     bool look = deadline_ns <= started_ns;
+    int fruitless = 0;
     for (;;) {
       if (watch_.interrupted()) return TakeStatus::interrupted;
       const TakeStatus got = a->try_take(a, frame, error);
@@ -470,6 +482,10 @@ class Reader::Impl {
         continue;
       }
       a->bell().disarm();
+      if (next == Next::take && ++fruitless >= kMaxFruitless) {
+        error = damaged(options_.channel, "nothing that is offered is a new frame");
+        return TakeStatus::failed;
+      }
       if (next == Next::eos) return TakeStatus::eos;
       if (next == Next::disconnected) return TakeStatus::disconnected;
       if (next == Next::sleep && now >= deadline_ns) return TakeStatus::timeout;

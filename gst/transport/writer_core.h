@@ -135,9 +135,9 @@ class WriterCore {
     }
     // A reader that takes from here on counts with the new reserve; one that took before
     // is in the scan below. seq_cst: pairs with ReaderCore::must_copy.
-    if (env_.header().reserve.load(std::memory_order_relaxed) < lent + 1) {
+    if (reserve_ < lent + 1) {
       env_.header().roomy.store(0, std::memory_order_seq_cst);
-      env_.header().reserve.store(lent + 1, std::memory_order_seq_cst);
+      set_reserve(lent + 1);
       s = scan();
     }
     const auto circulating = static_cast<unsigned>(std::popcount(have_ & ~s.taken));
@@ -186,7 +186,7 @@ class WriterCore {
   void relax_reserve() {
     const auto lent = static_cast<unsigned>(std::popcount(lent_));
     const unsigned peak = peak_lent_ > last_peak_ ? peak_lent_ : last_peak_;
-    env_.header().reserve.store(1 + peak, std::memory_order_seq_cst);
+    set_reserve(1 + peak);
     last_peak_ = peak_lent_;
     peak_lent_ = lent;
   }
@@ -207,8 +207,8 @@ class WriterCore {
     }
     const Scan s = scan();
     const std::uint32_t used = s.offered | s.taken | slot_bit(slot);
-    const bool roomy = static_cast<std::uint32_t>(std::popcount(have_ & ~used)) >=
-                       env_.header().reserve.load(std::memory_order_relaxed);
+    const bool roomy =
+        static_cast<std::uint32_t>(std::popcount(have_ & ~used)) >= reserve_;
     // Before the offers: whoever takes this frame sees it (pairs with must_copy).
     env_.header().roomy.store(roomy ? 1 : 0, std::memory_order_seq_cst);
     busy_ |= slot_bit(slot);
@@ -250,7 +250,8 @@ class WriterCore {
     for (unsigned r = 0; r < kPages; ++r) {
       auto& page = env_.page(r);
       const layout::Config cfg = layout::unpack(page.cfg.load(std::memory_order_acquire));
-      if (cfg.state == layout::PageState::free || !env_.lock_page(r)) continue;
+      if (cfg.state == layout::PageState::free && !hoards(r)) continue;
+      if (!env_.lock_page(r)) continue;
       (cfg.state == layout::PageState::left ? recycled_.left : recycled_.died) |=
           slot_bit(r);
       // {latest} and not 0: whoever attaches next must find the newest frame.
@@ -327,6 +328,17 @@ class WriterCore {
   static constexpr int kMaxRounds = 4 * static_cast<int>(Slots);
   static constexpr int kMaxTries = 100;  // against a reader that flips its own word
 
+  void set_reserve(unsigned count) {
+    reserve_ = count;
+    env_.header().reserve.store(count, std::memory_order_seq_cst);
+  }
+
+  // Are slots TAKEN in the page? In a free one that is a lie, which nobody would end.
+  bool hoards(unsigned r) const {
+    const std::uint64_t word = env_.page(r).word.load(std::memory_order_seq_cst);
+    return (layout::taken_of(word) & given_[r]) != 0;
+  }
+
   PageView view_of(unsigned r) const {
     const layout::Config c =
         layout::unpack(env_.page(r).cfg.load(std::memory_order_seq_cst));
@@ -391,9 +403,7 @@ class WriterCore {
     busy_ |= slot_bit(slot);
     const auto others =
         static_cast<std::uint32_t>(std::popcount(have_ & ~s.taken & ~slot_bit(slot)));
-    if (others < env_.header().reserve.load(std::memory_order_relaxed)) {
-      wants_growth_ = true;
-    }
+    if (others < reserve_) wants_growth_ = true;
     return Found::slot;
   }
 
@@ -494,6 +504,8 @@ class WriterCore {
   int publishing_ = kNone;
   std::uint32_t pending_pages_ = 0;
   bool wants_growth_ = false;
+  // What the header says: never read back, members of the group can write there.
+  unsigned reserve_ = 1;
   unsigned peak_lent_ = 0;
   unsigned last_peak_ = 0;
   Recycled recycled_;

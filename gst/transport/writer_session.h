@@ -100,6 +100,7 @@ class WriterSession {
   ObjectMode data_mode_;
   Claim claim_;
   const std::uint32_t generation_;
+  const std::int64_t clock_offset_ns_;
   Doorbell room_;
   Doorbell attention_;
   WriterCore<WriterSession> core_;
