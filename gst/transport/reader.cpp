@@ -37,6 +37,9 @@ constexpr std::int64_t kSearchNs = 250 * kMs;    // the slow poll behind inotify
 constexpr std::int64_t kPageFullNs = 100 * kMs;  // between looks for a free page
 constexpr std::int64_t kSetUpPollNs = 5 * kMs;   // while a writer is setting up
 constexpr std::int64_t kSetUpLimitNs = 1000 * kMs;
+// Looks in a row that find an offer after a try that found none to take: one is a race,
+// so many are a writer that offers nonsense for ever.
+constexpr int kMaxFruitless = 100;
 
 std::int64_t earlier(std::int64_t deadline_ns, std::int64_t from_now_ns) {
   return std::min(deadline_ns, monotonic_ns() + from_now_ns);
@@ -46,6 +49,13 @@ Error damaged(const std::string& channel, const std::string& why) {
   return make_error(
       ErrorCode::corrupt,
       "channel \"" + channel + "\" is damaged or truncated: restart its writer", why);
+}
+
+Error no_memory(const std::string& what) {
+  return make_error(ErrorCode::system,
+                    "There is not enough memory for a frame: close other programs or use "
+                    "a smaller format",
+                    "allocating " + what);
 }
 
 // A data object in this process.
@@ -154,7 +164,8 @@ class Attachment {
                          "opened by another process");
       return TakeStatus::failed;
     }
-    for (;;) {
+    // More frames than there are slots cannot have gone with a writer.
+    for (unsigned lost = 0; lost <= layout::kSlots; ++lost) {
       map_offered();
       typename ReaderCore<ReaderEnv>::Taken taken;
       bool copy = false;
@@ -189,6 +200,8 @@ class Attachment {
           return TakeStatus::failed;
       }
     }
+    error = damaged(channel_, "frames are offered that do not exist");
+    return TakeStatus::failed;
   }
 
   void release(unsigned slot) {
@@ -205,7 +218,9 @@ class Attachment {
       return std::popcount(
           layout::offered_of(page().word.load(std::memory_order_acquire)));
     };
-    while (core_.tenant() && waiting() > 1) {
+    // A writer that offers faster than this does not keep us here.
+    for (unsigned skipped = 0; skipped < layout::kSlots; ++skipped) {
+      if (!core_.tenant() || waiting() <= 1) return;
       const auto taken = core_.take(last_seq_);
       if (!taken) return;
       core_.release(taken->slot);
@@ -267,6 +282,13 @@ class Attachment {
       error = damaged(channel_, "data object " + name);
       return false;
     }
+    // A hole would cost the mount memory when it is read, SIGBUS when there is none, and
+    // makes a size mean nothing: copies are as large as a frame says it is.
+    constexpr off_t kBlock = 512;  // stat(2)
+    if (info.st_blocks < info.st_size / kBlock) {
+      error = damaged(channel_, "data object " + name + " is not reserved");
+      return false;
+    }
     fresh.mapping = ShmObject::map(fd.get(), static_cast<std::size_t>(info.st_size),
                                    Access::read_only, false, error);
     if (!fresh.mapping) return false;
@@ -315,8 +337,7 @@ class Attachment {
     const std::size_t bytes = frame.descriptor_.data_bytes;
     frame.copy_.reset(new (std::nothrow) std::byte[bytes + 1]);
     if (!frame.copy_) {
-      error = make_error(ErrorCode::system, "Not enough memory for a copy of a frame.",
-                         std::to_string(bytes) + " bytes");
+      error = no_memory("a copy of a frame, " + std::to_string(bytes) + " bytes");
       return Filled::bad;
     }
     std::memcpy(frame.copy_.get(), pixels, bytes);
@@ -452,6 +473,7 @@ class Reader::Impl {
     const std::int64_t started_ns = monotonic_ns();
     // Is it time to look after the writer? Not while frames come; one try looks at once.
     bool look = deadline_ns <= started_ns;
+    int fruitless = 0;
     for (;;) {
       if (watch_.interrupted()) return TakeStatus::interrupted;
       const TakeStatus got = a->try_take(a, frame, error);
@@ -468,7 +490,9 @@ class Reader::Impl {
       const auto state = a->header().state.load(std::memory_order_seq_cst);
       if (!a->empty()) {
         a->bell().disarm();
-        continue;
+        if (++fruitless < kMaxFruitless) continue;
+        error = damaged(options_.channel, "nothing that is offered is a new frame");
+        return TakeStatus::failed;
       }
       const bool eos = state == static_cast<std::uint32_t>(layout::ChannelState::eos);
       if ((eos && !options_.ignore_eos) || dead) {
@@ -658,7 +682,12 @@ std::uint64_t Reader::incarnation() const {
   return a ? a->incarnation() : 0;
 }
 TakeStatus Reader::take(std::int64_t deadline_ns, Frame& frame, Error& error) {
-  return impl_->take(deadline_ns, frame, error);
+  try {
+    return impl_->take(deadline_ns, frame, error);
+  } catch (const std::bad_alloc&) {  // caps and metas are as large as a writer says
+    error = no_memory("a frame's caps and metas");
+    return TakeStatus::failed;
+  }
 }
 void Reader::skip_to_newest() { impl_->skip_to_newest(); }
 void Reader::interrupt(bool on) { impl_->interrupt(on); }

@@ -246,9 +246,12 @@ class WriterCore {
     for (unsigned r = 0; r < kPages; ++r) {
       auto& page = env_.page(r);
       const layout::Config cfg = layout::unpack(page.cfg.load(std::memory_order_acquire));
-      if (cfg.state == layout::PageState::free || !env_.lock_page(r)) continue;
-      (cfg.state == layout::PageState::left ? recycled_.left : recycled_.died) |=
-          slot_bit(r);
+      const bool free = cfg.state == layout::PageState::free;
+      if ((free && !holds_slots(r)) || !env_.lock_page(r)) continue;
+      if (!free) {
+        (cfg.state == layout::PageState::left ? recycled_.left : recycled_.died) |=
+            slot_bit(r);
+      }
       // {latest} and not 0: whoever attaches next must find the newest frame.
       const std::uint32_t standing = latest_ == kNone ? 0 : slot_bit(latest_);
       page.word.store(layout::make_word(standing, 0), std::memory_order_seq_cst);
@@ -322,6 +325,12 @@ class WriterCore {
   static constexpr unsigned kKeep = 3;
   static constexpr int kMaxRounds = 4 * static_cast<int>(layout::kSlots);
   static constexpr int kMaxTries = 100;  // against a reader that flips its own word
+
+  // A free page that says so has had a tenant who lied; it would keep them for ever.
+  bool holds_slots(unsigned r) const {
+    const std::uint64_t word = env_.page(r).word.load(std::memory_order_seq_cst);
+    return (layout::taken_of(word) & given_[r]) != 0;
+  }
 
   PageView view_of(unsigned r) const {
     const layout::Config c =

@@ -11,6 +11,7 @@ using namespace fuzz;
 namespace {
 
 constexpr std::size_t kLargest = std::size_t{1} << 36;  // sparse: costs nothing
+constexpr std::uint32_t kLargestFrame = 1 << 30;
 
 void lie(Scene& scene, Input& in) {
   switch (in.below(10)) {
@@ -26,6 +27,9 @@ void lie(Scene& scene, Input& in) {
     }
     case 2:
       scene.object(in.below(kObjects)).take_name_away();
+      return;
+    case 3:
+      scene.object(in.below(kObjects)).inflate(in.take<std::uint32_t>() % kLargestFrame);
       return;
     default: {
       const std::vector<Area> areas = scene.areas();

@@ -209,12 +209,7 @@ class Liar {
   }
   void flip(Input& in) {
     flipper_.reset();
-    std::vector<Edit> edits;
-    const std::vector<Area> where = areas_while_in_use();
-    for (unsigned count = 1 + in.below(4); count > 0; --count) {
-      edits.push_back(read_edit(in, where));
-    }
-    flipper_.emplace(std::move(edits));
+    flipper_.emplace(in, areas_while_in_use());
   }
 
   Channel& channel_;

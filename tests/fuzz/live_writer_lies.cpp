@@ -92,12 +92,7 @@ class Stream {
 
   void flip() {
     flipper_.reset();
-    const std::vector<Area> areas = scene_.areas_while_in_use();
-    std::vector<Edit> edits;
-    for (unsigned count = 1 + in_.below(4); count > 0; --count) {
-      edits.push_back(read_edit(in_, areas));
-    }
-    flipper_.emplace(std::move(edits));
+    flipper_.emplace(in_, scene_.areas_while_in_use());
   }
 
   Scene& scene_;

@@ -91,6 +91,18 @@ class Object {
 
   // Of the object's file. Later, with cut(): nothing here may touch what is not there.
   void resize(std::size_t to) { wanted_bytes_ = to; }
+  // A frame of so many bytes more, consistent in every number, with nothing behind it.
+  void inflate(std::size_t by) {
+    layout::DataHeader header = header_;
+    layout::FrameDescriptor frame = possum::copy_descriptor(map_->data());
+    by = by / 4096 * 4096;
+    header.object_bytes += by;
+    header.pixels_capacity += by;
+    frame.data_bytes = header.pixels_capacity;
+    std::memcpy(map_->data(), &header, sizeof header);
+    std::memcpy(map_->data() + sizeof header, &frame, sizeof frame);
+    resize(header.object_bytes);
+  }
   void cut() {
     if (!wanted_bytes_) return;
     FUZZ_CHECK(ftruncate(fd_.get(), static_cast<off_t>(*wanted_bytes_)) == 0);
