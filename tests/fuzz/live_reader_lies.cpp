@@ -87,10 +87,11 @@ class Channel {
     FUZZ_CHECK(received_ == published_);
   }
 
-  // With the liar dead nobody holds a slot.
-  void expect_all_slots_free() {
+  // With the liar dead nobody holds a slot, and the next reader can have its page.
+  void expect_all_free(const layout::ReaderUnit& page) {
     const std::int64_t until = in_ms(1000 * slowness());
-    while (writer_->statistics().held != 0) {
+    while (writer_->statistics().held != 0 ||
+           layout::unpack(page.cfg.load()).state != layout::PageState::free) {
       FUZZ_CHECK(possum::monotonic_ns() < until);
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
@@ -189,7 +190,7 @@ class Liar {
       bell->waiting.store(1);
       possum::Doorbell(*bell).ring();
     }
-    channel_.expect_all_slots_free();
+    channel_.expect_all_free(map_.page(page_));
   }
 
   // The housekeeping thread always uses its doorbell; see Scene::areas_while_in_use().
