@@ -52,6 +52,14 @@ void post_error(GstElement* element, Side side, const Error& error) {
   post(element, side, error, GST_MESSAGE_ERROR);
 }
 
+void post_exhausted(GstElement* element, Side side, const std::exception& problem) {
+  post_error(element, side,
+             make_error(ErrorCode::system,
+                        "There is not enough memory for a frame: close other programs or "
+                        "use a smaller format",
+                        problem.what()));
+}
+
 void post_warning(GstElement* element, Side side, const Error& error) {
   post(element, side, error, GST_MESSAGE_WARNING);
 }

@@ -16,7 +16,7 @@ constexpr std::size_t kReadable = 300;  // a list of all formats helps nobody
 
 bool harmless(const std::string& text) {
   const auto nests = [](char c) { return c == '{' || c == '<' || c == '['; };
-  return text.size() <= kMaxText &&
+  return text.size() <= kMaxText && text.starts_with("video/x-raw") &&
          std::count_if(text.begin(), text.end(), nests) <= kMaxBrackets &&
          g_utf8_validate(text.data(), static_cast<gssize>(text.size()), nullptr);
 }

@@ -66,7 +66,7 @@ class WriterCore {
       // seq_cst: in acquire() after the owner armed its doorbell, this load and the
       // release's RMW decide who sees whom (pairs with ReaderCore::release).
       const std::uint64_t word = env_.page(r).word.load(std::memory_order_seq_cst);
-      given_[r] &= layout::offered_of(word) | layout::taken_of(word);
+      note(r, word);
       const std::uint32_t offers = layout::offered_of(word) & given_[r];
       s.offered |= offers;
       s.taken |= layout::taken_of(word) & given_[r];
@@ -326,6 +326,16 @@ class WriterCore {
   static constexpr int kMaxRounds = 4 * static_cast<int>(layout::kSlots);
   static constexpr int kMaxTries = 100;  // against a reader that flips its own word
 
+  // Drops from `given` what the page has given back, and everything if it holds more than
+  // a reader ever does: then its words mean nothing, and it would keep slots for ever.
+  void note(unsigned r, std::uint64_t word) {
+    given_[r] &= layout::offered_of(word) | layout::taken_of(word);
+    if (std::popcount(layout::taken_of(word) & given_[r]) >
+        static_cast<int>(layout::kMaxTaken)) {
+      given_[r] = 0;
+    }
+  }
+
   // A free page that says so has had a tenant who lied; it would keep them for ever.
   bool holds_slots(unsigned r) const {
     const std::uint64_t word = env_.page(r).word.load(std::memory_order_seq_cst);
@@ -445,7 +455,7 @@ class WriterCore {
       const PageView view = view_of(r);
       // seq_cst: after the owner armed its doorbell this decides whether to sleep.
       std::uint64_t word = page.word.load(std::memory_order_seq_cst);
-      given_[r] &= layout::offered_of(word) | layout::taken_of(word);
+      note(r, word);
       const std::uint32_t before = layout::offered_of(word) & given_[r];
       // Never twice: releasing the second lease would end the first.
       if ((layout::taken_of(word) & given_[r] & slot_bit(slot)) != 0) return true;
