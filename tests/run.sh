@@ -11,7 +11,9 @@ Fails if anything failed. TEST and SUITE are names as `meson test --list` shows 
   --sanitize      build in build-sanitize/ with address and undefined behaviour
                   sanitizers and leak check, run there instead
   --valgrind      run under Valgrind instead
-  --all           everything: a plain run, then a sanitized one
+  --fuzz          build the fuzz targets in build-fuzz/ with clang and let each make up
+                  lies for 12 seconds (or those of --soak) instead
+  --all           everything: a plain run, a sanitized one, then the fuzz targets
   --soak SECONDS  let the long tests run so long (POSSUM_SOAK_SECONDS)
   --no-install    install nothing
   -h, --help
@@ -37,8 +39,11 @@ needed=(
   gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
   gstreamer1.0-x xvfb imagemagick
 )
-# Packages without which single tests are skipped: the camera, the source's format.
-wanted=(qemu-system-x86 kmod xz-utils v4l-utils clang-format-14)
+# Packages without which single tests are skipped: the camera, the source's format, fuzzing.
+wanted=(
+  qemu-system-x86 kmod xz-utils v4l-utils clang-format-14
+  clang-14 libclang-rt-14-dev
+)
 
 # build DIRECTORY [MESON OPTION...]
 build() {
@@ -116,6 +121,23 @@ valgrind() {
     run_tests build-test --setup valgrind --no-suite source
 }
 
+# Clang's fuzzer with both sanitizers, on the targets of tests/fuzz alone.
+fuzz() {
+  say 'fuzz targets with address and undefined behaviour sanitizers'
+  local cxx=clang++-14
+  command -v ccache >/dev/null && cxx="ccache $cxx"
+  if ! command -v clang++-14 >/dev/null; then
+    say 'skipped: clang++-14 is missing'
+    skipped=$((skipped + 1))
+    return
+  fi
+  CXX=$cxx build build-fuzz -Dfuzz=true -Dtests=disabled -Dexamples=disabled \
+    -Db_sanitize=address,undefined -Db_lundef=false || return
+  # Names of other tests are no fault here.
+  [ ${#names[@]} -eq 0 ] || [ -n "$(selected build-fuzz)" ] || return
+  CK_TIMEOUT_MULTIPLIER=$((CK_TIMEOUT_MULTIPLIER * 4)) run_tests build-fuzz
+}
+
 # Names of channels (see gst/transport/PROTOCOL.md) that no living process has mapped.
 dead_names() {
   comm -23 \
@@ -134,7 +156,8 @@ while [ $# -gt 0 ]; do
   case $1 in
     --sanitize) runs=(sanitized) ;;
     --valgrind) runs=(valgrind) wanted+=(valgrind) ;;
-    --all) runs=(plain sanitized) ;;
+    --fuzz) runs=(fuzz) ;;
+    --all) runs=(plain sanitized fuzz) ;;
     --soak)
       shift
       [[ ${1:-} =~ ^[1-9][0-9]*$ ]] || { usage >&2; exit 2; }

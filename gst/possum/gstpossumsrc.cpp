@@ -208,8 +208,8 @@ static void gst_possum_src_get_property(GObject* object, guint id, GValue* value
 
 // --- life ----------------------------------------------------------------------------
 
-static gboolean gst_possum_src_start(GstBaseSrc* base) {
-  GstPossumSrc* const self = GST_POSSUM_SRC(base);
+static gboolean start(GstPossumSrc* self) {
+  GstBaseSrc* const base = GST_BASE_SRC(self);
   SrcSettings settings;
   {
     const ObjectLock lock(self);
@@ -225,6 +225,11 @@ static gboolean gst_possum_src_start(GstBaseSrc* base) {
   self->impl->stream = std::move(stream);
   self->impl->last_statistics.reset();
   return TRUE;
+}
+
+static gboolean gst_possum_src_start(GstBaseSrc* base) {
+  return possum::guarded(base, possum::Side::src, FALSE,
+                         [base] { return start(GST_POSSUM_SRC(base)); });
 }
 
 static gboolean gst_possum_src_stop(GstBaseSrc* base) {
@@ -262,8 +267,10 @@ static GstStateChangeReturn gst_possum_src_change_state(GstElement* element,
 // --- streaming -----------------------------------------------------------------------
 
 static GstFlowReturn gst_possum_src_create(GstPushSrc* push, GstBuffer** buffer) {
-  const auto stream = stream_of(push);
-  return stream ? stream->create(buffer) : GST_FLOW_FLUSHING;
+  return possum::guarded(push, possum::Side::src, GST_FLOW_ERROR, [=] {
+    const auto stream = stream_of(push);
+    return stream ? stream->create(buffer) : GST_FLOW_FLUSHING;
+  });
 }
 
 // The writer decides the caps: nothing can be negotiated before its next frame.

@@ -15,6 +15,7 @@
 #include "errors.h"
 #include "frameinfo.h"
 #include "gstpossumlease.h"
+#include "srccaps.h"
 #include "transport/clock.h"
 
 GST_DEBUG_CATEGORY_EXTERN(gst_possum_src_debug);
@@ -26,7 +27,6 @@ namespace {
 constexpr std::int64_t kNoDeadline = std::numeric_limits<std::int64_t>::max();
 constexpr std::int64_t kAtOnce = 0;  // a deadline in the past: one try
 constexpr char kProgressCode[] = "connect";
-constexpr std::size_t kReadableCaps = 300;  // a list of all formats helps nobody
 
 layout::Policy policy_of(Leaky leaky) {
   switch (leaky) {
@@ -87,26 +87,9 @@ std::int64_t deadline_after(GstClockTime timeout) {
   return deadline_ns;
 }
 
-// What another process wrote may be no UTF-8, which GStreamer's messages have to be.
-std::string printable(const std::string& text) {
-  const Ref<gchar> valid{
-      g_utf8_make_valid(text.c_str(), static_cast<gssize>(text.size()))};
-  return valid.get();
-}
-
 std::string name_of_writer(const ReaderStatistics& statistics) {
   return "pid " + std::to_string(statistics.writer_pid) + " (" +
          printable(statistics.writer_name) + ")";
-}
-
-std::string cut(std::string text) {
-  if (text.size() > kReadableCaps) text.replace(kReadableCaps, std::string::npos, "...");
-  return text;
-}
-
-bool is_raw_video(GstBaseSrc* element, GstCaps* caps) {
-  const Ref<GstCaps> known{gst_pad_get_pad_template_caps(GST_BASE_SRC_PAD(element))};
-  return gst_caps_is_fixed(caps) && gst_caps_can_intersect(caps, known.get());
 }
 
 }  // namespace
@@ -308,12 +291,12 @@ GstFlowReturn SrcStream::corrupt(const std::string& what,
 
 GstFlowReturn SrcStream::follow_caps(const Frame& frame) {
   if (frame.caps() == caps_text_) return GST_FLOW_OK;
-  const std::string text = printable(*frame.caps());
-  Ref<GstCaps> caps{gst_caps_from_string(text.c_str())};
+  const Ref<GstCaps> known{gst_pad_get_pad_template_caps(GST_BASE_SRC_PAD(base_))};
   GstVideoInfo info;
-  if (!caps || !is_raw_video(base_, caps.get()) ||
-      !gst_video_info_from_caps(&info, caps.get())) {
-    return corrupt("carries caps that are no raw video known here", "caps " + cut(text));
+  Ref<GstCaps> caps = parse_caps(*frame.caps(), known.get(), info);
+  if (!caps) {
+    return corrupt("carries caps that are no raw video known here",
+                   "caps " + printable(*frame.caps()));
   }
   const GstFlowReturn flow = push_caps(std::move(caps));
   if (flow != GST_FLOW_OK) return flow;
@@ -351,11 +334,12 @@ void SrcStream::post_refused(GstCaps* caps) const {
   const Ref<GstCaps> accepted{gst_pad_peer_query_caps(GST_BASE_SRC_PAD(base_), nullptr)};
   const std::string carried = text_of(caps);
   const std::string wanted = text_of(accepted.get());
-  GST_ELEMENT_ERROR(base_, STREAM, FORMAT,
-                    ("channel \"%s\" now carries %s, downstream accepts %s; add "
-                     "videoconvert ! videoscale",
-                     settings_.channel.c_str(), carried.c_str(), cut(wanted).c_str()),
-                    ("downstream caps: %s", wanted.c_str()));
+  GST_ELEMENT_ERROR(
+      base_, STREAM, FORMAT,
+      ("channel \"%s\" now carries %s, downstream accepts %s; add "
+       "videoconvert ! videoscale",
+       settings_.channel.c_str(), printable(carried).c_str(), printable(wanted).c_str()),
+      ("downstream caps: %s", wanted.c_str()));
 }
 
 void SrcStream::allocation_answered(GstQuery* query) {
@@ -397,7 +381,7 @@ GstFlowReturn SrcStream::deliver(Frame frame, GstBuffer** buffer) {
     return corrupt("carries a frame whose planes do not fit its caps",
                    "frame " + std::to_string(descriptor.seq) + " of " +
                        std::to_string(descriptor.data_bytes) + " bytes, caps " +
-                       cut(printable(*caps_text_)));
+                       printable(*caps_text_));
   }
   apply_attributes(made.get(), descriptor);
   stamp(made.get(), descriptor);

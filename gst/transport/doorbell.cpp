@@ -13,29 +13,46 @@
 namespace possum {
 namespace {
 
-// What a peer may change in a healthy semaphore: the value and the number of waiters,
-// the first eight bytes of glibc's sem_t (nptl/sem_init.c). The rest is constant.
-constexpr std::size_t kVolatileBytes = 8;
-
 constexpr int kMaxMadeUp = 16;  // wake-ups in a row that nobody announced
 constexpr std::int64_t kNapNs = 2'000'000;
 
-const sem_t& fresh_semaphore() {
-  static const sem_t semaphore = [] {
-    sem_t s;
-    std::memset(&s, 0, sizeof s);
-    sem_init(&s, 1, 0);
-    return s;
-  }();
+sem_t fresh_semaphore(bool shared, unsigned value) {
+  sem_t semaphore;
+  std::memset(&semaphore, 0, sizeof semaphore);
+  sem_init(&semaphore, shared, value);
   return semaphore;
 }
+
+// The one word of a sem_t that the C library believes as it stands: whether processes
+// share it, which becomes part of the futex operation. Value and waiters are numbers of
+// which any will do. Where it lies differs (struct new_sem in glibc's nptl, at 8, or at 4
+// without 64-bit atomics; the third of musl's __val), so it is looked for.
+class SharedWord {
+ public:
+  SharedWord() {
+    const sem_t shared = fresh_semaphore(true, 0);
+    const sem_t own = fresh_semaphore(false, 0);
+    while (at_ + sizeof wanted_ < sizeof shared && of(shared) == of(own)) {
+      at_ += sizeof wanted_;
+    }
+    wanted_ = of(shared);
+  }
+  bool healthy(const sem_t& semaphore) const { return of(semaphore) == wanted_; }
+
+ private:
+  std::uint32_t of(const sem_t& semaphore) const {
+    std::uint32_t word;
+    std::memcpy(&word, reinterpret_cast<const char*>(&semaphore) + at_, sizeof word);
+    return word;
+  }
+  std::size_t at_ = 0;
+  std::uint32_t wanted_ = 0;
+};
 
 }  // namespace
 
 void semaphore_image(std::uint8_t (&image)[layout::kSemImageBytes]) {
-  sem_t semaphore;
-  std::memset(&semaphore, 0, sizeof semaphore);
-  sem_init(&semaphore, 1, layout::kSemImageValue);
+  const sem_t semaphore = fresh_semaphore(true, layout::kSemImageValue);
   std::memset(image, 0, sizeof image);
   std::memcpy(image, &semaphore, sizeof semaphore);
 }
@@ -55,11 +72,8 @@ void SharedSemaphore::drain() {
 bool SharedSemaphore::post() { return sane() && sem_post(semaphore_) == 0; }
 
 bool SharedSemaphore::sane() const {
-  sem_t copy;
-  std::memcpy(&copy, semaphore_, sizeof copy);
-  return std::memcmp(reinterpret_cast<const char*>(&copy) + kVolatileBytes,
-                     reinterpret_cast<const char*>(&fresh_semaphore()) + kVolatileBytes,
-                     sizeof copy - kVolatileBytes) == 0;
+  static const SharedWord shared_word;
+  return shared_word.healthy(*semaphore_);
 }
 
 bool SharedSemaphore::wait(std::int64_t deadline_ns) {
@@ -67,7 +81,7 @@ bool SharedSemaphore::wait(std::int64_t deadline_ns) {
   int result;
   do {
     result = sem_clockwait(semaphore_, CLOCK_MONOTONIC, &deadline);
-  } while (result != 0 && errno == EINTR);
+  } while (result != 0 && errno == EINTR && sane());
   return result == 0;
 }
 

@@ -51,6 +51,13 @@ Error damaged(const std::string& channel, const std::string& why) {
       "channel \"" + channel + "\" is damaged or truncated: restart its writer", why);
 }
 
+Error no_memory(const std::string& what) {
+  return make_error(ErrorCode::system,
+                    "There is not enough memory for a frame: close other programs or use "
+                    "a smaller format",
+                    "allocating " + what);
+}
+
 // A data object in this process.
 struct MappedSlot {
   std::uint32_t object = 0;
@@ -261,6 +268,13 @@ class Attachment {
       error_ = damaged(channel_, "data object " + name);
       return Mapped::failed;
     }
+    // A hole would cost the mount memory when it is read, SIGBUS when there is none, and
+    // makes a size mean nothing: copies are as large as a frame says it is.
+    constexpr off_t kBlock = 512;  // stat(2)
+    if (info.st_blocks < info.st_size / kBlock) {
+      error_ = damaged(channel_, "data object " + name + " is not reserved");
+      return Mapped::failed;
+    }
     fresh.mapping = ShmObject::map(fd.get(), static_cast<std::size_t>(info.st_size),
                                    Access::read_only, false, error_);
     if (!fresh.mapping) return Mapped::failed;
@@ -317,8 +331,7 @@ class Attachment {
     const std::size_t bytes = frame.descriptor_.data_bytes;
     frame.copy_.reset(new (std::nothrow) std::byte[bytes + 1]);
     if (!frame.copy_) {
-      error = make_error(ErrorCode::system, "Not enough memory for a copy of a frame.",
-                         std::to_string(bytes) + " bytes");
+      error = no_memory("a copy of a frame, " + std::to_string(bytes) + " bytes");
       return Filled::bad;
     }
     std::memcpy(frame.copy_.get(), pixels, bytes);
@@ -645,7 +658,12 @@ std::uint64_t Reader::incarnation() const {
   return a ? a->incarnation() : 0;
 }
 TakeStatus Reader::take(std::int64_t deadline_ns, Frame& frame, Error& error) {
-  return impl_->take(deadline_ns, frame, error);
+  try {
+    return impl_->take(deadline_ns, frame, error);
+  } catch (const std::bad_alloc&) {  // caps and metas are as large as a writer says
+    error = no_memory("a frame's caps and metas");
+    return TakeStatus::failed;
+  }
 }
 void Reader::skip_to_newest() { impl_->skip_to_newest(); }
 void Reader::interrupt(bool on) { impl_->interrupt(on); }

@@ -268,7 +268,7 @@ class Writer::Impl {
   // How long one wait has lasted, and since when each reader has not moved.
   struct Patience {
     std::int64_t since_ns = monotonic_ns();
-    std::array<std::uint64_t, layout::kReaders> word{};
+    std::array<int, layout::kReaders> offers{};  // the fewest seen
     std::array<std::int64_t, layout::kReaders> still_since_ns{};
     bool starved() const { return monotonic_ns() - since_ns > kStarvedNs; }
   };
@@ -382,11 +382,12 @@ class Writer::Impl {
         patience.still_since_ns[r] = 0;
         continue;
       }
-      // Its own bits beyond what we gave are no progress.
-      const std::uint64_t word =
-          core.word_of(r) & layout::make_word(core.given(r), core.given(r));
-      if (patience.still_since_ns[r] == 0 || word != patience.word[r]) {
-        patience.word[r] = word;
+      // During a wait nothing is offered, so progress is that fewer offers are left. Its
+      // own bits beyond what we gave are none, nor are bits that come and go.
+      const int offers =
+          std::popcount(layout::offered_of(core.word_of(r)) & core.given(r));
+      if (patience.still_since_ns[r] == 0 || offers < patience.offers[r]) {
+        patience.offers[r] = offers;
         patience.still_since_ns[r] = now;
       }
       if (options_.max_blocking_ns >= kLongNs) continue;

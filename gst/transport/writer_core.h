@@ -69,7 +69,7 @@ class WriterCore {
       // seq_cst: in acquire() after the owner armed its doorbell, this load and the
       // release's RMW decide who sees whom (pairs with ReaderCore::release).
       const std::uint64_t word = env_.page(r).word.load(std::memory_order_seq_cst);
-      given_[r] &= layout::offered_of(word) | layout::taken_of(word);
+      note(r, word);
       const std::uint32_t offers = layout::offered_of(word) & given_[r];
       s.offered |= offers;
       s.taken |= layout::taken_of(word) & given_[r];
@@ -250,10 +250,12 @@ class WriterCore {
     for (unsigned r = 0; r < kPages; ++r) {
       auto& page = env_.page(r);
       const layout::Config cfg = layout::unpack(page.cfg.load(std::memory_order_acquire));
-      if (cfg.state == layout::PageState::free && !hoards(r)) continue;
-      if (!env_.lock_page(r)) continue;
-      (cfg.state == layout::PageState::left ? recycled_.left : recycled_.died) |=
-          slot_bit(r);
+      const bool free = cfg.state == layout::PageState::free;
+      if ((free && !holds_slots(r)) || !env_.lock_page(r)) continue;
+      if (!free) {
+        (cfg.state == layout::PageState::left ? recycled_.left : recycled_.died) |=
+            slot_bit(r);
+      }
       // {latest} and not 0: whoever attaches next must find the newest frame.
       const std::uint32_t standing = latest_ == kNone ? 0 : slot_bit(latest_);
       page.word.store(layout::make_word(standing, 0), std::memory_order_seq_cst);
@@ -333,8 +335,18 @@ class WriterCore {
     env_.header().reserve.store(count, std::memory_order_seq_cst);
   }
 
-  // Are slots TAKEN in the page? In a free one that is a lie, which nobody would end.
-  bool hoards(unsigned r) const {
+  // Drops from `given` what the page has given back, and everything if it holds more than
+  // a reader ever does: then its words mean nothing, and it would keep slots for ever.
+  void note(unsigned r, std::uint64_t word) {
+    given_[r] &= layout::offered_of(word) | layout::taken_of(word);
+    if (std::popcount(layout::taken_of(word) & given_[r]) >
+        static_cast<int>(layout::kMaxTaken)) {
+      given_[r] = 0;
+    }
+  }
+
+  // A free page that says so has had a tenant who lied; it would keep them for ever.
+  bool holds_slots(unsigned r) const {
     const std::uint64_t word = env_.page(r).word.load(std::memory_order_seq_cst);
     return (layout::taken_of(word) & given_[r]) != 0;
   }
@@ -462,7 +474,7 @@ class WriterCore {
       const PageView view = view_of(r);
       // seq_cst: after the owner armed its doorbell this decides whether to sleep.
       std::uint64_t word = page.word.load(std::memory_order_seq_cst);
-      given_[r] &= layout::offered_of(word) | layout::taken_of(word);
+      note(r, word);
       const std::uint32_t before = layout::offered_of(word) & given_[r];
       // Never twice: releasing the second lease would end the first.
       if ((layout::taken_of(word) & given_[r] & slot_bit(slot)) != 0) return true;
