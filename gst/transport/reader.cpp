@@ -126,10 +126,19 @@ class Attachment {
     struct stat info {};
     return fstat(open_.lock.get(), &info) == 0 && info.st_nlink > 0;
   }
+  // Do the objects have their full length? Names that are gone say nothing: the writer
+  // may have replaced an object, or stopped.
   bool whole() const {
     struct stat info {};
-    return fstat(open_.lock.get(), &info) == 0 &&
-           info.st_size == static_cast<off_t>(control_bytes());
+    if (fstat(open_.lock.get(), &info) != 0 ||
+        info.st_size != static_cast<off_t>(control_bytes())) {
+      return false;
+    }
+    return std::all_of(mapped_.begin(), mapped_.end(), [this](const MappedSlot& mapped) {
+      if (!mapped.mapping) return true;
+      const auto named = stat_name(data_name(channel_, open_.incarnation, mapped.object));
+      return !named || named->st_size == static_cast<off_t>(mapped.mapping->size());
+    });
   }
 
   void map_all() {
@@ -155,6 +164,7 @@ class Attachment {
       return TakeStatus::failed;
     }
     for (;;) {
+      if (faulted(error)) return TakeStatus::failed;
       map_offered();
       typename ReaderCore<ReaderEnv>::Taken taken;
       bool copy = false;
@@ -166,6 +176,11 @@ class Attachment {
                                  "\" took this reader for dead: the program must "
                                  "not close descriptors that it did not open (closefrom)",
                              "page epoch changed");
+          return TakeStatus::failed;
+        }
+        // Nobody but us ends our tenancy within an epoch: these are zeros.
+        if (!active()) {
+          error = damaged(channel_, "the reader page was wiped");
           return TakeStatus::failed;
         }
         const auto found = core_.take(last_seq_);
@@ -219,6 +234,25 @@ class Attachment {
 
  private:
   enum class Filled { ok, lost, bad };
+
+  bool active() const {
+    return layout::unpack(page().cfg.load(std::memory_order_relaxed)).state ==
+           layout::PageState::active;
+  }
+
+  // Did a mapping turn into zeros under us (bus_guard.h)? Costs next to nothing.
+  bool faulted(Error& error) {
+    const std::uint64_t faults = bus_faults();
+    if (faults != faults_seen_) {
+      faults_seen_ = faults;
+      faulted_ |= open_.control.object().damaged();
+      for (const MappedSlot& slot : mapped_) {
+        faulted_ |= slot.mapping && slot.mapping->damaged();
+      }
+    }
+    if (faulted_) error = damaged(channel_, "SIGBUS: an object was truncated");
+    return faulted_;
+  }
 
   void ring_both() {
     Doorbell(open_.control.bells().attention).ring();
@@ -303,27 +337,28 @@ class Attachment {
     }
     const std::byte* const pixels =
         base + mapped.header.pixels_offset + frame.descriptor_.data_offset;
-    if (!copy) {
+    if (copy) {
+      if (!fill_copy(frame, pixels, error)) return Filled::bad;
+    } else {
       frame.data_ = pixels;
       frame.mapping_ = mapped.mapping;
-      return Filled::ok;
     }
-    return fill_copy(frame, pixels, error);
+    return faulted(error) ? Filled::bad : Filled::ok;
   }
 
-  Filled fill_copy(Frame& frame, const std::byte* pixels, Error& error) {
+  bool fill_copy(Frame& frame, const std::byte* pixels, Error& error) {
     const std::size_t bytes = frame.descriptor_.data_bytes;
     frame.copy_.reset(new (std::nothrow) std::byte[bytes + 1]);
     if (!frame.copy_) {
       error = make_error(ErrorCode::system, "Not enough memory for a copy of a frame.",
                          std::to_string(bytes) + " bytes");
-      return Filled::bad;
+      return false;
     }
     std::memcpy(frame.copy_.get(), pixels, bytes);
     frame.data_ = frame.copy_.get();
     frame.attachment_.reset();
     release(frame.slot_);
-    return Filled::ok;
+    return true;
   }
 
   // Caps and metas, copied before they are looked at. Returns what is wrong, if anything.
@@ -375,6 +410,8 @@ class Attachment {
   std::array<MappedSlot, layout::kSlots> mapped_;
   std::shared_ptr<const std::string> caps_;
   std::uint32_t caps_id_ = 0;
+  std::uint64_t faults_seen_ = 0;
+  bool faulted_ = false;
   // Guarded by mutex_: releases come from any thread.
   mutable std::mutex mutex_;
   unsigned leases_ = 0;
@@ -460,7 +497,7 @@ class Reader::Impl {
       // count, so nothing that was offered before the end is lost.
       const bool dead = look && !a->writer_alive();
       if (look && !dead && !a->whole()) {
-        error = damaged(options_.channel, "the control object was truncated");
+        error = damaged(options_.channel, "an object was truncated");
         return TakeStatus::failed;
       }
       if (look) a->forget_replaced();

@@ -50,7 +50,8 @@ struct SlotRef {
 enum class WriteStatus {
   ok,
   interrupted,  // interrupt(true) was called; nothing is lost, call again
-  no_slot,      // readers hold every slot: drop the frame (counted)
+  no_slot,      // readers hold every slot, or somebody truncated or removed the objects:
+                // drop the frame (counted)
   failed,       // see the Error
 };
 
