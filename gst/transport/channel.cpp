@@ -380,6 +380,13 @@ Error incompatible(std::string_view channel, const std::string& what) {
                     "control header does not match");
 }
 
+// Of a sem_t, for people: two C libraries may agree on its size alone.
+std::uint32_t checksum(const std::uint8_t (&image)[layout::kSemImageBytes]) {
+  std::uint32_t sum = 2166136261;  // FNV-1a
+  for (const std::uint8_t byte : image) sum = (sum ^ byte) * 16777619;
+  return sum;
+}
+
 bool header_matches(const OpenOptions& options, const layout::ControlHeader& header,
                     std::size_t bytes, Error& error) {
   if (header.magic != layout::kControlMagic) {
@@ -400,10 +407,12 @@ bool header_matches(const OpenOptions& options, const layout::ControlHeader& hea
   semaphore_image(image);
   if (header.abi != abi_word() || header.sem_bytes != sizeof(sem_t) ||
       std::memcmp(image, header.sem_image, sizeof image) != 0) {
-    char text[96];
+    char text[128];
     std::snprintf(text, sizeof text,
-                  "abi %06x with a %u byte sem_t, this is %06x with %zu", header.abi,
-                  header.sem_bytes, abi_word(), sizeof(sem_t));
+                  "abi %06x with a %u byte sem_t of kind %08x, this is %06x with %zu of "
+                  "kind %08x",
+                  header.abi, header.sem_bytes, checksum(header.sem_image), abi_word(),
+                  sizeof(sem_t), checksum(image));
     error = incompatible(options.channel, text);
     return false;
   }
