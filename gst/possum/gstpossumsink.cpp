@@ -20,6 +20,11 @@
  * they can with `sync=false`. Readers only hold this element up if
  * #GstPossumSink:allow-blocking says so.
  *
+ * Whoever may write to the shared memory may also truncate it, and the next touch ends
+ * this process with SIGBUS, unless #GstPossumSink:sigbus-guard is set on one of its
+ * elements. A handler that the application installs after that replaces the guard, unless
+ * it passes on what it does not know.
+ *
  * ## Example launch lines
  * |[
  * gst-launch-1.0 videotestsrc is-live=true ! possumsink
@@ -49,6 +54,7 @@
 #include "sinkcaps.h"
 #include "sinksettings.h"
 #include "sinkstats.h"
+#include "transport/bus_guard.h"
 #include "transport/writer.h"
 #include "upstream.h"
 
@@ -171,6 +177,7 @@ static std::shared_ptr<Writer> new_writer(GstPossumSink* self, Error& error) {
   }
   std::optional<possum::WriterOptions> options = settings.writer_options(error);
   if (!options) return nullptr;
+  if (settings.sigbus_guard) possum::install_bus_guard();
   return Writer::create(*std::move(options), writer_events(self), error);
 }
 

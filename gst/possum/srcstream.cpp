@@ -15,6 +15,7 @@
 #include "errors.h"
 #include "frameinfo.h"
 #include "gstpossumlease.h"
+#include "transport/bus_guard.h"
 #include "transport/clock.h"
 
 GST_DEBUG_CATEGORY_EXTERN(gst_possum_src_debug);
@@ -125,6 +126,7 @@ std::shared_ptr<SrcStream> SrcStream::open(GstBaseSrc* element,
   if (!read_owner(settings.allowed_owner, options, error)) return nullptr;
   std::unique_ptr<Reader> reader = Reader::create(std::move(options), error);
   if (!reader) return nullptr;
+  if (settings.sigbus_guard) install_bus_guard();
   return std::shared_ptr<SrcStream>(new SrcStream(element, settings, std::move(reader)));
 }
 
