@@ -54,7 +54,6 @@
 #include "sinkcaps.h"
 #include "sinksettings.h"
 #include "sinkstats.h"
-#include "transport/bus_guard.h"
 #include "transport/writer.h"
 #include "upstream.h"
 
@@ -177,7 +176,6 @@ static std::shared_ptr<Writer> new_writer(GstPossumSink* self, Error& error) {
   }
   std::optional<possum::WriterOptions> options = settings.writer_options(error);
   if (!options) return nullptr;
-  if (settings.sigbus_guard) possum::install_bus_guard();
   return Writer::create(*std::move(options), writer_events(self), error);
 }
 

@@ -126,6 +126,7 @@ std::optional<WriterOptions> SinkSettings::writer_options(Error& error) const {
   options.slots = slots;
   options.perms = perms;
   options.allow_blocking = allow_blocking;
+  options.bus_guard = sigbus_guard;
   if (max_blocking_time < static_cast<GstClockTime>(kForever)) {
     options.max_blocking_ns = static_cast<std::int64_t>(max_blocking_time);
   }

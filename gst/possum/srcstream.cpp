@@ -15,7 +15,6 @@
 #include "errors.h"
 #include "frameinfo.h"
 #include "gstpossumlease.h"
-#include "transport/bus_guard.h"
 #include "transport/clock.h"
 
 GST_DEBUG_CATEGORY_EXTERN(gst_possum_src_debug);
@@ -120,13 +119,13 @@ std::shared_ptr<SrcStream> SrcStream::open(GstBaseSrc* element,
   options.channel = settings.channel;
   options.policy = policy_of(settings.leaky);
   options.depth = settings.max_buffers;
+  options.bus_guard = settings.sigbus_guard;
   // A disconnect that ends the stream has to be noticed; otherwise EOS is a long pause.
   options.ignore_eos =
       settings.ignore_eos && settings.on_disconnect == OnDisconnect::wait;
   if (!read_owner(settings.allowed_owner, options, error)) return nullptr;
   std::unique_ptr<Reader> reader = Reader::create(std::move(options), error);
   if (!reader) return nullptr;
-  if (settings.sigbus_guard) install_bus_guard();
   return std::shared_ptr<SrcStream>(new SrcStream(element, settings, std::move(reader)));
 }
 

@@ -680,6 +680,7 @@ std::unique_ptr<Reader> Reader::create(ReaderOptions options, Error& error) {
                        std::to_string(options.depth));
     return nullptr;
   }
+  if (options.bus_guard) install_bus_guard();
   return std::unique_ptr<Reader>(new Reader(std::make_unique<Impl>(std::move(options))));
 }
 

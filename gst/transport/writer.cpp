@@ -672,6 +672,7 @@ std::unique_ptr<Writer> Writer::create(WriterOptions options, WriterEvents event
                        std::to_string(options.perms));
     return nullptr;
   }
+  if (options.bus_guard) install_bus_guard();
   return std::unique_ptr<Writer>(
       new Writer(std::make_shared<Impl>(std::move(options), std::move(events))));
 }

@@ -14,7 +14,6 @@
 #include <mutex>
 
 #include "support/peers.h"
-#include "transport/bus_guard.h"
 
 using namespace support;
 using namespace possum;
@@ -87,8 +86,9 @@ bool clear_error(const Error& error, const std::string& channel) {
 
 // CHANNEL
 ROLE(busy_writer) {
-  install_bus_guard();
-  auto writer = open_writer(plain_writer(args.at(0), 8));
+  WriterOptions options = plain_writer(args.at(0), 8);
+  options.bus_guard = true;
+  auto writer = open_writer(options);
   say("ready");
   Load load([&](Load& self) {
     for (std::uint64_t key = 1; self.running(); ++key) {
@@ -105,10 +105,11 @@ ROLE(busy_writer) {
 
 // CHANNEL. After an error it starts again, as a user would.
 ROLE(busy_reader) {
-  install_bus_guard();
   const std::string& channel = args.at(0);
+  ReaderOptions options = reader_of(channel);
+  options.bus_guard = true;
   Error error;
-  auto reader = Reader::create(reader_of(channel), error);
+  auto reader = Reader::create(options, error);
   say("ready");
   Load load([&](Load& self) {
     while (self.running()) {
