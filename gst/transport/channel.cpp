@@ -409,7 +409,8 @@ bool header_matches(const OpenOptions& options, const layout::ControlHeader& hea
       std::memcmp(image, header.sem_image, sizeof image) != 0) {
     char text[128];
     std::snprintf(text, sizeof text,
-                  "abi %06x with a %u byte sem_t, this is %06x with %zu; %08x and %08x",
+                  "abi %06x with a %u byte sem_t, this is %06x with %zu; their contents "
+                  "%08x and %08x",
                   header.abi, header.sem_bytes, abi_word(), sizeof(sem_t),
                   checksum(header.sem_image), checksum(image));
     error = incompatible(options.channel, text);

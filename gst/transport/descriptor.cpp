@@ -16,7 +16,8 @@ constexpr std::size_t kTextAlign = 64;
 constexpr std::size_t kMinCaps = 2048;
 constexpr std::size_t kMinMetas = 4096;
 constexpr std::size_t kMaxText = 64 << 20;                // caps or metas
-constexpr std::size_t kMaxPixels = std::size_t{1} << 40;  // keeps every sum in range
+// Keeps every sum in range.
+constexpr std::size_t kMaxPixels = std::size_t{1} << (sizeof(std::size_t) > 4 ? 40 : 30);
 
 constexpr std::size_t round_up(std::size_t value, std::size_t step) {
   return (value + step - 1) / step * step;
