@@ -75,6 +75,7 @@ class Attachment {
         core_(env_, page, epoch),
         bell_(open_.control.page(page).bell),
         page_(page),
+        epoch_(epoch),
         channel_(std::move(channel)),
         generation_(process_generation()) {}
 
@@ -170,19 +171,7 @@ class Attachment {
       bool copy = false;
       {
         const std::lock_guard lock(mutex_);
-        if (!core_.tenant()) {
-          error = make_error(ErrorCode::system,
-                             "channel \"" + channel_ +
-                                 "\" took this reader for dead: the program must "
-                                 "not close descriptors that it did not open (closefrom)",
-                             "page epoch changed");
-          return TakeStatus::failed;
-        }
-        // Nobody but us ends our tenancy within an epoch: these are zeros.
-        if (!active()) {
-          error = damaged(channel_, "the reader page was wiped");
-          return TakeStatus::failed;
-        }
+        if (page_lost(error)) return TakeStatus::failed;
         const auto found = core_.take(last_seq_);
         if (!found) return TakeStatus::timeout;
         taken = *found;
@@ -235,9 +224,18 @@ class Attachment {
  private:
   enum class Filled { ok, lost, bad };
 
-  bool active() const {
-    return layout::unpack(page().cfg.load(std::memory_order_relaxed)).state ==
-           layout::PageState::active;
+  bool page_lost(Error& error) const {
+    const layout::Config now = layout::unpack(page().cfg.load(std::memory_order_acquire));
+    if (now.epoch == epoch_ && now.state == layout::PageState::active) return false;
+    // Epochs only rise, and nobody but us ends a tenancy within one: these are zeros.
+    error = now.epoch <= epoch_
+                ? damaged(channel_, "the reader page was wiped")
+                : make_error(ErrorCode::system,
+                             "channel \"" + channel_ +
+                                 "\" took this reader for dead: the program must "
+                                 "not close descriptors that it did not open (closefrom)",
+                             "page epoch changed");
+    return true;
   }
 
   // Did a mapping turn into zeros under us (bus_guard.h)? Costs next to nothing.
@@ -404,6 +402,7 @@ class Attachment {
   ReaderCore<ReaderEnv> core_;  // take() and release() under mutex_
   Doorbell bell_;               // the taking thread sleeps here
   const unsigned page_;
+  const std::uint32_t epoch_;
   const std::string channel_;
   const std::uint32_t generation_;
   // The taking thread only.

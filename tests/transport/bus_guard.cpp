@@ -480,7 +480,9 @@ TEST(threads_that_fault_at_once_all_go_on) {
     std::vector<std::thread> threads;
     for (std::size_t i = 0; i < kThreads; ++i) {
       threads.emplace_back([&, i] {
-        for (gate.arrive_and_wait(); more; gate.arrive_and_wait()) {
+        for (;;) {
+          gate.arrive_and_wait();
+          if (!more) return;
           for (std::size_t page = i; page < kPages; page += kThreads) {
             CHECK(read_at(mapping->data() + page * kPage) == 0);
           }
@@ -502,6 +504,49 @@ TEST(threads_that_fault_at_once_all_go_on) {
     std::printf("   %d rounds\n", rounds);
     CHECK(rounds > 20);
     std::fflush(stdout);
+  }));
+}
+
+// A place in the table passes from a small region to a large one elsewhere. Whoever took
+// the begin of the one and the size of the other would find a stranger's fault in it.
+TEST(places_that_change_hands_are_never_half_read) {
+  CHECK(survives([] {
+    constexpr std::size_t kMiB = 1 << 20;
+    install_bus_guard();
+    auto* const area =
+        static_cast<std::byte*>(mmap(nullptr, 512 * kMiB, PROT_NONE,
+                                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+    CHECK(area != MAP_FAILED);
+    std::byte* const trap = area + kMiB;
+    // The first place in the table, which is looked at first.
+    auto first = std::make_unique<GuardedRegion>(area, kPage, PROT_NONE);
+    const GuardedRegion trapped_region(trap, kPage, PROT_READ);
+    first.reset();
+    const std::int64_t end = in_ms(1000);
+    std::thread flipping([&] {
+      while (monotonic_ns() < end) {
+        for (int i = 0; i < 100; ++i) {
+          const GuardedRegion small(area, kPage, PROT_NONE);
+          CHECK(!small.damaged());
+        }
+        for (int i = 0; i < 100; ++i) {
+          { const GuardedRegion small(area, kPage, PROT_NONE); }
+          const GuardedRegion large(area + 128 * kMiB, 256 * kMiB, PROT_NONE);
+          for (int n = 0; n < 100; ++n) CHECK(!large.damaged());
+        }
+      }
+    });
+    const Object object(kPage);
+    object.resize(0);
+    int count = 0;
+    for (; monotonic_ns() < end; ++count) {
+      object.map_foreign(kPage, trap);
+      CHECK(read_at(trap) == 0 && trapped_region.damaged());
+    }
+    flipping.join();
+    std::printf("   %d faults\n", count);
+    std::fflush(stdout);
+    CHECK(count > 100);
   }));
 }
 

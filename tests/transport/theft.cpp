@@ -329,17 +329,28 @@ TEST(reader_page_that_was_wiped_is_the_corrupt_error) {
   FarWriter writer(channel);
   writer.publish(1, 1);
   const auto reader = attach_reader(reader_of(channel));
-  take(*reader);
-  writer.stop();
   OpenControl open;
   Error error;
   CHECK(open_control({channel, {}, false}, open, error) == OpenStatus::ok);
   CHECK(map_own_page(open, 0, error));
-  open.control.page(0).cfg.store(0);
-  Frame frame;
-  CHECK(reader->take(in_ms(kLimitMs), frame, error) == TakeStatus::failed);
-  CHECK(clear_error(error, channel));
-  writer.signal_it(SIGCONT);
+  auto& cfg = open.control.page(0).cfg;
+  // In the first tenancy and in a later one.
+  for (const std::uint32_t epoch : {0u, 1u}) {
+    if (!reader->attached()) {
+      CHECK(reader->attach(in_ms(kLimitMs), error) == AttachStatus::attached);
+    }
+    take(*reader);
+    CHECK(layout::unpack(cfg.load()).epoch == epoch);
+    writer.stop();
+    const std::uint64_t before = cfg.exchange(0);
+    Frame frame;
+    CHECK(reader->take(in_ms(kLimitMs), frame, error) == TakeStatus::failed);
+    CHECK(clear_error(error, channel));
+    cfg.store(before);
+    reader->detach();
+    writer.signal_it(SIGCONT);
+    CHECK(eventually([&] { return layout::unpack(cfg.load()).epoch == epoch + 1; }));
+  }
   writer.order("close", "closed");
 }
 
@@ -561,4 +572,30 @@ TEST(something_else_under_a_data_name_is_refused_and_left_alone) {
     writer.order("close", "closed");
     CHECK(names_of(channel).empty());
   }
+}
+
+// --- the writer's own hand -----------------------------------------------------------
+
+// Nobody is offered a frame that was drawn into the void.
+TEST(frame_whose_object_was_truncated_while_it_was_drawn_is_dropped) {
+  const std::string channel = unique_channel();
+  WriterOptions options = plain_writer(channel);
+  options.bus_guard = true;
+  const auto writer = open_writer(options);
+  const std::uint64_t first = writer->incarnation();
+  SlotRef ref;
+  Error error;
+  CHECK(writer->acquire(kBytes, sizeof kCaps, 0, ref, error) == WriteStatus::ok);
+  for (const auto& file : files_of(channel, Which::data)) cut(file, false, false);
+  draw(ref.data, kBytes, 1);
+  auto frame = descriptor_for(1, kBytes);
+  CHECK(writer->publish(ref, frame, kCaps, {}, false, error) == WriteStatus::no_slot);
+  CHECK(writer->statistics().no_slot == 1);
+  CHECK(eventually([&] {
+    const std::uint64_t now = writer->incarnation();
+    return now != 0 && now != first;
+  }));
+  const auto reader = attach_reader(reader_of(channel));
+  publish(*writer, 2, kBytes);
+  CHECK(key_of(take(*reader)) == 2);
 }
