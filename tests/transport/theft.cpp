@@ -118,7 +118,9 @@ ROLE(busy_reader) {
         if (status == AttachStatus::attached) {
           self.count("attached");
         } else if (status != AttachStatus::timeout) {
-          self.count(clear_error(error, channel) ? "refused" : "strange");
+          const bool fine = clear_error(error, channel);
+          self.count(fine ? "refused" : "strange");
+          if (!fine) std::fprintf(stderr, "%s\n", error.message.c_str());
         }
         continue;
       }
@@ -131,7 +133,7 @@ ROLE(busy_reader) {
       }
       const bool fine = status == TakeStatus::disconnected || clear_error(error, channel);
       self.count(fine ? text_of(status) : "strange");
-      if (!fine) self.count(error.message);
+      if (!fine) std::fprintf(stderr, "%s\n", error.message.c_str());
       reader->detach();
     }
   });
@@ -537,6 +539,7 @@ TEST(live_writer_whose_name_is_something_else_now_gives_up_and_leaves_it_alone) 
 // the way has the very bytes of the object, as far as it can have any.
 TEST(something_else_under_a_data_name_is_refused_and_left_alone) {
   need_root();
+  alarm(kLimitMs / 1000);  // whoever opened a FIFO and waits
   for (const Thing::Kind kind : Thing::kAll) {
     const std::string channel = unique_channel();
     FarWriter writer(channel);
@@ -572,6 +575,7 @@ TEST(something_else_under_a_data_name_is_refused_and_left_alone) {
     writer.order("close", "closed");
     CHECK(names_of(channel).empty());
   }
+  alarm(0);
 }
 
 // --- the writer's own hand -----------------------------------------------------------
