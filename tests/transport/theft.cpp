@@ -325,6 +325,30 @@ TEST(truncated_data_is_found_by_those_who_wait) {
   }
 }
 
+// Downstream touched it in that moment, and sees zeros for good.
+TEST(truncation_that_is_over_is_told_if_it_was_met) {
+  const std::string channel = unique_channel();
+  FarWriter writer(channel);
+  writer.publish(1, 1, kBytes);
+  ReaderOptions options = reader_of(channel);
+  options.bus_guard = true;
+  const auto reader = attach_reader(options);
+  const Frame held = take(*reader);
+  writer.stop();
+  const auto files = files_of(channel, Which::data);
+  const auto size = std::filesystem::file_size(path_of(files.front()));
+  for (const auto& file : files) cut(file, true, false);
+  CHECK(word_at(held, kBytes - 8) == 0);
+  for (const auto& file : files) std::filesystem::resize_file(path_of(file), size);
+  Frame frame;
+  Error error;
+  CHECK(reader->take(in_ms(kLimitMs), frame, error) == TakeStatus::failed);
+  CHECK(clear_error(error, channel));
+  CHECK(word_at(held, 0) == 0);  // the first half too, which was not cut
+  writer.signal_it(SIGCONT);
+  writer.order("close", "closed");
+}
+
 // Between two frames a reader only trusts a page that is its own.
 TEST(reader_page_that_was_wiped_is_the_corrupt_error) {
   const std::string channel = unique_channel();
@@ -442,7 +466,7 @@ class Thing {
  private:
   static void write_file(const std::string& path, const std::string& content) {
     std::ofstream(path, std::ios::binary) << content;
-    CHECK(chmod(path.c_str(), 0666) == 0);
+    CHECK(chmod(path.c_str(), 0600) == 0);
   }
   void make_socket() const {
     const UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
