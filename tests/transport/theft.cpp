@@ -335,11 +335,13 @@ TEST(truncation_that_is_over_is_told_if_it_was_met) {
   const auto reader = attach_reader(options);
   const Frame held = take(*reader);
   writer.stop();
-  const auto files = files_of(channel, Which::data);
-  const auto size = std::filesystem::file_size(path_of(files.front()));
-  for (const auto& file : files) cut(file, true, false);
+  std::map<std::string, std::uintmax_t> sizes;
+  for (const auto& file : files_of(channel, Which::data)) {
+    sizes[path_of(file)] = std::filesystem::file_size(path_of(file));
+    cut(file, true, false);
+  }
   CHECK(word_at(held, kBytes - 8) == 0);
-  for (const auto& file : files) std::filesystem::resize_file(path_of(file), size);
+  for (const auto& [path, size] : sizes) std::filesystem::resize_file(path, size);
   Frame frame;
   Error error;
   CHECK(reader->take(in_ms(kLimitMs), frame, error) == TakeStatus::failed);
