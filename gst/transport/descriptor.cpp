@@ -15,7 +15,7 @@ constexpr std::uint32_t kHeaderBytes =
 constexpr std::size_t kTextAlign = 64;
 constexpr std::size_t kMinCaps = 2048;
 constexpr std::size_t kMinMetas = 4096;
-constexpr std::size_t kMaxText = 64 << 20;                // caps or metas
+constexpr std::size_t kMaxText = 64 << 20;  // caps or metas
 // Keeps every sum in range.
 constexpr std::size_t kMaxPixels = std::size_t{1} << (sizeof(std::size_t) > 4 ? 40 : 30);
 

@@ -4,6 +4,7 @@
 // sigbus-guard: what elements make of shared memory that somebody truncates under them,
 // and that they leave the process's signals alone unless they are told otherwise.
 #include <signal.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <string>
@@ -38,16 +39,22 @@ void truncate_objects(const std::string& channel, const std::string& prefix) {
 
 constexpr guint8 kAfter = 200;
 
-// The frames that are pushed before the channel is made anew are lost.
-void expect_new_channel(const std::string& channel, const Producer& producer) {
-  Consumer consumer(channel, kGuarded);
-  consumer.start();
+ino_t control_inode(const std::string& channel) {
+  struct stat info {};
+  return stat(("/dev/shm/possum-c." + channel).c_str(), &info) == 0 ? info.st_ino : 0;
+}
+
+// A reader that comes before the writer has found out is told the same again.
+void expect_new_channel(const std::string& channel, ino_t old, const Producer& producer) {
   await(
       [&] {
-        producer.push(kAfter);
-        return consumer.waiting() > 0;
+        const ino_t now = control_inode(channel);
+        return now != 0 && now != old;
       },
-      "a frame of the new channel");
+      "a new channel");
+  Consumer consumer(channel, kGuarded);
+  producer.push(kAfter);
+  consumer.start();
   expect_equal(consumer.pull_value(), kAfter);
   producer.pipeline().expect_no_error();
 }
@@ -73,9 +80,11 @@ void survive_truncation(const std::string& prefix) {
     consumer.hold_up();
     producer.push(2);
     consumer.wait_held_up();
+    ino_t old = 0;
     {
       const Frame held = consumer.pull();
       expect_equal(held.value(), 2);
+      old = control_inode(channel);
       truncate_objects(channel, prefix);
       // Downstream sees zeros, if anything.
       const int now = held.value();
@@ -83,7 +92,7 @@ void survive_truncation(const std::string& prefix) {
       consumer.let_through();
       expect_one_read_error(consumer);
     }
-    expect_new_channel(channel, producer);
+    expect_new_channel(channel, old, producer);
     producer.stop();
   }
 }
@@ -145,10 +154,11 @@ GST_START_TEST(upstream_may_draw_into_what_is_truncated) {
   const Ref<GstBufferPool> pool = producer.pool();
   producer.push(acquire(pool.get(), 1));
   Ref<GstBuffer> drawn = acquire(pool.get());
+  const ino_t old = control_inode(channel);
   truncate_objects(channel, "possum-d.");
   fill(drawn.get(), 2);
   producer.push(std::move(drawn));  // nobody shall see it
-  expect_new_channel(channel, producer);
+  expect_new_channel(channel, old, producer);
   gst_buffer_pool_set_active(pool.get(), FALSE);
 }
 GST_END_TEST
