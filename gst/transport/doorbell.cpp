@@ -47,11 +47,14 @@ void Doorbell::init() {
 }
 
 bool Doorbell::sane() const {
-  sem_t copy;
-  std::memcpy(&copy, &words_->sem, sizeof copy);
-  return std::memcmp(reinterpret_cast<const char*>(&copy) + kVolatileBytes,
+  // The volatile bytes are left alone: others change them at this very moment.
+  constexpr std::size_t kConstantBytes = sizeof(sem_t) - kVolatileBytes;
+  char copy[kConstantBytes];
+  std::memcpy(copy, reinterpret_cast<const char*>(&words_->sem) + kVolatileBytes,
+              sizeof copy);
+  return std::memcmp(copy,
                      reinterpret_cast<const char*>(&fresh_semaphore()) + kVolatileBytes,
-                     sizeof copy - kVolatileBytes) == 0;
+                     sizeof copy) == 0;
 }
 
 bool Doorbell::ring() {
