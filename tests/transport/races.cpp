@@ -80,8 +80,9 @@ void write_frames(Load& load, Writer& writer, unsigned seed) {
       if (auto ref = writer.lend(bytes)) lent.push_back(std::move(*ref));
     }
     if (!lent.empty() && writer.publishable(lent.front(), 4000, 200)) {
+      // Again and again, whenever no reader can see it.
       send(lent.front(), true);
-      writer.give_back(lent.front());
+      lent.push_back(lent.front());
       lent.pop_front();
     } else if (!lent.empty() && random() % 8 == 0) {
       writer.give_back(lent.front());
@@ -200,6 +201,9 @@ void read_frames(Load& load, Habits habits, Drain& drain) {
         std::fprintf(stderr, "%s (%s)\n", error.message.c_str(), error.detail.c_str());
         CHECK(false);
         break;
+      case TakeStatus::disconnected:
+        reader->detach();
+        break;
       default:
         break;
     }
@@ -260,6 +264,7 @@ class Mortal {
     for (unsigned taken = 0; taken < count && !load.over();) {
       const auto found = core.take(last_seq);
       if (!found) {
+        if (!open_.lock.held_by_other(possum::layout::kOwnerByte)) return;
         std::this_thread::yield();
         continue;
       }
@@ -287,7 +292,7 @@ class Mortal {
         open_.control.header().slot[slot].object.load(std::memory_order_acquire);
     const std::string name = possum::data_name(channel_, open_.incarnation, object);
     const possum::UniqueFd fd(shm_open(name.c_str(), O_RDONLY, 0));
-    CHECK(fd);
+    if (!fd) return;  // the writer has stopped
     struct stat info {};
     CHECK(fstat(fd.get(), &info) == 0);
     const auto mapping =
@@ -321,22 +326,39 @@ void live_and_die(Load& load, unsigned seed) {
   }
 }
 
-void run_load(const WriterOptions& options, const std::vector<Habits>& readers) {
+// Threads that read, until the load is over.
+class Readers {
+ public:
+  Readers(Load& load, const std::vector<Habits>& all) {
+    for (const Habits& habits : all) {
+      threads_.emplace_back([&load, habits, this] { read_frames(load, habits, drain_); });
+    }
+    threads_.emplace_back([&load] { live_and_die(load, 1); });
+  }
+  void join() {
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+ private:
+  Drain drain_;
+  std::vector<std::thread> threads_;
+};
+
+void run_load(const WriterOptions& options, const std::vector<Habits>& all) {
   Load load(options.channel, run_seconds());
   const auto writer = open_writer(options);
-  Drain drain;
-  std::vector<std::thread> threads;
-  for (const Habits& habits : readers) {
-    threads.emplace_back([&load, habits, &drain] { read_frames(load, habits, drain); });
-  }
-  threads.emplace_back([&] { live_and_die(load, 1); });
-  threads.emplace_back([&] { disturb_writer(load, *writer); });
+  Readers readers(load, all);
+  std::thread disturb([&] { disturb_writer(load, *writer); });
   write_frames(load, *writer, 2);
-  for (std::thread& thread : threads) thread.join();
-  std::printf("   %llu written, %llu read\n",
-              static_cast<unsigned long long>(writer->statistics().frames),
+  readers.join();
+  disturb.join();
+  const auto s = writer->statistics();
+  std::printf("   %llu written, %llu without a copy, %llu without a slot, %llu read\n",
+              static_cast<unsigned long long>(s.frames),
+              static_cast<unsigned long long>(s.zero_copy),
+              static_cast<unsigned long long>(s.no_slot),
               static_cast<unsigned long long>(load.frames()));
-  CHECK(load.frames() > 100);
+  CHECK(load.frames() > 100 && s.zero_copy > 100);
 }
 
 }  // namespace
@@ -362,16 +384,59 @@ TEST(everything_at_once) {
   options.max_blocking_ns = 50 * kMs;
   run_load(options, {{Policy::drop_oldest, 1, 0, 0, false},
                      {Policy::drop_oldest, 3, 2, 0, true},
-                     {Policy::drop_newest, 2, 0, 50, false},
+                     {Policy::drop_newest, 2, 3, 50, false},
                      {Policy::blocking, 2, 1, 0, true},
-                     {Policy::blocking, 1, 0, 40, false},
+                     {Policy::blocking, 1, 2, 40, false},
                      {Policy::drop_oldest, 2, 12, 0, false}});
 }
 
 // Hardly a free slot: the writer steals what the readers are about to take.
 TEST(few_slots_for_dropping_readers) {
-  run_load(plain_writer(unique_channel(), 5), {{Policy::drop_oldest, 4, 0, 0, false},
+  run_load(plain_writer(unique_channel(), 9), {{Policy::drop_oldest, 4, 0, 0, false},
                                                {Policy::drop_newest, 4, 0, 0, false},
-                                               {Policy::drop_oldest, 3, 0, 30, false},
+                                               {Policy::drop_oldest, 3, 2, 30, false},
                                                {Policy::drop_oldest, 2, 1, 0, false}});
+}
+
+// Who attaches maps objects that were offered to nobody yet: only their number says that
+// they are complete.
+TEST(objects_are_complete_when_their_number_is_known) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  std::atomic<bool> over{false};
+  std::thread attaching([&] {
+    Error error;
+    const auto reader = Reader::create(reader_of(channel), error);
+    while (!over.load(relaxed)) {
+      CHECK(reader->attach(in_ms(kLimitMs), error) == AttachStatus::attached);
+      reader->detach();
+    }
+  });
+  Error error;
+  for (std::size_t pages = 1; pages <= 300; ++pages) {
+    CHECK(writer->prepare(8, pages * 4096, error));  // replaces all that is too small
+  }
+  over.store(true, relaxed);
+  attaching.join();
+}
+
+// Readers look at channels that are being made and taken away.
+TEST(writers_come_and_go) {
+  Load load(unique_channel(), run_seconds());
+  Readers readers(load, {{Policy::drop_oldest, 3, 2, 0, true},
+                         {Policy::drop_newest, 2, 0, 20, false},
+                         {Policy::blocking, 2, 1, 0, false}});
+  unsigned opened = 0;
+  while (!load.over()) {
+    const auto writer = open_writer(blocking_writer(load.channel(), 8));
+    for (std::uint64_t key = 64; key < 80; ++key) {
+      const WriteStatus status = try_publish(*writer, key, kSmall, caps_of(key));
+      CHECK(status == WriteStatus::ok || status == WriteStatus::no_slot);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(opened++ % 4));
+  }
+  readers.join();
+  std::printf("   %u channels, %llu read\n", opened,
+              static_cast<unsigned long long>(load.frames()));
+  CHECK(opened > 10 && load.frames() > 20);
 }
