@@ -47,6 +47,7 @@ struct Writing {
       : channel(new_channel()),
         producer(channel, sink_properties),
         consumer(channel, src_properties) {}
+  ~Writing() { producer.stop(); }
 
   // The reader has frame 1 in its hands and takes no other.
   void hold_up() {
@@ -461,28 +462,65 @@ GST_END_TEST
 
 // --- both ------------------------------------------------------------------------------
 
-// The housekeeping thread is asleep then, and its next tick may be 250 ms away.
-GST_START_TEST(stopping_waits_for_no_tick) {
-  using namespace std::chrono;
-  constexpr int kRounds = 20;
+// How long it takes to stop what was started, many times over: a lost wake-up would show
+// as the tick that ends the wait instead.
+class StopWatch {
+ public:
+  void stop(const std::function<void()>& action) {
+    const auto start = std::chrono::steady_clock::now();
+    action();
+    sum_ += std::chrono::steady_clock::now() - start;
+    ++stops_;
+  }
+  void expect_no_ticks() const {
+    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(sum_);
+    const std::chrono::milliseconds each = std::chrono::milliseconds{patience()} / 250;
+    require(sum_ < stops_ * each,
+            std::to_string(ms.count()) + " ms for " + std::to_string(stops_) + " stops");
+  }
+
+ private:
+  std::chrono::nanoseconds sum_{0};
+  int stops_ = 0;
+};
+
+// The housekeeping thread is asleep then, and its next tick 125 ms away on average.
+GST_START_TEST(stopping_a_sink_waits_for_no_tick) {
   const std::string channel = new_channel();
   Producer producer(channel);
-  milliseconds stopping{0};
-  for (int i = 0; i < kRounds; ++i) {
+  StopWatch watch;
+  for (int i = 0; i < 20; ++i) {
     producer.start().push(1);
-    await(
-        [&] {
-          return detail::sleeps_between(channel, detail::unit(1) + 64,
-                                        detail::unit(1) + 128);
-        },
-        "housekeeping that sleeps");
-    const auto start = steady_clock::now();
-    producer.stop();
-    stopping += duration_cast<milliseconds>(steady_clock::now() - start);
+    await_sleeping_housekeeper(channel);
+    watch.stop([&] { producer.stop(); });
   }
-  // The ticks would be 125 ms on average.
-  require(stopping < kRounds * patience() / 300,
-          std::to_string(stopping.count()) + " ms for " + std::to_string(kRounds));
+  watch.expect_no_ticks();
+}
+GST_END_TEST
+
+// It would look again 250 ms later.
+GST_START_TEST(stopping_a_searching_src_waits_for_no_tick) {
+  Consumer consumer(new_channel());
+  StopWatch watch;
+  for (int i = 0; i < 10; ++i) {
+    consumer.start();
+    expect_equal(consumer.pipeline().wait_progress().type, GST_PROGRESS_TYPE_START);
+    await_search();
+    watch.stop([&] { consumer.stop(); });
+    expect_equal(consumer.pipeline().wait_progress().type, GST_PROGRESS_TYPE_CANCELED);
+  }
+  watch.expect_no_ticks();
+}
+GST_END_TEST
+
+GST_START_TEST(who_asks_a_waiting_sink_is_answered_at_once) {
+  NoReaders writing;
+  expect_at_once("asking", [&] {
+    for (int i = 0; i < 100; ++i) {
+      expect_equal(num_readers(writing.producer.sink()), 0u);
+      expect_equal(writing.producer.stat("frames"), 1);
+    }
+  });
 }
 GST_END_TEST
 
@@ -500,9 +538,11 @@ static Suite* waits_suite() {
   tcase_add_test(sink, flushes_end_every_wait_of_the_sink);
   tcase_add_test(sink, a_flushed_writer_goes_on);
   tcase_add_test(sink, a_flushing_seek_goes_through_a_blocked_sink);
-  tcase_add_test(sink, stopping_waits_for_no_tick);
+  tcase_add_test(sink, who_asks_a_waiting_sink_is_answered_at_once);
+  tcase_add_test(sink, stopping_a_sink_waits_for_no_tick);
   TCase* src = new_case(suite, "src");
   tcase_add_test(src, null_while_the_src_waits_for_a_channel);
+  tcase_add_test(src, stopping_a_searching_src_waits_for_no_tick);
   tcase_add_test(src, null_while_the_src_waits_for_a_frame);
   tcase_add_test(src, null_while_the_src_waits_for_a_place);
   tcase_add_test(src, null_while_the_src_waits_for_the_next_writer);

@@ -94,6 +94,11 @@ inline void await_sleeping_writer(const std::string& channel) {
   await([&] { return detail::sleeps_between(channel, room, room + 64); },
         "a writer that sleeps");
 }
+inline void await_sleeping_housekeeper(const std::string& channel) {
+  const std::uint64_t attention = detail::unit(1) + 64;
+  await([&] { return detail::sleeps_between(channel, attention, attention + 64); },
+        "housekeeping that sleeps");
+}
 // In the thread that takes frames.
 inline void await_sleeping_reader(const std::string& channel) {
   await(
