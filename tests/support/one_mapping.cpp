@@ -135,9 +135,9 @@ int set_lock(int fd, struct flock& range) {
 class Unordered {
  public:
   explicit Unordered(sem_t* semaphore) {
-    AnnotateIgnoreSyncBegin(__FILE__, __LINE__);
     __tsan_atomic64_fetch_add(reinterpret_cast<volatile long*>(semaphore), 0,
                               __ATOMIC_RELAXED);
+    AnnotateIgnoreSyncBegin(__FILE__, __LINE__);
   }
   ~Unordered() { AnnotateIgnoreSyncEnd(__FILE__, __LINE__); }
   Unordered(const Unordered&) = delete;
