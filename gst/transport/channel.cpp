@@ -517,6 +517,12 @@ OpenStatus open_control(const OpenOptions& options, OpenControl& open, Error& er
   open.lock = std::move(lock);
   open.map_fd = std::move(map_fd);
   open.control = ControlMap(std::move(object));
+  // What the kernel copied orders nothing for this thread: from here on the constant
+  // fields and the semaphores may be looked at in the mapping.
+  if (open.control.header().state.load(std::memory_order_acquire) ==
+      static_cast<std::uint32_t>(layout::ChannelState::init)) {
+    return OpenStatus::not_ready;
+  }
   open.owner = info.st_uid;
   open.incarnation = header.incarnation;
   return OpenStatus::ok;
