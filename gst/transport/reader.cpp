@@ -18,6 +18,7 @@
 #include "channel.h"
 #include "channel_watch.h"
 #include "clock.h"
+#include "crash_point.h"
 #include "descriptor.h"
 #include "doorbell.h"
 #include "fork_guard.h"
@@ -84,6 +85,7 @@ class Attachment {
   ~Attachment() {
     if (forked()) return;
     open_.lock.reset();
+    POSSUM_CRASH_POINT("leave.unlock");
     ring_both();
   }
   Attachment(const Attachment&) = delete;
@@ -98,6 +100,7 @@ class Attachment {
 
   void announce() {
     own_page().pid.store(static_cast<std::uint32_t>(getpid()), std::memory_order_relaxed);
+    POSSUM_CRASH_POINT("announce.pid");
     std::array<char, layout::kNameBytes> name{};
     const std::string text = process_name();
     std::memcpy(name.data(), text.data(), std::min(text.size(), name.size() - 1));
@@ -105,10 +108,12 @@ class Attachment {
       std::uint64_t part;
       std::memcpy(&part, name.data() + 8 * i, sizeof part);
       own_page().name[i].store(part, std::memory_order_relaxed);
+      POSSUM_CRASH_POINT("announce.name");
     }
     own_page().frames.store(0, std::memory_order_relaxed);
     own_page().missed.store(0, std::memory_order_relaxed);
     own_page().copied.store(0, std::memory_order_relaxed);
+    POSSUM_CRASH_POINT("announce.counts");
   }
 
   void enter(layout::Policy policy, unsigned depth) { core_.enter(policy, depth); }
@@ -232,6 +237,7 @@ class Attachment {
     mapped = {};
     const std::string name = data_name(channel_, open_.incarnation, object);
     UniqueFd fd(shm_open(name.c_str(), O_RDONLY | O_NONBLOCK, 0));
+    POSSUM_CRASH_POINT("map.open");
     if (!fd && errno == ENOENT) return Mapped::gone;
     if (!fd) {
       error_ = system_error(errno == EACCES ? ErrorCode::corrupt : ErrorCode::system,
@@ -252,9 +258,11 @@ class Attachment {
       error_ = damaged(channel_, "data object " + name);
       return Mapped::failed;
     }
+    POSSUM_CRASH_POINT("map.header");
     fresh.mapping = ShmObject::map(fd.get(), static_cast<std::size_t>(info.st_size),
                                    Access::read_only, false, error_);
     if (!fresh.mapping) return Mapped::failed;
+    POSSUM_CRASH_POINT("map.map");
     mapped = std::move(fresh);
     return Mapped::ok;
   }
@@ -338,6 +346,7 @@ class Attachment {
   // A dead writer's frame that cannot be had any more; no later sequence number tells.
   void count_lost() {
     if (writer_alive()) return;
+    POSSUM_CRASH_POINT("take.lost");
     const std::lock_guard lock(mutex_);
     ++statistics_.missed;
   }
@@ -353,6 +362,7 @@ class Attachment {
     own_page().frames.store(statistics_.frames, std::memory_order_relaxed);
     own_page().missed.store(statistics_.missed, std::memory_order_relaxed);
     own_page().copied.store(statistics_.copied, std::memory_order_relaxed);
+    POSSUM_CRASH_POINT("take.counts");
   }
 
   // Constant after construction, but for the lock, which dies with us.
@@ -457,7 +467,10 @@ class Reader::Impl {
         error = damaged(options_.channel, "the control object was truncated");
         return TakeStatus::failed;
       }
-      if (look) a->forget_replaced();
+      if (look) {
+        POSSUM_CRASH_POINT("wait.owner");
+        a->forget_replaced();
+      }
       a->bell().arm();
       const auto next = a->next(dead, options_.ignore_eos);
       const std::int64_t now = monotonic_ns();
@@ -579,7 +592,9 @@ class Reader::Impl {
     a->announce();
     a->enter(options_.policy, options_.depth);
     // Did the writer die, or lose its name, before it could see us?
-    if (!a->writer_alive() || !a->linked()) {
+    const bool seen = a->writer_alive() && a->linked();
+    POSSUM_CRASH_POINT("attach.owner");
+    if (!seen) {
       a->leave();
       return Try::absent;
     }

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "crash_point.h"
 #include "fork_guard.h"
 
 namespace possum {
@@ -28,6 +29,7 @@ void WriterSession::end() {
   if (std::exchange(ended_, true) || generation_ != process_generation()) return;
   remove_names(channel_, claim_);
   claim_.lock.reset();
+  POSSUM_CRASH_POINT("stop.unlock");
   // Readers that sleep would notice at their next look; tell them now.
   for (unsigned r = 0; r < layout::kReaders; ++r) ring_reader(r);
 }
@@ -64,6 +66,7 @@ std::size_t WriterSession::object_bytes() const {
 void WriterSession::discard(unsigned slot) {
   SlotObject& old = objects_[slot];
   shm_unlink(data_name(channel_, incarnation(), old.object).c_str());
+  POSSUM_CRASH_POINT("replace.unlink");
   old = {};  // frames that readers hold keep their mapping
 }
 
@@ -87,17 +90,30 @@ bool WriterSession::make(std::uint32_t object, unsigned slot, const SlotNeed& ne
   const std::string name = data_name(channel_, incarnation(), object);
   UniqueFd fd = create_object(name, error);
   if (!fd) return false;
-  const std::size_t bytes = made.header.object_bytes;
-  if (reserve_bytes(fd.get(), bytes, error)) {
-    made.mapping = ShmObject::map(fd.get(), bytes, Access::read_write, true, error);
-  }
-  if (!made.mapping || !set_mode(fd.get(), data_mode_, error)) {
+  POSSUM_CRASH_POINT("object.create");
+  if (!fill_object(fd.get(), made, error)) {
     made.mapping = nullptr;
     shm_unlink(name.c_str());
+    POSSUM_CRASH_POINT("object.give-up");
     return false;
   }
-  std::memcpy(made.mapping->data(), &made.header, sizeof made.header);
   made.object = object;
+  return true;
+}
+
+bool WriterSession::fill_object(int fd, SlotObject& made, Error& error) const {
+  const std::size_t bytes = made.header.object_bytes;
+  if (!reserve_bytes(fd, bytes, error)) return false;
+  POSSUM_CRASH_POINT("object.fallocate");
+  made.mapping = ShmObject::map(fd, bytes, Access::read_write, true, error);
+  if (!made.mapping) return false;
+  POSSUM_CRASH_POINT("object.map");
+  if (!set_group(fd, data_mode_, error)) return false;
+  POSSUM_CRASH_POINT("object.group");
+  if (!set_mode(fd, data_mode_, error)) return false;
+  POSSUM_CRASH_POINT("object.mode");
+  std::memcpy(made.mapping->data(), &made.header, sizeof made.header);
+  POSSUM_CRASH_POINT("object.header");
   return true;
 }
 
@@ -105,6 +121,7 @@ void WriterSession::install(unsigned slot, SlotObject made) {
   header().slot[slot].pages.store(
       static_cast<std::uint32_t>(made.header.object_bytes / 4096),
       std::memory_order_relaxed);
+  POSSUM_CRASH_POINT("object.pages");
   objects_[slot] = std::move(made);
 }
 
@@ -160,10 +177,12 @@ void WriterSession::fill(const SlotRef& ref, layout::FrameDescriptor& frame,
   std::byte* const base = o.mapping->data();
   if (o.caps_id != caps_id_) {
     std::memcpy(base + o.header.caps_offset, caps.data(), caps.size());
+    POSSUM_CRASH_POINT("fill.caps");
     o.caps_id = caps_id_;
   }
   if (!metas.empty()) {
     std::memcpy(base + o.header.metas_offset, metas.data(), metas.size());
+    POSSUM_CRASH_POINT("fill.metas");
   }
   frame.seq = ++next_seq_;
   frame.publish_ns = monotonic_ns();
@@ -171,6 +190,7 @@ void WriterSession::fill(const SlotRef& ref, layout::FrameDescriptor& frame,
   frame.caps_bytes = static_cast<std::uint32_t>(caps.size());
   frame.metas_bytes = static_cast<std::uint32_t>(metas.size());
   std::memcpy(base + sizeof(layout::DataHeader), &frame, sizeof frame);
+  POSSUM_CRASH_POINT("fill.descriptor");
 }
 
 }  // namespace possum
