@@ -354,17 +354,21 @@ ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& erro
   }
 }
 
-void remove_names(std::string_view channel, const Claim& claim) {
-  // Only this incarnation's: the channel may have a new owner if our name was lost.
+void remove_names(std::string_view channel, Claim& claim) {
+  if (!name_lost(claim)) {
+    POSSUM_CRASH_POINT("stop.stat");
+    shm_unlink(control_name(channel).c_str());
+    POSSUM_CRASH_POINT("stop.unlink-control");
+  }
+  // Before the frames lose their names: a reader that cannot open one asks the lock why.
+  claim.lock.reset();
+  POSSUM_CRASH_POINT("stop.unlock");
+  // Only this incarnation's: the channel may have a new owner by now.
   for (const std::string& name :
        data_names(data_prefix(channel) + hex16(claim.incarnation) + ".", kObjectDigits)) {
     shm_unlink(name.c_str());
     POSSUM_CRASH_POINT("stop.unlink-data");
   }
-  if (name_lost(claim)) return;
-  POSSUM_CRASH_POINT("stop.stat");
-  shm_unlink(control_name(channel).c_str());
-  POSSUM_CRASH_POINT("stop.unlink-control");
 }
 
 bool name_lost(const Claim& claim) {

@@ -77,8 +77,8 @@ struct ClaimOptions {
 // a fresh control object in state READY. busy: a live writer holds it; the Error says
 // who.
 ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& error);
-// Removes the names that this claim made. Only while its lock is held.
-void remove_names(std::string_view channel, const Claim& claim);
+// Removes the names that this claim made and gives up its lock.
+void remove_names(std::string_view channel, Claim& claim);
 // Has somebody removed the control name under us?
 bool name_lost(const Claim& claim);
 

@@ -281,6 +281,8 @@ class Attachment {
       case Core::Opened::lost:
         return Filled::lost;
       case Core::Opened::removed:
+        // With all names of the channel: its writer is about to go, or to make it anew.
+        if (!linked()) return Filled::lost;
         error = damaged(channel_,
                         "its frames were removed from " + std::string(kShmDirectory));
         return Filled::bad;
