@@ -191,6 +191,13 @@ void end_well(Stage& stage) {
   stage.victim->order("close");
 }
 
+// A reader that wakes up while its writer goes has not yet opened what it was offered. A
+// frame or two may be gone, but the channel is not damaged.
+void look_late(Peer& reader) {
+  const std::string answer = reader.ask("take 3");
+  CHECK(answer == "ok" || answer == "disconnected");
+}
+
 // Takes over from a writer that was killed with everything lying about.
 void take_over(Stage& stage) {
   stage.watch();
@@ -225,17 +232,24 @@ void stream(Stage& stage) {
   end_well(stage);
 }
 
-// Readers sit on all there is, so that the pool grows ahead of need.
+// A reader sits on the frames that upstream would need, so that the pool grows ahead of
+// need.
 void grow(Stage& stage) {
-  stage.watch(6);
   Victim& v = stage.sender();
   v.order("open");
-  v.order("prepare 3 4096");
-  v.order("readers 2");
-  stage.publish("3 4096");
-  v.order("grown 4");
-  stage.publish("9 4096");
+  v.order("prepare 4 4096");
+  stage.others.push_back(healthy_viewer(stage, Policy::drop_oldest, 4));
+  v.order("publish 2 4096");
+  stage.others[0].order("take 2", "ok");
+  v.order("lend 1 4096");
+  v.order("grown 5");
+  v.order("publish 1 4096");
+  stage.others[0].order("take 1", "ok");
+  v.order("lend 1 4096");
   v.order("grown 6");
+  v.order("lend 1 70000");
+  v.order("grown 7");
+  v.order("send");
   end_well(stage);
 }
 
@@ -289,6 +303,25 @@ void wait(Stage& stage) {
   end_well(stage);
 }
 
+// Goes while a reader has not yet opened a single frame. At whichever step.
+void leave(Stage& stage) {
+  Victim& v = stage.sender(8);
+  v.order("open");
+  stage.others.push_back(healthy_viewer(stage, Policy::drop_oldest, 4));
+  v.order("publish 3 4096");
+  stage.expect.closing = true;
+  stage.at_hold = [&](const std::string& point) {
+    if (point.starts_with("stop.")) look_late(stage.others[0]);
+  };
+  try {
+    v.order("close");
+  } catch (const Died&) {
+    look_late(stage.others[0]);
+    throw;
+  }
+  look_late(stage.others[0]);
+}
+
 // Readers have died with frames in their hands, asleep, and after they left.
 void recycle(Stage& stage) {
   Victim& v = stage.sender(8);
@@ -309,15 +342,21 @@ void recycle(Stage& stage) {
   end_well(stage);
 }
 
-// Somebody removes the control object.
+// Somebody removes all names. One reader has not yet opened its frames.
 void lose_name(Stage& stage) {
   stage.watch();
   Victim& v = stage.sender(8);
   v.order("open");
-  v.order("readers 2");
+  stage.others.push_back(healthy_viewer(stage, Policy::drop_oldest, 4));
+  v.order("readers 3");
   stage.publish("3 4096");
   stage.expect.orphans = stage.expect.closing = true;
-  CHECK(shm_unlink(possum::control_name(stage.channel).c_str()) == 0);
+  for (Watcher& watcher : stage.watchers) watcher.await_frame(stage.incarnation, 3);
+  for (const std::string& name : names_of(stage.channel)) {
+    shm_unlink(("/" + name).c_str());
+  }
+  look_late(stage.others[0]);
+  stage.others.clear();
   v.order("renewed");
   stage.expect.orphans = stage.expect.closing = false;
   v.order("readers 2");
@@ -466,6 +505,7 @@ constexpr Scenario kScenarios[] = {
     {"lend", lend, true},
     {"wait", wait, true},
     {"recycle", recycle, true},
+    {"leave", leave, true},
     {"lose_name", lose_name, true},
     {"give_up", give_up, true},
     {"read_some", read_some, false},
@@ -506,6 +546,7 @@ ROLE(case) {
     Stage stage(orders);
     const bool lived = play(*scenario, stage);
     stage.examine(false);
+    if (stage.watchers.empty()) stage.watch();
     if (!stage.writer) succeed(stage);
     go_on(stage);
     finish(stage);
