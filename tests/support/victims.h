@@ -16,6 +16,8 @@
 
 namespace support {
 
+inline constexpr int kSearchMs = 500;  // one try to attach, of several
+
 // --- the far side --------------------------------------------------------------------
 
 // ORDERS ROLE ARGS...: a role with orders for its crash points, "KILL NAME NTH" or "STOP
@@ -52,7 +54,8 @@ class Sender {
     CHECK(writer_);
   }
 
-  // The status in one word; "ok" is followed by incarnation and last sequence number.
+  // The status in one word; "ok" is followed by incarnation and last sequence number
+  // where there may be news of them.
   std::string obey(std::istringstream& words) {
     std::string order;
     std::size_t count = 0;
@@ -127,7 +130,7 @@ class Sender {
     if (status != WriteStatus::ok) {
       return status == WriteStatus::no_slot ? "no_slot" : "failed";
     }
-    return "ok " + std::to_string(incarnation_) + " " + std::to_string(seq_);
+    return "ok " + std::to_string(writer_->incarnation()) + " " + std::to_string(seq_);
   }
   std::string publish(std::size_t count, std::size_t bytes, const std::string& caps,
                       std::size_t metas) {
@@ -210,7 +213,7 @@ ROLE(viewer) {
     std::string answer = "ok";
     if (order == "attach") {
       last = 0;
-      const AttachStatus status = reader->attach(in_ms(kLimitMs), error);
+      const AttachStatus status = reader->attach(in_ms(kSearchMs), error);
       answer = status == AttachStatus::attached ? "ok" : "no";
     } else if (order == "take") {
       for (; count > 0 && answer == "ok"; --count) {
@@ -272,7 +275,8 @@ class Victim : public Peer {
     }
   }
   void order(const std::string& order) {
-    const std::string heard = ask(order);
+    std::string heard = ask(order);
+    while (order == "attach" && heard == "no") heard = ask(order);
     if (!heard.starts_with("ok")) {
       std::fprintf(stderr, "%s: %s\n", order.c_str(), heard.c_str());
     }
@@ -282,6 +286,12 @@ class Victim : public Peer {
     const std::string heard = ask(order);
     if (heard != answer) std::fprintf(stderr, "%s: %s\n", order.c_str(), heard.c_str());
     CHECK(heard == answer);
+  }
+  bool dead() const {
+    siginfo_t info{};
+    CHECK(waitid(P_PID, static_cast<id_t>(pid()), &info, WEXITED | WNOHANG | WNOWAIT) ==
+          0);
+    return info.si_pid == pid();
   }
   // What it has passed, one "passed NAME COUNT" a line; ends it.
   std::vector<std::string> end() {

@@ -9,6 +9,7 @@
 
 #include <condition_variable>
 #include <deque>
+#include <map>
 #include <mutex>
 
 #include "support/transport.h"
@@ -54,15 +55,18 @@ class Watcher {
   }
 
   void await_frame(std::uint64_t incarnation, std::uint64_t seq) {
-    await([&] { return now_ == incarnation && last_ >= seq; });
+    await([&] { return last_of_[incarnation] >= seq; });
+  }
+  void await_attached(std::uint64_t incarnation) {
+    await([&] { return now_ == incarnation; });
   }
   void await_end(std::uint64_t incarnation) {
     await([&] { return now_ != incarnation; });
   }
-  // Of the incarnation it is or was attached to.
+  // The last frame it got of a writer, 0: none.
   std::uint64_t last(std::uint64_t incarnation) {
     const std::lock_guard lock(mutex_);
-    return incarnation == seen_ ? last_ : 0;
+    return last_of_[incarnation];
   }
 
  private:
@@ -85,10 +89,6 @@ class Watcher {
   void enter(std::uint64_t incarnation) {
     const std::lock_guard lock(mutex_);
     now_ = incarnation;
-    if (now_ != 0) {
-      seen_ = now_;
-      last_ = 0;
-    }
     changed_.notify_all();
   }
 
@@ -118,10 +118,11 @@ class Watcher {
   void note(const Frame& frame) {
     const std::lock_guard lock(mutex_);
     const std::uint64_t seq = frame.descriptor().seq;
-    CHECK(seq > last_);
-    if (last_ != 0) CHECK(frame.missed() == seq - last_ - 1);
-    if (lossless_ && last_ != 0 && !forgiving_) CHECK(seq == last_ + 1);
-    last_ = seq;
+    std::uint64_t& last = last_of_[now_];
+    CHECK(seq > last);
+    if (last != 0) CHECK(frame.missed() == seq - last - 1);
+    if (lossless_ && last != 0 && !forgiving_) CHECK(seq == last + 1);
+    last = seq;
     changed_.notify_all();
   }
 
@@ -132,9 +133,8 @@ class Watcher {
   std::mutex mutex_;        // guards all below; now_ is written by the thread only
   std::condition_variable changed_;
   bool forgiving_ = false;
-  std::uint64_t now_ = 0;   // the writer it is attached to
-  std::uint64_t seen_ = 0;  // the one before, while it is attached to none
-  std::uint64_t last_ = 0;  // sequence number
+  std::uint64_t now_ = 0;  // incarnation of the writer it is attached to
+  std::map<std::uint64_t, std::uint64_t> last_of_;  // sequence numbers
   std::thread thread_;
 };
 
