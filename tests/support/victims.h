@@ -238,6 +238,9 @@ ROLE(viewer) {
       let_go(reader->incarnation(), count);
     } else if (order == "skip") {
       reader->skip_to_newest();
+    } else if (order == "interrupt") {
+      reader->interrupt(true);
+      reader->interrupt(false);
     } else if (order == "detach") {
       reader->detach();
     }

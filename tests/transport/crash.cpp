@@ -413,6 +413,7 @@ void read_some(Stage& stage) {
   v.order("drain 30");
   stage.send(3);
   v.order("skip");
+  v.order("interrupt");
   v.order("take 1");
   v.order("detach");
   stage.send(1);
@@ -535,6 +536,14 @@ constexpr Scenario kScenarios[] = {
     {"orphaned", orphaned, false},
 };
 
+const Scenario* find_scenario(const std::string& name) {
+  const auto* const found =
+      std::find_if(std::begin(kScenarios), std::end(kScenarios),
+                   [&](const Scenario& s) { return name == s.name; });
+  CHECK(found != std::end(kScenarios));
+  return found;
+}
+
 // Plays it to its end or to the victim's death. False: it died, as it was told to.
 bool play(const Scenario& scenario, Stage& stage) {
   try {
@@ -553,10 +562,7 @@ bool play(const Scenario& scenario, Stage& stage) {
 // SCENARIO WHAT POINT NTH: KILL or STOP at a point; WHAT is "NONE" otherwise. Says what
 // the victim passed, if it came to its end, and "died" or "lived".
 ROLE(case) {
-  const Scenario* const scenario =
-      std::find_if(std::begin(kScenarios), std::end(kScenarios),
-                   [&](const Scenario& s) { return args.at(0) == s.name; });
-  CHECK(scenario != std::end(kScenarios));
+  const Scenario* const scenario = find_scenario(args.at(0));
   std::string orders = args.at(0) == "race" ? "STOP attach.look 1" : "";
   if (args.at(1) != "NONE") {
     if (!orders.empty()) orders += ',';
@@ -650,9 +656,54 @@ std::string contents(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
+std::filesystem::path source_of_transport() {
+  const char* const root = std::getenv("POSSUM_SOURCE_ROOT");
+  if (!root) check::skip("POSSUM_SOURCE_ROOT is not set: run it by `meson test`");
+  return std::filesystem::path(root) / "gst" / "transport";
+}
+
+template <class Use>
+void for_each_match(const std::string& text, const std::regex& pattern, Use use) {
+  for (std::sregex_iterator at(text.begin(), text.end(), pattern), end; at != end; ++at) {
+    use((*at)[1].str());
+  }
+}
+
+// Of PROTOCOL.md, "Deaths": which roles die at each point, "W", "R" or "WR".
+std::multimap<std::string, std::string> table_of_deaths() {
+  static const std::regex name("`([a-z]+\\.[a-z-]+)`");
+  std::istringstream page(contents(source_of_transport() / "PROTOCOL.md"));
+  std::multimap<std::string, std::string> table;
+  bool deaths = false;
+  for (std::string line; std::getline(page, line);) {
+    if (line.starts_with("## ")) deaths = line.ends_with(" Deaths");
+    if (!deaths || !line.starts_with("| ")) continue;
+    std::string roles;
+    for (const char c : line.substr(0, line.find('|', 1))) {
+      if (c == 'W' || c == 'R') roles += c;
+    }
+    for_each_match(line, name,
+                   [&](const std::string& point) { table.emplace(point, roles); });
+  }
+  return table;
+}
+
+std::multiset<std::string> points_in_source() {
+  static const std::regex use("POSSUM_CRASH_POINT\\(\"([^\"]*)\"\\)");
+  std::multiset<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(source_of_transport())) {
+    const auto kind = entry.path().extension();
+    if (kind != ".h" && kind != ".cpp") continue;
+    for_each_match(contents(entry.path()), use,
+                   [&](const std::string& point) { names.insert(point); });
+  }
+  return names;
+}
+
 }  // namespace
 
 TEST(everybody_survives_a_death_at_each_point) {
+  const auto table = table_of_deaths();
   std::vector<Case> plain;
   for (const Scenario& scenario : kScenarios) plain.push_back({scenario.name});
   const std::vector<Outcome> ways = run_cases(plain);
@@ -670,21 +721,27 @@ TEST(everybody_survives_a_death_at_each_point) {
 
   const auto good = [](const Outcome& outcome) { return outcome.good; };
   CHECK(std::all_of(ways.begin(), ways.end(), good));
-  std::map<std::string, unsigned> deaths;
+  std::map<std::pair<std::string, char>, unsigned> deaths;  // point, role
   unsigned halts = 0;
   for (std::size_t i = 0; i < cases.size(); ++i) {
-    if (outcomes[i].died) ++deaths[cases[i].point];
+    const char role = find_scenario(cases[i].scenario)->writer ? 'W' : 'R';
+    if (outcomes[i].died) ++deaths[{cases[i].point, role}];
     if (cases[i].what == "STOP") ++halts;
   }
   unsigned sum = 0;
   bool complete = true;
-  for (const possum::crash::Point* point : possum::crash::points()) {
-    std::printf("   %3u deaths at %s\n", deaths[point->name], point->name);
-    sum += deaths[point->name];
-    complete = complete && deaths[point->name] > 0;
+  for (const auto& [point, roles] : table) {
+    std::printf("   %-22s", point.c_str());
+    for (const char role : roles) {
+      const unsigned count = deaths[{point, role}];
+      std::printf(" %c: %u deaths", role, count);
+      sum += count;
+      complete = complete && count > 0;
+    }
+    std::printf("\n");
   }
-  std::printf("   %u deaths at %zu points, %u halts\n", sum,
-              possum::crash::points().size(), halts);
+  std::printf("   %u deaths and %u halts at %zu points\n", sum, halts,
+              possum::crash::points().size());
   CHECK(std::all_of(outcomes.begin(), outcomes.end(), good));
   CHECK(complete);
 }
@@ -703,32 +760,24 @@ TEST(release_build_has_none_of_them) {
   }
 }
 
-// PROTOCOL.md, "Deaths": each point in one row, and nothing else there.
+// Each point of the program stands in one place of the source and in one row of the
+// table, and nothing else does.
 TEST(table_of_deaths_names_each_point_once) {
-  const char* const root = std::getenv("POSSUM_SOURCE_ROOT");
-  if (!root) check::skip("POSSUM_SOURCE_ROOT is not set: run it by `meson test`");
-  std::istringstream page(
-      contents(std::filesystem::path(root) / "gst/transport/PROTOCOL.md"));
-  std::multiset<std::string> named;
-  bool deaths = false;
-  for (std::string line; std::getline(page, line);) {
-    if (line.starts_with("## ")) deaths = line.ends_with(" Deaths");
-    if (!deaths || !line.starts_with("|")) continue;
-    static const std::regex name("`([a-z]+\\.[a-z-]+)`");
-    for (std::sregex_iterator at(line.begin(), line.end(), name), end; at != end; ++at) {
-      named.insert((*at)[1]);
-    }
-  }
   std::multiset<std::string> points;
   for (const possum::crash::Point* point : possum::crash::points()) {
     points.insert(point->name);
   }
-  for (const std::string& name : named) {
-    if (!points.contains(name)) std::fprintf(stderr, "no such point: %s\n", name.c_str());
-    if (named.count(name) > 1) std::fprintf(stderr, "twice: %s\n", name.c_str());
+  std::multiset<std::string> rows;
+  for (const auto& [point, roles] : table_of_deaths()) rows.insert(point);
+  const std::multiset<std::string> places = points_in_source();
+  for (const auto& names : {points, rows, places}) {
+    for (const std::string& name : names) {
+      if (points.count(name) == 1 && rows.count(name) == 1 && places.count(name) == 1) {
+        continue;
+      }
+      std::fprintf(stderr, "%s: %zu in the program, %zu rows, %zu places\n", name.c_str(),
+                   points.count(name), rows.count(name), places.count(name));
+    }
   }
-  for (const std::string& name : points) {
-    if (!named.contains(name)) std::fprintf(stderr, "in no row: %s\n", name.c_str());
-  }
-  CHECK(named == points);
+  CHECK(rows == points && places == points);
 }
