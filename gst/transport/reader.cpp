@@ -485,7 +485,10 @@ class Reader::Impl {
       }
       a->bell().disarm();
       if (next == Next::eos) return TakeStatus::eos;
-      if (next == Next::disconnected) return TakeStatus::disconnected;
+      if (next == Next::disconnected) {
+        dead_incarnation_ = a->incarnation();
+        return TakeStatus::disconnected;
+      }
       if (next == Next::sleep && now >= deadline_ns) return TakeStatus::timeout;
     }
   }
@@ -573,6 +576,8 @@ class Reader::Impl {
       case OpenStatus::failed:
         return Try::failed;
     }
+    // Whoever holds the lock now is about to remove it: our frames would come again.
+    if (open.incarnation == dead_incarnation_) return Try::absent;
     if (options_.policy == layout::Policy::blocking &&
         (open.control.header().flags & layout::kAllowBlocking) == 0) {
       error = make_error(ErrorCode::blocking,
@@ -614,7 +619,8 @@ class Reader::Impl {
   }
 
   const ReaderOptions options_;
-  ChannelWatch watch_;  // also carries the interrupt
+  ChannelWatch watch_;                  // also carries the interrupt
+  std::uint64_t dead_incarnation_ = 0;  // of the last writer that went; the taking thread
   mutable std::mutex mutex_;
   std::shared_ptr<Attachment> attachment_;  // guarded by mutex_
   ReaderStatistics total_;                  // guarded by mutex_; of past attachments

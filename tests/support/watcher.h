@@ -80,6 +80,9 @@ class Watcher {
       Error error;
       const AttachStatus status = reader_->attach(INT64_MAX, error);
       if (status == AttachStatus::interrupted) return;
+      if (status != AttachStatus::attached)
+        std::fprintf(stderr, "%d: %s (%s)\n", static_cast<int>(status),
+                     error.message.c_str(), error.detail.c_str());
       CHECK(status == AttachStatus::attached);
       enter(reader_->incarnation());
       if (!follow()) return;

@@ -219,22 +219,35 @@ void look_late(Peer& reader) {
   CHECK(answer == "ok" || answer == "disconnected");
 }
 
-// Takes over from a writer that was killed with everything lying about.
+// Takes over from a writer that was killed with everything lying about. Who has seen it
+// die does not meet it again, whoever holds its lock.
 void take_over(Stage& stage) {
   stage.watch();
   Peer first("sender", {stage.channel, "8", "blocking"});
   CHECK(first.ask("open").starts_with("ok"));
-  CHECK(first.ask("readers 2").starts_with("ok"));
+  const auto witness = attach_reader(reader_of(stage.channel));
+  CHECK(first.ask("readers 3").starts_with("ok"));
   CHECK(first.ask("publish 3 4096").starts_with("ok"));
   first.kill();
+  Frame frame;
+  while (try_take(*witness, frame) == TakeStatus::frame) {
+  }
+  CHECK(try_take(*witness, frame) == TakeStatus::disconnected);
+  stage.at_hold = [&](const std::string& point) {
+    Error error;
+    if (point != "claim.lock") return;
+    CHECK(witness->attach(in_ms(0), error) == AttachStatus::timeout);
+  };
   stage.hasty = stage.expect.orphans = true;
   for (Watcher& watcher : stage.watchers) watcher.forgive();
   Victim& v = stage.sender();
   v.order("open");
   stage.expect.orphans = false;
+  stage.at_hold = nullptr;
   stage.await_readers(2);
   stage.publish("3 4096");
-  end_well(stage);
+  stage.expect.closing = true;
+  v.order("close");
 }
 
 // A whole life: small frames, other caps and larger ones, ends and flushes.
