@@ -112,7 +112,7 @@ struct Stage {
     }
   }
 
-  const std::string channel = unique_channel();
+  const std::string channel = check::channel_prefix() + "crash";
   const std::string orders;
   const bool healthy_writer;
   std::deque<Watcher> watchers;
@@ -187,6 +187,9 @@ void finish(Stage& stage) {
       },
       kRecycleMs));
   const Autopsy autopsy(stage.channel, {true, false, false, false});
+  // Through every slot, and none of them is anybody's.
+  stage.send(20);
+  CHECK(writer.statistics().held == 0);
   const auto lossless = attach_reader(reader_of(stage.channel, Policy::blocking, 16));
   const std::uint64_t first = stage.confirmed;
   stage.send(7);
