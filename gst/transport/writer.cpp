@@ -11,6 +11,7 @@
 #include "channel.h"
 #include "channel_watch.h"
 #include "clock.h"
+#include "crash_point.h"
 #include "fork_guard.h"
 #include "writer_session.h"
 
@@ -450,12 +451,14 @@ class Writer::Impl {
     shared.zero_copy.store(statistics_.zero_copy, relaxed);
     shared.copied.store(statistics_.copied, relaxed);
     shared.last_publish_ns.store(frame.publish_ns, relaxed);
+    POSSUM_CRASH_POINT("publish.count");
   }
 
   void count_no_slot() {
     ++statistics_.no_slot;
     session_->header().statistics.no_slot.store(statistics_.no_slot,
                                                 std::memory_order_relaxed);
+    POSSUM_CRASH_POINT("acquire.count");
   }
 
   unsigned count_active() const {
@@ -515,6 +518,7 @@ class Writer::Impl {
                          (now >= next_tick && !session_->whole()))) {
           reclaim(happened);
         }
+        POSSUM_CRASH_POINT("tick.stat");
         if (session_) {
           look_at_readers(happened);
           if (now >= next_tick) {
