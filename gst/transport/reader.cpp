@@ -153,7 +153,7 @@ class Attachment {
       return TakeStatus::failed;
     }
     for (;;) {
-      core_.map_offered();
+      const std::uint32_t mapped = core_.map_offered();
       ReaderCore<Attachment>::Taken taken;
       bool copy = false;
       {
@@ -166,7 +166,7 @@ class Attachment {
                              "page epoch changed");
           return TakeStatus::failed;
         }
-        const auto found = core_.take(last_seq_);
+        const auto found = core_.take(last_seq_, mapped);
         if (!found) return TakeStatus::timeout;
         taken = *found;
         copy = core_.must_copy(leases_);

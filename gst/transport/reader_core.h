@@ -100,13 +100,15 @@ class ReaderCore {
   }
 
   // Before the take: a writer that sees everything taken may end and remove the names.
-  void map_offered() {
+  // The take must choose among the slots returned; what was offered later waits its turn.
+  std::uint32_t map_offered() {
     const std::uint64_t word = env_.page(page_).word.load(std::memory_order_acquire);
     for (std::uint32_t rest = layout::offered_of(word); rest != 0; rest &= rest - 1) {
       const auto slot = static_cast<unsigned>(std::countr_zero(rest));
       const std::uint32_t object = object_of(slot);
       if (object != 0) env_.map(slot, object);  // open() tries again
     }
+    return layout::offered_of(word);
   }
 
   // After the take: the slot's object cannot be replaced while the slot is TAKEN.
@@ -129,14 +131,15 @@ class ReaderCore {
     return env_.header().slot[slot].object.load(std::memory_order_acquire);
   }
 
-  // Moves the oldest offered slot to TAKEN. Slots not newer than `last_seq` go back.
-  std::optional<Taken> take(std::uint64_t last_seq) {
+  // Moves the oldest offered slot of `among` to TAKEN. Slots not newer than `last_seq` go
+  // back.
+  std::optional<Taken> take(std::uint64_t last_seq, std::uint32_t among = ~0u) {
     auto& own = env_.page(page_).word;
     for (int tries = 0; tries < kMaxTries; ++tries) {
       std::uint64_t word = own.load(std::memory_order_acquire);
       const std::uint32_t offers = layout::offered_of(word);
-      if (offers == 0) return std::nullopt;
-      const unsigned slot = oldest_offer(offers);
+      if ((offers & among) == 0) return std::nullopt;
+      const unsigned slot = oldest_offer(offers & among);
       const std::uint32_t bit = slot_bit(slot);
       const std::uint64_t next =
           layout::make_word(offers & ~bit, layout::taken_of(word) | bit);
