@@ -331,9 +331,10 @@ ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& erro
 }
 
 void remove_names(std::string_view channel, const Claim& claim) {
-  // Only this incarnation's: the channel may have a new owner if our name was lost.
-  unlink_data_names(data_prefix(channel) + hex16(claim.incarnation) + ".", kObjectDigits);
+  // The control name first: a reader that misses a frame's name sees that we are leaving.
   if (!name_lost(claim)) shm_unlink(control_name(channel).c_str());
+  // Only this incarnation's: the channel may have a new owner by now.
+  unlink_data_names(data_prefix(channel) + hex16(claim.incarnation) + ".", kObjectDigits);
 }
 
 bool name_lost(const Claim& claim) {

@@ -119,6 +119,7 @@ class Attachment {
     for (MappedSlot& slot : mapped_) slot = {};
   }
 
+  bool owner_held() const { return open_.lock.held_by_other(layout::kOwnerByte); }
   bool linked() const {
     struct stat info {};
     return fstat(open_.lock.get(), &info) == 0 && info.st_nlink > 0;
@@ -224,7 +225,8 @@ class Attachment {
     attention_.ring();
     room_.ring();
   }
-  bool writer_alive() const { return open_.lock.held_by_other(layout::kOwnerByte); }
+  // A writer that is stopping has taken the control name away already.
+  bool writer_alive() const { return owner_held() && linked(); }
   // The taking thread only; error_ says why it failed.
   Mapped map(unsigned slot, std::uint32_t object) {
     MappedSlot& mapped = mapped_[slot];
@@ -452,7 +454,7 @@ class Reader::Impl {
       if (got != TakeStatus::timeout) return got;
       // In this order: the lock, the state, the word. Only an empty word lets the others
       // count, so nothing that was offered before the end is lost.
-      const bool dead = look && !a->writer_alive();
+      const bool dead = look && !a->owner_held();
       if (look && !dead && !a->whole()) {
         error = damaged(options_.channel, "the control object was truncated");
         return TakeStatus::failed;
@@ -579,7 +581,7 @@ class Reader::Impl {
     a->announce();
     a->enter(options_.policy, options_.depth);
     // Did the writer die, or lose its name, before it could see us?
-    if (!a->writer_alive() || !a->linked()) {
+    if (!a->writer_alive()) {
       a->leave();
       return Try::absent;
     }

@@ -10,7 +10,7 @@
 //   header()         .state .roomy .reserve .slot[s].seq .slot[s].object (atomics)
 //   ring_writer()    wake the publishing thread if it sleeps
 //   ring_both()      wake the housekeeping thread too
-//   writer_alive()   is the owner lock held?
+//   writer_alive()   is the owner lock held, and has the control object its name?
 //   map(s, object)   open the slot's object by its name, unless it is open already
 #pragma once
 
