@@ -11,7 +11,9 @@ Fails if anything failed. TEST and SUITE are names as `meson test --list` shows 
   --sanitize      build in build-sanitize/ with address and undefined behaviour
                   sanitizers and leak check, run there instead
   --valgrind      run under Valgrind instead
-  --all           everything: a plain run, then a sanitized one
+  --cross         build the transport for 64-bit ARM in build-aarch64/ and run its tests
+                  under qemu-user instead
+  --all           everything: a plain run, a sanitized one, then ARM
   --soak SECONDS  let the long tests run so long (POSSUM_SOAK_SECONDS)
   --no-install    install nothing
   -h, --help
@@ -37,8 +39,9 @@ needed=(
   gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
   gstreamer1.0-x xvfb imagemagick
 )
-# Packages without which single tests are skipped: the camera, the source's format.
-wanted=(qemu-system-x86 kmod xz-utils v4l-utils clang-format-14)
+# Packages without which single tests are skipped: the camera, the source's format, the
+# memory orders.
+wanted=(qemu-system-x86 kmod xz-utils v4l-utils clang-format-14 relacy-dev)
 
 # build DIRECTORY [MESON OPTION...]
 build() {
@@ -116,6 +119,24 @@ valgrind() {
     run_tests build-test --setup valgrind --no-suite source
 }
 
+# Shows layout and ABI, not weak ordering: the emulator orders like its host.
+cross_packages=(g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user)
+cross() {
+  say 'transport for 64-bit ARM, its tests under qemu-user'
+  local tool
+  for tool in aarch64-linux-gnu-g++ qemu-aarch64; do
+    if ! command -v "$tool" >/dev/null; then
+      echo "SKIPPED: there is no $tool (${cross_packages[*]})"
+      skipped=$((skipped + 1))
+      return
+    fi
+  done
+  build build-aarch64 -Dtransport-only=true --cross-file tests/support/aarch64.cross || return
+  [ ${#names[@]} -eq 0 ] || [ -n "$(selected build-aarch64)" ] || return 0
+  CK_TIMEOUT_MULTIPLIER=$((CK_TIMEOUT_MULTIPLIER * 3)) \
+    run_tests build-aarch64 --no-suite source
+}
+
 # Names of channels (see gst/transport/PROTOCOL.md) that no living process has mapped.
 dead_names() {
   comm -23 \
@@ -134,7 +155,8 @@ while [ $# -gt 0 ]; do
   case $1 in
     --sanitize) runs=(sanitized) ;;
     --valgrind) runs=(valgrind) wanted+=(valgrind) ;;
-    --all) runs=(plain sanitized) ;;
+    --cross) runs=(cross) wanted+=("${cross_packages[@]}") ;;
+    --all) runs=(plain sanitized cross) wanted+=("${cross_packages[@]}") ;;
     --soak)
       shift
       [[ ${1:-} =~ ^[1-9][0-9]*$ ]] || { usage >&2; exit 2; }
