@@ -15,7 +15,9 @@ Fails if anything failed. TEST and SUITE are names as `meson test --list` shows 
   --valgrind      run under Valgrind instead
   --fuzz          build the fuzz targets in build-fuzz/ with clang and let each make up
                   lies for 12 seconds (or those of --soak) instead
-  --all           everything: a plain run, a sanitized one, --race, --fuzz
+  --cross         build the transport for 64-bit ARM in build-aarch64/ and run its tests
+                  under qemu-user instead
+  --all           everything: a plain run, a sanitized one, --race, --fuzz, --cross
   --soak SECONDS  let the long tests run so long (POSSUM_SOAK_SECONDS)
   --no-install    install nothing
   -h, --help
@@ -42,10 +44,10 @@ needed=(
   gstreamer1.0-x xvfb imagemagick
 )
 # Packages without which single tests are skipped: the camera, the source's format, fuzzing,
-# a peer with another C library.
+# a peer with another C library, the memory orders.
 wanted=(
   qemu-system-x86 kmod xz-utils v4l-utils clang-format-14
-  clang-14 libclang-rt-14-dev musl-tools
+  clang-14 libclang-rt-14-dev musl-tools relacy-dev
 )
 
 # build DIRECTORY [MESON OPTION...] [-- TARGET...]
@@ -172,6 +174,24 @@ fuzz() {
   CK_TIMEOUT_MULTIPLIER=$((CK_TIMEOUT_MULTIPLIER * 4)) run_tests build-fuzz
 }
 
+# Shows layout and ABI, not weak ordering: the emulator orders like its host.
+cross_packages=(g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user)
+cross() {
+  say 'transport for 64-bit ARM, its tests under qemu-user'
+  local tool
+  for tool in aarch64-linux-gnu-g++ qemu-aarch64; do
+    if ! command -v "$tool" >/dev/null; then
+      echo "SKIPPED: there is no $tool (${cross_packages[*]})"
+      skipped=$((skipped + 1))
+      return
+    fi
+  done
+  build build-aarch64 -Dtransport-only=true --cross-file tests/support/aarch64.cross || return
+  [ ${#names[@]} -eq 0 ] || [ -n "$(selected build-aarch64)" ] || return 0
+  CK_TIMEOUT_MULTIPLIER=$((CK_TIMEOUT_MULTIPLIER * 3)) \
+    run_tests build-aarch64 --no-suite source
+}
+
 # Names of channels (see gst/transport/PROTOCOL.md) that no living process has mapped.
 dead_names() {
   comm -23 \
@@ -192,7 +212,8 @@ while [ $# -gt 0 ]; do
     --race) runs=(race) ;;
     --valgrind) runs=(valgrind) wanted+=(valgrind) ;;
     --fuzz) runs=(fuzz) ;;
-    --all) runs=(plain sanitized race fuzz) ;;
+    --cross) runs=(cross) wanted+=("${cross_packages[@]}") ;;
+    --all) runs=(plain sanitized race fuzz cross) wanted+=("${cross_packages[@]}") ;;
     --soak)
       shift
       [[ ${1:-} =~ ^[1-9][0-9]*$ ]] || { usage >&2; exit 2; }

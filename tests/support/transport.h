@@ -247,11 +247,12 @@ inline bool nothing_waits(Reader& reader) {
 class Peer {
  public:
   Peer(const std::string& role, const std::vector<std::string>& args,
-       const std::string& program = check::program()) {
+       const std::vector<std::string>& program = check::program()) {
     int in[2];
     int out[2];
     CHECK(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0);
-    std::vector<std::string> words = {program, "--role", role};
+    std::vector<std::string> words = program;
+    words.insert(words.end(), {"--role", role});
     words.insert(words.end(), args.begin(), args.end());
     std::vector<char*> argv;
     for (std::string& word : words) argv.push_back(word.data());
@@ -262,7 +263,7 @@ class Peer {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
       dup2(in[0], STDIN_FILENO);
       dup2(out[1], STDOUT_FILENO);
-      execv(argv[0], argv.data());
+      execvp(argv[0], argv.data());
       _exit(127);
     }
     close(in[0]);
