@@ -8,7 +8,7 @@ set -euo pipefail
 
 usage() {
   cat <<'END'
-Usage: examples/demo.sh [--seconds N]
+Usage: examples/demo.sh [--seconds N] [--build-dir DIR]
 
 Installs with apt what is missing, builds possum in build/, and runs two programs:
   possum-capture  the first camera, or a moving test picture, into a possum channel
@@ -16,8 +16,9 @@ Installs with apt what is missing, builds possum in build/, and runs two program
 Without a display the window opens on a virtual one for 5 seconds, and a screenshot of it
 is saved. The end is a summary: frames, frame rate, copies, median frame age.
 
-  --seconds N  end after N seconds
-  --help       this text
+  --seconds N      end after N seconds
+  --build-dir DIR  build there instead of in build/
+  --help           this text
 END
 }
 
@@ -38,7 +39,7 @@ fail() {
 seconds=
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$root/build
-screenshot=$build/demo.png
+. "$root/tests/support/packages.sh"
 # Its own channel, so that one in use is not disturbed.
 channel=demo-$$
 work=
@@ -56,6 +57,11 @@ parse_arguments() {
         seconds=$2
         shift 2
         ;;
+      --build-dir)
+        [[ -n ${2-} ]] || fail '--build-dir wants a directory'
+        build=$(realpath -m "$2")
+        shift 2
+        ;;
       --help)
         usage
         exit 0
@@ -67,30 +73,10 @@ parse_arguments() {
 
 has_display() { [[ -n ${DISPLAY-} || -n ${WAYLAND_DISPLAY-} ]]; }
 
-is_installed() {
-  [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]
-}
-
 install_missing() {
-  command -v dpkg-query >/dev/null || {
-    say 'This is no Debian or Ubuntu: taking for granted that what is needed is installed'
-    return
-  }
-  local wanted=("${packages[@]}") missing=() package as_root=()
+  local wanted=("${packages[@]}")
   has_display || wanted+=("${packages_without_display[@]}")
-  for package in "${wanted[@]}"; do
-    is_installed "$package" || missing+=("$package")
-  done
-  [[ ${#missing[@]} -gt 0 ]] || return 0
-  if [[ $EUID -ne 0 ]]; then
-    command -v sudo >/dev/null ||
-      fail "as root, please: apt-get install ${missing[*]}"
-    as_root=(sudo)
-  fi
-  say "Installing ${missing[*]}"
-  "${as_root[@]}" apt-get update -q
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -q -y --no-install-recommends "${missing[@]}"
+  install_packages "${wanted[@]}" || fail 'packages are missing'
 }
 
 # Says no more than it must when all is well.
@@ -266,6 +252,7 @@ END
 }
 
 parse_arguments "$@"
+screenshot=$build/demo.png
 work=$(mktemp -d)
 trap clean_up EXIT
 install_missing

@@ -385,8 +385,9 @@ bool SrcStream::downstream_knows_strides() {
 // --- frames --------------------------------------------------------------------------
 
 GstFlowReturn SrcStream::deliver(Frame frame, GstBuffer** buffer) {
-  const layout::FrameDescriptor descriptor = frame.descriptor();
+  layout::FrameDescriptor descriptor = frame.descriptor();
   note_frame(frame);
+  doubt_times(descriptor);
   measure(descriptor);
   const GstFlowReturn flow = follow_caps(frame);
   if (flow != GST_FLOW_OK) return flow;
@@ -433,6 +434,7 @@ void SrcStream::note_frame(const Frame& frame) {
   if (frame.missed() > 0) discont_ = true;
   const std::uint64_t incarnation = reader_->incarnation();
   if (incarnation != incarnation_) {
+    doubted_ = false;
     latency_.restart();
     timeline_.restart();
   } else if (descriptor.flush_id != flush_id_) {
@@ -440,6 +442,22 @@ void SrcStream::note_frame(const Frame& frame) {
   }
   incarnation_ = incarnation;
   flush_id_ = descriptor.flush_id;
+}
+
+// Another clock than ours, or nonsense: a sink that believes it waits for ever.
+void SrcStream::doubt_times(layout::FrameDescriptor& frame) {
+  const std::int64_t now_ns = monotonic_ns();
+  if (plausible_times(frame, now_ns)) return;
+  stamp_arrival(frame, now_ns);
+  const bool used = settings_.is_live && !gst_base_src_get_do_timestamp(base_) &&
+                    settings_.timestamp_mode == TimestampMode::clock;
+  if (!used || std::exchange(doubted_, true)) return;
+  GST_ELEMENT_WARNING(base_, CORE, CLOCK,
+                      ("The times on channel \"%s\" are of another clock: frames get the "
+                       "time of their arrival; run writer and reader in one time "
+                       "namespace or with /proc mounted",
+                       settings_.channel.c_str()),
+                      ("written by %s", name_of_writer(reader_->statistics()).c_str()));
 }
 
 void SrcStream::measure(const layout::FrameDescriptor& frame) {

@@ -64,6 +64,19 @@ std::optional<uid_t> owner_of_name(const std::string& name) {
   return info ? std::optional(info->st_uid) : std::nullopt;
 }
 
+// Of a writer of this user that a umask locked out of its object, and that stopped or
+// died before it could change that.
+bool unlock_own_name(const std::string& name) {
+  struct stat info {};
+  const std::string path = kShmDirectory + name;
+  const int reason = errno;
+  const bool done = lstat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) &&
+                    info.st_uid == geteuid() && info.st_size == 0 &&
+                    (info.st_mode & 0600) != 0600 && chmod(path.c_str(), 0600) == 0;
+  errno = reason;
+  return done;
+}
+
 bool random_bytes(void* to, std::size_t bytes) {
   return getrandom(to, bytes, 0) == static_cast<ssize_t>(bytes);
 }
@@ -161,6 +174,13 @@ bool set_up_control(const ClaimOptions& options, Claim& claim, Error& error) {
   const std::string name = control_name(options.channel);
   struct stat ours {};
   struct stat seen {};
+  // The umask may have taken the owner's own bits away.
+  if (fchmod(claim.lock.get(), 0600) != 0) {
+    error =
+        system_error(ErrorCode::system, quoted(options.channel) + " could not be set up",
+                     "fchmod", errno);
+    return false;
+  }
   UniqueFd map_fd(shm_open(name.c_str(), O_RDWR, 0));
   if (!map_fd && errno != ENOENT) {
     error =
@@ -269,6 +289,7 @@ ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& erro
     if (!fresh && errno == EEXIST) {
       lock = LockFd::open(name, O_RDWR | O_NONBLOCK, 0);
       if (!lock && errno == ENOENT) continue;
+      if (!lock && errno == EACCES && unlock_own_name(name)) continue;
       if (!lock && (errno == EACCES || errno == EPERM)) {
         const auto owner = owner_of_name(name);
         if (owner && *owner != geteuid()) {
@@ -330,9 +351,11 @@ ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& erro
 }
 
 void remove_names(std::string_view channel, const Claim& claim) {
-  // Only this incarnation's: the channel may have a new owner if our name was lost.
-  unlink_data_names(data_prefix(channel) + hex16(claim.incarnation) + ".", kObjectDigits);
+  // First: a reader that misses a data name must see that its channel is being taken down
+  // and not that somebody removed frames of a living one.
   if (!name_lost(channel, claim)) shm_unlink(control_name(channel).c_str());
+  // Only this incarnation's: the channel may have a new owner by now.
+  unlink_data_names(data_prefix(channel) + hex16(claim.incarnation) + ".", kObjectDigits);
 }
 
 bool name_lost(std::string_view channel, const Claim& claim) {

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "channel.h"
+#include "clock.h"
 
 namespace possum {
 namespace {
@@ -26,6 +27,15 @@ constexpr std::size_t round_up(std::size_t value, std::size_t step) {
 // offset + bytes <= limit, without overflow.
 constexpr bool within(std::uint64_t offset, std::uint64_t bytes, std::uint64_t limit) {
   return offset <= limit && bytes <= limit - offset;
+}
+
+// What is absent, or leaves the range, is absent.
+std::int64_t shifted_ns(std::int64_t time_ns, std::int64_t by_ns) {
+  std::int64_t result = 0;
+  if (time_ns == layout::kNoTime || __builtin_add_overflow(time_ns, by_ns, &result)) {
+    return layout::kNoTime;
+  }
+  return result;
 }
 
 }  // namespace
@@ -96,6 +106,12 @@ bool valid_descriptor(const layout::FrameDescriptor& frame,
     }
   }
   return true;
+}
+
+void move_times(layout::FrameDescriptor& frame, std::int64_t by_ns) {
+  for (std::int64_t* time : {&frame.publish_ns, &frame.pts_ns, &frame.dts_ns}) {
+    *time = shifted_ns(*time, by_ns);
+  }
 }
 
 }  // namespace possum

@@ -40,62 +40,60 @@ void semaphore_image(std::uint8_t (&image)[layout::kSemImageBytes]) {
   std::memcpy(image, &semaphore, sizeof semaphore);
 }
 
-void Doorbell::init() {
-  words_->waiting.store(0, std::memory_order_relaxed);
-  std::memset(&words_->sem, 0, sizeof words_->sem);
-  sem_init(&words_->sem, 1, 0);
+void SharedSemaphore::init() {
+  std::memset(semaphore_, 0, sizeof *semaphore_);
+  sem_init(semaphore_, 1, 0);
 }
 
-bool Doorbell::sane() const {
+void SharedSemaphore::drain() {
+  // One post at most is outstanding, or two after ring_self(); a few tries leave no
+  // doubt, and a peer that stuffs the semaphore does not keep us here.
+  for (int tries = 0; tries < 8 && sane() && sem_trywait(semaphore_) == 0; ++tries) {
+  }
+}
+
+bool SharedSemaphore::post() { return sane() && sem_post(semaphore_) == 0; }
+
+bool SharedSemaphore::sane() const {
   sem_t copy;
-  std::memcpy(&copy, &words_->sem, sizeof copy);
+  std::memcpy(&copy, semaphore_, sizeof copy);
   return std::memcmp(reinterpret_cast<const char*>(&copy) + kVolatileBytes,
                      reinterpret_cast<const char*>(&fresh_semaphore()) + kVolatileBytes,
                      sizeof copy - kVolatileBytes) == 0;
 }
 
-bool Doorbell::ring() {
-  // seq_cst: pairs with arm(). Either this load sees the flag, or the sleeper's look at
-  // the state, which follows its store of the flag, sees what was changed before.
-  if (words_->waiting.load(std::memory_order_seq_cst) == 0) return false;
-  if (words_->waiting.exchange(0, std::memory_order_seq_cst) == 0) return false;
-  if (!sane()) return false;
-  sem_post(&words_->sem);
-  return true;
+bool SharedSemaphore::wait(std::int64_t deadline_ns) {
+  const timespec deadline = to_timespec(deadline_ns);
+  int result;
+  do {
+    result = sem_clockwait(semaphore_, CLOCK_MONOTONIC, &deadline);
+  } while (result != 0 && errno == EINTR);
+  return result == 0;
+}
+
+void Doorbell::init() {
+  waiting_->store(0, std::memory_order_relaxed);
+  semaphore_.init();
 }
 
 void Doorbell::ring_self() {
-  words_->waiting.exchange(0, std::memory_order_seq_cst);
-  if (sane()) sem_post(&words_->sem);
+  waiting_->exchange(0, std::memory_order_seq_cst);
+  semaphore_.post();
 }
-
-void Doorbell::arm() {
-  // One post at most is outstanding, or two after ring_self(); a few tries leave no
-  // doubt, and a peer that stuffs the semaphore does not keep us here.
-  for (int tries = 0; tries < 8 && sane() && sem_trywait(&words_->sem) == 0; ++tries) {
-  }
-  words_->waiting.store(1, std::memory_order_seq_cst);  // pairs with ring()
-}
-
-void Doorbell::disarm() { words_->waiting.store(0, std::memory_order_relaxed); }
 
 void Doorbell::sleep(std::int64_t deadline_ns) {
-  // Scribbled over or stuffed by a peer: glibc would abort on what it cannot understand,
-  // and a value that never runs out would make this a busy wait.
-  if (!sane() || made_up_ >= kMaxMadeUp) {
+  // Scribbled over or stuffed by a peer: a value that never runs out would make this a
+  // busy wait.
+  if (!semaphore_.sane() || made_up_ >= kMaxMadeUp) {
     made_up_ = 0;
     const timespec nap =
         to_timespec(std::clamp<std::int64_t>(deadline_ns - monotonic_ns(), 0, kNapNs));
     nanosleep(&nap, nullptr);
     return;
   }
-  const timespec deadline = to_timespec(deadline_ns);
-  int result;
-  do {
-    result = sem_clockwait(&words_->sem, CLOCK_MONOTONIC, &deadline);
-  } while (result != 0 && errno == EINTR);
-  const bool rung = words_->waiting.load(std::memory_order_relaxed) == 0;
-  made_up_ = result == 0 && !rung ? made_up_ + 1 : 0;
+  const bool posted = semaphore_.wait(deadline_ns);
+  const bool rung = waiting_->load(std::memory_order_relaxed) == 0;
+  made_up_ = posted && !rung ? made_up_ + 1 : 0;
   disarm();
 }
 

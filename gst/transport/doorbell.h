@@ -8,6 +8,7 @@
 
 #include <cstdint>
 
+#include "bell_core.h"
 #include "layout.h"
 
 namespace possum {
@@ -16,27 +17,37 @@ namespace possum {
 // on before they use each other's semaphores.
 void semaphore_image(std::uint8_t (&image)[layout::kSemImageBytes]);
 
-class Doorbell {
+// A process-shared sem_t that any peer may have scribbled over.
+class SharedSemaphore {
  public:
-  explicit Doorbell(layout::DoorbellWords& words) : words_(&words) {}
+  explicit SharedSemaphore(sem_t& semaphore) : semaphore_(&semaphore) {}
+  void init();
+  void drain();
+  bool post();
+  // False once its constant bytes have changed: glibc aborts on what it cannot
+  // understand.
+  bool sane() const;
+  // As sem_clockwait() on CLOCK_MONOTONIC, signals disregarded. True: there was a post.
+  bool wait(std::int64_t deadline_ns);
+
+ private:
+  sem_t* semaphore_;
+};
+
+class Doorbell : public BellCore<std::atomic<std::uint32_t>, SharedSemaphore> {
+ public:
+  explicit Doorbell(layout::DoorbellWords& words)
+      : BellCore(words.waiting, SharedSemaphore(words.sem)) {}
 
   // Only while nobody can be sleeping on it.
   void init();
-  // Wakes the sleeper, if there is one: no system call otherwise. True if it posted.
-  bool ring();
   // Wakes the sleeper or makes its next sleep short, whatever the flag says. For the
   // process that sleeps here itself.
   void ring_self();
-  // The sleeper's side. arm(); look at the state that the ringer changes; then either
-  // sleep() or disarm().
-  void arm();
-  void disarm();
-  // Until rung or deadline_ns (CLOCK_MONOTONIC), or a moment earlier.
+  // Until rung or deadline_ns (CLOCK_MONOTONIC), or a moment earlier. After arm().
   void sleep(std::int64_t deadline_ns);
 
  private:
-  bool sane() const;
-  layout::DoorbellWords* words_;
   int made_up_ = 0;  // sleeping thread only
 };
 

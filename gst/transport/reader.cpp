@@ -37,6 +37,9 @@ constexpr std::int64_t kSearchNs = 250 * kMs;    // the slow poll behind inotify
 constexpr std::int64_t kPageFullNs = 100 * kMs;  // between looks for a free page
 constexpr std::int64_t kSetUpPollNs = 5 * kMs;   // while a writer is setting up
 constexpr std::int64_t kSetUpLimitNs = 1000 * kMs;
+// Looks in a row that find an offer after a try that found none to take: one is a race,
+// so many are a writer that offers nonsense for ever.
+constexpr int kMaxFruitless = 100;
 
 std::int64_t earlier(std::int64_t deadline_ns, std::int64_t from_now_ns) {
   return std::min(deadline_ns, monotonic_ns() + from_now_ns);
@@ -55,12 +58,14 @@ struct MappedSlot {
   std::shared_ptr<ShmObject> mapping;
 };
 
-struct ReaderEnv {
-  ControlMap control;
-  Doorbell room;
-  layout::ReaderUnit& page(unsigned r) const { return control.page(r); }
-  layout::ControlHeader& header() const { return control.header(); }
-  void ring_writer() { room.ring(); }
+// Environment of lock_free_page().
+struct PageLocks {
+  OpenControl& open;
+  layout::ReaderUnit& page(unsigned r) const { return open.control.page(r); }
+  bool lock_page(unsigned r) const {
+    return open.lock.try_lock(layout::kReaderByte + r) == LockFd::Result::ok;
+  }
+  void unlock_page(unsigned r) const { open.lock.unlock(layout::kReaderByte + r); }
 };
 
 }  // namespace
@@ -69,64 +74,56 @@ struct ReaderEnv {
 // byte lock is what tells the writer that the page's TAKEN bits still count.
 class Attachment {
  public:
-  Attachment(OpenControl open, unsigned page, std::uint32_t epoch, std::string channel)
+  Attachment(OpenControl open, Tenancy tenancy, std::string channel)
       : open_(std::move(open)),
-        env_{open_.control, Doorbell(open_.control.bells().room)},
-        core_(env_, page, epoch),
-        bell_(open_.control.page(page).bell),
-        page_(page),
-        epoch_(epoch),
+        room_(open_.control.bells().room),
+        attention_(open_.control.bells().attention),
+        bell_(open_.control.page(tenancy.page).bell),
+        page_(tenancy.page),
+        epoch_(tenancy.epoch),
+        core_(*this, tenancy),
         channel_(std::move(channel)),
-        generation_(process_generation()) {}
+        generation_(process_generation()),
+        clock_offset_ns_(clock_offset_ns()) {}
 
   ~Attachment() {
     if (forked()) return;
     open_.lock.reset();
-    Doorbell(open_.control.bells().attention).ring();
-    Doorbell(open_.control.bells().room).ring();
+    ring_both();
   }
+  Attachment(const Attachment&) = delete;
+  Attachment& operator=(const Attachment&) = delete;
 
-  layout::ControlHeader& header() const { return open_.control.header(); }
-  layout::ReaderUnit& page() const { return open_.control.page(page_); }
   std::uint64_t incarnation() const { return open_.incarnation; }
   Doorbell& bell() { return bell_; }
-  bool empty() const { return core_.empty(); }
+  ReaderCore<Attachment>::Next next(bool dead, bool ignore_eos) const {
+    return core_.next(dead, ignore_eos);
+  }
   bool forked() const { return generation_ != process_generation(); }
 
   void announce() {
-    page().pid.store(static_cast<std::uint32_t>(getpid()), std::memory_order_relaxed);
+    own_page().pid.store(static_cast<std::uint32_t>(getpid()), std::memory_order_relaxed);
     std::array<char, layout::kNameBytes> name{};
     const std::string text = process_name();
     std::memcpy(name.data(), text.data(), std::min(text.size(), name.size() - 1));
     for (std::size_t i = 0; i < name.size() / 8; ++i) {
       std::uint64_t part;
       std::memcpy(&part, name.data() + 8 * i, sizeof part);
-      page().name[i].store(part, std::memory_order_relaxed);
+      own_page().name[i].store(part, std::memory_order_relaxed);
     }
-    page().frames.store(0, std::memory_order_relaxed);
-    page().missed.store(0, std::memory_order_relaxed);
-    page().copied.store(0, std::memory_order_relaxed);
+    own_page().frames.store(0, std::memory_order_relaxed);
+    own_page().missed.store(0, std::memory_order_relaxed);
+    own_page().copied.store(0, std::memory_order_relaxed);
   }
 
-  void enter(layout::Config cfg) {
-    cfg.state = layout::PageState::active;
-    // seq_cst: from here on the writer offers to us; nothing is claimed beforehand.
-    page().cfg.store(layout::pack(cfg), std::memory_order_seq_cst);
-    ring_both();
-  }
+  void enter(layout::Policy policy, unsigned depth) { core_.enter(policy, depth); }
 
   void leave() {
     if (forked()) return;
     core_.leave();
-    ring_both();
     for (MappedSlot& slot : mapped_) slot = {};
   }
 
-  bool writer_alive() const { return open_.lock.held_by_other(layout::kOwnerByte); }
-  bool linked() const {
-    struct stat info {};
-    return fstat(open_.lock.get(), &info) == 0 && info.st_nlink > 0;
-  }
   // Do the objects have their full length? Names that are gone say nothing: the writer
   // may have replaced an object, or stopped.
   bool whole() const {
@@ -144,14 +141,15 @@ class Attachment {
 
   void map_all() {
     for (unsigned s = 0; s < layout::kSlots; ++s) {
-      Error ignored;  // a replaced object is simply not there any more
-      if (const auto object = object_of(s)) map_slot(s, object, ignored);
+      // A replaced object is simply not there any more.
+      if (const auto object = core_.object_of(s)) map(s, object);
     }
   }
   // Lets go of objects that the table no longer names; frames keep theirs.
   void forget_replaced() {
     for (unsigned s = 0; s < layout::kSlots; ++s) {
-      if (mapped_[s].object != 0 && mapped_[s].object != object_of(s)) mapped_[s] = {};
+      if (mapped_[s].object != 0 && mapped_[s].object != core_.object_of(s))
+        mapped_[s] = {};
     }
   }
 
@@ -164,15 +162,16 @@ class Attachment {
                          "opened by another process");
       return TakeStatus::failed;
     }
-    for (;;) {
+    // More frames than there are slots cannot have gone with a writer.
+    for (unsigned lost = 0; lost <= layout::kSlots; ++lost) {
       if (faulted(error)) return TakeStatus::failed;
-      map_offered();
-      typename ReaderCore<ReaderEnv>::Taken taken;
+      const std::uint32_t mapped = core_.map_offered();
+      ReaderCore<Attachment>::Taken taken;
       bool copy = false;
       {
         const std::lock_guard lock(mutex_);
         if (page_lost(error)) return TakeStatus::failed;
-        const auto found = core_.take(last_seq_);
+        const auto found = core_.take(last_seq_, mapped);
         if (!found) return TakeStatus::timeout;
         taken = *found;
         copy = core_.must_copy(leases_);
@@ -193,6 +192,8 @@ class Attachment {
           return TakeStatus::failed;
       }
     }
+    error = damaged(channel_, "frames are offered that do not exist");
+    return TakeStatus::failed;
   }
 
   void release(unsigned slot) {
@@ -207,10 +208,12 @@ class Attachment {
     const std::lock_guard lock(mutex_);
     const auto waiting = [&] {
       return std::popcount(
-          layout::offered_of(page().word.load(std::memory_order_acquire)));
+          layout::offered_of(own_page().word.load(std::memory_order_acquire)));
     };
-    while (core_.tenant() && waiting() > 1) {
-      const auto taken = core_.take(last_seq_);
+    // A writer that offers faster than this does not keep us here.
+    for (unsigned skipped = 0; skipped < layout::kSlots; ++skipped) {
+      if (!core_.tenant() || waiting() <= 1) return;
+      const auto taken = core_.take(last_seq_, ~0u);  // nobody will look at it
       if (!taken) return;
       core_.release(taken->slot);
     }
@@ -221,11 +224,61 @@ class Attachment {
     return statistics_;
   }
 
+  // --- environment of ReaderCore
+  // ---------------------------------------------------------
+  layout::ControlHeader& header() const { return open_.control.header(); }
+  layout::ReaderUnit& page(unsigned r) const { return open_.control.page(r); }
+  void ring_writer() { room_.ring(); }
+  void ring_both() {
+    attention_.ring();
+    room_.ring();
+  }
+  bool writer_alive() const { return open_.lock.held_by_other(layout::kOwnerByte); }
+  bool linked() const {
+    struct stat info {};
+    return fstat(open_.lock.get(), &info) == 0 && info.st_nlink > 0;
+  }
+  // The taking thread only; error_ says why it failed.
+  Mapped map(unsigned slot, std::uint32_t object) {
+    MappedSlot& mapped = mapped_[slot];
+    if (mapped.object == object && mapped.mapping) return Mapped::ok;
+    mapped = {};
+    const std::string name = data_name(channel_, open_.incarnation, object);
+    UniqueFd fd(shm_open(name.c_str(), O_RDONLY | O_NONBLOCK, 0));
+    if (!fd && errno == ENOENT) return Mapped::gone;
+    if (!fd) {
+      error_ = system_error(errno == EACCES ? ErrorCode::corrupt : ErrorCode::system,
+                            "The frames of channel \"" + channel_ +
+                                "\" cannot be opened: restart its writer",
+                            "shm_open " + name, errno);
+      return Mapped::failed;
+    }
+    struct stat info {};
+    MappedSlot fresh;
+    fresh.object = object;
+    if (fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode) ||
+        info.st_uid != open_.owner || info.st_size <= 0 ||
+        pread(fd.get(), &fresh.header, sizeof fresh.header, 0) !=
+            static_cast<ssize_t>(sizeof fresh.header) ||
+        !valid_data_header(fresh.header, static_cast<std::size_t>(info.st_size),
+                           open_.incarnation, object, slot)) {
+      error_ = damaged(channel_, "data object " + name);
+      return Mapped::failed;
+    }
+    fresh.mapping = ShmObject::map(fd.get(), static_cast<std::size_t>(info.st_size),
+                                   Access::read_only, false, error_);
+    if (!fresh.mapping) return Mapped::failed;
+    mapped = std::move(fresh);
+    return Mapped::ok;
+  }
+
  private:
+  using Core = ReaderCore<Attachment>;
   enum class Filled { ok, lost, bad };
 
   bool page_lost(Error& error) const {
-    const layout::Config now = layout::unpack(page().cfg.load(std::memory_order_acquire));
+    const layout::Config now =
+        layout::unpack(own_page().cfg.load(std::memory_order_acquire));
     if (now.epoch == epoch_ && now.state == layout::PageState::active) return false;
     // Epochs only rise, and nobody but us ends a tenancy within one: these are zeros.
     error = now.epoch <= epoch_
@@ -252,73 +305,22 @@ class Attachment {
     return faulted_;
   }
 
-  void ring_both() {
-    Doorbell(open_.control.bells().attention).ring();
-    Doorbell(open_.control.bells().room).ring();
-  }
-
-  std::uint32_t object_of(unsigned slot) const {
-    return header().slot[slot].object.load(std::memory_order_acquire);
-  }
-
-  // Before the take: a writer that sees everything taken may end and remove the names.
-  void map_offered() {
-    for (std::uint32_t rest = core_.offers(); rest != 0; rest &= rest - 1) {
-      const auto slot = static_cast<unsigned>(std::countr_zero(rest));
-      const std::uint32_t object = object_of(slot);
-      Error later;  // fill() tries again
-      if (object != 0 && mapped_[slot].object != object) map_slot(slot, object, later);
-    }
-  }
-
-  // ErrorCode::not_found when the object is gone: its writer died and was succeeded.
-  bool map_slot(unsigned slot, std::uint32_t object, Error& error) {
-    MappedSlot& mapped = mapped_[slot];
-    if (mapped.object == object && mapped.mapping) return true;
-    mapped = {};
-    const std::string name = data_name(channel_, open_.incarnation, object);
-    UniqueFd fd(shm_open(name.c_str(), O_RDONLY | O_NONBLOCK, 0));
-    if (!fd) {
-      error = errno == ENOENT
-                  ? make_error(ErrorCode::not_found, "gone", name)
-                  : system_error(errno == EACCES ? ErrorCode::corrupt : ErrorCode::system,
-                                 "The frames of channel \"" + channel_ +
-                                     "\" cannot be opened: restart its writer",
-                                 "shm_open " + name, errno);
-      return false;
-    }
-    struct stat info {};
-    MappedSlot fresh;
-    fresh.object = object;
-    if (fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode) ||
-        info.st_uid != open_.owner || info.st_size <= 0 ||
-        pread(fd.get(), &fresh.header, sizeof fresh.header, 0) !=
-            static_cast<ssize_t>(sizeof fresh.header) ||
-        !valid_data_header(fresh.header, static_cast<std::size_t>(info.st_size),
-                           open_.incarnation, object, slot)) {
-      error = damaged(channel_, "data object " + name);
-      return false;
-    }
-    fresh.mapping = ShmObject::map(fd.get(), static_cast<std::size_t>(info.st_size),
-                                   Access::read_only, false, error);
-    if (!fresh.mapping) return false;
-    mapped = std::move(fresh);
-    return true;
-  }
+  layout::ReaderUnit& own_page() const { return page(page_); }
 
   Filled fill(Frame& frame, std::uint64_t seq, bool copy, Error& error) {
     const unsigned slot = frame.slot_;
-    const std::uint32_t object = object_of(slot);
-    if (!map_slot(slot, object, error)) {
-      // Gone with its writer, or replaced after the writer took back the offer.
-      if (error.code != ErrorCode::not_found) return Filled::bad;
-      if (object_of(slot) == object && writer_alive()) {
+    switch (core_.open(slot)) {
+      case Core::Opened::ok:
+        break;
+      case Core::Opened::lost:
+        return Filled::lost;
+      case Core::Opened::removed:
         error = damaged(channel_,
                         "its frames were removed from " + std::string(kShmDirectory));
         return Filled::bad;
-      }
-      error = {};
-      return Filled::lost;
+      case Core::Opened::failed:
+        error = error_;
+        return Filled::bad;
     }
     const MappedSlot& mapped = mapped_[slot];
     const std::byte* const base = mapped.mapping->data();
@@ -333,6 +335,7 @@ class Attachment {
       error = damaged(channel_, why);
       return Filled::bad;
     }
+    move_times(frame.descriptor_, clock_offset_ns_);
     const std::byte* const pixels =
         base + mapped.header.pixels_offset + frame.descriptor_.data_offset;
     if (copy) {
@@ -376,9 +379,10 @@ class Attachment {
     return {};
   }
 
-  // A dead writer's frame that cannot be had any more; no later sequence number tells.
+  // A dead or stopping writer's frame that cannot be had any more; no later sequence
+  // number tells.
   void count_lost() {
-    if (writer_alive()) return;
+    if (writer_alive() && linked()) return;
     const std::lock_guard lock(mutex_);
     ++statistics_.missed;
   }
@@ -391,22 +395,25 @@ class Attachment {
     statistics_.bytes += frame.size();
     statistics_.missed += frame.missed_;
     if (frame.is_copy()) ++statistics_.copied;
-    page().frames.store(statistics_.frames, std::memory_order_relaxed);
-    page().missed.store(statistics_.missed, std::memory_order_relaxed);
-    page().copied.store(statistics_.copied, std::memory_order_relaxed);
+    own_page().frames.store(statistics_.frames, std::memory_order_relaxed);
+    own_page().missed.store(statistics_.missed, std::memory_order_relaxed);
+    own_page().copied.store(statistics_.copied, std::memory_order_relaxed);
   }
 
   // Constant after construction, but for the lock, which dies with us.
   OpenControl open_;
-  ReaderEnv env_;
-  ReaderCore<ReaderEnv> core_;  // take() and release() under mutex_
-  Doorbell bell_;               // the taking thread sleeps here
+  Doorbell room_;
+  Doorbell attention_;
+  Doorbell bell_;  // the taking thread sleeps here
   const unsigned page_;
   const std::uint32_t epoch_;
+  Core core_;  // take() and release() under mutex_
   const std::string channel_;
   const std::uint32_t generation_;
+  const std::int64_t clock_offset_ns_;
   // The taking thread only.
   std::array<MappedSlot, layout::kSlots> mapped_;
+  Error error_;  // of the last map() that failed
   std::shared_ptr<const std::string> caps_;
   std::uint32_t caps_id_ = 0;
   std::uint64_t faults_seen_ = 0;
@@ -488,6 +495,7 @@ class Reader::Impl {
     const std::int64_t started_ns = monotonic_ns();
     // Is it time to look after the writer? Not while frames come; one try looks at once.
     bool look = deadline_ns <= started_ns;
+    int fruitless = 0;
     for (;;) {
       if (watch_.interrupted()) return TakeStatus::interrupted;
       const TakeStatus got = a->try_take(a, frame, error);
@@ -501,26 +509,23 @@ class Reader::Impl {
       }
       if (look) a->forget_replaced();
       a->bell().arm();
-      const auto state = a->header().state.load(std::memory_order_seq_cst);
-      if (!a->empty()) {
-        a->bell().disarm();
+      const auto next = a->next(dead, options_.ignore_eos);
+      const std::int64_t now = monotonic_ns();
+      if (next == Next::sleep && !watch_.interrupted() && now < deadline_ns) {
+        const std::int64_t tick =
+            now - started_ns < kIdleAfterNs ? kBusyTickNs : kIdleTickNs;
+        a->bell().sleep(std::min(deadline_ns, now + tick));
+        look = true;
         continue;
       }
-      const bool eos = state == static_cast<std::uint32_t>(layout::ChannelState::eos);
-      if ((eos && !options_.ignore_eos) || dead) {
-        a->bell().disarm();
-        return eos && !options_.ignore_eos ? TakeStatus::eos : TakeStatus::disconnected;
+      a->bell().disarm();
+      if (next == Next::take && ++fruitless >= kMaxFruitless) {
+        error = damaged(options_.channel, "nothing that is offered is a new frame");
+        return TakeStatus::failed;
       }
-      const std::int64_t now = monotonic_ns();
-      if (watch_.interrupted()) continue;
-      if (now >= deadline_ns) {
-        a->bell().disarm();
-        return TakeStatus::timeout;
-      }
-      const std::int64_t tick =
-          now - started_ns < kIdleAfterNs ? kBusyTickNs : kIdleTickNs;
-      a->bell().sleep(std::min(deadline_ns, now + tick));
-      look = true;
+      if (next == Next::eos) return TakeStatus::eos;
+      if (next == Next::disconnected) return TakeStatus::disconnected;
+      if (next == Next::sleep && now >= deadline_ns) return TakeStatus::timeout;
     }
   }
 
@@ -541,6 +546,7 @@ class Reader::Impl {
   }
 
  private:
+  using Next = ReaderCore<Attachment>::Next;
   enum class Try { ok, absent, not_ready, no_page, failed };
 
   static void add(ReaderStatistics& total, const ReaderStatistics& more) {
@@ -619,16 +625,13 @@ class Reader::Impl {
   }
 
   Try enter_page(OpenControl open, Error& error) {
-    layout::Config cfg;
-    const unsigned r = lock_free_page(open, cfg);
-    if (r == layout::kReaders) return Try::no_page;
-    if (!map_own_page(open, r, error)) return Try::failed;
-    auto a =
-        std::make_shared<Attachment>(std::move(open), r, cfg.epoch, options_.channel);
+    PageLocks locks{open};
+    const std::optional<Tenancy> tenancy = possum::lock_free_page(locks);
+    if (!tenancy) return Try::no_page;
+    if (!map_own_page(open, tenancy->page, error)) return Try::failed;
+    auto a = std::make_shared<Attachment>(std::move(open), *tenancy, options_.channel);
     a->announce();
-    cfg.policy = options_.policy;
-    cfg.depth = static_cast<std::uint8_t>(options_.depth);
-    a->enter(cfg);
+    a->enter(options_.policy, options_.depth);
     // Did the writer die, or lose its name, before it could see us?
     if (!a->writer_alive() || !a->linked()) {
       a->leave();
@@ -645,21 +648,6 @@ class Reader::Impl {
     ++total_.attachments;
     attachment_ = std::move(a);
     return Try::ok;
-  }
-
-  // kReaders: none. On success our byte lock keeps everybody else off the page.
-  static unsigned lock_free_page(OpenControl& open, layout::Config& cfg) {
-    const auto look = [&](unsigned r) {
-      cfg = layout::unpack(open.control.page(r).cfg.load(std::memory_order_acquire));
-      return cfg.state == layout::PageState::free;
-    };
-    for (unsigned r = 0; r < layout::kReaders; ++r) {
-      if (!look(r)) continue;
-      if (open.lock.try_lock(layout::kReaderByte + r) != LockFd::Result::ok) continue;
-      if (look(r)) return r;
-      open.lock.unlock(layout::kReaderByte + r);
-    }
-    return layout::kReaders;
   }
 
   const ReaderOptions options_;

@@ -6,9 +6,13 @@
 // it never sleeps and knows no file, map or clock. Calls are serialised by the owner.
 //
 // Env provides:
-//   page(r)        .word .cfg (atomics; only the own page may be written)
-//   header()       .roomy .reserve .slot[s].seq .slot[s].object (atomics)
-//   ring_writer()  wake the publishing thread if it sleeps
+//   page(r)          .word .cfg (atomics; only the own page may be written)
+//   header()         .state .roomy .reserve .slot[s].seq .slot[s].object (atomics)
+//   ring_writer()    wake the publishing thread if it sleeps
+//   ring_both()      wake the housekeeping thread too
+//   writer_alive()   is the owner lock held?
+//   linked()         has the control object its name?
+//   map(s, object)   open the slot's object by its name, unless it is open already
 #pragma once
 
 #include <atomic>
@@ -21,16 +25,60 @@
 
 namespace possum {
 
-template <class Env>
+// How opening a slot's object ended. gone: it has no name any more.
+enum class Mapped { ok, gone, failed };
+
+// A page that nobody has, and from now on our byte lock keeps everybody else off.
+// Env: page(r).cfg, lock_page(r): try its byte lock, unlock_page(r).
+struct Tenancy {
+  unsigned page = 0;
+  std::uint32_t epoch = 0;
+};
+template <class Env, unsigned Pages = layout::kReaders>
+std::optional<Tenancy> lock_free_page(Env& env) {
+  for (unsigned r = 0; r < Pages; ++r) {
+    const auto look = [&] {
+      return layout::unpack(env.page(r).cfg.load(std::memory_order_acquire));
+    };
+    if (look().state != layout::PageState::free || !env.lock_page(r)) continue;
+    // Once more: it may have been taken, left and not yet recycled in between.
+    const layout::Config cfg = look();
+    if (cfg.state == layout::PageState::free) return Tenancy{r, cfg.epoch};
+    env.unlock_page(r);
+  }
+  return std::nullopt;
+}
+
+// A checker takes fewer pages and slots.
+template <class Env, unsigned Pages = layout::kReaders, unsigned Slots = layout::kSlots>
 class ReaderCore {
  public:
+  // What a reader that has armed its doorbell does next.
+  enum class Next { take, eos, disconnected, sleep };
+  enum class Opened {
+    ok,
+    lost,     // the frame went with its writer, or the offer was taken back: go on
+    removed,  // a running writer's object has no name
+    failed,
+  };
   struct Taken {
     unsigned slot = 0;
     std::uint64_t seq = 0;
   };
 
-  ReaderCore(Env& env, unsigned page, std::uint32_t epoch)
-      : env_(env), page_(page), epoch_(epoch) {}
+  ReaderCore(Env& env, Tenancy tenancy)
+      : env_(env), page_(tenancy.page), epoch_(tenancy.epoch) {}
+
+  void enter(layout::Policy policy, unsigned depth) {
+    layout::Config cfg;
+    cfg.epoch = epoch_;
+    cfg.depth = static_cast<std::uint8_t>(depth);
+    cfg.policy = policy;
+    cfg.state = layout::PageState::active;
+    // seq_cst: from here on the writer offers to us; nothing is claimed beforehand.
+    env_.page(page_).cfg.store(layout::pack(cfg), std::memory_order_seq_cst);
+    env_.ring_both();
+  }
 
   // Is the page still ours? False after the writer wrongly took us for dead.
   bool tenant() const {
@@ -38,18 +86,57 @@ class ReaderCore {
            epoch_;
   }
 
-  bool empty() const {
-    // seq_cst: after Doorbell::arm(), this decides whether to sleep (pairs with the
-    // writer's offer CAS), and after a look at the state, whether EOS is due.
-    return layout::offered_of(env_.page(page_).word.load(std::memory_order_seq_cst)) == 0;
+  // After arming, and after `dead` was found by looking at the owner lock. The order
+  // lock, state, word makes sure that nothing that was offered before the end is lost:
+  // only an empty word lets the others count.
+  Next next(bool dead, bool ignore_eos) const {
+    const auto state = env_.header().state.load(std::memory_order_seq_cst);
+    // seq_cst: pairs with the writer's offer, which precedes its look at our doorbell.
+    const std::uint64_t word = env_.page(page_).word.load(std::memory_order_seq_cst);
+    if (layout::offered_of(word) != 0) return Next::take;
+    if (state == static_cast<std::uint32_t>(layout::ChannelState::eos) && !ignore_eos) {
+      return Next::eos;
+    }
+    return dead ? Next::disconnected : Next::sleep;
   }
 
-  std::uint32_t offers() const {
-    return layout::offered_of(env_.page(page_).word.load(std::memory_order_acquire));
+  // Before the take: a writer that sees everything taken may end and remove the names.
+  // Returns the slots that may be taken now.
+  std::uint32_t map_offered() {
+    const std::uint64_t word = env_.page(page_).word.load(std::memory_order_acquire);
+    for (std::uint32_t rest = layout::offered_of(word); rest != 0; rest &= rest - 1) {
+      const auto slot = static_cast<unsigned>(std::countr_zero(rest));
+      const std::uint32_t object = object_of(slot);
+      if (object != 0) env_.map(slot, object);  // open() tries again
+    }
+    return layout::offered_of(word);
   }
 
-  // Moves the oldest offered slot to TAKEN. Slots not newer than `last_seq` go back.
-  std::optional<Taken> take(std::uint64_t last_seq) {
+  // After the take: the slot's object cannot be replaced while the slot is TAKEN.
+  Opened open(unsigned slot) {
+    const std::uint32_t object = object_of(slot);
+    switch (env_.map(slot, object)) {
+      case Mapped::ok:
+        return Opened::ok;
+      case Mapped::failed:
+        return Opened::failed;
+      case Mapped::gone:
+        break;
+    }
+    // Gone with its writer, which takes its control name away first when it stops, or
+    // replaced after the writer took back the offer.
+    const bool current = object_of(slot) == object;
+    return current && env_.writer_alive() && env_.linked() ? Opened::removed
+                                                           : Opened::lost;
+  }
+
+  std::uint32_t object_of(unsigned slot) const {
+    return env_.header().slot[slot].object.load(std::memory_order_acquire);
+  }
+
+  // Moves the oldest offered slot to TAKEN if it is one of `mapped`: another one came
+  // after map_offered(), which next() will tell. Slots not newer than `last_seq` go back.
+  std::optional<Taken> take(std::uint64_t last_seq, std::uint32_t mapped) {
     auto& own = env_.page(page_).word;
     for (int tries = 0; tries < kMaxTries; ++tries) {
       std::uint64_t word = own.load(std::memory_order_acquire);
@@ -57,6 +144,7 @@ class ReaderCore {
       if (offers == 0) return std::nullopt;
       const unsigned slot = oldest_offer(offers);
       const std::uint32_t bit = slot_bit(slot);
+      if ((mapped & bit) == 0) return std::nullopt;
       const std::uint64_t next =
           layout::make_word(offers & ~bit, layout::taken_of(word) | bit);
       // seq_cst: acquires the slot's bytes from the offer's CAS; must_copy()'s loads
@@ -82,13 +170,13 @@ class ReaderCore {
     // seq_cst: pairs with the writer's store of the flag before its offers.
     if (header.roomy.load(std::memory_order_seq_cst) != 0) return false;
     std::uint32_t taken = 0;
-    for (unsigned r = 0; r < layout::kReaders; ++r) {
+    for (unsigned r = 0; r < Pages; ++r) {
       // seq_cst: of two readers that race for the last slots, the later sees both.
       taken |= layout::taken_of(env_.page(r).word.load(std::memory_order_seq_cst));
     }
     std::uint32_t have = 0;
-    for (unsigned s = 0; s < layout::kSlots; ++s) {
-      if (header.slot[s].object.load(std::memory_order_acquire) != 0) have |= slot_bit(s);
+    for (unsigned s = 0; s < Slots; ++s) {
+      if (object_of(s) != 0) have |= slot_bit(s);
     }
     return static_cast<std::uint32_t>(std::popcount(have & ~taken)) <
            header.reserve.load(std::memory_order_seq_cst);
@@ -114,7 +202,7 @@ class ReaderCore {
       return;
     }
     env_.page(page_).word.fetch_and(layout::make_word(0, ~0u), std::memory_order_seq_cst);
-    env_.ring_writer();
+    env_.ring_both();
   }
 
  private:

@@ -146,9 +146,8 @@ class Writer::Impl {
       unsigned slot = 0;
       Found found = core.acquire(slot);
       if (found == Found::wait) {
-        session_->room().arm();
-        found = core.acquire(slot);
-        if (found != Found::wait) session_->room().disarm();
+        session_->room().arm_unless(
+            [&] { return (found = core.acquire(slot)) != Found::wait; });
       }
       nudge_growth();
       if (found == Found::slot) {
@@ -353,11 +352,9 @@ class Writer::Impl {
     Patience patience;
     while (!session_->core().continue_publish()) {
       if (watch_.interrupted()) return WriteStatus::interrupted;
-      session_->room().arm();
-      if (session_->core().continue_publish()) {
-        session_->room().disarm();
+      if (session_->room().arm_unless(
+              [&] { return session_->core().continue_publish(); }))
         break;
-      }
       wait_for_readers(lock, patience, session_->core().pending_pages());
       if (!usable(error)) return WriteStatus::failed;
       if (!session_->owns(ref)) return WriteStatus::ok;  // those readers are gone
@@ -433,11 +430,7 @@ class Writer::Impl {
       if (watch_.interrupted()) return WriteStatus::interrupted;
       if (!usable(error)) return WriteStatus::failed;
       if (condition()) return WriteStatus::ok;
-      session_->room().arm();
-      if (condition()) {
-        session_->room().disarm();
-        return WriteStatus::ok;
-      }
+      if (session_->room().arm_unless(condition)) return WriteStatus::ok;
       wait_for_readers(lock, patience, blocking_with_offers());
     }
   }

@@ -15,7 +15,9 @@
 //   unlock_page(r), reset_bell(r)
 //   recycle_due()   may acquire() look for dead readers now?
 //   fits(s)         is the slot's object large enough for the frame in hand?
-//   make_slot(s)    create or replace its object; false when there is no room
+//   discard(s)      unlink the slot's object and let go of it
+//   create(s)       make an object for the frame in hand: its number, 0 when there is no
+//                   room
 #pragma once
 
 #include <array>
@@ -28,10 +30,11 @@
 
 namespace possum {
 
-template <class Env>
+// A checker takes fewer pages and slots.
+template <class Env, unsigned Pages = layout::kReaders, unsigned Slots = layout::kSlots>
 class WriterCore {
  public:
-  static constexpr unsigned kPages = layout::kReaders;
+  static constexpr unsigned kPages = Pages;
   static constexpr int kNone = -1;
 
   enum class Found { slot, wait, none };
@@ -132,9 +135,9 @@ class WriterCore {
     }
     // A reader that takes from here on counts with the new reserve; one that took before
     // is in the scan below. seq_cst: pairs with ReaderCore::must_copy.
-    if (env_.header().reserve.load(std::memory_order_relaxed) < lent + 1) {
+    if (reserve_ < lent + 1) {
       env_.header().roomy.store(0, std::memory_order_seq_cst);
-      env_.header().reserve.store(lent + 1, std::memory_order_seq_cst);
+      set_reserve(lent + 1);
       s = scan();
     }
     const auto circulating = static_cast<unsigned>(std::popcount(have_ & ~s.taken));
@@ -160,9 +163,10 @@ class WriterCore {
     return unused == 0 ? kNone : std::countr_zero(unused);
   }
   void reserve_entry(unsigned slot) { pending_ |= slot_bit(slot); }
-  void install(unsigned slot, bool made) {
+  // `object`: its number, 0 when there was no room.
+  void install(unsigned slot, std::uint32_t object) {
     pending_ &= ~slot_bit(slot);
-    if (made) have_ |= slot_bit(slot);
+    if (object != 0) announce(slot, object);
     wants_growth_ = false;
   }
   // Replaces free slots that are too small for the frame in hand and grows the pool to
@@ -182,7 +186,7 @@ class WriterCore {
   void relax_reserve() {
     const auto lent = static_cast<unsigned>(std::popcount(lent_));
     const unsigned peak = peak_lent_ > last_peak_ ? peak_lent_ : last_peak_;
-    env_.header().reserve.store(1 + peak, std::memory_order_seq_cst);
+    set_reserve(1 + peak);
     last_peak_ = peak_lent_;
     peak_lent_ = lent;
   }
@@ -203,8 +207,8 @@ class WriterCore {
     }
     const Scan s = scan();
     const std::uint32_t used = s.offered | s.taken | slot_bit(slot);
-    const bool roomy = static_cast<std::uint32_t>(std::popcount(have_ & ~used)) >=
-                       env_.header().reserve.load(std::memory_order_relaxed);
+    const bool roomy =
+        static_cast<std::uint32_t>(std::popcount(have_ & ~used)) >= reserve_;
     // Before the offers: whoever takes this frame sees it (pairs with must_copy).
     env_.header().roomy.store(roomy ? 1 : 0, std::memory_order_seq_cst);
     busy_ |= slot_bit(slot);
@@ -246,7 +250,8 @@ class WriterCore {
     for (unsigned r = 0; r < kPages; ++r) {
       auto& page = env_.page(r);
       const layout::Config cfg = layout::unpack(page.cfg.load(std::memory_order_acquire));
-      if (cfg.state == layout::PageState::free || !env_.lock_page(r)) continue;
+      if (cfg.state == layout::PageState::free && !hoards(r)) continue;
+      if (!env_.lock_page(r)) continue;
       (cfg.state == layout::PageState::left ? recycled_.left : recycled_.died) |=
           slot_bit(r);
       // {latest} and not 0: whoever attaches next must find the newest frame.
@@ -320,8 +325,19 @@ class WriterCore {
  private:
   // Slots the writer never lends: the newest, the one being copied into, one spare.
   static constexpr unsigned kKeep = 3;
-  static constexpr int kMaxRounds = 4 * static_cast<int>(layout::kSlots);
+  static constexpr int kMaxRounds = 4 * static_cast<int>(Slots);
   static constexpr int kMaxTries = 100;  // against a reader that flips its own word
+
+  void set_reserve(unsigned count) {
+    reserve_ = count;
+    env_.header().reserve.store(count, std::memory_order_seq_cst);
+  }
+
+  // Are slots TAKEN in the page? In a free one that is a lie, which nobody would end.
+  bool hoards(unsigned r) const {
+    const std::uint64_t word = env_.page(r).word.load(std::memory_order_seq_cst);
+    return (layout::taken_of(word) & given_[r]) != 0;
+  }
 
   PageView view_of(unsigned r) const {
     const layout::Config c =
@@ -349,9 +365,22 @@ class WriterCore {
     // Fewer slots circulate from here on: readers must count again.
     env_.header().roomy.store(0, std::memory_order_seq_cst);
     have_ &= ~slot_bit(slot);
-    if (!env_.make_slot(slot)) return false;
-    have_ |= slot_bit(slot);
+    env_.header().slot[slot].object.store(0, std::memory_order_release);
+    env_.discard(slot);
+    return make_object(slot);
+  }
+
+  bool make_object(unsigned slot) {
+    const std::uint32_t object = env_.create(slot);
+    if (object == 0) return false;
+    announce(slot, object);
     return true;
+  }
+
+  void announce(unsigned slot, std::uint32_t object) {
+    // release: the object's header is in place before anybody can learn its number.
+    env_.header().slot[slot].object.store(object, std::memory_order_release);
+    have_ |= slot_bit(slot);
   }
 
   bool reuse(const Scan& s, unsigned& slot) {
@@ -365,9 +394,8 @@ class WriterCore {
 
   bool grow(unsigned& slot) {
     const int entry = unused_entry();
-    if (entry == kNone || !env_.make_slot(static_cast<unsigned>(entry))) return false;
+    if (entry == kNone || !make_object(static_cast<unsigned>(entry))) return false;
     slot = static_cast<unsigned>(entry);
-    have_ |= slot_bit(slot);
     return true;
   }
 
@@ -375,9 +403,7 @@ class WriterCore {
     busy_ |= slot_bit(slot);
     const auto others =
         static_cast<std::uint32_t>(std::popcount(have_ & ~s.taken & ~slot_bit(slot)));
-    if (others < env_.header().reserve.load(std::memory_order_relaxed)) {
-      wants_growth_ = true;
-    }
+    if (others < reserve_) wants_growth_ = true;
     return Found::slot;
   }
 
@@ -478,11 +504,13 @@ class WriterCore {
   int publishing_ = kNone;
   std::uint32_t pending_pages_ = 0;
   bool wants_growth_ = false;
+  // What the header says: never read back, members of the group can write there.
+  unsigned reserve_ = 1;
   unsigned peak_lent_ = 0;
   unsigned last_peak_ = 0;
   Recycled recycled_;
   std::array<std::uint32_t, kPages> given_{};
-  std::array<std::uint64_t, layout::kSlots> seqs_{};
+  std::array<std::uint64_t, Slots> seqs_{};
   std::array<std::uint64_t, kPages> dropped_{};  // frames each tenant did not get
 };
 

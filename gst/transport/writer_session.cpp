@@ -17,6 +17,7 @@ WriterSession::WriterSession(Claim claim, const WriterOptions& options)
       data_mode_{options.perms & ~0022u, options.group},
       claim_(std::move(claim)),
       generation_(process_generation()),
+      clock_offset_ns_(clock_offset_ns()),
       room_(claim_.control.bells().room),
       attention_(claim_.control.bells().attention),
       core_(*this, options.slots, options.allow_blocking) {}
@@ -85,21 +86,21 @@ std::size_t WriterSession::object_bytes() const {
   return sum;
 }
 
-bool WriterSession::make_slot(unsigned slot) {
+void WriterSession::discard(unsigned slot) {
   SlotObject& old = objects_[slot];
-  if (old.object != 0) {
-    header().slot[slot].object.store(0, std::memory_order_release);
-    shm_unlink(data_name(channel_, incarnation(), old.object).c_str());
-    old = {};  // frames that readers hold keep their mapping
-  }
-  SlotObject made;
-  if (!create(++next_object_, slot, need_, made, last_error_)) return false;
-  install(slot, std::move(made));
-  return true;
+  shm_unlink(data_name(channel_, incarnation(), old.object).c_str());
+  old = {};  // frames that readers hold keep their mapping
 }
 
-bool WriterSession::create(std::uint32_t object, unsigned slot, const SlotNeed& need,
-                           SlotObject& made, Error& error) const {
+std::uint32_t WriterSession::create(unsigned slot) {
+  SlotObject made;
+  if (!make(++next_object_, slot, need_, made, last_error_)) return 0;
+  install(slot, std::move(made));
+  return objects_[slot].object;
+}
+
+bool WriterSession::make(std::uint32_t object, unsigned slot, const SlotNeed& need,
+                         SlotObject& made, Error& error) const {
   if (!plan_data_object(need, made.header)) {
     error = make_error(ErrorCode::settings, "The frame is too large for a channel.",
                        std::to_string(need.pixels) + " bytes");
@@ -128,11 +129,9 @@ bool WriterSession::create(std::uint32_t object, unsigned slot, const SlotNeed& 
 }
 
 void WriterSession::install(unsigned slot, SlotObject made) {
-  layout::SlotEntry& entry = header().slot[slot];
-  entry.pages.store(static_cast<std::uint32_t>(made.header.object_bytes / 4096),
-                    std::memory_order_relaxed);
-  // The header is in place before anybody can learn the object's number.
-  entry.object.store(made.object, std::memory_order_release);
+  header().slot[slot].pages.store(
+      static_cast<std::uint32_t>(made.header.object_bytes / 4096),
+      std::memory_order_relaxed);
   objects_[slot] = std::move(made);
 }
 
@@ -147,14 +146,14 @@ bool WriterSession::begin_growth(Growth& growth) {
 }
 
 void WriterSession::make_growth(Growth& growth) const {
-  create(growth.object, growth.slot, growth.need, growth.made, growth.error);
+  make(growth.object, growth.slot, growth.need, growth.made, growth.error);
 }
 
 bool WriterSession::finish_growth(Growth& growth) {
-  const bool made = growth.made.object != 0;
-  if (made) install(growth.slot, std::move(growth.made));
-  core_.install(growth.slot, made);
-  return made;
+  const std::uint32_t object = growth.made.object;
+  if (object != 0) install(growth.slot, std::move(growth.made));
+  core_.install(growth.slot, object);
+  return object != 0;
 }
 
 SlotRef WriterSession::ref(unsigned slot) const {
@@ -198,7 +197,9 @@ void WriterSession::fill(const SlotRef& ref, layout::FrameDescriptor& frame,
   frame.caps_id = caps_id_;
   frame.caps_bytes = static_cast<std::uint32_t>(caps.size());
   frame.metas_bytes = static_cast<std::uint32_t>(metas.size());
-  std::memcpy(base + sizeof(layout::DataHeader), &frame, sizeof frame);
+  layout::FrameDescriptor shared = frame;
+  move_times(shared, -clock_offset_ns_);
+  std::memcpy(base + sizeof(layout::DataHeader), &shared, sizeof shared);
 }
 
 }  // namespace possum

@@ -49,10 +49,10 @@ class WriterSession {
   Doorbell& room() { return room_; }
   Doorbell& attention() { return attention_; }
 
-  // What the frame in hand needs; fits() and make_slot() go by it.
+  // What the frame in hand needs; fits() and create() go by it.
   void set_need(const SlotNeed& need) { need_ = need; }
   const SlotNeed& need() const { return need_; }
-  // Why the last make_slot() failed.
+  // Why the last create() failed.
   const Error& last_error() const { return last_error_; }
   void clear_error() { last_error_ = {}; }
   std::size_t object_bytes() const;  // of all slots
@@ -94,11 +94,12 @@ class WriterSession {
   void unlock_page(unsigned r) { claim_.lock.unlock(layout::kReaderByte + r); }
   void reset_bell(unsigned r) { Doorbell(page(r).bell).init(); }
   bool fits(unsigned slot) const;
-  bool make_slot(unsigned slot);
+  void discard(unsigned slot);
+  std::uint32_t create(unsigned slot);
 
  private:
-  bool create(std::uint32_t object, unsigned slot, const SlotNeed& need, SlotObject& made,
-              Error& error) const;
+  bool make(std::uint32_t object, unsigned slot, const SlotNeed& need, SlotObject& made,
+            Error& error) const;
   void install(unsigned slot, SlotObject made);
   bool object_whole(const SlotObject& o) const;
 
@@ -106,6 +107,7 @@ class WriterSession {
   ObjectMode data_mode_;
   Claim claim_;
   const std::uint32_t generation_;
+  const std::int64_t clock_offset_ns_;
   Doorbell room_;
   Doorbell attention_;
   WriterCore<WriterSession> core_;

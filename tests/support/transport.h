@@ -130,6 +130,7 @@ inline possum::layout::FrameDescriptor descriptor_for(std::uint64_t key,
                                                       std::size_t bytes) {
   possum::layout::FrameDescriptor frame{};
   frame.offset = key;
+  frame.pts_ns = possum::monotonic_ns();
   frame.data_bytes = bytes;
   return frame;
 }

@@ -5,6 +5,7 @@
 // what is cleared away and what is left alone, and what a reader refuses to attach to.
 #include "transport/channel.h"
 
+#include <sys/inotify.h>
 #include <sys/mman.h>
 
 #include <atomic>
@@ -463,6 +464,40 @@ TEST(removed_channel_is_made_anew_and_readers_come_back) {
   CHECK(reader.frame().key == 2);
   writer.reset();
   CHECK(names_of(channel).empty());
+}
+
+// Between its first and its last step a writer that ends still holds the owner lock.
+TEST(writer_that_is_about_to_end_is_no_damaged_channel) {
+  const std::string channel = unique_channel();
+  FarWriter writer(channel);
+  const auto reader = attach_reader(reader_of(channel));
+  writer.publish(1, 1, 100'000);  // in an object that the reader has not mapped
+  writer.stop();
+  shm_unlink(control_name(channel).c_str());
+  for (const std::string& name : names_of(channel)) shm_unlink(("/" + name).c_str());
+  CHECK(nothing_waits(*reader));
+  writer.kill();
+  Frame frame;
+  CHECK(try_take(*reader, frame) == TakeStatus::disconnected);
+}
+
+TEST(control_name_is_the_first_to_go) {
+  const std::string channel = unique_channel();
+  auto writer = open_prepared(plain_writer(channel));
+  const UniqueFd watch(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  CHECK(inotify_add_watch(watch.get(), kShmDirectory, IN_DELETE) >= 0);
+  writer->close();
+  std::vector<std::string> gone;
+  alignas(inotify_event) char buffer[65536];
+  const ssize_t bytes = read(watch.get(), buffer, sizeof buffer);
+  for (ssize_t at = 0; at < bytes;) {
+    inotify_event event;
+    std::memcpy(&event, buffer + at, sizeof event);
+    const std::string name = buffer + at + sizeof event;
+    if (name.find("." + channel) != std::string::npos) gone.push_back(name);
+    at += static_cast<ssize_t>(sizeof event + event.len);
+  }
+  CHECK(gone.size() > 3 && "/" + gone.front() == control_name(channel));
 }
 
 TEST(slot_of_the_removed_channel_cannot_be_published_on_the_new_one) {

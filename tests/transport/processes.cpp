@@ -284,7 +284,7 @@ TEST(killed_and_restarted_writers_are_followed_frame_by_frame) {
 // --- forks ---------------------------------------------------------------------------
 
 TEST(child_of_a_writer_does_not_keep_the_channel) {
-  for (const std::string how : {"fork", "exec"}) {
+  for (const std::string how : {"fork", "exec", "vfork", "spawn"}) {
     const std::string channel = unique_channel();
     FarWriter writer(channel);
     writer.publish(1, 3);
@@ -304,7 +304,7 @@ TEST(child_of_a_writer_does_not_keep_the_channel) {
 }
 
 TEST(child_of_a_reader_does_not_keep_its_slots) {
-  for (const std::string how : {"fork", "exec"}) {
+  for (const std::string how : {"fork", "exec", "vfork", "spawn"}) {
     const std::string channel = unique_channel();
     const auto writer = open_prepared(plain_writer(channel));
     FarReader reader(channel);
@@ -370,4 +370,26 @@ TEST(reader_that_scribbles_over_its_pages_hurts_only_itself) {
     publish(*writer, ++key);
     CHECK(honest.frame().key == key);
   }
+}
+
+TEST(reader_that_takes_without_attaching_and_dies_leaks_nothing) {
+  const std::string channel = unique_channel();
+  const auto writer = open_prepared(plain_writer(channel));
+  {
+    Error error;
+    possum::OpenControl open;
+    CHECK(open_control({channel, {}, false}, open, error) == possum::OpenStatus::ok);
+    CHECK(open.lock.try_lock(possum::layout::kReaderByte) == possum::LockFd::Result::ok);
+    CHECK(map_own_page(open, 0, error));
+    auto& word = open.control.page(0).word;
+    for (std::uint64_t key = 1; key <= 5; ++key) {  // the standing offers
+      publish(*writer, key);
+      word = possum::layout::make_word(
+          0, possum::layout::offered_of(word) | possum::layout::taken_of(word));
+    }
+    CHECK(writer->statistics().held == 5);
+  }
+  CHECK(comes_back(*writer));
+  const auto next = attach_reader(reader_of(channel));
+  CHECK(key_of(take(*next)) == 5);
 }
