@@ -527,7 +527,7 @@ class Reader::Impl {
       if (got != TakeStatus::timeout) return got;
       // In this order: the lock, the state, the word. Only an empty word lets the others
       // count, so nothing that was offered before the end is lost.
-      const bool dead = look && !a->owner_held();
+      const bool dead = look && !a->writer_alive();
       if (look && !dead && !a->whole()) {
         error = damaged(options_.channel, "an object was truncated");
         return TakeStatus::failed;

@@ -211,15 +211,16 @@ class Run {
     Actor& actor = actor_[cell];
     CHECK(!actor.there());
     const std::uint32_t generation = actor.generation + 1;
-    std::vector<std::string> words = {check::program(),
-                                      "--role",
-                                      role,
-                                      std::to_string(board_.fd()),
-                                      std::to_string(to_),
-                                      std::to_string(cell),
-                                      std::to_string(generation),
-                                      std::to_string(seed_of(cell, generation)),
-                                      channel_};
+    std::vector<std::string> words = check::program();
+    const std::vector<std::string> more = {"--role",
+                                           role,
+                                           std::to_string(board_.fd()),
+                                           std::to_string(to_),
+                                           std::to_string(cell),
+                                           std::to_string(generation),
+                                           std::to_string(seed_of(cell, generation)),
+                                           channel_};
+    words.insert(words.end(), more.begin(), more.end());
     words.insert(words.end(), args.begin(), args.end());
     std::vector<char*> argv;
     for (std::string& word : words) argv.push_back(word.data());
