@@ -358,7 +358,7 @@ void run_load(const WriterOptions& options, const std::vector<Habits>& all) {
               static_cast<unsigned long long>(s.zero_copy),
               static_cast<unsigned long long>(s.no_slot),
               static_cast<unsigned long long>(load.frames()));
-  CHECK(load.frames() > 100 && s.zero_copy > 100);
+  CHECK(load.frames() > 10 && s.zero_copy > 10);
 }
 
 }  // namespace
