@@ -46,7 +46,6 @@ GstCaps* known_caps() {
 
 // Long texts with as little stack as a thread has where the C library is musl.
 Ref<GstCaps> parse(const std::string& text, GstVideoInfo& info) {
-  const Bounded bounded("parsing caps");
   constexpr std::size_t kLong = 256;
   if (text.size() < kLong) return possum::parse_caps(text, known_caps(), info);
   struct Job {
@@ -59,6 +58,7 @@ Ref<GstCaps> parse(const std::string& text, GstVideoInfo& info) {
   FUZZ_CHECK(pthread_attr_init(&attributes) == 0 &&
              pthread_attr_setstacksize(&attributes, 128 << 10) == 0);
   const auto work = [](void* data) -> void* {
+    const Bounded bounded("parsing caps");
     auto& mine = *static_cast<Job*>(data);
     mine.caps = possum::parse_caps(mine.text, known_caps(), mine.info);
     return nullptr;

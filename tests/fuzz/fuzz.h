@@ -82,7 +82,7 @@ struct Edit {
   std::uint64_t value = 0;
   std::uint64_t before = 0;
 
-  void apply() const { store(value); }
+  void apply(std::uint64_t more = 0) const { store(value + more); }
   void undo() const { store(before); }
 
  private:
