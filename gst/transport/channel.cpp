@@ -375,7 +375,7 @@ ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& erro
   }
 }
 
-void remove_names(std::string_view channel, const Claim& claim) {
+void remove_names(std::string_view channel, Claim& claim) {
   // First: a reader that misses a data name must see that its channel is being taken down
   // and not that somebody removed frames of a living one.
   if (!name_lost(channel, claim)) {
@@ -383,6 +383,9 @@ void remove_names(std::string_view channel, const Claim& claim) {
     shm_unlink(control_name(channel).c_str());
     POSSUM_CRASH_POINT("stop.unlink-control");
   }
+  // Then: nobody has to wait until the rest is done.
+  claim.lock.reset();
+  POSSUM_CRASH_POINT("stop.unlock");
   // Only this incarnation's: the channel may have a new owner by now.
   for (const std::string& name :
        data_names(data_prefix(channel) + hex16(claim.incarnation) + ".", kObjectDigits)) {

@@ -29,8 +29,6 @@ void WriterSession::end() {
   // A forked child owns nothing.
   if (std::exchange(ended_, true) || generation_ != process_generation()) return;
   remove_names(channel_, claim_);
-  claim_.lock.reset();
-  POSSUM_CRASH_POINT("stop.unlock");
   // Readers that sleep would notice at their next look; tell them now.
   for (unsigned r = 0; r < layout::kReaders; ++r) ring_reader(r);
 }

@@ -211,8 +211,10 @@ class Channel : public rl::test_suite<Channel<Readers, Pages, Slots>, 1 + Reader
     void ring_writer() { c.room().ring(); }
     void ring_both() { c.room().ring(); }
     // A system call: never an old answer.
-    bool owner_held() const { return c.owner_.fetch_or(0, rl::mo_acquire, RL_INFO) != 0; }
-    bool writer_alive() const { return owner_held() && c.linked_; }
+    bool writer_alive() const {
+      return c.owner_.fetch_or(0, rl::mo_acquire, RL_INFO) != 0;
+    }
+    bool linked() const { return c.linked_; }
     bool lock_page(unsigned r) {
       if (!c.pages_[r].try_lock()) return false;
       c.page_of_[index] = static_cast<int>(r);
@@ -380,14 +382,14 @@ class Channel : public rl::test_suite<Channel<Readers, Pages, Slots>, 1 + Reader
           held[leases++] = got;
           if (copy || leases > plan.keep) give(core, r, held[--leases]);
         } else {
-          expect(opened == Opened::lost && !env.writer_alive(),
+          expect(opened == Opened::lost && !(env.writer_alive() && env.linked()),
                  "a frame cannot be opened");
           leased_[r] &= ~slot_bit(taken->slot);
           core.release(taken->slot);
         }
         continue;
       }
-      const bool dead = the_writer_is_gone_ && !env.owner_held();
+      const bool dead = the_writer_is_gone_ && !env.writer_alive();
       bell.arm();
       const Next next = core.next(dead, scenario->linger);
       if (next == Next::sleep) {

@@ -230,6 +230,10 @@ class Mortal {
     possum::layout::ReaderUnit& page(unsigned r) const { return control.page(r); }
     possum::layout::ControlHeader& header() const { return control.header(); }
     void ring_writer() { possum::Doorbell(control.bells().room).ring(); }
+    void ring_both() {
+      possum::Doorbell(control.bells().attention).ring();
+      ring_writer();
+    }
   };
 
   // False: no page is free.
@@ -259,10 +263,10 @@ class Mortal {
   // Takes up to `count` frames, lets go of every other one.
   void live(Load& load, unsigned count) {
     Env env{open_.control};
-    possum::ReaderCore<Env> core(env, page_, epoch());
+    possum::ReaderCore<Env> core(env, {page_, epoch()});
     std::uint64_t last_seq = 0;
     for (unsigned taken = 0; taken < count && !load.over();) {
-      const auto found = core.take(last_seq);
+      const auto found = core.take(last_seq, ~0u);
       if (!found) {
         if (!open_.lock.held_by_other(possum::layout::kOwnerByte)) return;
         std::this_thread::sleep_for(std::chrono::microseconds(100));
