@@ -80,6 +80,40 @@ const std::vector<Case>& cases() {
          p.writer.drain = true;
          return channel<1, 2>(p);
        }},
+      {"growing", false,
+       [](Plan& p) {
+         slots(p, 2, 2);
+         p.writer.prepared = 1;
+         p.readers[0] = blocking();
+         p.writer.drain = true;
+         return channel<1, 2>(p);
+       }},
+      {"full", false,
+       [](Plan& p) {
+         slots(p, 2, 3);
+         p.readers[0] = blocking(2);
+         p.readers[0].hold = 1;
+         p.readers[0].attached = true;
+         p.writer.drain = true;
+         return channel<1, 2>(p);
+       }},
+      {"newest", false,
+       [](Plan& p) {
+         slots(p, 2, 1);
+         two(p, dropping(), dropping());
+         p.readers[0].attached = false;
+         p.readers[1].hold = 1;
+         p.readers[1].stopped = true;
+         p.warm = 2;
+         p.writer.may_drop = true;
+         return channel<2, 2>(p);
+       }},
+      {"attach", false,
+       [](Plan& p) {
+         slots(p, 3, 3);
+         p.readers[0] = blocking();
+         return channel<1, 3>(p);
+       }},
       {"lossless", false,
        [](Plan& p) {
          slots(p, 3, 3);
@@ -203,18 +237,19 @@ const std::vector<Case>& cases() {
       {"standing-offer", false,
        [](Plan& p) {
          slots(p, 2, 2);
-         two(p, dropping(1, 1), blocking());
-         p.readers[1].attached = false;
-         p.warm = 2;
-         p.writer.frames = 2;
-         p.writer.hurries = true;
+         two(p, blocking(), dropping(2));
+         p.readers[0].attached = false;
+         p.readers[1].stopped = true;
+         p.warm = p.untaken = 2;
+         p.writer.hurries = p.writer.may_drop = true;
          return channel<2, 2>(p);
        }},
       {"last-slots", false,
        [](Plan& p) {
-         slots(p, 4, 2);
+         slots(p, 4, 1);
          two(p, dropping(1, 3), dropping(1, 3));
-         p.warm = 2;
+         p.warm = 3;
+         p.untaken = 1;
          return channel<2, 4>(p);
        }},
       {"two", false,

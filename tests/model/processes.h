@@ -28,6 +28,7 @@ struct ReaderPlan {
   bool stalls = false;    // takes nothing until it is demoted
   bool lies = false;      // takes nothing, then says that it has everything
   bool attached = false;  // from the start, and stays
+  bool stopped = false;   // having taken what went out before; puts it back
 };
 
 struct WriterPlan {
@@ -59,7 +60,8 @@ struct Plan {
   // Names of objects and the reader's looks at its own page's epoch are steps, too. They
   // can be spared where nothing is removed and no tenancy ends under a reader.
   bool fine = true;
-  unsigned warm = 0;  // frames that went out before; one reader took each
+  unsigned warm = 0;     // frames that went out before; one reader took each
+  unsigned untaken = 0;  // but for the last of them
 };
 
 template <unsigned Pages, unsigned Slots>
@@ -141,7 +143,17 @@ class Channel final : public System {
       const unsigned t = m_.writer[0].frame % plan_.reader_count;
       ReaderEnv env{*this, m_.reader[t]};
       ReaderHalf half(env, {t, 0});
+      if (m_.writer[0].frame > plan_.warm - plan_.untaken) continue;
       if (plan_.readers[t].attached) try_take(t, env, half);
+    }
+    if (plan_.untaken == plan_.warm) take_all();
+  }
+  // A reader that was stopped between a take and what follows.
+  void take_all() {
+    for (unsigned t = 0; t < plan_.reader_count; ++t) {
+      if (!plan_.readers[t].stopped) continue;
+      auto& word = m_.control[0].page[t].word.value;
+      word = layout::make_word(0, layout::offered_of(word) | layout::taken_of(word));
     }
   }
   void run(unsigned t) override {
@@ -541,13 +553,7 @@ class Channel final : public System {
   }
 
   void dropped(unsigned life) {
-    // Those that are about to be copied or put back come back at once.
-    std::uint32_t leased = 0;
-    for (unsigned t = 0; t < plan_.reader_count; ++t) {
-      const Reader& r = m_.reader[t];
-      if (r.attached && r.life == life) leased |= r.leases & ~r.returns;
-    }
-    explorer().require((core(life).have() & ~leased) != 0 || plan_.writer.may_drop,
+    explorer().require((core(life).have() & ~leased(life)) != 0 || plan_.writer.may_drop,
                        "the last slots were leased");
     for (const Reader& r : m_.reader) {
       explorer().require(!(r.attached && r.life == life && r.got > 0 && lossless(r)),
@@ -666,6 +672,13 @@ class Channel final : public System {
   void run_reader(unsigned me) {
     Reader& own = m_.reader[me];
     const ReaderPlan& plan = plan_.readers[me];
+    if (plan.stopped) {
+      ReaderEnv env{*this, own};
+      ReaderHalf half(env, {me, 0});
+      for (unsigned s = 0; s < Slots; ++s) half.release(s);
+      own.over = 1;
+      return;
+    }
     if (plan.attached) {
       ReaderEnv env{*this, own};
       ReaderHalf half(env, {me, 0});
@@ -814,6 +827,7 @@ class Channel final : public System {
       o.users |= user(me);
       own.leases |= slot_bit(found->slot);
       account(own, o);
+      if (!copy) check_reserve(own);
       if (copy) own.returns = slot_bit(found->slot);
       for (unsigned s = 0; s < Slots && !copy && too_many(own); ++s) {
         const bool kept = s == found->slot && plan_.readers[me].hold != 0;
@@ -826,6 +840,22 @@ class Channel final : public System {
       own.returns = 0;
       return true;
     }
+  }
+  // However many leases are kept for ever, the writer goes on: what is about to be copied
+  // or put back comes back by itself.
+  std::uint32_t leased(unsigned life) const {
+    std::uint32_t slots = 0;
+    for (unsigned t = 0; t < plan_.reader_count; ++t) {
+      const Reader& r = m_.reader[t];
+      if (r.attached && r.life == life) slots |= r.leases & ~r.returns;
+    }
+    return slots;
+  }
+  void check_reserve(const Reader& own) {
+    if (plan_.writer.may_fail || m_.control[own.life].writer_died) return;
+    const auto rest = std::popcount(core(own.life).have() & ~leased(own.life));
+    explorer().require(rest > std::popcount(m_.writer[own.life].kept),
+                       "the last slots were leased");
   }
   bool too_many(const Reader& own) const {
     const std::uint32_t kept = own.leases & ~own.returns;
