@@ -211,7 +211,8 @@ const std::vector<Case>& cases() {
       {"lend", false,
        [](Plan& p) {
          slots(p, 4, 2);
-         p.warm = 2;
+         p.warm = 3;
+         p.untaken = 1;
          p.readers[0] = dropping(1, 3);
          p.readers[0].attached = true;
          p.writer.lent = 1;

@@ -414,7 +414,7 @@ class Channel final : public System {
       core(life).relax_reserve();
     }
     bool lent = false;
-    if (plan_.writer.lent != 0) {
+    if (plan_.writer.lent != 0 && own.frame > plan_.warm) {
       borrow(life);
       lent = own.kept != 0;
     }
@@ -672,6 +672,7 @@ class Channel final : public System {
   void run_reader(unsigned me) {
     Reader& own = m_.reader[me];
     const ReaderPlan& plan = plan_.readers[me];
+    if (plan.stopped && own.leases != 0) return;
     if (plan.stopped) {
       ReaderEnv env{*this, own};
       ReaderHalf half(env, {me, 0});
@@ -852,7 +853,10 @@ class Channel final : public System {
     return slots;
   }
   void check_reserve(const Reader& own) {
-    if (plan_.writer.may_fail || m_.control[own.life].writer_died) return;
+    // While an object is replaced there is one less.
+    const WriterPlan& plan = plan_.writer;
+    if (plan.may_fail || plan.large_from != 0) return;
+    if (m_.control[own.life].writer_died) return;
     const auto rest = std::popcount(core(own.life).have() & ~leased(own.life));
     explorer().require(rest > std::popcount(m_.writer[own.life].kept),
                        "the last slots were leased");
