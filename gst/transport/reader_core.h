@@ -107,7 +107,7 @@ class ReaderCore {
   }
 
   // Before the take: a writer that sees everything taken may end and remove the names.
-  // The take must choose among the slots returned; what was offered later waits its turn.
+  // Returns the slots that may be taken now.
   std::uint32_t map_offered() {
     const std::uint64_t word = env_.page(page_).word.load(std::memory_order_acquire);
     for (std::uint32_t rest = layout::offered_of(word); rest != 0; rest &= rest - 1) {
@@ -140,16 +140,19 @@ class ReaderCore {
     return env_.header().slot[slot].object.load(std::memory_order_acquire);
   }
 
-  // Moves the oldest offered slot of `among` to TAKEN. Slots not newer than `last_seq` go
-  // back.
-  std::optional<Taken> take(std::uint64_t last_seq, std::uint32_t among) {
+  // Moves the oldest offered slot to TAKEN if it is one of `mapped`; another one came
+  // after map_offered(), which next() will tell. Choosing among `mapped` only would not
+  // do: a slot of a standing offer may have come back in a newer frame, which would
+  // overtake. Slots not newer than `last_seq` go back.
+  std::optional<Taken> take(std::uint64_t last_seq, std::uint32_t mapped) {
     auto& own = env_.page(page_).word;
     for (int tries = 0; tries < kMaxTries; ++tries) {
       std::uint64_t word = own.load(std::memory_order_acquire);
       const std::uint32_t offers = layout::offered_of(word);
-      if ((offers & among) == 0) return std::nullopt;
-      const unsigned slot = oldest_offer(offers & among);
+      if (offers == 0) return std::nullopt;
+      const unsigned slot = oldest_offer(offers);
       const std::uint32_t bit = slot_bit(slot);
+      if ((mapped & bit) == 0) return std::nullopt;
       const std::uint64_t next =
           layout::make_word(offers & ~bit, layout::taken_of(word) | bit);
       // seq_cst: acquires the slot's bytes from the offer's CAS; must_copy()'s loads

@@ -114,6 +114,14 @@ const std::vector<Case>& cases() {
          p.readers[0] = blocking();
          return channel<1, 3>(p);
        }},
+      // A slot of the standing offer comes back in a newer frame.
+      {"attach-deep", false,
+       [](Plan& p) {
+         slots(p, 2, 3);
+         p.readers[0] = blocking(2);
+         p.writer.drain = true;
+         return channel<1, 2>(p);
+       }},
       {"lossless", false,
        [](Plan& p) {
          slots(p, 3, 3);

@@ -8,6 +8,7 @@ to follow the code.
 usage: mutants.py HEADER_DIRECTORY OUTPUT_DIRECTORY
 """
 import pathlib
+import re
 import sys
 
 W, R, B, O = 'writer_core.h', 'reader_core.h', 'bell_core.h', 'offer.h'
@@ -44,8 +45,8 @@ MUTANTS = [
 };'''),
     ]),
     ('readers recycle pages', 'second-tenant', [
-        (R, 'if (look().state != layout::PageState::free ||',
-         'if ((look().state != layout::PageState::free && !@) ||'),
+        (R, 'if (look().state != layout::PageState::free) continue;',
+         'if (look().state != layout::PageState::free && !@) continue;'),
         (R, '''    if (cfg.state == layout::PageState::free) return''',
          '''    if (@ && cfg.state != layout::PageState::free) {
       env.page(r).word.store(0, std::memory_order_seq_cst);
@@ -155,13 +156,12 @@ MUTANTS = [
     const std::uint32_t used'''),
     ]),
     ('reserve is raised after lending', 'lend', [
-        (W, '''    if (env_.header().reserve.load(std::memory_order_relaxed) < lent + 1) {''',
-         '''    if (!@ && env_.header().reserve.load(std::memory_order_relaxed) < lent + 1) {'''),
+        (W, 'if (reserve_ < lent + 1) {', 'if (!@ && reserve_ < lent + 1) {'),
     ]),
     ('lending does not clear roomy', 'lend', [
         (W, '''      env_.header().roomy.store(0, std::memory_order_seq_cst);
-      env_.header().reserve''', '''      if (!@) env_.header().roomy.store(0, std::memory_order_seq_cst);
-      env_.header().reserve'''),
+      set_reserve(lent''', '''      if (!@) env_.header().roomy.store(0, std::memory_order_seq_cst);
+      set_reserve(lent'''),
     ]),
     ('a steal from blocking readers', 'full', [
         (W, '| busy_ | s.taken | s.offered_blocking);',
@@ -170,9 +170,14 @@ MUTANTS = [
 ]
 
 
+def without_crash_points(text):
+    return re.sub(r'^ *POSSUM_CRASH_POINT\(.*\);\n', '', text, flags=re.M)
+
+
 def main():
     source, output = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
-    text = {name: (source / name).read_text() for name in (W, R, B, O)}
+    text = {name: without_crash_points((source / name).read_text())
+            for name in (W, R, B, O)}
     listing = []
     for number, (rule, case, edits) in enumerate(MUTANTS, 1):
         for name, shipped, broken in edits:
