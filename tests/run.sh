@@ -39,10 +39,11 @@ needed=(
   gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
   gstreamer1.0-x xvfb imagemagick
 )
-# Packages without which single tests are skipped: the camera, the source's format, fuzzing.
+# Packages without which single tests are skipped: the camera, the source's format, fuzzing,
+# a peer with another C library.
 wanted=(
   qemu-system-x86 kmod xz-utils v4l-utils clang-format-14
-  clang-14 libclang-rt-14-dev
+  clang-14 libclang-rt-14-dev musl-tools
 )
 
 # build DIRECTORY [MESON OPTION...]
@@ -177,6 +178,9 @@ trap finish EXIT
 trap 'fault interrupted; exit' INT TERM
 if [ "$install" = 1 ]; then
   install_packages "${needed[@]}" "${wanted[@]}" || fault 'packages are missing'
+  # For a 32-bit peer. Not g++-multilib: it drives out the compilers for other machines.
+  [ "$(uname -m)" != x86_64 ] || install_packages "g++-$(g++ -dumpversion)-multilib" ||
+    fault 'packages are missing'
 fi
 dead_before=$(dead_names)
 for run in "${runs[@]}"; do "$run"; done

@@ -20,6 +20,11 @@
  * they can with `sync=false`. Readers only hold this element up if
  * #GstPossumSink:allow-blocking says so.
  *
+ * Whoever may write to the shared memory may also truncate it, and the next touch ends
+ * this process with SIGBUS, unless #GstPossumSink:sigbus-guard is set on one of its
+ * elements. A handler that the application installs after that replaces the guard, unless
+ * it passes on what it does not know.
+ *
  * ## Example launch lines
  * |[
  * gst-launch-1.0 videotestsrc is-live=true ! possumsink

@@ -102,6 +102,7 @@ std::shared_ptr<SrcStream> SrcStream::open(GstBaseSrc* element,
   options.channel = settings.channel;
   options.policy = policy_of(settings.leaky);
   options.depth = settings.max_buffers;
+  options.bus_guard = settings.sigbus_guard;
   // A disconnect that ends the stream has to be noticed; otherwise EOS is a long pause.
   options.ignore_eos =
       settings.ignore_eos && settings.on_disconnect == OnDisconnect::wait;

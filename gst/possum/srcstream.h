@@ -36,6 +36,7 @@ struct SrcSettings {
   bool is_live = true;
   std::string allowed_owner;
   bool copy_frames = false;
+  bool sigbus_guard = false;
 };
 
 class SrcStream {

@@ -60,9 +60,8 @@ Error not_an_object(std::string_view channel) {
 
 // Who owns a name that cannot be opened.
 std::optional<uid_t> owner_of_name(const std::string& name) {
-  struct stat info {};
-  if (lstat((kShmDirectory + name).c_str(), &info) != 0) return std::nullopt;
-  return info.st_uid;
+  const auto info = stat_name(name);
+  return info ? std::optional(info->st_uid) : std::nullopt;
 }
 
 // Of a writer of this user that a umask locked out of its object, and that stopped or
@@ -354,14 +353,23 @@ ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& erro
 void remove_names(std::string_view channel, const Claim& claim) {
   // First: a reader that misses a data name must see that its channel is being taken down
   // and not that somebody removed frames of a living one.
-  if (!name_lost(claim)) shm_unlink(control_name(channel).c_str());
+  if (!name_lost(channel, claim)) shm_unlink(control_name(channel).c_str());
   // Only this incarnation's: the channel may have a new owner by now.
   unlink_data_names(data_prefix(channel) + hex16(claim.incarnation) + ".", kObjectDigits);
 }
 
-bool name_lost(const Claim& claim) {
+bool name_lost(std::string_view channel, const Claim& claim) {
+  struct stat ours {};
+  const auto named = stat_name(control_name(channel));
+  return fstat(claim.lock.get(), &ours) != 0 || !named || named->st_ino != ours.st_ino;
+}
+
+bool control_whole(const Claim& claim) {
   struct stat info {};
-  return fstat(claim.lock.get(), &info) != 0 || info.st_nlink == 0;
+  return fstat(claim.lock.get(), &info) == 0 &&
+         info.st_size == static_cast<off_t>(control_bytes()) &&
+         claim.control.header().magic == layout::kControlMagic &&
+         claim.control.header().incarnation == claim.incarnation;
 }
 
 // --- reader side
@@ -395,6 +403,13 @@ Error incompatible(std::string_view channel, const std::string& what) {
                     "control header does not match");
 }
 
+// Of a sem_t, for people: two C libraries may agree on its size alone.
+std::uint32_t checksum(const std::uint8_t (&image)[layout::kSemImageBytes]) {
+  std::uint32_t sum = 2166136261;  // FNV-1a
+  for (const std::uint8_t byte : image) sum = (sum ^ byte) * 16777619;
+  return sum;
+}
+
 bool header_matches(const OpenOptions& options, const layout::ControlHeader& header,
                     std::size_t bytes, Error& error) {
   if (header.magic != layout::kControlMagic) {
@@ -415,10 +430,12 @@ bool header_matches(const OpenOptions& options, const layout::ControlHeader& hea
   semaphore_image(image);
   if (header.abi != abi_word() || header.sem_bytes != sizeof(sem_t) ||
       std::memcmp(image, header.sem_image, sizeof image) != 0) {
-    char text[96];
+    char text[128];
     std::snprintf(text, sizeof text,
-                  "abi %06x with a %u byte sem_t, this is %06x with %zu", header.abi,
-                  header.sem_bytes, abi_word(), sizeof(sem_t));
+                  "abi %06x with a %u byte sem_t, this is %06x with %zu; their contents "
+                  "%08x and %08x",
+                  header.abi, header.sem_bytes, abi_word(), sizeof(sem_t),
+                  checksum(header.sem_image), checksum(image));
     error = incompatible(options.channel, text);
     return false;
   }
@@ -506,17 +523,11 @@ OpenStatus open_control(const OpenOptions& options, OpenControl& open, Error& er
 }
 
 bool map_own_page(const OpenControl& open, unsigned r, Error& error) {
-  auto* base = reinterpret_cast<std::byte*>(&open.control.header());
-  for (const std::size_t unit : {std::size_t{1}, std::size_t{2} + r}) {
-    const std::size_t offset = unit * unit_bytes();
-    if (mmap(base + offset, unit_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-             open.map_fd.get(), static_cast<off_t>(offset)) == MAP_FAILED) {
-      error = system_error(ErrorCode::system, "Shared memory could not be mapped.",
-                           "mmap of reader page", errno);
-      return false;
-    }
-  }
-  return true;
+  const auto unit = [&](std::size_t index) {
+    return open.control.object().make_writable(open.map_fd.get(), index * unit_bytes(),
+                                               unit_bytes(), error);
+  };
+  return unit(1) && unit(2 + r);
 }
 
 }  // namespace possum

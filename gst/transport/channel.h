@@ -43,6 +43,7 @@ class ControlMap {
   ControlMap() = default;
   explicit ControlMap(std::shared_ptr<ShmObject> object) : object_(std::move(object)) {}
   explicit operator bool() const { return object_ != nullptr; }
+  ShmObject& object() const { return *object_; }
   layout::ControlHeader& header() const {
     return *reinterpret_cast<layout::ControlHeader*>(object_->data());
   }
@@ -79,8 +80,10 @@ struct ClaimOptions {
 ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& error);
 // Removes the names that this claim made. Only while its lock is held.
 void remove_names(std::string_view channel, const Claim& claim);
-// Has somebody removed the control name under us?
-bool name_lost(const Claim& claim);
+// Does the control name no longer lead to our object?
+bool name_lost(std::string_view channel, const Claim& claim);
+// Is the control object as long as it was made, and its header still the one we wrote?
+bool control_whole(const Claim& claim);
 
 // --- the reader's look at a control object
 // ------------------------------------------------

@@ -19,7 +19,8 @@ constexpr std::size_t kMinMetas = 4096;
 // A reader copies both with each frame, so this is what a writer can make it allocate.
 constexpr std::size_t kMaxCaps = 1 << 20;
 constexpr std::size_t kMaxMetas = 16 << 20;
-constexpr std::size_t kMaxPixels = std::size_t{1} << 40;  // keeps every sum in range
+// Keeps every sum in range.
+constexpr std::size_t kMaxPixels = std::size_t{1} << (sizeof(std::size_t) > 4 ? 40 : 30);
 
 constexpr std::size_t round_up(std::size_t value, std::size_t step) {
   return (value + step - 1) / step * step;

@@ -87,6 +87,7 @@ class Attachment {
         attention_(open_.control.bells().attention),
         bell_(open_.control.page(tenancy.page).bell),
         page_(tenancy.page),
+        epoch_(tenancy.epoch),
         core_(*this, tenancy),
         channel_(std::move(channel)),
         generation_(process_generation()),
@@ -130,10 +131,19 @@ class Attachment {
     for (MappedSlot& slot : mapped_) slot = {};
   }
 
+  // Do the objects have their full length? Names that are gone say nothing: the writer
+  // may have replaced an object, or stopped.
   bool whole() const {
     struct stat info {};
-    return fstat(open_.lock.get(), &info) == 0 &&
-           info.st_size == static_cast<off_t>(control_bytes());
+    if (fstat(open_.lock.get(), &info) != 0 ||
+        info.st_size != static_cast<off_t>(control_bytes())) {
+      return false;
+    }
+    return std::all_of(mapped_.begin(), mapped_.end(), [this](const MappedSlot& mapped) {
+      if (!mapped.mapping) return true;
+      const auto named = stat_name(data_name(channel_, open_.incarnation, mapped.object));
+      return !named || named->st_size == static_cast<off_t>(mapped.mapping->size());
+    });
   }
 
   void map_all() {
@@ -161,19 +171,13 @@ class Attachment {
     }
     // More frames than there are slots cannot have gone with a writer.
     for (unsigned lost = 0; lost <= layout::kSlots; ++lost) {
+      if (faulted(error)) return TakeStatus::failed;
       const std::uint32_t mapped = core_.map_offered();
       ReaderCore<Attachment>::Taken taken;
       bool copy = false;
       {
         const std::lock_guard lock(mutex_);
-        if (!core_.tenant()) {
-          error = make_error(ErrorCode::system,
-                             "channel \"" + channel_ +
-                                 "\" took this reader for dead: the program must "
-                                 "not close descriptors that it did not open (closefrom)",
-                             "page epoch changed");
-          return TakeStatus::failed;
-        }
+        if (page_lost(error)) return TakeStatus::failed;
         const auto found = core_.take(last_seq_, mapped);
         if (!found) return TakeStatus::timeout;
         taken = *found;
@@ -286,6 +290,35 @@ class Attachment {
   using Core = ReaderCore<Attachment>;
   enum class Filled { ok, lost, bad };
 
+  bool page_lost(Error& error) const {
+    const layout::Config now =
+        layout::unpack(own_page().cfg.load(std::memory_order_acquire));
+    if (now.epoch == epoch_ && now.state == layout::PageState::active) return false;
+    // Epochs only rise, and nobody but us ends a tenancy within one: these are zeros.
+    error = now.epoch <= epoch_
+                ? damaged(channel_, "the reader page was wiped")
+                : make_error(ErrorCode::system,
+                             "channel \"" + channel_ +
+                                 "\" took this reader for dead: the program must "
+                                 "not close descriptors that it did not open (closefrom)",
+                             "page epoch changed");
+    return true;
+  }
+
+  // Did a mapping turn into zeros under us (bus_guard.h)? Costs next to nothing.
+  bool faulted(Error& error) {
+    const std::uint64_t faults = bus_faults();
+    if (faults != faults_seen_) {
+      faults_seen_ = faults;
+      faulted_ |= open_.control.object().damaged();
+      for (const MappedSlot& slot : mapped_) {
+        faulted_ |= slot.mapping && slot.mapping->damaged();
+      }
+    }
+    if (faulted_) error = damaged(channel_, "SIGBUS: an object was truncated");
+    return faulted_;
+  }
+
   layout::ReaderUnit& own_page() const { return page(page_); }
 
   Filled fill(Frame& frame, std::uint64_t seq, bool copy, Error& error) {
@@ -319,26 +352,27 @@ class Attachment {
     move_times(frame.descriptor_, clock_offset_ns_);
     const std::byte* const pixels =
         base + mapped.header.pixels_offset + frame.descriptor_.data_offset;
-    if (!copy) {
+    if (copy) {
+      if (!fill_copy(frame, pixels, error)) return Filled::bad;
+    } else {
       frame.data_ = pixels;
       frame.mapping_ = mapped.mapping;
-      return Filled::ok;
     }
-    return fill_copy(frame, pixels, error);
+    return faulted(error) ? Filled::bad : Filled::ok;
   }
 
-  Filled fill_copy(Frame& frame, const std::byte* pixels, Error& error) {
+  bool fill_copy(Frame& frame, const std::byte* pixels, Error& error) {
     const std::size_t bytes = frame.descriptor_.data_bytes;
     frame.copy_.reset(new (std::nothrow) std::byte[bytes + 1]);
     if (!frame.copy_) {
       error = no_memory("a copy of a frame, " + std::to_string(bytes) + " bytes");
-      return Filled::bad;
+      return false;
     }
     std::memcpy(frame.copy_.get(), pixels, bytes);
     frame.data_ = frame.copy_.get();
     frame.attachment_.reset();
     release(frame.slot_);
-    return Filled::ok;
+    return true;
   }
 
   // Caps and metas, copied before they are looked at. Returns what is wrong, if anything.
@@ -385,6 +419,7 @@ class Attachment {
   Doorbell attention_;
   Doorbell bell_;  // the taking thread sleeps here
   const unsigned page_;
+  const std::uint32_t epoch_;
   Core core_;  // take() and release() under mutex_
   const std::string channel_;
   const std::uint32_t generation_;
@@ -394,6 +429,8 @@ class Attachment {
   Error error_;  // of the last map() that failed
   std::shared_ptr<const std::string> caps_;
   std::uint32_t caps_id_ = 0;
+  std::uint64_t faults_seen_ = 0;
+  bool faulted_ = false;
   // Guarded by mutex_: releases come from any thread.
   mutable std::mutex mutex_;
   unsigned leases_ = 0;
@@ -480,7 +517,7 @@ class Reader::Impl {
       // count, so nothing that was offered before the end is lost.
       const bool dead = look && !a->writer_alive();
       if (look && !dead && !a->whole()) {
-        error = damaged(options_.channel, "the control object was truncated");
+        error = damaged(options_.channel, "an object was truncated");
         return TakeStatus::failed;
       }
       if (look) a->forget_replaced();
@@ -643,6 +680,7 @@ std::unique_ptr<Reader> Reader::create(ReaderOptions options, Error& error) {
                        std::to_string(options.depth));
     return nullptr;
   }
+  if (options.bus_guard) install_bus_guard();
   return std::unique_ptr<Reader>(new Reader(std::make_unique<Impl>(std::move(options))));
 }
 

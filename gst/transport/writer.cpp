@@ -134,6 +134,7 @@ class Writer::Impl {
     for (;;) {
       if (watch_.interrupted()) return WriteStatus::interrupted;
       if (!usable(error)) return WriteStatus::failed;
+      if (session_->faulted()) return give_up_frame();
       session_->set_need({bytes, caps_bytes, metas_bytes});
       auto& core = session_->core();
       core.end_publish();  // of a frame that was not continued
@@ -201,6 +202,7 @@ class Writer::Impl {
         return WriteStatus::failed;
       }
       session_->fill(ref, frame, caps, metas);
+      if (session_->faulted()) return give_up_frame();
       session_->core().begin_publish(ref.slot, frame.seq);
       count_frame(frame, zero_copy);
     }
@@ -361,6 +363,13 @@ class Writer::Impl {
     return WriteStatus::ok;
   }
 
+  // The channel is truncated: housekeeping makes it anew, at its next tick at the latest.
+  WriteStatus give_up_frame() {
+    session_->attention().ring_self();
+    count_no_slot();
+    return WriteStatus::no_slot;
+  }
+
   std::uint32_t blocking_with_offers() const {
     std::uint32_t pages = 0;
     auto& core = session_->core();
@@ -502,7 +511,10 @@ class Writer::Impl {
         session = session_;
         if (session) session->attention().arm();  // before the look: nothing is missed
         const std::int64_t now = monotonic_ns();
-        if (session_ && session_->name_lost()) reclaim(happened);
+        if (session_ && (session_->name_lost() || session_->faulted() ||
+                         (now >= next_tick && !session_->whole()))) {
+          reclaim(happened);
+        }
         if (session_) {
           look_at_readers(happened);
           if (now >= next_tick) {
@@ -523,8 +535,8 @@ class Writer::Impl {
     }
   }
 
-  // rm, or a system that clears /dev/shm at logout: the channel is made anew under its
-  // name, readers find it by themselves.
+  // rm, a system that clears /dev/shm at logout, or somebody who truncates: the channel
+  // is made anew under its name, readers find it by themselves.
   void reclaim(Happened& happened) {
     session_->end();  // now: a thread that sleeps in it may keep it for a while
     session_.reset();
@@ -654,6 +666,7 @@ std::unique_ptr<Writer> Writer::create(WriterOptions options, WriterEvents event
                        std::to_string(options.perms));
     return nullptr;
   }
+  if (options.bus_guard) install_bus_guard();
   return std::unique_ptr<Writer>(
       new Writer(std::make_shared<Impl>(std::move(options), std::move(events))));
 }

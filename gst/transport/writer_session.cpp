@@ -33,6 +33,30 @@ void WriterSession::end() {
   for (unsigned r = 0; r < layout::kReaders; ++r) ring_reader(r);
 }
 
+bool WriterSession::faulted() {
+  const std::uint64_t faults = bus_faults();
+  if (faults == faults_seen_) return faulted_;
+  faults_seen_ = faults;
+  faulted_ |= claim_.control.object().damaged();
+  for (const SlotObject& o : objects_) faulted_ |= o.object != 0 && o.mapping->damaged();
+  return faulted_;
+}
+
+bool WriterSession::object_whole(const SlotObject& o) const {
+  const auto info = stat_name(data_name(channel_, incarnation(), o.object));
+  return info && info->st_ino == o.inode &&
+         info->st_size == static_cast<off_t>(o.header.object_bytes) &&
+         // Made short and long again, it is full of zeros.
+         std::memcmp(o.mapping->data(), &o.header, sizeof o.header) == 0;
+}
+
+bool WriterSession::whole() const {
+  return control_whole(claim_) &&
+         std::all_of(objects_.begin(), objects_.end(), [this](const SlotObject& o) {
+           return o.object == 0 || object_whole(o);
+         });
+}
+
 bool WriterSession::recycle_due() {
   constexpr std::int64_t kIntervalNs = 5'000'000;
   const std::int64_t now = monotonic_ns();
@@ -89,6 +113,8 @@ bool WriterSession::make(std::uint32_t object, unsigned slot, const SlotNeed& ne
   UniqueFd fd = create_object(name, error);
   if (!fd) return false;
   const std::size_t bytes = made.header.object_bytes;
+  struct stat info {};
+  if (fstat(fd.get(), &info) == 0) made.inode = info.st_ino;
   if (reserve_bytes(fd.get(), bytes, error)) {
     made.mapping = ShmObject::map(fd.get(), bytes, Access::read_write, true, error);
   }

@@ -25,6 +25,7 @@ struct SlotObject {
   std::uint32_t object = 0;  // 0: none
   layout::DataHeader header{};
   std::shared_ptr<ShmObject> mapping;
+  ino_t inode = 0;
   std::uint32_t caps_id = 0;  // whose text lies in the caps area
 };
 
@@ -39,7 +40,12 @@ class WriterSession {
 
   WriterCore<WriterSession>& core() { return core_; }
   std::uint64_t incarnation() const { return claim_.incarnation; }
-  bool name_lost() const { return possum::name_lost(claim_); }
+  bool name_lost() const { return possum::name_lost(channel_, claim_); }
+  // Did a mapping turn into zeros under us (bus_guard.h)? Costs next to nothing.
+  bool faulted();
+  // Are all objects there under their names, in full length and with our headers? Costs
+  // a system call for each.
+  bool whole() const;
   Doorbell& room() { return room_; }
   Doorbell& attention() { return attention_; }
 
@@ -95,6 +101,7 @@ class WriterSession {
   bool make(std::uint32_t object, unsigned slot, const SlotNeed& need, SlotObject& made,
             Error& error) const;
   void install(unsigned slot, SlotObject made);
+  bool object_whole(const SlotObject& o) const;
 
   const std::string channel_;
   ObjectMode data_mode_;
@@ -112,6 +119,8 @@ class WriterSession {
   std::uint32_t caps_id_ = 0;
   std::uint64_t next_seq_ = 0;
   std::int64_t recycled_ns_ = 0;
+  std::uint64_t faults_seen_ = 0;
+  bool faulted_ = false;
   bool ended_ = false;
 };
 

@@ -341,6 +341,26 @@ TEST(frames_that_are_truncated_are_damaged) {
   end(successor);
 }
 
+// Not by chance: a reader that sleeps in the control object touches it when it wakes.
+TEST(guard_turns_a_crash_into_an_error) {
+  const std::string channel = unique_channel();
+  Child writer = start_writer(channel, "sigbus-guard=true");
+  Child guarded = start_reader(channel, "sigbus-guard=true");
+  Child bare = start_reader(channel);
+  for (int i = 0; i < 2; ++i) writer.wait_line("attached ");
+  for (const std::string& name : shm_names(channel)) {
+    CHECK(truncate(("/dev/shm/" + name).c_str(), 0) == 0);
+  }
+  expect_error(guarded, quoted(channel) + " is damaged or truncated: restart its writer",
+               kRunningError);
+  bare.expect_status(128 + SIGBUS);
+  // The writer has made the channel anew by now, or does soon.
+  Child next = start_reader(channel, "num-buffers=3");
+  next.expect_status(0);
+  end(writer);
+  CHECK(shm_names(channel).empty());
+}
+
 // --- other users -----------------------------------------------------------------------
 
 TEST(channel_of_another_user_is_refused_unless_allowed) {

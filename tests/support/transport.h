@@ -245,11 +245,12 @@ inline bool nothing_waits(Reader& reader) {
 // output. Killed when this one ends, by its destructor at the latest.
 class Peer {
  public:
-  Peer(const std::string& role, const std::vector<std::string>& args) {
+  Peer(const std::string& role, const std::vector<std::string>& args,
+       const std::string& program = check::program()) {
     int in[2];
     int out[2];
     CHECK(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0);
-    std::vector<std::string> words = {check::program(), "--role", role};
+    std::vector<std::string> words = {program, "--role", role};
     words.insert(words.end(), args.begin(), args.end());
     std::vector<char*> argv;
     for (std::string& word : words) argv.push_back(word.data());
