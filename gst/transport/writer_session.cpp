@@ -18,8 +18,8 @@ WriterSession::WriterSession(Claim claim, const WriterOptions& options)
       claim_(std::move(claim)),
       generation_(process_generation()),
       clock_offset_ns_(clock_offset_ns()),
-      room_(claim_.control.bells().room),
-      attention_(claim_.control.bells().attention),
+      room_(claim_.room()),
+      attention_(claim_.attention()),
       core_(*this, options.slots, options.allow_blocking) {}
 
 WriterSession::~WriterSession() { end(); }

@@ -13,6 +13,7 @@
 
 #include <deque>
 #include <fstream>
+#include <set>
 
 #include "support/transport.h"
 
@@ -100,6 +101,12 @@ inline const char* in_child(const std::function<bool()>& refused) {
   return status == 0 ? "refused" : "not refused";
 }
 
+// What is shared of the semaphore at the end of a unit.
+inline std::atomic<std::uint64_t>& semaphore_bytes(std::byte* unit) {
+  return *reinterpret_cast<std::atomic<std::uint64_t>*>(unit + possum::unit_bytes() -
+                                                        sizeof(std::uint64_t));
+}
+
 // What a reader may write to, in noise: its own page and the writer's doorbells.
 [[noreturn]] inline void scribble(const std::string& channel) {
   Error error;
@@ -111,6 +118,10 @@ inline const char* in_child(const std::function<bool()>& refused) {
   }
   CHECK(map_own_page(open, mine, error));
   std::mt19937_64 random(31);
+  // SemaphoreMapping: from its unit's last bytes.
+  sem_t* const semaphores[] = {&open.room_semaphore->semaphore(),
+                               &open.attention_semaphore->semaphore(),
+                               &open.own_semaphore->semaphore()};
   for (;;) {
     possum::layout::ReaderUnit& page = open.control.page(mine);
     page.word.store(random() % 4 ? ~std::uint64_t{0} : random());  // mostly "all mine"
@@ -123,27 +134,14 @@ inline const char* in_child(const std::function<bool()>& refused) {
         random() % 2 ? static_cast<void*>(&page.bell)
                      : static_cast<void*>(&open.control.bells()));
     bytes[random() % sizeof page.bell] = static_cast<unsigned char>(random());
+    const std::uint64_t noise = random();
+    std::memcpy(static_cast<void*>(semaphores[random() % 3]), &noise, sizeof noise);
   }
 }
 
-// Is this in a semaphore, behind its value? No noise there: glibc aborts when these bytes
-// change between our look at them and its own (PROTOCOL.md, section 12).
-inline bool in_semaphore(unsigned unit, std::size_t at) {
-  using namespace possum::layout;
-  constexpr std::size_t kStart = offsetof(DoorbellWords, sem) + 8;
-  constexpr std::size_t kEnd = offsetof(DoorbellWords, sem) + sizeof(sem_t);
-  const auto within = [&](std::size_t bell) {
-    return at >= bell + kStart && at < bell + kEnd;
-  };
-  if (unit == 0) return false;
-  return unit == 1 ? within(offsetof(WriterBells, room)) ||
-                         within(offsetof(WriterBells, attention))
-                   : within(offsetof(ReaderUnit, bell));
-}
-
 // What a reader may write to if it does not keep to its own page: the whole control
-// object, since whoever attaches opens it for writing. KIND: `noise` anywhere, or
-// `lies` that look like what belongs there.
+// object, since whoever attaches opens it for writing. KIND: `noise` anywhere,
+// `lies` that look like what belongs there, or `doorbells` that somebody sleeps on.
 [[noreturn]] inline void vandalise(const std::string& channel, const std::string& kind) {
   using namespace possum::layout;
   const int fd = shm_open(possum::control_name(channel).c_str(), O_RDWR, 0);
@@ -156,14 +154,23 @@ inline bool in_semaphore(unsigned unit, std::size_t at) {
   auto& header = *reinterpret_cast<ControlHeader*>(unit(0));
   std::mt19937_64 random(37);
   const auto page = [&]() -> ReaderUnit& {
-    return *reinterpret_cast<ReaderUnit*>(unit(2 + random() % kReaders));
+    return *reinterpret_cast<ReaderUnit*>(unit(kReaderUnit + random() % kReaders));
   };
+  auto& bells = *reinterpret_cast<WriterBells*>(unit(kRoomUnit));
   for (;;) {
     if (kind == "noise") {
       const std::uint64_t noise = random();
-      const auto n = static_cast<unsigned>(random() % (2 + kReaders));
-      const std::size_t at = 8 * (random() % 104);
-      if (!in_semaphore(n, at)) std::memcpy(unit(n) + at, &noise, 8);
+      std::byte* const start = unit(static_cast<unsigned>(random() % kUnits));
+      std::memcpy(start + 8 * (random() % 104), &noise, 8);
+      if (random() % 8 == 0) semaphore_bytes(start) = random();
+    } else if (kind == "doorbells") {
+      for (DoorbellWords* bell : {&bells.room, &bells.attention, &page().bell}) {
+        bell->waiting = 1;
+      }
+      for (unsigned n = kRoomUnit; n < kUnits; ++n) {
+        // Value 0 and somebody who waits, or anything.
+        semaphore_bytes(unit(n)) = random() % 2 ? std::uint64_t{1} << 32 : random();
+      }
     } else {
       auto& entry = header.slot[random() % kSlots];
       switch (random() % 10) {
@@ -308,10 +315,10 @@ inline std::string trespass_by_name(const std::string& channel, bool member) {
   return trespass.done();
 }
 
-// The units of the control object that this process has mapped for writing, in order.
+// The units of the control object that this process has mapped for writing.
 inline std::string writable_units(const std::string& channel) {
   std::ifstream maps("/proc/self/maps");
-  std::string units;
+  std::set<std::size_t> units;  // those with a semaphore are mapped twice
   for (std::string line; std::getline(maps, line);) {
     if (!line.ends_with(possum::control_name(channel))) continue;
     std::istringstream fields(line);
@@ -323,11 +330,14 @@ inline std::string writable_units(const std::string& channel) {
     const std::size_t start = std::stoul(range, nullptr, 16);
     const std::size_t end = std::stoul(range.substr(range.find('-') + 1), nullptr, 16);
     for (std::size_t at = 0; at < end - start; at += possum::unit_bytes()) {
-      units += (units.empty() ? "" : " ") +
-               std::to_string((offset + at) / possum::unit_bytes());
+      units.insert((offset + at) / possum::unit_bytes());
     }
   }
-  return units;
+  std::string text;
+  for (const std::size_t unit : units) {
+    text += (text.empty() ? "" : " ") + std::to_string(unit);
+  }
+  return text;
 }
 
 // Tries everything to draw on a frame that was lent to read.

@@ -177,7 +177,7 @@ TEST(reader_of_the_group_draws_on_nothing_but_its_own_page_by_accident) {
   // What it maps itself keeps to the rules; what it may open does not have to.
   FarReader reader(kBob, channel);
   reader.attach();
-  reader.order("own-units", "1 2");
+  reader.order("own-units", "1 2 3");
   writer.order("close", "closed");
 }
 
@@ -376,3 +376,5 @@ TEST(noise_all_over_the_control_object_stops_nobody_for_good) {
 }
 
 TEST(lies_in_header_and_pages_stop_nobody_for_good) { expect_survival("lies"); }
+
+TEST(semaphores_that_change_in_use_stop_nobody_for_good) { expect_survival("doorbells"); }
