@@ -218,6 +218,7 @@ bool set_up_control(const ClaimOptions& options, Claim& claim, Error& error) {
   }
   claim.control = ControlMap(std::move(object));
   fill_header(claim.control.header(), claim.incarnation, options.allow_blocking);
+  std::memcpy(claim.constants.data(), &claim.control.header(), claim.constants.size());
   if (!map_semaphores(map_fd.get(), claim, error)) return false;
   claim.room().reset();
   claim.attention().reset();
@@ -382,8 +383,8 @@ bool control_whole(const Claim& claim) {
   struct stat info {};
   return fstat(claim.lock.get(), &info) == 0 &&
          info.st_size == static_cast<off_t>(control_bytes()) &&
-         claim.control.header().magic == layout::kControlMagic &&
-         claim.control.header().incarnation == claim.incarnation;
+         std::memcmp(&claim.control.header(), claim.constants.data(),
+                     claim.constants.size()) == 0;
 }
 
 // --- reader side

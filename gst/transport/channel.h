@@ -70,6 +70,7 @@ struct Claim {
   std::unique_ptr<SemaphoreMapping> attention_semaphore;
   std::array<std::unique_ptr<SemaphoreMapping>, layout::kReaders> reader_semaphores;
   std::uint64_t incarnation = 0;
+  std::array<std::byte, layout::kConstantHeaderBytes> constants{};  // as it was written
 
   Doorbell room() const { return {control.bells().room, *room_semaphore}; }
   Doorbell attention() const { return {control.bells().attention, *attention_semaphore}; }
@@ -94,7 +95,8 @@ ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& erro
 void remove_names(std::string_view channel, const Claim& claim);
 // Does the control name no longer lead to our object?
 bool name_lost(std::string_view channel, const Claim& claim);
-// Is the control object as long as it was made, and its header still the one we wrote?
+// Is the control object as long as it was made, and the constant part of its header the
+// one we wrote?
 bool control_whole(const Claim& claim);
 
 // --- the reader's look at a control object

@@ -49,6 +49,8 @@ inline constexpr std::size_t kSemSharedBytes = 8;
 #endif
 inline constexpr std::size_t kNameBytes = 16;  // as /proc/PID/comm, NUL-terminated
 inline constexpr std::uint32_t kSemImageValue = 0x2d5;
+// Of the control header: never changed once its state is READY.
+inline constexpr std::size_t kConstantHeaderBytes = 192;
 
 // Bytes of the control object that OFD locks are taken on (fcntl(2), "Open file
 // description locks"); they lie beyond its end, which the kernel allows.
@@ -206,7 +208,7 @@ static_assert(sizeof(SlotEntry) == 16);
 static_assert(std::is_standard_layout_v<ControlHeader>);
 static_assert(offsetof(ControlHeader, sem_image) == 48);
 static_assert(offsetof(ControlHeader, incarnation) == 112);
-static_assert(offsetof(ControlHeader, state) == 192);
+static_assert(offsetof(ControlHeader, state) == kConstantHeaderBytes);
 static_assert(offsetof(ControlHeader, slot) == 256);
 static_assert(offsetof(ControlHeader, statistics) == 768);
 static_assert(sizeof(ControlHeader) == 832);

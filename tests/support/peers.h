@@ -101,10 +101,16 @@ inline const char* in_child(const std::function<bool()>& refused) {
   return status == 0 ? "refused" : "not refused";
 }
 
-// What is shared of the semaphore at the end of a unit.
-inline std::atomic<std::uint64_t>& semaphore_bytes(std::byte* unit) {
-  return *reinterpret_cast<std::atomic<std::uint64_t>*>(unit + possum::unit_bytes() -
-                                                        sizeof(std::uint64_t));
+// What peers may write of a semaphore without a word of honour: all that is shared, but
+// with a 32-bit glibc the value alone (PROTOCOL.md, section 12).
+inline constexpr std::size_t kSemNoiseBytes =
+    possum::layout::kSemSharedBytes < sizeof(sem_t) ? possum::layout::kSemSharedBytes : 4;
+
+inline void scribble_semaphore(void* semaphore, std::uint64_t value) {
+  for (std::size_t at = 0; at < kSemNoiseBytes; at += 4) {
+    static_cast<std::atomic<std::uint32_t>*>(semaphore)[at / 4] =
+        static_cast<std::uint32_t>(at % 8 == 0 ? value : value >> 32);
+  }
 }
 
 // What a reader may write to, in noise: its own page and the writer's doorbells.
@@ -118,7 +124,6 @@ inline std::atomic<std::uint64_t>& semaphore_bytes(std::byte* unit) {
   }
   CHECK(map_own_page(open, mine, error));
   std::mt19937_64 random(31);
-  // SemaphoreMapping: from its unit's last bytes.
   sem_t* const semaphores[] = {&open.room_semaphore->semaphore(),
                                &open.attention_semaphore->semaphore(),
                                &open.own_semaphore->semaphore()};
@@ -134,9 +139,22 @@ inline std::atomic<std::uint64_t>& semaphore_bytes(std::byte* unit) {
         random() % 2 ? static_cast<void*>(&page.bell)
                      : static_cast<void*>(&open.control.bells()));
     bytes[random() % sizeof page.bell] = static_cast<unsigned char>(random());
-    const std::uint64_t noise = random();
-    std::memcpy(static_cast<void*>(semaphores[random() % 3]), &noise, sizeof noise);
+    scribble_semaphore(semaphores[random() % 3], random());
   }
+}
+
+// All of a control object, writable. With `at`, in the place of an earlier one.
+inline std::byte* map_control(const std::string& channel, std::byte* at = nullptr) {
+  possum::UniqueFd fd(shm_open(possum::control_name(channel).c_str(), O_RDWR, 0));
+  struct stat info {};
+  const bool there = fd && fstat(fd.get(), &info) == 0 &&
+                     info.st_size == static_cast<off_t>(possum::control_bytes());
+  if (!there && at != nullptr) return at;  // it is just being made anew
+  CHECK(there);
+  void* const all = mmap(at, possum::control_bytes(), PROT_READ | PROT_WRITE,
+                         MAP_SHARED | (at != nullptr ? MAP_FIXED : 0), fd.get(), 0);
+  CHECK(all != MAP_FAILED);
+  return static_cast<std::byte*>(all);
 }
 
 // What a reader may write to if it does not keep to its own page: the whole control
@@ -144,12 +162,7 @@ inline std::atomic<std::uint64_t>& semaphore_bytes(std::byte* unit) {
 // `lies` that look like what belongs there, or `doorbells` that somebody sleeps on.
 [[noreturn]] inline void vandalise(const std::string& channel, const std::string& kind) {
   using namespace possum::layout;
-  const int fd = shm_open(possum::control_name(channel).c_str(), O_RDWR, 0);
-  CHECK(fd >= 0);
-  void* const all =
-      mmap(nullptr, possum::control_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  CHECK(all != MAP_FAILED);
-  auto* const bytes = static_cast<std::byte*>(all);
+  std::byte* const bytes = map_control(channel);
   const auto unit = [&](unsigned n) { return bytes + n * possum::unit_bytes(); };
   auto& header = *reinterpret_cast<ControlHeader*>(unit(0));
   std::mt19937_64 random(37);
@@ -157,19 +170,25 @@ inline std::atomic<std::uint64_t>& semaphore_bytes(std::byte* unit) {
     return *reinterpret_cast<ReaderUnit*>(unit(kReaderUnit + random() % kReaders));
   };
   auto& bells = *reinterpret_cast<WriterBells*>(unit(kRoomUnit));
-  for (;;) {
+  const auto semaphore = [](std::byte* start) {
+    return start + possum::unit_bytes() - kSemSharedBytes;
+  };
+  for (unsigned n = 1;; ++n) {
+    // A writer that finds its header changed makes the channel anew.
+    if (n % 4096 == 0) map_control(channel, bytes);
     if (kind == "noise") {
       const std::uint64_t noise = random();
       std::byte* const start = unit(static_cast<unsigned>(random() % kUnits));
       std::memcpy(start + 8 * (random() % 104), &noise, 8);
-      if (random() % 8 == 0) semaphore_bytes(start) = random();
+      if (random() % 8 == 0) scribble_semaphore(semaphore(start), random());
     } else if (kind == "doorbells") {
       for (DoorbellWords* bell : {&bells.room, &bells.attention, &page().bell}) {
         bell->waiting = 1;
       }
       for (unsigned n = kRoomUnit; n < kUnits; ++n) {
         // Value 0 and somebody who waits, or anything.
-        semaphore_bytes(unit(n)) = random() % 2 ? std::uint64_t{1} << 32 : random();
+        scribble_semaphore(semaphore(unit(n)),
+                           random() % 2 ? std::uint64_t{1} << 32 : random());
       }
     } else {
       auto& entry = header.slot[random() % kSlots];
