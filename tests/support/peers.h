@@ -186,9 +186,10 @@ inline std::byte* map_control(const std::string& channel, std::byte* at = nullpt
         bell->waiting = 1;
       }
       for (unsigned n = kRoomUnit; n < kUnits; ++n) {
-        // Value 0 and somebody who waits, or anything.
+        // Numbers that mean something to a C library, or anything.
+        const std::uint64_t words[] = {0, 1, 128, random() >> 32};
         scribble_semaphore(semaphore(unit(n)),
-                           random() % 2 ? std::uint64_t{1} << 32 : random());
+                           words[random() % 4] << 32 | words[random() % 4]);
       }
     } else {
       auto& entry = header.slot[random() % kSlots];
