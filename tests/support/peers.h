@@ -173,12 +173,13 @@ inline std::byte* map_control(const std::string& channel, std::byte* at = nullpt
   const auto semaphore = [](std::byte* start) {
     return start + possum::unit_bytes() - kSemSharedBytes;
   };
-  for (unsigned n = 1;; ++n) {
+  for (unsigned turn = 1;; ++turn) {
     // A writer that finds its header changed makes the channel anew.
-    if (n % 4096 == 0) map_control(channel, bytes);
-    if (kind == "noise") {
+    if (turn % 4096 == 0) map_control(channel, bytes);
+    if (kind == "noise" || kind == "noise-in-pages") {
       const std::uint64_t noise = random();
-      std::byte* const start = unit(static_cast<unsigned>(random() % kUnits));
+      std::byte* const start = unit(static_cast<unsigned>(
+          kind == "noise" ? random() % kUnits : 1 + random() % (kUnits - 1)));
       std::memcpy(start + 8 * (random() % 104), &noise, 8);
       if (random() % 8 == 0) scribble_semaphore(semaphore(start), random());
     } else if (kind == "doorbells") {

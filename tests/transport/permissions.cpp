@@ -375,6 +375,8 @@ TEST(noise_all_over_the_control_object_stops_nobody_for_good) {
   expect_survival("noise");
 }
 
+TEST(noise_in_all_pages_stops_nobody_for_good) { expect_survival("noise-in-pages"); }
+
 TEST(lies_in_header_and_pages_stop_nobody_for_good) { expect_survival("lies"); }
 
 TEST(semaphores_that_change_in_use_stop_nobody_for_good) { expect_survival("doorbells"); }
