@@ -158,7 +158,8 @@ inline std::byte* map_control(const std::string& channel, std::byte* at = nullpt
 }
 
 // What a reader may write to if it does not keep to its own page: the whole control
-// object, since whoever attaches opens it for writing. KIND: `noise` anywhere,
+// object, since whoever attaches opens it for writing. KIND: `noise` anywhere, or
+// `noise-in-pages` alone,
 // `lies` that look like what belongs there, or `doorbells` that somebody sleeps on.
 [[noreturn]] inline void vandalise(const std::string& channel, const std::string& kind) {
   using namespace possum::layout;
@@ -174,6 +175,10 @@ inline std::byte* map_control(const std::string& channel, std::byte* at = nullpt
     return start + possum::unit_bytes() - kSemSharedBytes;
   };
   for (unsigned turn = 1;; ++turn) {
+    // Now and then a pause, in which others get somewhere.
+    if (turn % 64 == 0 && kind != "doorbells") {
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
     // A writer that finds its header changed makes the channel anew.
     if (turn % 4096 == 0) map_control(channel, bytes);
     if (kind == "noise" || kind == "noise-in-pages") {
