@@ -172,6 +172,19 @@ void fill_header(layout::ControlHeader& header, std::uint64_t incarnation,
   POSSUM_CRASH_POINT("claim.header");
 }
 
+bool map_semaphores(int fd, Claim& claim, Error& error) {
+  const auto map = [&](std::unique_ptr<SemaphoreMapping>& mapping, unsigned unit) {
+    mapping = SemaphoreMapping::map(fd, unit, error);
+    return mapping != nullptr;
+  };
+  bool good = map(claim.room_semaphore, layout::kRoomUnit) &&
+              map(claim.attention_semaphore, layout::kAttentionUnit);
+  for (unsigned r = 0; r < layout::kReaders && good; ++r) {
+    good = map(claim.reader_semaphores[r], layout::kReaderUnit + r);
+  }
+  return good;
+}
+
 // Turns an object that only we can see into a channel.
 bool set_up_control(const ClaimOptions& options, Claim& claim, Error& error) {
   const std::string name = control_name(options.channel);
@@ -213,10 +226,12 @@ bool set_up_control(const ClaimOptions& options, Claim& claim, Error& error) {
   }
   claim.control = ControlMap(std::move(object));
   fill_header(claim.control.header(), claim.incarnation, options.allow_blocking);
-  Doorbell(claim.control.bells().room).init();
-  Doorbell(claim.control.bells().attention).init();
+  std::memcpy(claim.constants.data(), &claim.control.header(), claim.constants.size());
+  if (!map_semaphores(map_fd.get(), claim, error)) return false;
+  claim.room().reset();
+  claim.attention().reset();
   for (unsigned r = 0; r < layout::kReaders; ++r) {
-    Doorbell(claim.control.page(r).bell).init();
+    claim.bell(r).reset();
     claim.control.page(r).cfg.store(layout::pack({}), std::memory_order_relaxed);
     POSSUM_CRASH_POINT("claim.page");
   }
@@ -265,7 +280,7 @@ std::size_t unit_bytes() {
   return bytes;
 }
 
-std::size_t control_bytes() { return (2 + layout::kReaders) * unit_bytes(); }
+std::size_t control_bytes() { return layout::kUnits * unit_bytes(); }
 
 std::uint32_t abi_word() {
 #if defined(__GLIBC__)
@@ -404,8 +419,8 @@ bool control_whole(const Claim& claim) {
   struct stat info {};
   return fstat(claim.lock.get(), &info) == 0 &&
          info.st_size == static_cast<off_t>(control_bytes()) &&
-         claim.control.header().magic == layout::kControlMagic &&
-         claim.control.header().incarnation == claim.incarnation;
+         std::memcmp(&claim.control.header(), claim.constants.data(),
+                     claim.constants.size()) == 0;
 }
 
 // --- reader side
@@ -571,15 +586,22 @@ OpenStatus open_control(const OpenOptions& options, OpenControl& open, Error& er
   return OpenStatus::ok;
 }
 
-bool map_own_page(const OpenControl& open, unsigned r, Error& error) {
-  for (const std::size_t unit : {std::size_t{1}, std::size_t{2} + r}) {
-    if (!open.control.object().make_writable(open.map_fd.get(), unit * unit_bytes(),
-                                             unit_bytes(), error)) {
-      return false;
-    }
+bool map_own_page(OpenControl& open, unsigned r, Error& error) {
+  const int fd = open.map_fd.get();
+  const auto unit = [&](std::size_t index) {
+    const bool done = open.control.object().make_writable(fd, index * unit_bytes(),
+                                                          unit_bytes(), error);
     POSSUM_CRASH_POINT("attach.map");
-  }
-  return true;
+    return done;
+  };
+  const auto semaphore = [&](std::unique_ptr<SemaphoreMapping>& mapping, unsigned index) {
+    mapping = SemaphoreMapping::map(fd, index, error);
+    return mapping != nullptr;
+  };
+  return unit(layout::kRoomUnit) && unit(layout::kReaderUnit + r) &&
+         semaphore(open.room_semaphore, layout::kRoomUnit) &&
+         semaphore(open.attention_semaphore, layout::kAttentionUnit) &&
+         semaphore(open.own_semaphore, layout::kReaderUnit + r);
 }
 
 }  // namespace possum

@@ -16,17 +16,11 @@ namespace {
 constexpr int kMaxMadeUp = 16;  // wake-ups in a row that nobody announced
 constexpr std::int64_t kNapNs = 2'000'000;
 
-sem_t fresh_semaphore(bool shared, unsigned value) {
-  sem_t semaphore;
-  std::memset(&semaphore, 0, sizeof semaphore);
-  sem_init(&semaphore, shared, value);
-  return semaphore;
-}
+constexpr bool kAllShared = layout::kSemSharedBytes == sizeof(sem_t);
 
 // The one word of a sem_t that the C library believes as it stands: whether processes
-// share it, which becomes part of the futex operation. Value and waiters are numbers of
-// which any will do. Where it lies differs (struct new_sem in glibc's nptl, at 8, or at 4
-// without 64-bit atomics; the third of musl's __val), so it is looked for.
+// share it, which becomes part of the futex operation. Needed only where peers can write
+// it, and looked for, because only the C library knows where it lies.
 class SharedWord {
  public:
   SharedWord() {
@@ -57,9 +51,9 @@ void semaphore_image(std::uint8_t (&image)[layout::kSemImageBytes]) {
   std::memcpy(image, &semaphore, sizeof semaphore);
 }
 
-void SharedSemaphore::init() {
-  std::memset(semaphore_, 0, sizeof *semaphore_);
-  sem_init(semaphore_, 1, 0);
+void SharedSemaphore::reset() {
+  const sem_t fresh = fresh_semaphore(true, 0);
+  std::memcpy(static_cast<void*>(semaphore_), &fresh, layout::kSemSharedBytes);
 }
 
 void SharedSemaphore::drain() {
@@ -72,6 +66,7 @@ void SharedSemaphore::drain() {
 bool SharedSemaphore::post() { return sane() && sem_post(semaphore_) == 0; }
 
 bool SharedSemaphore::sane() const {
+  if constexpr (!kAllShared) return true;
   static const SharedWord shared_word;
   return shared_word.healthy(*semaphore_);
 }
@@ -85,10 +80,10 @@ bool SharedSemaphore::wait(std::int64_t deadline_ns) {
   return result == 0;
 }
 
-void Doorbell::init() {
+void Doorbell::reset() {
   waiting_->store(0, std::memory_order_relaxed);
   POSSUM_CRASH_POINT("bell.init-flag");
-  semaphore_.init();
+  semaphore_.reset();
   POSSUM_CRASH_POINT("bell.init");
 }
 
@@ -100,7 +95,7 @@ void Doorbell::ring_self() {
 }
 
 void Doorbell::sleep(std::int64_t deadline_ns) {
-  // Scribbled over or stuffed by a peer: a value that never runs out would make this a
+  // Stuffed or scribbled over by a peer: a value that never runs out would make this a
   // busy wait.
   if (!semaphore_.sane() || made_up_ >= kMaxMadeUp) {
     made_up_ = 0;

@@ -84,9 +84,9 @@ class Attachment {
  public:
   Attachment(OpenControl open, Tenancy tenancy, std::string channel)
       : open_(std::move(open)),
-        room_(open_.control.bells().room),
-        attention_(open_.control.bells().attention),
-        bell_(open_.control.page(tenancy.page).bell),
+        room_(open_.room()),
+        attention_(open_.attention()),
+        bell_(open_.bell(tenancy.page)),
         page_(tenancy.page),
         epoch_(tenancy.epoch),
         core_(*this, tenancy),

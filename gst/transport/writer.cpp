@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <mutex>
 #include <system_error>
 #include <thread>
@@ -19,8 +21,12 @@ namespace possum {
 namespace {
 
 constexpr std::int64_t kMs = 1'000'000;
-constexpr std::int64_t kTickNs = 250 * kMs;      // housekeeping
-constexpr std::int64_t kRoomWaitNs = 20 * kMs;   // a killed reader does not ring
+constexpr std::int64_t kTickNs = 250 * kMs;     // housekeeping
+constexpr std::int64_t kRoomWaitNs = 20 * kMs;  // a killed reader does not ring
+// Peers can ring as often as they like, and each pass of the housekeeping may have
+// something to tell the application: so many a second, and a few at once after a pause.
+constexpr std::int64_t kPassNs = 10 * kMs;
+constexpr std::int64_t kSavedPassesNs = 8 * kPassNs;
 constexpr std::int64_t kClaimPollNs = 20 * kMs;  // behind inotify
 // With /dev/shm full and readers sitting on every slot that is large enough for new caps,
 // no reader's progress may ever free one: give up with the reason.
@@ -72,7 +78,7 @@ class Writer::Impl {
       stopping_.store(true, std::memory_order_seq_cst);
       {
         const std::lock_guard lock(mutex_);
-        if (session_) session_->attention().ring_self();
+        if (session_) ask_housekeeping();
       }
       thread_.join();
     }
@@ -366,7 +372,7 @@ class Writer::Impl {
 
   // The channel is truncated: housekeeping makes it anew, at its next tick at the latest.
   WriteStatus give_up_frame() {
-    session_->attention().ring_self();
+    ask_housekeeping();
     count_no_slot();
     return WriteStatus::no_slot;
   }
@@ -404,7 +410,7 @@ class Writer::Impl {
       if (now - patience.still_since_ns[r] >= options_.max_blocking_ns) {
         core.demote(r);
         demotions_ |= slot_bit(r);
-        session_->attention().ring_self();
+        ask_housekeeping();
         wake = now;
       } else {
         wake = std::min(wake, patience.still_since_ns[r] + options_.max_blocking_ns);
@@ -500,20 +506,44 @@ class Writer::Impl {
   };
 
   void nudge_growth() {
-    if (session_->core().wants_growth() && !limited_) session_->attention().ring();
+    if (!session_->core().wants_growth() || limited_) return;
+    end_rest();
+    session_->attention().ring();
+  }
+
+  // For what this process wants done, whatever peers ring.
+  void ask_housekeeping() {
+    end_rest();
+    session_->attention().ring_self();
+  }
+
+  void end_rest() {
+    asked_ = true;
+    rest_.notify_one();
+  }
+
+  void rest(std::unique_lock<std::mutex>& lock, std::int64_t until_ns) {
+    const std::int64_t left = until_ns - monotonic_ns();
+    if (left > 0) {
+      rest_.wait_for(lock, std::chrono::nanoseconds(left), [this] { return asked_; });
+    }
+    asked_ = false;
   }
 
   void keep_house() {
     std::int64_t next_tick = monotonic_ns() + kTickNs;
+    std::int64_t next_pass = 0;
     while (!stopping_.load(std::memory_order_seq_cst)) {
       Happened happened;
       std::shared_ptr<WriterSession> session;
       bool armed = false;
       {
         std::unique_lock lock(mutex_);
+        rest(lock, next_pass);
         session = session_;
         if (session) session->attention().arm();  // before the look: nothing is missed
         const std::int64_t now = monotonic_ns();
+        next_pass = std::max(next_pass, now - kSavedPassesNs) + kPassNs;
         if (session_ && (session_->name_lost() || session_->faulted() ||
                          (now >= next_tick && !session_->whole()))) {
           reclaim(happened);
@@ -589,7 +619,7 @@ class Writer::Impl {
     limited_ = true;
     if (std::exchange(shortage_told_, true)) return;
     shortage_ = std::pair(slots, session_->last_error());
-    session_->attention().ring_self();
+    ask_housekeeping();
   }
 
   // Creates one slot ahead of need; the mutex is free meanwhile.
@@ -645,8 +675,10 @@ class Writer::Impl {
   Error lost_;
   WriterStatistics statistics_;
   std::array<KnownReader, layout::kReaders> known_{};
-  std::uint32_t demotions_ = 0;  // pages to tell about
-  bool limited_ = false;         // no more growth before the next tick
+  std::condition_variable rest_;  // of the housekeeping thread
+  bool asked_ = false;            // it has something to do for this process
+  std::uint32_t demotions_ = 0;   // pages to tell about
+  bool limited_ = false;          // no more growth before the next tick
   bool shortage_told_ = false;
   std::optional<std::pair<unsigned, Error>> shortage_;
 };

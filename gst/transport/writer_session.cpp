@@ -19,8 +19,8 @@ WriterSession::WriterSession(Claim claim, const WriterOptions& options)
       claim_(std::move(claim)),
       generation_(process_generation()),
       clock_offset_ns_(clock_offset_ns()),
-      room_(claim_.control.bells().room),
-      attention_(claim_.control.bells().attention),
+      room_(claim_.room()),
+      attention_(claim_.attention()),
       core_(*this, options.slots, options.allow_blocking) {}
 
 WriterSession::~WriterSession() { end(); }
@@ -46,6 +46,9 @@ bool WriterSession::object_whole(const SlotObject& o) const {
   const auto info = stat_name(data_name(channel_, incarnation(), o.object));
   return info && info->st_ino == o.inode &&
          info->st_size == static_cast<off_t>(o.header.object_bytes) &&
+         // Whoever attaches finds it by this number.
+         header().slot[o.header.slot].object.load(std::memory_order_relaxed) ==
+             o.object &&
          // Made short and long again, it is full of zeros.
          std::memcmp(o.mapping->data(), &o.header, sizeof o.header) == 0;
 }

@@ -87,12 +87,12 @@ class WriterSession {
   // ---------------------------------------------------------
   layout::ReaderUnit& page(unsigned r) const { return claim_.control.page(r); }
   layout::ControlHeader& header() const { return claim_.control.header(); }
-  void ring_reader(unsigned r) { Doorbell(page(r).bell).ring(); }
+  void ring_reader(unsigned r) { claim_.bell(r).ring(); }
   bool lock_page(unsigned r) {
     return claim_.lock.try_lock(layout::kReaderByte + r) == LockFd::Result::ok;
   }
   void unlock_page(unsigned r) { claim_.lock.unlock(layout::kReaderByte + r); }
-  void reset_bell(unsigned r) { Doorbell(page(r).bell).init(); }
+  void reset_bell(unsigned r) { claim_.bell(r).reset(); }
   bool fits(unsigned slot) const;
   void discard(unsigned slot);
   std::uint32_t create(unsigned slot);

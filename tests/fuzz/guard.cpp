@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
 //
-// Puts an unreadable page behind each file that the program maps, and lets the address
+// Puts an unreadable page behind everything that the program maps, and lets the address
 // sanitizer guard what the last page holds beyond the end of the file. The linker sends
 // calls of mmap() (which is called mmap64 where files may be large) and munmap() here
 // (--wrap); libraries keep their own.
@@ -51,7 +51,7 @@ std::size_t whole_pages(std::size_t bytes) {
 
 void* __wrap_mmap64(void* at, std::size_t bytes, int prot, int flags, int fd,
                     off_t offset) {
-  if (at != nullptr || fd < 0) return __real_mmap64(at, bytes, prot, flags, fd, offset);
+  if (at != nullptr) return __real_mmap64(at, bytes, prot, flags, fd, offset);
   const std::size_t inside = whole_pages(bytes);
   const std::size_t guard = whole_pages(1);
   if (inside < bytes || inside + guard < inside) {  // the kernel's answer, not ours

@@ -157,10 +157,6 @@ class Liar {
   }
 
  private:
-  static constexpr std::size_t kBell = offsetof(layout::ReaderUnit, bell);
-  static constexpr std::size_t kSemConstants = offsetof(layout::DoorbellWords, sem) + 8;
-  static constexpr std::size_t kConstants = sizeof(sem_t) - 8;
-
   void attach() {
     for (page_ = 0; page_ < layout::kReaders; ++page_) {
       const layout::Config cfg = layout::unpack(map_.page(page_).cfg.load());
@@ -171,10 +167,8 @@ class Liar {
       }
     }
     FUZZ_CHECK(page_ < layout::kReaders);
-    sem_t fresh;
-    std::memset(&fresh, 0, sizeof fresh);
-    sem_init(&fresh, 1, 0);
-    std::memcpy(constants_, reinterpret_cast<std::byte*>(&fresh) + 8, kConstants);
+    Error error;
+    FUZZ_CHECK(possum::map_own_page(open_, page_, error));
     layout::Config cfg = layout::unpack(map_.page(page_).cfg.load());
     cfg.state = layout::PageState::active;
     map_.page(page_).cfg.store(layout::pack(cfg));
@@ -184,33 +178,35 @@ class Liar {
     open_.lock.unlock(layout::kReaderByte + page_);
     // Doorbells in order again, so that the next tick need not be waited for: nothing in
     // them, somebody asleep.
-    for (auto* bell : {&map_.bells().room, &map_.bells().attention}) {
-      std::memcpy(reinterpret_cast<std::byte*>(&bell->sem) + 8, constants_, kConstants);
-      *reinterpret_cast<volatile std::uint64_t*>(&bell->sem) = std::uint64_t{1} << 32;
-      bell->waiting.store(1);
-      possum::Doorbell(*bell).ring();
-    }
+    put_to_sleep(layout::kRoomUnit, map_.bells().room);
+    open_.room().ring();
+    put_to_sleep(layout::kAttentionUnit, map_.bells().attention);
+    open_.attention().ring();
     channel_.expect_all_free(map_.page(page_));
   }
 
-  // The housekeeping thread always uses its doorbell; see Scene::areas_while_in_use().
+  void put_to_sleep(unsigned unit, layout::DoorbellWords& bell) {
+    const std::uint64_t one_waits = std::uint64_t{1} << 32;
+    std::memcpy(semaphore_at(unit), &one_waits, sizeof one_waits);
+    bell.waiting.store(1);
+  }
+  std::byte* semaphore_at(unsigned unit) const {
+    return all_->data() + (unit + 1) * possum::unit_bytes() - layout::kSemSharedBytes;
+  }
+
   std::vector<Area> areas() {
     return {{&map_.page(page_), sizeof(layout::ReaderUnit)},
             {&map_.page(page_), 2 * sizeof(std::uint64_t)},
             {&map_.page(page_).cfg, sizeof(std::uint64_t)},
             {&map_.bells().room, sizeof(layout::DoorbellWords)},
-            {&map_.bells().attention, kSemConstants}};
-  }
-  std::vector<Area> areas_while_in_use() {
-    return {{&map_.page(page_), kBell + kSemConstants},
-            {&map_.page(page_), 2 * sizeof(std::uint64_t)},
-            {&map_.page(page_).cfg, sizeof(std::uint64_t)},
-            {&map_.bells().room, kSemConstants},
-            {&map_.bells().attention, kSemConstants}};
+            {&map_.bells().attention, sizeof(layout::DoorbellWords)},
+            {semaphore_at(layout::kReaderUnit + page_), layout::kSemSharedBytes},
+            {semaphore_at(layout::kRoomUnit), layout::kSemSharedBytes},
+            {semaphore_at(layout::kAttentionUnit), layout::kSemSharedBytes}};
   }
   void flip(Input& in) {
     flipper_.reset();
-    flipper_.emplace(in, areas_while_in_use());
+    flipper_.emplace(in, areas());
   }
 
   Channel& channel_;
@@ -218,7 +214,6 @@ class Liar {
   std::shared_ptr<possum::ShmObject> all_;
   possum::ControlMap map_;
   unsigned page_ = 0;
-  std::byte constants_[kConstants];
   std::optional<Flipper> flipper_;
 };
 

@@ -92,7 +92,7 @@ class Stream {
 
   void flip() {
     flipper_.reset();
-    flipper_.emplace(in_, scene_.areas_while_in_use());
+    flipper_.emplace(in_, scene_.areas());
   }
 
   Scene& scene_;

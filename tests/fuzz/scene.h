@@ -174,6 +174,7 @@ class Scene {
     }
     for (std::size_t unit = 0; unit < image_.size(); ++unit) {
       std::memcpy(unit_at(unit), image_[unit].data(), kSaved);
+      std::memset(semaphore_at(unit), 0, layout::kSemSharedBytes);
     }
     for (unsigned i = 0; i < kObjects; ++i) {
       objects_[i]->restore(i + 1);
@@ -187,7 +188,7 @@ class Scene {
   void offer(std::uint32_t slots) {
     for (unsigned r = 0; r < layout::kReaders; ++r) {
       page(r).word.fetch_or(slots);
-      possum::Doorbell(page(r).bell).ring();
+      claim_->bell(r).ring();
     }
   }
   // A frame newer than all before.
@@ -258,6 +259,9 @@ class Scene {
         {&page(0), sizeof(layout::ReaderUnit)},
         {&page(0), 2 * sizeof(std::uint64_t)},  // the offer word, more often
         {&page(1), sizeof(layout::ReaderUnit)},
+        {semaphore_at(layout::kRoomUnit), layout::kSemSharedBytes},
+        {semaphore_at(layout::kAttentionUnit), layout::kSemSharedBytes},
+        {semaphore_at(layout::kReaderUnit), layout::kSemSharedBytes},
     };
     for (unsigned i = 0; i < kObjects; ++i) {
       result.push_back(objects_[i]->header());
@@ -267,20 +271,11 @@ class Scene {
     }
     return result;
   }
-  // The same without the constant part of semaphores: glibc reads that part again while
-  // it uses them, and ends the process where it makes no sense (PROTOCOL.md, section 12).
-  std::vector<Area> areas_while_in_use() {
-    std::vector<Area> result = areas();
-    result[2] = {unit_at(1), kSemConstants};
-    result[3] = {&page(0), kBell + kSemConstants};
-    result[5] = {&page(1), kBell + kSemConstants};
-    return result;
-  }
 
  private:
-  static constexpr std::size_t kSaved = 1024;  // of each unit; the rest is never written
-  static constexpr std::size_t kBell = offsetof(layout::ReaderUnit, bell);
-  static constexpr std::size_t kSemConstants = offsetof(layout::DoorbellWords, sem) + 8;
+  // Of each unit; then nothing is written before the semaphore.
+  static constexpr std::size_t kSaved = 1024;
+  static_assert(layout::kSemSharedBytes == 8);  // zeros, when nothing is posted
 
   [[noreturn]] static void complain(const char* what, const Error& error) {
     std::fprintf(stderr, "%s: %s (%s)\n", what, error.message.c_str(),
@@ -290,6 +285,9 @@ class Scene {
   int lock() const { return claim_->lock.get(); }
   std::byte* unit_at(std::size_t unit) const {
     return reinterpret_cast<std::byte*>(&header()) + unit * possum::unit_bytes();
+  }
+  std::byte* semaphore_at(std::size_t unit) const {
+    return unit_at(unit + 1) - layout::kSemSharedBytes;
   }
 
   void claim() {
@@ -309,7 +307,7 @@ class Scene {
 
   const std::string channel_;
   std::optional<possum::Claim> claim_;
-  std::array<std::array<std::byte, kSaved>, 2 + layout::kReaders> image_;
+  std::array<std::array<std::byte, kSaved>, layout::kUnits> image_;
   std::array<std::unique_ptr<Object>, kObjects> objects_;
   std::uint64_t next_seq_ = 1;
   std::optional<std::size_t> wanted_bytes_;

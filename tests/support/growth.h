@@ -53,15 +53,16 @@ inline bool low_semaphores(const std::string& channel, bool& low) {
   if (open_control({channel, {}, false}, open, error) != possum::OpenStatus::ok) {
     return false;
   }
-  const auto is_low = [](const possum::layout::DoorbellWords& words) {
-    sem_t copy;
-    std::memcpy(&copy, &words.sem, sizeof copy);
+  low = true;
+  for (unsigned unit = possum::layout::kRoomUnit; unit < possum::layout::kUnits; ++unit) {
+    constexpr std::size_t kShared = possum::layout::kSemSharedBytes;
+    sem_t copy = possum::fresh_semaphore(true, 0);
+    std::memcpy(
+        static_cast<void*>(&copy),
+        open.control.object().data() + (unit + 1) * possum::unit_bytes() - kShared,
+        kShared);
     int value = 0;
-    return sem_getvalue(&copy, &value) == 0 && value <= 2;
-  };
-  low = is_low(open.control.bells().room) && is_low(open.control.bells().attention);
-  for (unsigned r = 0; r < possum::layout::kReaders; ++r) {
-    low = low && is_low(open.control.page(r).bell);
+    low = low && sem_getvalue(&copy, &value) == 0 && value <= 2;
   }
   return true;
 }

@@ -13,6 +13,7 @@
 
 #include <deque>
 #include <fstream>
+#include <set>
 
 #include "support/transport.h"
 
@@ -100,6 +101,18 @@ inline const char* in_child(const std::function<bool()>& refused) {
   return status == 0 ? "refused" : "not refused";
 }
 
+// What peers may write of a semaphore without a word of honour: all that is shared, but
+// with a 32-bit glibc the value alone (PROTOCOL.md, section 12).
+inline constexpr std::size_t kSemNoiseBytes =
+    possum::layout::kSemSharedBytes < sizeof(sem_t) ? possum::layout::kSemSharedBytes : 4;
+
+inline void scribble_semaphore(void* semaphore, std::uint64_t value) {
+  for (std::size_t at = 0; at < kSemNoiseBytes; at += 4) {
+    static_cast<std::atomic<std::uint32_t>*>(semaphore)[at / 4] =
+        static_cast<std::uint32_t>(at % 8 == 0 ? value : value >> 32);
+  }
+}
+
 // What a reader may write to, in noise: its own page and the writer's doorbells.
 [[noreturn]] inline void scribble(const std::string& channel) {
   Error error;
@@ -111,6 +124,9 @@ inline const char* in_child(const std::function<bool()>& refused) {
   }
   CHECK(map_own_page(open, mine, error));
   std::mt19937_64 random(31);
+  sem_t* const semaphores[] = {&open.room_semaphore->semaphore(),
+                               &open.attention_semaphore->semaphore(),
+                               &open.own_semaphore->semaphore()};
   for (;;) {
     possum::layout::ReaderUnit& page = open.control.page(mine);
     page.word.store(random() % 4 ? ~std::uint64_t{0} : random());  // mostly "all mine"
@@ -123,47 +139,64 @@ inline const char* in_child(const std::function<bool()>& refused) {
         random() % 2 ? static_cast<void*>(&page.bell)
                      : static_cast<void*>(&open.control.bells()));
     bytes[random() % sizeof page.bell] = static_cast<unsigned char>(random());
+    scribble_semaphore(semaphores[random() % 3], random());
   }
 }
 
-// Is this in a semaphore, behind its value? No noise there: glibc aborts when these bytes
-// change between our look at them and its own (PROTOCOL.md, section 12).
-inline bool in_semaphore(unsigned unit, std::size_t at) {
-  using namespace possum::layout;
-  constexpr std::size_t kStart = offsetof(DoorbellWords, sem) + 8;
-  constexpr std::size_t kEnd = offsetof(DoorbellWords, sem) + sizeof(sem_t);
-  const auto within = [&](std::size_t bell) {
-    return at >= bell + kStart && at < bell + kEnd;
-  };
-  if (unit == 0) return false;
-  return unit == 1 ? within(offsetof(WriterBells, room)) ||
-                         within(offsetof(WriterBells, attention))
-                   : within(offsetof(ReaderUnit, bell));
+// All of a control object, writable. With `at`, in the place of an earlier one.
+inline std::byte* map_control(const std::string& channel, std::byte* at = nullptr) {
+  possum::UniqueFd fd(shm_open(possum::control_name(channel).c_str(), O_RDWR, 0));
+  struct stat info {};
+  const bool there = fd && fstat(fd.get(), &info) == 0 &&
+                     info.st_size == static_cast<off_t>(possum::control_bytes());
+  if (!there && at != nullptr) return at;  // it is just being made anew
+  CHECK(there);
+  void* const all = mmap(at, possum::control_bytes(), PROT_READ | PROT_WRITE,
+                         MAP_SHARED | (at != nullptr ? MAP_FIXED : 0), fd.get(), 0);
+  CHECK(all != MAP_FAILED);
+  return static_cast<std::byte*>(all);
 }
 
 // What a reader may write to if it does not keep to its own page: the whole control
 // object, since whoever attaches opens it for writing. KIND: `noise` anywhere, or
-// `lies` that look like what belongs there.
+// `noise-in-pages` alone,
+// `lies` that look like what belongs there, or `doorbells` that somebody sleeps on.
 [[noreturn]] inline void vandalise(const std::string& channel, const std::string& kind) {
   using namespace possum::layout;
-  const int fd = shm_open(possum::control_name(channel).c_str(), O_RDWR, 0);
-  CHECK(fd >= 0);
-  void* const all =
-      mmap(nullptr, possum::control_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  CHECK(all != MAP_FAILED);
-  auto* const bytes = static_cast<std::byte*>(all);
+  std::byte* const bytes = map_control(channel);
   const auto unit = [&](unsigned n) { return bytes + n * possum::unit_bytes(); };
   auto& header = *reinterpret_cast<ControlHeader*>(unit(0));
   std::mt19937_64 random(37);
   const auto page = [&]() -> ReaderUnit& {
-    return *reinterpret_cast<ReaderUnit*>(unit(2 + random() % kReaders));
+    return *reinterpret_cast<ReaderUnit*>(unit(kReaderUnit + random() % kReaders));
   };
-  for (;;) {
-    if (kind == "noise") {
+  auto& bells = *reinterpret_cast<WriterBells*>(unit(kRoomUnit));
+  const auto semaphore = [](std::byte* start) {
+    return start + possum::unit_bytes() - kSemSharedBytes;
+  };
+  for (unsigned turn = 1;; ++turn) {
+    // Now and then a pause, in which others get somewhere.
+    if (turn % 64 == 0 && kind != "doorbells") {
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
+    // A writer that finds its header changed makes the channel anew.
+    if (turn % 4096 == 0) map_control(channel, bytes);
+    if (kind == "noise" || kind == "noise-in-pages") {
       const std::uint64_t noise = random();
-      const auto n = static_cast<unsigned>(random() % (2 + kReaders));
-      const std::size_t at = 8 * (random() % 104);
-      if (!in_semaphore(n, at)) std::memcpy(unit(n) + at, &noise, 8);
+      std::byte* const start = unit(static_cast<unsigned>(
+          kind == "noise" ? random() % kUnits : 1 + random() % (kUnits - 1)));
+      std::memcpy(start + 8 * (random() % 104), &noise, 8);
+      if (random() % 8 == 0) scribble_semaphore(semaphore(start), random());
+    } else if (kind == "doorbells") {
+      for (DoorbellWords* bell : {&bells.room, &bells.attention, &page().bell}) {
+        bell->waiting = 1;
+      }
+      for (unsigned n = kRoomUnit; n < kUnits; ++n) {
+        // Numbers that mean something to a C library, or anything.
+        const std::uint64_t words[] = {0, 1, 128, random() >> 32};
+        scribble_semaphore(semaphore(unit(n)),
+                           words[random() % 4] << 32 | words[random() % 4]);
+      }
     } else {
       auto& entry = header.slot[random() % kSlots];
       switch (random() % 10) {
@@ -308,10 +341,10 @@ inline std::string trespass_by_name(const std::string& channel, bool member) {
   return trespass.done();
 }
 
-// The units of the control object that this process has mapped for writing, in order.
+// The units of the control object that this process has mapped for writing.
 inline std::string writable_units(const std::string& channel) {
   std::ifstream maps("/proc/self/maps");
-  std::string units;
+  std::set<std::size_t> units;  // those with a semaphore are mapped twice
   for (std::string line; std::getline(maps, line);) {
     if (!line.ends_with(possum::control_name(channel))) continue;
     std::istringstream fields(line);
@@ -323,11 +356,14 @@ inline std::string writable_units(const std::string& channel) {
     const std::size_t start = std::stoul(range, nullptr, 16);
     const std::size_t end = std::stoul(range.substr(range.find('-') + 1), nullptr, 16);
     for (std::size_t at = 0; at < end - start; at += possum::unit_bytes()) {
-      units += (units.empty() ? "" : " ") +
-               std::to_string((offset + at) / possum::unit_bytes());
+      units.insert((offset + at) / possum::unit_bytes());
     }
   }
-  return units;
+  std::string text;
+  for (const std::size_t unit : units) {
+    text += (text.empty() ? "" : " ") + std::to_string(unit);
+  }
+  return text;
 }
 
 // Tries everything to draw on a frame that was lent to read.

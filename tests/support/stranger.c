@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { kUnit = 4096, kUnits = 34, kHeader = 832 };
+enum { kUnit = 4096, kUnits = 35, kHeader = 832 };
 
 static void put32(unsigned char* header, size_t at, uint32_t value) {
   memcpy(header + at, &value, sizeof value);

@@ -721,7 +721,7 @@ struct Liar : Forged {
     header().slot[0].seq.store(seq);
     header().slot[0].object.store(number);
     claim.control.page(0).word.store(1);
-    Doorbell(claim.control.page(0).bell).ring();
+    claim.bell(0).ring();
   }
 };
 

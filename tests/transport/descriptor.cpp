@@ -135,7 +135,9 @@ TEST(layout_version_1_is_what_it_was) {
   CHECK(offsetof(SlotEntry, seq) == 0 && offsetof(SlotEntry, object) == 8 &&
         offsetof(SlotEntry, pages) == 12);
   CHECK(sizeof(WriterBells) == 128 && offsetof(WriterBells, attention) == 64);
-  CHECK(offsetof(DoorbellWords, waiting) == 0 && offsetof(DoorbellWords, sem) == 8);
+  CHECK(kHeaderUnit == 0 && kRoomUnit == 1 && kAttentionUnit == 2);
+  CHECK(kReaderUnit == 3 && kUnits == 35);
+  CHECK(offsetof(DoorbellWords, waiting) == 0 && sizeof(DoorbellWords) == 8);
   CHECK(sizeof(ReaderUnit) == 320 && offsetof(ReaderUnit, word) == 0);
   CHECK(offsetof(ReaderUnit, cfg) == 64 && offsetof(ReaderUnit, bell) == 128);
   CHECK(offsetof(ReaderUnit, grant) == 192 && offsetof(ReaderUnit, pid) == 256);

@@ -177,7 +177,7 @@ TEST(reader_of_the_group_draws_on_nothing_but_its_own_page_by_accident) {
   // What it maps itself keeps to the rules; what it may open does not have to.
   FarReader reader(kBob, channel);
   reader.attach();
-  reader.order("own-units", "1 2");
+  reader.order("own-units", "1 2 3");
   writer.order("close", "closed");
 }
 
@@ -314,6 +314,22 @@ TEST(busy_channel_of_another_user_in_the_group_stays_theirs) {
 
 namespace {
 
+// Something is in a page that nobody has, beyond what a writer puts there.
+bool vandalised(const std::string& channel) {
+  using namespace possum::layout;
+  possum::UniqueFd fd(shm_open(possum::control_name(channel).c_str(), O_RDONLY, 0));
+  Error error;
+  const auto all = possum::ShmObject::map(fd.get(), possum::control_bytes(),
+                                          possum::Access::read_only, false, error);
+  if (!all) return false;
+  const possum::ControlMap control(all);
+  const auto& page = control.page(kReaders - 1);
+  std::uint64_t semaphore = 0;
+  std::memcpy(&semaphore, all->data() + all->size() - kSemSharedBytes, sizeof semaphore);
+  return unpack(page.cfg).state != PageState::free || taken_of(page.word) != 0 ||
+         semaphore != 0;
+}
+
 // Under load: the writer goes on, and nobody's wait lasts. What the honest reader is told
 // meanwhile may be wrong; a member of the group is trusted with that much.
 void expect_survival(const std::string& kind) {
@@ -349,6 +365,7 @@ void expect_survival(const std::string& kind) {
   }
   std::printf("   %s: %llu frames, %d of them read\n", kind.c_str(),
               static_cast<unsigned long long>(key), frames);
+  CHECK(eventually([&] { return vandalised(options.channel); }));
   vandal.kill();
   honest.order("detach", "detached");
 
@@ -375,4 +392,8 @@ TEST(noise_all_over_the_control_object_stops_nobody_for_good) {
   expect_survival("noise");
 }
 
+TEST(noise_in_all_pages_stops_nobody_for_good) { expect_survival("noise-in-pages"); }
+
 TEST(lies_in_header_and_pages_stop_nobody_for_good) { expect_survival("lies"); }
+
+TEST(semaphores_that_change_in_use_stop_nobody_for_good) { expect_survival("doorbells"); }

@@ -226,12 +226,12 @@ void read_frames(Load& load, Habits habits, Drain& drain) {
 class Mortal {
  public:
   struct Env {
-    possum::ControlMap control;
-    possum::layout::ReaderUnit& page(unsigned r) const { return control.page(r); }
-    possum::layout::ControlHeader& header() const { return control.header(); }
-    void ring_writer() { possum::Doorbell(control.bells().room).ring(); }
+    possum::OpenControl& open;
+    possum::layout::ReaderUnit& page(unsigned r) const { return open.control.page(r); }
+    possum::layout::ControlHeader& header() const { return open.control.header(); }
+    void ring_writer() { open.room().ring(); }
     void ring_both() {
-      possum::Doorbell(control.bells().attention).ring();
+      open.attention().ring();
       ring_writer();
     }
   };
@@ -256,13 +256,13 @@ class Mortal {
     const auto now = possum::layout::unpack(cfg.load(std::memory_order_acquire));
     cfg.store(possum::layout::pack({now.epoch, 4, policy, PageState::active}),
               std::memory_order_seq_cst);
-    possum::Doorbell(open_.control.bells().attention).ring();
+    open_.attention().ring();
     return true;
   }
 
   // Takes up to `count` frames, lets go of every other one.
   void live(Load& load, unsigned count) {
-    Env env{open_.control};
+    Env env{open_};
     possum::ReaderCore<Env> core(env, {page_, epoch()});
     std::uint64_t last_seq = 0;
     for (unsigned taken = 0; taken < count && !load.over();) {

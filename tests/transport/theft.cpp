@@ -292,6 +292,29 @@ TEST(steady_truncation_never_ends_a_guarded_process) {
   traffic.finish();
 }
 
+// Whoever may write the control object can spoil what readers check when they attach:
+// none could until another writer came.
+TEST(headers_that_are_overwritten_are_made_anew) {
+  using layout::ControlHeader;
+  Traffic traffic;
+  for (const std::size_t at :
+       {offsetof(ControlHeader, magic), offsetof(ControlHeader, version),
+        offsetof(ControlHeader, readers), offsetof(ControlHeader, sem_image) + 63,
+        offsetof(ControlHeader, incarnation), offsetof(ControlHeader, flags),
+        layout::kConstantHeaderBytes - 1, offsetof(ControlHeader, slot[0].object)}) {
+    traffic.expect_new_channel([&] {
+      possum::UniqueFd fd(
+          shm_open(possum::control_name(traffic.channel).c_str(), O_RDWR, 0));
+      unsigned char byte = 0;
+      CHECK(pread(fd.get(), &byte, 1, static_cast<off_t>(at)) == 1);
+      byte ^= 0xff;
+      CHECK(pwrite(fd.get(), &byte, 1, static_cast<off_t>(at)) == 1);
+    });
+    CHECK(files_of(traffic.channel, Which::control).size() == 1);
+  }
+  traffic.finish();
+}
+
 // --- truncation in peace -------------------------------------------------------------
 
 // The reader waits, the writer is idle: nobody touches a pixel, so that both find out by
