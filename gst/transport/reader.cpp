@@ -402,13 +402,14 @@ class Attachment {
     return {};
   }
 
-  // A dead or stopping writer's frame that cannot be had any more; no later sequence
-  // number tells.
+  // A dead or stopping writer's frame that cannot be had any more; perhaps no later
+  // sequence number tells.
   void count_lost() {
     if (writer_alive() && linked()) return;
     POSSUM_CRASH_POINT("take.lost");
     const std::lock_guard lock(mutex_);
     ++statistics_.missed;
+    ++lost_;
   }
 
   void account(Frame& frame, std::uint64_t seq) {
@@ -417,7 +418,8 @@ class Attachment {
     last_seq_ = seq;
     ++statistics_.frames;
     statistics_.bytes += frame.size();
-    statistics_.missed += frame.missed_;
+    statistics_.missed += frame.missed_ - std::min(lost_, frame.missed_);
+    lost_ = 0;
     if (frame.is_copy()) ++statistics_.copied;
     own_page().frames.store(statistics_.frames, std::memory_order_relaxed);
     own_page().missed.store(statistics_.missed, std::memory_order_relaxed);
@@ -447,6 +449,7 @@ class Attachment {
   mutable std::mutex mutex_;
   unsigned leases_ = 0;
   std::uint64_t last_seq_ = 0;
+  std::uint64_t lost_ = 0;  // since last_seq_, counted as missed already
   ReaderStatistics statistics_;
 };
 

@@ -44,6 +44,7 @@ bool ShmObject::make_writable(int fd, std::size_t offset, std::size_t bytes,
   region_->set_protection(kProtection);
   if (mmap(data_ + offset, bytes, kProtection, MAP_SHARED | MAP_FIXED, fd,
            static_cast<off_t>(offset)) != MAP_FAILED) {
+    madvise(data_ + offset, bytes, MADV_DONTDUMP);
     return true;
   }
   error = system_error(ErrorCode::system, "Shared memory could not be mapped.",

@@ -277,6 +277,7 @@ class Writer::Impl {
   // How long one wait has lasted, and since when each reader has not moved.
   struct Patience {
     std::int64_t since_ns = monotonic_ns();
+    std::array<std::uint32_t, layout::kReaders> tenant{};
     std::array<int, layout::kReaders> offers{};  // the fewest seen
     std::array<std::int64_t, layout::kReaders> still_since_ns{};
     bool starved() const { return monotonic_ns() - since_ns > kStarvedNs; }
@@ -402,7 +403,9 @@ class Writer::Impl {
       // own bits beyond what we gave are none, nor are bits that come and go.
       const int offers =
           std::popcount(layout::offered_of(core.word_of(r)) & core.given(r));
-      if (patience.still_since_ns[r] == 0 || offers < patience.offers[r]) {
+      if (patience.still_since_ns[r] == 0 || offers < patience.offers[r] ||
+          core.tenant(r) != patience.tenant[r]) {
+        patience.tenant[r] = core.tenant(r);
         patience.offers[r] = offers;
         patience.still_since_ns[r] = now;
       }

@@ -59,6 +59,8 @@ class WriterCore {
   std::uint32_t have() const { return have_; }
   std::uint32_t lent() const { return lent_; }
   std::uint64_t dropped(unsigned r) const { return dropped_[r]; }
+  // Changes with each tenant of the page; unlike the epoch, nobody else can write it.
+  std::uint32_t tenant(unsigned r) const { return tenant_[r]; }
   bool demoted(unsigned r) const { return (demoted_ >> r & 1) != 0; }
   bool wants_growth() const { return wants_growth_; }
 
@@ -275,6 +277,7 @@ class WriterCore {
       POSSUM_CRASH_POINT("recycle.grant");
       demoted_ &= ~slot_bit(r);
       dropped_[r] = 0;
+      ++tenant_[r];
       // A frame being published is in the standing offer already.
       pending_pages_ &= ~slot_bit(r);
       layout::Config fresh;
@@ -547,6 +550,7 @@ class WriterCore {
   Recycled recycled_;
   std::array<std::uint32_t, kPages> given_{};
   std::array<std::uint64_t, Slots> seqs_{};
+  std::array<std::uint32_t, kPages> tenant_{};
   std::array<std::uint64_t, kPages> dropped_{};  // frames each tenant did not get
 };
 
