@@ -91,8 +91,8 @@ struct ClaimOptions {
 // a fresh control object in state READY. busy: a live writer holds it; the Error says
 // who.
 ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& error);
-// Removes the names that this claim made. Only while its lock is held.
-void remove_names(std::string_view channel, const Claim& claim);
+// Removes the names that this claim made and gives up its lock.
+void remove_names(std::string_view channel, Claim& claim);
 // Does the control name no longer lead to our object?
 bool name_lost(std::string_view channel, const Claim& claim);
 // Is the control object as long as it was made, and the constant part of its header the

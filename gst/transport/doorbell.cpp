@@ -82,12 +82,16 @@ bool SharedSemaphore::wait(std::int64_t deadline_ns) {
 
 void Doorbell::reset() {
   waiting_->store(0, std::memory_order_relaxed);
+  POSSUM_CRASH_POINT("bell.init-flag");
   semaphore_.reset();
+  POSSUM_CRASH_POINT("bell.init");
 }
 
 void Doorbell::ring_self() {
   waiting_->exchange(0, std::memory_order_seq_cst);
+  POSSUM_CRASH_POINT("bell.self-flag");
   semaphore_.post();
+  POSSUM_CRASH_POINT("bell.self-post");
 }
 
 void Doorbell::sleep(std::int64_t deadline_ns) {
@@ -101,6 +105,7 @@ void Doorbell::sleep(std::int64_t deadline_ns) {
     return;
   }
   const bool posted = semaphore_.wait(deadline_ns);
+  POSSUM_CRASH_POINT("bell.wait");
   const bool rung = waiting_->load(std::memory_order_relaxed) == 0;
   made_up_ = posted && !rung ? made_up_ + 1 : 0;
   disarm();

@@ -18,6 +18,7 @@
 #include "channel.h"
 #include "channel_watch.h"
 #include "clock.h"
+#include "crash_point.h"
 #include "descriptor.h"
 #include "doorbell.h"
 #include "fork_guard.h"
@@ -96,6 +97,7 @@ class Attachment {
   ~Attachment() {
     if (forked()) return;
     open_.lock.reset();
+    POSSUM_CRASH_POINT("leave.unlock");
     ring_both();
   }
   Attachment(const Attachment&) = delete;
@@ -110,6 +112,7 @@ class Attachment {
 
   void announce() {
     own_page().pid.store(static_cast<std::uint32_t>(getpid()), std::memory_order_relaxed);
+    POSSUM_CRASH_POINT("announce.pid");
     std::array<char, layout::kNameBytes> name{};
     const std::string text = process_name();
     std::memcpy(name.data(), text.data(), std::min(text.size(), name.size() - 1));
@@ -117,10 +120,12 @@ class Attachment {
       std::uint64_t part;
       std::memcpy(&part, name.data() + 8 * i, sizeof part);
       own_page().name[i].store(part, std::memory_order_relaxed);
+      POSSUM_CRASH_POINT("announce.name");
     }
     own_page().frames.store(0, std::memory_order_relaxed);
     own_page().missed.store(0, std::memory_order_relaxed);
     own_page().copied.store(0, std::memory_order_relaxed);
+    POSSUM_CRASH_POINT("announce.counts");
   }
 
   void enter(layout::Policy policy, unsigned depth) { core_.enter(policy, depth); }
@@ -252,6 +257,7 @@ class Attachment {
     mapped = {};
     const std::string name = data_name(channel_, open_.incarnation, object);
     UniqueFd fd(shm_open(name.c_str(), O_RDONLY | O_NONBLOCK, 0));
+    POSSUM_CRASH_POINT("map.open");
     if (!fd && errno == ENOENT) return Mapped::gone;
     if (!fd) {
       error_ = system_error(errno == EACCES ? ErrorCode::corrupt : ErrorCode::system,
@@ -279,9 +285,11 @@ class Attachment {
       error_ = damaged(channel_, "data object " + name + " is not reserved");
       return Mapped::failed;
     }
+    POSSUM_CRASH_POINT("map.header");
     fresh.mapping = ShmObject::map(fd.get(), static_cast<std::size_t>(info.st_size),
                                    Access::read_only, false, error_);
     if (!fresh.mapping) return Mapped::failed;
+    POSSUM_CRASH_POINT("map.map");
     mapped = std::move(fresh);
     return Mapped::ok;
   }
@@ -289,6 +297,8 @@ class Attachment {
  private:
   using Core = ReaderCore<Attachment>;
   enum class Filled { ok, lost, bad };
+
+  layout::ReaderUnit& own_page() const { return page(page_); }
 
   bool page_lost(Error& error) const {
     const layout::Config now =
@@ -319,8 +329,6 @@ class Attachment {
     return faulted_;
   }
 
-  layout::ReaderUnit& own_page() const { return page(page_); }
-
   Filled fill(Frame& frame, std::uint64_t seq, bool copy, Error& error) {
     const unsigned slot = frame.slot_;
     switch (core_.open(slot)) {
@@ -329,6 +337,8 @@ class Attachment {
       case Core::Opened::lost:
         return Filled::lost;
       case Core::Opened::removed:
+        // With all names of the channel: its writer is about to go, or to make it anew.
+        if (!linked()) return Filled::lost;
         error = damaged(channel_,
                         "its frames were removed from " + std::string(kShmDirectory));
         return Filled::bad;
@@ -396,6 +406,7 @@ class Attachment {
   // number tells.
   void count_lost() {
     if (writer_alive() && linked()) return;
+    POSSUM_CRASH_POINT("take.lost");
     const std::lock_guard lock(mutex_);
     ++statistics_.missed;
   }
@@ -411,6 +422,7 @@ class Attachment {
     own_page().frames.store(statistics_.frames, std::memory_order_relaxed);
     own_page().missed.store(statistics_.missed, std::memory_order_relaxed);
     own_page().copied.store(statistics_.copied, std::memory_order_relaxed);
+    POSSUM_CRASH_POINT("take.counts");
   }
 
   // Constant after construction, but for the lock, which dies with us.
@@ -520,7 +532,10 @@ class Reader::Impl {
         error = damaged(options_.channel, "an object was truncated");
         return TakeStatus::failed;
       }
-      if (look) a->forget_replaced();
+      if (look) {
+        POSSUM_CRASH_POINT("wait.owner");
+        a->forget_replaced();
+      }
       a->bell().arm();
       const auto next = a->next(dead, options_.ignore_eos);
       const std::int64_t now = monotonic_ns();
@@ -537,7 +552,10 @@ class Reader::Impl {
         return TakeStatus::failed;
       }
       if (next == Next::eos) return TakeStatus::eos;
-      if (next == Next::disconnected) return TakeStatus::disconnected;
+      if (next == Next::disconnected) {
+        dead_incarnation_ = a->incarnation();
+        return TakeStatus::disconnected;
+      }
       if (next == Next::sleep && now >= deadline_ns) return TakeStatus::timeout;
     }
   }
@@ -625,6 +643,8 @@ class Reader::Impl {
       case OpenStatus::failed:
         return Try::failed;
     }
+    // Whoever holds the lock now is about to remove it: our frames would come again.
+    if (open.incarnation == dead_incarnation_) return Try::absent;
     if (options_.policy == layout::Policy::blocking &&
         (open.control.header().flags & layout::kAllowBlocking) == 0) {
       error = make_error(ErrorCode::blocking,
@@ -646,7 +666,9 @@ class Reader::Impl {
     a->announce();
     a->enter(options_.policy, options_.depth);
     // Did the writer die, or lose its name, before it could see us?
-    if (!a->writer_alive() || !a->linked()) {
+    const bool seen = a->writer_alive() && a->linked();
+    POSSUM_CRASH_POINT("attach.owner");
+    if (!seen) {
       a->leave();
       return Try::absent;
     }
@@ -664,7 +686,8 @@ class Reader::Impl {
   }
 
   const ReaderOptions options_;
-  ChannelWatch watch_;  // also carries the interrupt
+  ChannelWatch watch_;                  // also carries the interrupt
+  std::uint64_t dead_incarnation_ = 0;  // of the last writer that went; the taking thread
   mutable std::mutex mutex_;
   std::shared_ptr<Attachment> attachment_;  // guarded by mutex_
   ReaderStatistics total_;                  // guarded by mutex_; of past attachments

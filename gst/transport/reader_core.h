@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "crash_point.h"
 #include "layout.h"
 #include "offer.h"
 
@@ -40,11 +41,15 @@ std::optional<Tenancy> lock_free_page(Env& env) {
     const auto look = [&] {
       return layout::unpack(env.page(r).cfg.load(std::memory_order_acquire));
     };
-    if (look().state != layout::PageState::free || !env.lock_page(r)) continue;
+    if (look().state != layout::PageState::free) continue;
+    POSSUM_CRASH_POINT("attach.look");
+    if (!env.lock_page(r)) continue;
+    POSSUM_CRASH_POINT("attach.lock");
     // Once more: it may have been taken, left and not yet recycled in between.
     const layout::Config cfg = look();
     if (cfg.state == layout::PageState::free) return Tenancy{r, cfg.epoch};
     env.unlock_page(r);
+    POSSUM_CRASH_POINT("attach.unlock");
   }
   return std::nullopt;
 }
@@ -77,6 +82,7 @@ class ReaderCore {
     cfg.state = layout::PageState::active;
     // seq_cst: from here on the writer offers to us; nothing is claimed beforehand.
     env_.page(page_).cfg.store(layout::pack(cfg), std::memory_order_seq_cst);
+    POSSUM_CRASH_POINT("attach.cfg");
     env_.ring_both();
   }
 
@@ -134,8 +140,10 @@ class ReaderCore {
     return env_.header().slot[slot].object.load(std::memory_order_acquire);
   }
 
-  // Moves the oldest offered slot to TAKEN if it is one of `mapped`: another one came
-  // after map_offered(), which next() will tell. Slots not newer than `last_seq` go back.
+  // Moves the oldest offered slot to TAKEN if it is one of `mapped`; another one came
+  // after map_offered(), which next() will tell. Choosing among `mapped` only would not
+  // do: a slot of a standing offer may have come back in a newer frame, which would
+  // overtake. Slots not newer than `last_seq` go back.
   std::optional<Taken> take(std::uint64_t last_seq, std::uint32_t mapped) {
     auto& own = env_.page(page_).word;
     for (int tries = 0; tries < kMaxTries; ++tries) {
@@ -153,6 +161,7 @@ class ReaderCore {
                                        std::memory_order_relaxed)) {
         continue;
       }
+      POSSUM_CRASH_POINT("take.swap");
       env_.ring_writer();  // there is room for another offer
       const std::uint64_t seq =
           env_.header().slot[slot].seq.load(std::memory_order_acquire);
@@ -187,6 +196,7 @@ class ReaderCore {
     // the bit gone or we see that it waits (pairs with WriterCore::scan after arm()).
     env_.page(page_).word.fetch_and(~layout::make_word(0, slot_bit(slot)),
                                     std::memory_order_seq_cst);
+    POSSUM_CRASH_POINT("release.word");
     env_.ring_writer();
   }
 
@@ -201,7 +211,9 @@ class ReaderCore {
                                                       std::memory_order_seq_cst)) {
       return;
     }
+    POSSUM_CRASH_POINT("leave.cfg");
     env_.page(page_).word.fetch_and(layout::make_word(0, ~0u), std::memory_order_seq_cst);
+    POSSUM_CRASH_POINT("leave.word");
     env_.ring_both();
   }
 

@@ -61,7 +61,7 @@ UniqueFd create_object(const std::string& name, Error& error) {
   return fd;
 }
 
-bool set_mode(int fd, const ObjectMode& mode, Error& error) {
+bool set_group(int fd, const ObjectMode& mode, Error& error) {
   if (mode.group && fchown(fd, static_cast<uid_t>(-1), *mode.group) != 0) {
     error = system_error(ErrorCode::no_permission,
                          "The group of the channel could not be set: choose a group that "
@@ -69,6 +69,10 @@ bool set_mode(int fd, const ObjectMode& mode, Error& error) {
                          "fchown", errno);
     return false;
   }
+  return true;
+}
+
+bool set_mode(int fd, const ObjectMode& mode, Error& error) {
   if (fchmod(fd, mode.mode) != 0) {
     error = system_error(ErrorCode::system, "The mode of the channel could not be set.",
                          "fchmod", errno);

@@ -69,8 +69,10 @@ struct ObjectMode {
   std::optional<gid_t> group;
 };
 
-// Creates `name` (O_EXCL, mode 0600). The caller sets the final mode with set_mode().
+// Creates `name` (O_EXCL, mode 0600). The caller sets the final mode: set_group(), then
+// set_mode().
 UniqueFd create_object(const std::string& name, Error& error);
+bool set_group(int fd, const ObjectMode& mode, Error& error);
 bool set_mode(int fd, const ObjectMode& mode, Error& error);
 // Reserves `bytes` of memory for `fd`, so that no later touch can fail with SIGBUS.
 // no_space carries needed_bytes and free_bytes.

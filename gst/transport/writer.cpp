@@ -13,6 +13,7 @@
 #include "channel.h"
 #include "channel_watch.h"
 #include "clock.h"
+#include "crash_point.h"
 #include "fork_guard.h"
 #include "writer_session.h"
 
@@ -456,12 +457,14 @@ class Writer::Impl {
     shared.zero_copy.store(statistics_.zero_copy, relaxed);
     shared.copied.store(statistics_.copied, relaxed);
     shared.last_publish_ns.store(frame.publish_ns, relaxed);
+    POSSUM_CRASH_POINT("publish.count");
   }
 
   void count_no_slot() {
     ++statistics_.no_slot;
     session_->header().statistics.no_slot.store(statistics_.no_slot,
                                                 std::memory_order_relaxed);
+    POSSUM_CRASH_POINT("acquire.count");
   }
 
   unsigned count_active() const {
@@ -545,6 +548,7 @@ class Writer::Impl {
                          (now >= next_tick && !session_->whole()))) {
           reclaim(happened);
         }
+        POSSUM_CRASH_POINT("tick.stat");
         if (session_) {
           look_at_readers(happened);
           if (now >= next_tick) {

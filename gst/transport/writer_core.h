@@ -25,6 +25,7 @@
 #include <bit>
 #include <cstdint>
 
+#include "crash_point.h"
 #include "layout.h"
 #include "offer.h"
 
@@ -137,7 +138,9 @@ class WriterCore {
     // is in the scan below. seq_cst: pairs with ReaderCore::must_copy.
     if (reserve_ < lent + 1) {
       env_.header().roomy.store(0, std::memory_order_seq_cst);
+      POSSUM_CRASH_POINT("lend.roomy");
       set_reserve(lent + 1);
+      POSSUM_CRASH_POINT("lend.reserve");
       s = scan();
     }
     const auto circulating = static_cast<unsigned>(std::popcount(have_ & ~s.taken));
@@ -187,6 +190,7 @@ class WriterCore {
     const auto lent = static_cast<unsigned>(std::popcount(lent_));
     const unsigned peak = peak_lent_ > last_peak_ ? peak_lent_ : last_peak_;
     set_reserve(1 + peak);
+    POSSUM_CRASH_POINT("tick.reserve");
     last_peak_ = peak_lent_;
     peak_lent_ = lent;
   }
@@ -200,10 +204,12 @@ class WriterCore {
     seqs_[slot] = seq;
     // Ordered before the offers by their CAS (release half), read after a take.
     env_.header().slot[slot].seq.store(seq, std::memory_order_relaxed);
+    POSSUM_CRASH_POINT("publish.seq");
     if (env_.header().state.load(std::memory_order_relaxed) !=
         static_cast<std::uint32_t>(layout::ChannelState::ready)) {
       env_.header().state.store(static_cast<std::uint32_t>(layout::ChannelState::ready),
                                 std::memory_order_seq_cst);
+      POSSUM_CRASH_POINT("publish.state");
     }
     const Scan s = scan();
     const std::uint32_t used = s.offered | s.taken | slot_bit(slot);
@@ -211,6 +217,7 @@ class WriterCore {
         static_cast<std::uint32_t>(std::popcount(have_ & ~used)) >= reserve_;
     // Before the offers: whoever takes this frame sees it (pairs with must_copy).
     env_.header().roomy.store(roomy ? 1 : 0, std::memory_order_seq_cst);
+    POSSUM_CRASH_POINT("publish.roomy");
     busy_ |= slot_bit(slot);
     publishing_ = static_cast<int>(slot);
     pending_pages_ = 0;
@@ -219,6 +226,7 @@ class WriterCore {
     }
     latest_ = static_cast<int>(slot);
     env_.header().latest.store(slot + 1, std::memory_order_relaxed);
+    POSSUM_CRASH_POINT("publish.latest");
   }
 
   // Offers to the pages that had no room. True when none is left.
@@ -252,6 +260,7 @@ class WriterCore {
       const layout::Config cfg = layout::unpack(page.cfg.load(std::memory_order_acquire));
       const bool free = cfg.state == layout::PageState::free;
       if ((free && !holds_slots(r)) || !env_.lock_page(r)) continue;
+      POSSUM_CRASH_POINT("recycle.lock");
       if (!free) {
         (cfg.state == layout::PageState::left ? recycled_.left : recycled_.died) |=
             slot_bit(r);
@@ -259,9 +268,11 @@ class WriterCore {
       // {latest} and not 0: whoever attaches next must find the newest frame.
       const std::uint32_t standing = latest_ == kNone ? 0 : slot_bit(latest_);
       page.word.store(layout::make_word(standing, 0), std::memory_order_seq_cst);
+      POSSUM_CRASH_POINT("recycle.word");
       given_[r] = standing;
       env_.reset_bell(r);
       page.grant.store(0, std::memory_order_relaxed);
+      POSSUM_CRASH_POINT("recycle.grant");
       demoted_ &= ~slot_bit(r);
       dropped_[r] = 0;
       // A frame being published is in the standing offer already.
@@ -270,7 +281,9 @@ class WriterCore {
       fresh.epoch = cfg.epoch + 1;
       // Last: from here on the page can be taken.
       page.cfg.store(layout::pack(fresh), std::memory_order_seq_cst);
+      POSSUM_CRASH_POINT("recycle.cfg");
       env_.unlock_page(r);
+      POSSUM_CRASH_POINT("recycle.unlock");
     }
   }
   // The pages recycled since the last call.
@@ -294,6 +307,7 @@ class WriterCore {
   void demote(unsigned r) {
     demoted_ |= slot_bit(r);
     env_.page(r).grant.fetch_or(layout::kDemoted, std::memory_order_relaxed);
+    POSSUM_CRASH_POINT("demote.grant");
   }
 
   // --- end of stream, flush
@@ -302,6 +316,7 @@ class WriterCore {
   void set_eos() {
     env_.header().state.store(static_cast<std::uint32_t>(layout::ChannelState::eos),
                               std::memory_order_seq_cst);
+    POSSUM_CRASH_POINT("eos.state");
     for (unsigned r = 0; r < kPages; ++r) env_.ring_reader(r);
   }
   bool drained() {
@@ -316,12 +331,14 @@ class WriterCore {
       if (view.state != layout::PageState::active || blocks(view)) continue;
       const std::uint64_t old = env_.page(r).word.fetch_and(layout::make_word(0, ~0u),
                                                             std::memory_order_seq_cst);
+      POSSUM_CRASH_POINT("flush.page");
       dropped_[r] +=
           static_cast<std::uint64_t>(std::popcount(layout::offered_of(old) & given_[r]));
       given_[r] &= layout::taken_of(old);
     }
     env_.header().state.store(static_cast<std::uint32_t>(layout::ChannelState::ready),
                               std::memory_order_seq_cst);
+    POSSUM_CRASH_POINT("flush.state");
   }
 
  private:
@@ -376,8 +393,10 @@ class WriterCore {
     if (env_.fits(slot)) return true;
     // Fewer slots circulate from here on: readers must count again.
     env_.header().roomy.store(0, std::memory_order_seq_cst);
+    POSSUM_CRASH_POINT("replace.roomy");
     have_ &= ~slot_bit(slot);
     env_.header().slot[slot].object.store(0, std::memory_order_release);
+    POSSUM_CRASH_POINT("replace.object");
     env_.discard(slot);
     return make_object(slot);
   }
@@ -392,6 +411,7 @@ class WriterCore {
   void announce(unsigned slot, std::uint32_t object) {
     // release: the object's header is in place before anybody can learn its number.
     env_.header().slot[slot].object.store(object, std::memory_order_release);
+    POSSUM_CRASH_POINT("object.announce");
     have_ |= slot_bit(slot);
   }
 
@@ -434,6 +454,7 @@ class WriterCore {
       // acq_rel: our writes into the slot come after the take that did not happen.
       const std::uint64_t old = env_.page(r).word.fetch_and(~layout::make_word(bit, 0),
                                                             std::memory_order_acq_rel);
+      POSSUM_CRASH_POINT("steal.page");
       if ((layout::taken_of(old) & bit) != 0) {
         taken = true;
         continue;
@@ -448,6 +469,7 @@ class WriterCore {
   void forget_latest() {
     latest_ = kNone;
     env_.header().latest.store(0, std::memory_order_relaxed);
+    POSSUM_CRASH_POINT("steal.latest");
   }
 
   // Empties the pages that nobody has. False: a reader came meanwhile, look again.
@@ -459,6 +481,7 @@ class WriterCore {
       if (view.state != layout::PageState::free) continue;
       const std::uint64_t old = env_.page(r).word.fetch_and(layout::make_word(0, ~0u),
                                                             std::memory_order_seq_cst);
+      POSSUM_CRASH_POINT("withdraw.page");
       // Taken, or taken and released already.
       if ((given_[r] & ~layout::offered_of(old)) != 0) came = true;
       given_[r] &= layout::taken_of(old);
@@ -489,6 +512,7 @@ class WriterCore {
                                              std::memory_order_relaxed)) {
         continue;
       }
+      POSSUM_CRASH_POINT("offer.swap");
       if (view.state == layout::PageState::active) {
         dropped_[r] += static_cast<std::uint64_t>(
             std::popcount(before & ~layout::offered_of(next)) + (added ? 0 : 1));

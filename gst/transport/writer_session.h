@@ -100,6 +100,7 @@ class WriterSession {
  private:
   bool make(std::uint32_t object, unsigned slot, const SlotNeed& need, SlotObject& made,
             Error& error) const;
+  bool fill_object(int fd, SlotObject& made, Error& error) const;
   void install(unsigned slot, SlotObject made);
   bool object_whole(const SlotObject& o) const;
 

@@ -89,6 +89,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   FUZZ_CHECK(copy.plane_count <= layout::kPlanes);
   for (unsigned p = 0; p < copy.plane_count; ++p) {
     FUZZ_CHECK(copy.planes[p].bytes <= copy.data_bytes);
+    FUZZ_CHECK(copy.planes[p].offset <= copy.data_bytes - copy.planes[p].bytes);
     read_every_byte(pixels + copy.planes[p].offset, copy.planes[p].bytes);
   }
   return 0;

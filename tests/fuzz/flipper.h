@@ -13,8 +13,8 @@
 
 namespace fuzz {
 
-// Stores its values again and again, as fast as it can, by turns with what was there
-// before where the input says so.
+// Stores its values again and again, as fast as it can: by turns with what was there
+// before, steadily, or counting on from them.
 class Flipper {
  public:
   Flipper(Input& in, const std::vector<Area>& areas)
@@ -29,24 +29,27 @@ class Flipper {
   Flipper& operator=(const Flipper&) = delete;
 
  private:
+  enum class Manner { by_turns, steady, counting };
   struct Lie {
     Edit edit;
-    bool by_turns;
+    Manner manner;
   };
   static std::vector<Lie> read(Input& in, const std::vector<Area>& areas) {
     std::vector<Lie> lies;
     for (unsigned count = 1 + in.below(4); count > 0; --count) {
       const Edit edit = read_edit(in, areas);
-      lies.push_back({edit, in.below(2) == 0});
+      lies.push_back({edit, static_cast<Manner>(in.below(3))});
     }
     return lies;
   }
   void flip() {
-    while (!stop_.load(std::memory_order_relaxed)) {
-      for (const Lie& lie : lies_) lie.edit.apply();
+    for (std::uint64_t round = 0; !stop_.load(std::memory_order_relaxed); ++round) {
+      for (const Lie& lie : lies_) {
+        lie.edit.apply(lie.manner == Manner::counting ? round : 0);
+      }
       running_.store(true);
       for (const Lie& lie : lies_) {
-        if (lie.by_turns) lie.edit.undo();
+        if (lie.manner == Manner::by_turns) lie.edit.undo();
       }
     }
   }

@@ -6,6 +6,9 @@
 // zeros, so every input means something and the empty one means "no lie at all".
 #pragma once
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -15,6 +18,7 @@
 #include <string>
 
 #include "transport/clock.h"
+#include "transport/shm_object.h"
 
 #define FUZZ_CHECK(condition)                                         \
   do {                                                                \
@@ -78,7 +82,7 @@ struct Edit {
   std::uint64_t value = 0;
   std::uint64_t before = 0;
 
-  void apply() const { store(value); }
+  void apply(std::uint64_t more = 0) const { store(value + more); }
   void undo() const { store(before); }
 
  private:
@@ -156,13 +160,28 @@ inline std::int64_t slowness() {
 inline constexpr std::int64_t kMs = 1'000'000;
 inline std::int64_t in_ms(std::int64_t ms) { return possum::monotonic_ns() + ms * kMs; }
 
+// How long this thread has waited for a processor so far, proc(5): nobody's lie. 0 where
+// the kernel does not say.
+inline std::int64_t processor_wait_ns() {
+  thread_local const possum::UniqueFd fd(
+      open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC));
+  char text[96] = {};
+  long long waited = 0;
+  if (pread(fd.get(), text, sizeof text - 1, 0) <= 0 ||
+      std::sscanf(text, "%*d %lld", &waited) != 1) {
+    return 0;
+  }
+  return waited;
+}
+
 // Whatever is done while one of these lives must be over one tick after `allowed_ms`.
 class Bounded {
  public:
   explicit Bounded(const char* what, std::int64_t allowed_ms = 0)
-      : what_(what), limit_ns_(in_ms(allowed_ms + 250 * slowness())) {}
+      : what_(what),
+        limit_ns_(in_ms(allowed_ms + 250 * slowness()) - processor_wait_ns()) {}
   ~Bounded() {
-    const std::int64_t over = possum::monotonic_ns() - limit_ns_;
+    const std::int64_t over = possum::monotonic_ns() - processor_wait_ns() - limit_ns_;
     if (over <= 0) return;
     std::fprintf(stderr, "%s took %lld ms more than it may\n", what_,
                  static_cast<long long>(over / kMs));

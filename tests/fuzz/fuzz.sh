@@ -17,7 +17,7 @@ set -- -max_total_time="${POSSUM_SOAK_SECONDS:-12}" -timeout=20 -rss_limit_mb=10
   -malloc_limit_mb=256 -print_final_stats=1 -artifact_prefix="$program.fault-"
 [ ! -f "$dictionary" ] || set -- "$@" -dict="$dictionary"
 # GStreamer's parser leaks what it does not understand.
-case $name in caps) set -- "$@" -detect_leaks=0 ;; esac
+case $name in caps) export ASAN_OPTIONS=detect_leaks=0 ;; esac
 mkdir -p "$found"
 status=0
 # shellcheck disable=SC2086  # several options

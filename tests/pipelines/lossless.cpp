@@ -85,7 +85,9 @@ void check_growth(Child& child, const Footprint& before) {
 #ifndef __SANITIZE_ADDRESS__  // which keeps freed memory
   if (now.private_kb > before.private_kb + 2048) child.fail("grows");
 #endif
-  if (now.descriptors > before.descriptors) child.fail("leaks descriptors");
+  // One object each may be just being made by two threads; a leak adds one per change.
+  constexpr int kInPassing = 2;
+  if (now.descriptors > before.descriptors + kInPassing) child.fail("leaks descriptors");
 }
 
 void check_complete(Child& reader, int frames) {

@@ -296,7 +296,8 @@ class MortalReader {
 
   bool attach() {
     Error error;
-    const AttachStatus status = reader_->attach(in_ms(300), error);
+    looked_ns_ = possum::monotonic_ns();  // the writer waits for us from somewhere inside
+    const AttachStatus status = reader_->attach(in_ms(100), error);
     if (status == AttachStatus::timeout) {
       if (error.code != ErrorCode::not_found && error.code != ErrorCode::busy) {
         fault(board_, Fault::wrong, "attach: " + error.message);
@@ -317,18 +318,17 @@ class MortalReader {
     excused_ = false;
     missing_.clear();
     unsigned left = plan_.leave == 0 ? ~0u : 1 + part_.random() % plan_.leave;
-    std::int64_t looked_ns = possum::monotonic_ns();
     // With a gap to explain it stays for the explanation.
     while ((running() && left > 0) || !missing_.empty()) {
       Frame frame;
       Error error;
       const TakeStatus status = reader_->take(in_ms(200), frame, error);
       const std::int64_t now = possum::monotonic_ns();
-      if (now - looked_ns > kExcusingNs && plan_.policy == Policy::blocking &&
+      if (now - looked_ns_ > kExcusingNs && plan_.policy == Policy::blocking &&
           !std::exchange(excused_, true)) {
         count(board_.excused);
       }
-      looked_ns = now;
+      looked_ns_ = now;
       count(part_.mine().progress);
       if (status == TakeStatus::timeout) continue;
       if (status == TakeStatus::eos || status == TakeStatus::disconnected) {
@@ -439,7 +439,8 @@ class MortalReader {
 
   [[noreturn]] void lost(const std::string& how) {
     fault(board_, Fault::lost,
-          "frame " + std::to_string(missing_.front().seq) + " and " +
+          "reader " + std::to_string(part_.cell) + ": frame " +
+              std::to_string(missing_.front().seq) + " and " +
               std::to_string(missing_.size() - 1) + " more, the last one seen is " +
               std::to_string(last_seq_) + " of " + std::to_string(ledger_->done.load()) +
               ", " + how);
@@ -484,6 +485,7 @@ class MortalReader {
   std::uint32_t number_ = 0;
   std::uint64_t last_seq_ = 0;
   bool first_ = true;
+  std::int64_t looked_ns_ = 0;
   bool excused_ = false;
   std::vector<Missing> missing_;
 };

@@ -195,7 +195,7 @@ TEST(nothing_in_a_dead_writers_object_is_used) {
   const std::vector<unsigned char> noise(2 * control_bytes(), 0xff);
   CHECK(write(dead.get(), noise.data(), noise.size()) ==
         static_cast<ssize_t>(noise.size()));
-  const Claim claim = claimed(channel);
+  Claim claim = claimed(channel);
   struct stat info {};
   CHECK(fstat(dead.get(), &info) == 0 && info.st_nlink == 0);
   CHECK(fstat(claim.lock.get(), &info) == 0);
@@ -286,7 +286,8 @@ TEST(racing_writers_have_one_owner_at_a_time_through_kills) {
   std::mt19937 random(99);
   const std::int64_t end = in_ms(std::max(3, soak_seconds()) * 1000);
   int kills = 0;
-  while (monotonic_ns() < end) {
+  // Under an emulator so many take longer.
+  while (monotonic_ns() < end || ledger.claims.load() <= 300 || kills <= 100) {
     std::this_thread::sleep_for(std::chrono::microseconds(random() % 4000));
     const int i = static_cast<int>(random() % Ledger::kProcesses);
     ::kill(pids[i], SIGKILL);
@@ -306,8 +307,8 @@ TEST(racing_writers_have_one_owner_at_a_time_through_kills) {
   }
   std::printf("   %llu claims, %d kills\n",
               static_cast<unsigned long long>(ledger.claims.load()), kills);
-  CHECK(ledger.claims.load() > 300 && kills > 100);
-  remove_names(channel, claimed(channel));
+  Claim last = claimed(channel);
+  remove_names(channel, last);
   CHECK(names_of(channel).empty());
   munmap(memory, sizeof(Ledger));
 }

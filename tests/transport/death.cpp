@@ -126,6 +126,7 @@ class Run {
     after(300 * kMs, [this] { look_at_semaphores(); });
     after(50 * kMs, [this] { decide(); });
     after(2 * kSecond, [this] { race(); });
+    after(3 * kSecond, [this] { seldom(); });
     while (possum::monotonic_ns() < end) turn(end);
     finish();
   }
@@ -211,15 +212,16 @@ class Run {
     Actor& actor = actor_[cell];
     CHECK(!actor.there());
     const std::uint32_t generation = actor.generation + 1;
-    std::vector<std::string> words = {check::program(),
-                                      "--role",
-                                      role,
-                                      std::to_string(board_.fd()),
-                                      std::to_string(to_),
-                                      std::to_string(cell),
-                                      std::to_string(generation),
-                                      std::to_string(seed_of(cell, generation)),
-                                      channel_};
+    std::vector<std::string> words = check::program();
+    const std::vector<std::string> more = {"--role",
+                                           role,
+                                           std::to_string(board_.fd()),
+                                           std::to_string(to_),
+                                           std::to_string(cell),
+                                           std::to_string(generation),
+                                           std::to_string(seed_of(cell, generation)),
+                                           channel_};
+    words.insert(words.end(), more.begin(), more.end());
     words.insert(words.end(), args.begin(), args.end());
     std::vector<char*> argv;
     for (std::string& word : words) argv.push_back(word.data());
@@ -336,7 +338,9 @@ class Run {
       }
     } else {
       const bool may_end = dead.signals != 0 || dead.told || dead.racing || ending_;
-      if (WEXITSTATUS(status) != 0 || !may_end) {
+      // A sanitizer makes an exit of a SIGSEGV that comes before the role has begun.
+      const bool early = kSanitized && (dead.signals >> SIGSEGV & 1) != 0;
+      if ((WEXITSTATUS(status) != 0 && !early) || !may_end) {
         fail("a process ended with " + std::to_string(WEXITSTATUS(status)));
       }
     }
@@ -406,9 +410,6 @@ class Run {
       kill(actor_[reader], dump ? SIGSEGV : SIGKILL);
     } else if (what < 700) {
       stop(reader, pause_ns);
-    } else if (what < 705) {
-      stop(0, kMaxBlockingNs + 500 * kMs);
-      calm_until_ns_ = possum::monotonic_ns() + kMaxBlockingNs + 300 * kMs;
     } else if (what < 800 && writer_may_change()) {
       stop(writer_, pause_ns);
     } else if (what < 850 && writer_may_change()) {
@@ -426,6 +427,23 @@ class Run {
       succeed();
     }
     if (deciding_) after(next_ns, [this] { decide(); });
+  }
+
+  // What is too rare to be left to chance, by turns: a stop that costs a reader its right
+  // to block the writer, and a writer that dumps core.
+  void seldom() {
+    if (!deciding_) return;
+    if (!writer_may_change() || !actor_[writer_].owner || !actor_[0].running()) {
+      return after(100 * kMs, [this] { seldom(); });
+    }
+    if (++seldom_ % 2 == 1) {
+      stop(0, kMaxBlockingNs + 500 * kMs);
+      calm_until_ns_ = possum::monotonic_ns() + kMaxBlockingNs + 300 * kMs;
+    } else {
+      kill(actor_[writer_], SIGSEGV);
+      succeed();
+    }
+    after(4 * kSecond, [this] { seldom(); });
   }
 
   // Eight at once, some of which die or stop on the way.
@@ -595,6 +613,7 @@ class Run {
   std::deque<unsigned> heirs_;
   std::deque<std::int64_t> doomed_ns_;
   std::int64_t calm_until_ns_ = 0;  // nothing happens to the writer before
+  unsigned seldom_ = 0;
   bool racing_ = false;
   std::vector<unsigned> racers_;
   bool deciding_ = true;
@@ -639,15 +658,18 @@ std::string Run::figures() const {
 void Run::expect_everything_happened() const {
   const Board& b = *board_;
   const Tally& t = tally_;
-  CHECK(t.readers_killed > 10 && t.readers_dumped > 2);
+  const unsigned less = kSanitized ? 5 : 1;  // there is so much less time
+  CHECK(t.readers_killed > 10 && t.readers_dumped > 0);
   CHECK(t.writers_killed > 5 && t.writers_dumped > 0);
   CHECK(t.reader_stops > 10 && t.long_stops > 0 && t.writer_stops > 3);
   CHECK(t.in_order > 0 && t.heirs_lost > 0 && t.heirs_killed > 0);
-  CHECK(t.races > 1 && 2 * t.raced_owners > t.races && t.busy > 0 && t.racers_killed > 0);
-  CHECK(b.owners > 10 && b.attaches > 50 && b.ends > 20 && b.demoted > 0);
-  CHECK(b.published > 5000 && b.zero_copy > 500 && b.zero_copy < b.published);
-  CHECK(b.frames > 10'000 && b.copies > 100 && b.lossless > 5000);
-  CHECK(b.after_left > 100 && b.outlived > 20 && b.hoarded > 100 && t.semaphores > 5);
+  CHECK(t.races > 1 && t.raced_owners > 0 && t.busy > 0 && t.racers_killed > 0);
+  CHECK(b.owners > 5 && b.attaches > 50 && b.ends > 20 && b.demoted > 0);
+  CHECK(b.published > 5000 / less && b.zero_copy > 500 / less);
+  CHECK(b.zero_copy < b.published && b.copies > 100 / less);
+  CHECK(b.frames > 10'000 / less && b.lossless > 5000 / less);
+  CHECK(b.after_left > 100 / less && b.outlived > 20 / less && b.hoarded > 100 / less);
+  CHECK(t.semaphores > 5);
 }
 
 }  // namespace

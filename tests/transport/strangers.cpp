@@ -60,7 +60,7 @@ std::vector<std::string> reader_arguments(const std::string& channel) {
 }  // namespace
 
 TEST(writer_of_another_word_size_is_refused) {
-  const std::string program = peer_32();
+  const std::vector<std::string> program = {peer_32()};
   const std::string channel = unique_channel();
   Peer writer("writer", {channel, "plain"}, program);
   writer.expect("ok 0");
@@ -77,7 +77,7 @@ TEST(writer_of_another_word_size_is_refused) {
 }
 
 TEST(reader_of_another_word_size_refuses) {
-  const std::string program = peer_32();
+  const std::vector<std::string> program = {peer_32()};
   const std::string channel = unique_channel();
   const auto writer = open_writer(plain_writer(channel));
   publish(*writer, 1);
@@ -90,7 +90,7 @@ TEST(reader_of_another_word_size_refuses) {
 
 // Names and lock bytes are the same for all.
 TEST(writer_of_another_word_size_finds_the_channel_taken) {
-  const std::string program = peer_32();
+  const std::vector<std::string> program = {peer_32()};
   const std::string channel = unique_channel();
   FarWriter holder(channel);
   Peer second("writer", {channel, "plain"}, program);
@@ -108,7 +108,7 @@ TEST(writer_of_another_word_size_finds_the_channel_taken) {
 }
 
 TEST(writer_with_another_c_library_is_refused) {
-  const std::string program = peer_musl();
+  const std::vector<std::string> program = {peer_musl()};
   const std::string channel = unique_channel();
   Peer writer("writer", {channel}, program);
   writer.expect("ok 0");
