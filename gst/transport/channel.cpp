@@ -588,18 +588,18 @@ OpenStatus open_control(const OpenOptions& options, OpenControl& open, Error& er
 
 bool map_own_page(OpenControl& open, unsigned r, Error& error) {
   const int fd = open.map_fd.get();
-  for (const std::size_t unit : {layout::kRoomUnit, layout::kReaderUnit + r}) {
-    if (!open.control.object().make_writable(fd, unit * unit_bytes(), unit_bytes(),
-                                             error)) {
-      return false;
-    }
+  const auto unit = [&](std::size_t index) {
+    const bool done = open.control.object().make_writable(fd, index * unit_bytes(),
+                                                          unit_bytes(), error);
     POSSUM_CRASH_POINT("attach.map");
-  }
-  const auto semaphore = [&](std::unique_ptr<SemaphoreMapping>& mapping, unsigned unit) {
-    mapping = SemaphoreMapping::map(fd, unit, error);
+    return done;
+  };
+  const auto semaphore = [&](std::unique_ptr<SemaphoreMapping>& mapping, unsigned index) {
+    mapping = SemaphoreMapping::map(fd, index, error);
     return mapping != nullptr;
   };
-  return semaphore(open.room_semaphore, layout::kRoomUnit) &&
+  return unit(layout::kRoomUnit) && unit(layout::kReaderUnit + r) &&
+         semaphore(open.room_semaphore, layout::kRoomUnit) &&
          semaphore(open.attention_semaphore, layout::kAttentionUnit) &&
          semaphore(open.own_semaphore, layout::kReaderUnit + r);
 }
