@@ -24,9 +24,10 @@ constexpr std::int64_t kMs = 1'000'000;
 constexpr std::int64_t kTickNs = 250 * kMs;     // housekeeping
 constexpr std::int64_t kRoomWaitNs = 20 * kMs;  // a killed reader does not ring
 // Peers can ring as often as they like, and each pass of the housekeeping may have
-// something to tell the application: so many a second, and a few at once after a pause.
+// something to tell the application: so many a second, and one for each reader at once
+// after a pause.
 constexpr std::int64_t kPassNs = 10 * kMs;
-constexpr std::int64_t kSavedPassesNs = 8 * kPassNs;
+constexpr std::int64_t kSavedPassesNs = 32 * kPassNs;
 constexpr std::int64_t kClaimPollNs = 20 * kMs;  // behind inotify
 // With /dev/shm full and readers sitting on every slot that is large enough for new caps,
 // no reader's progress may ever free one: give up with the reason.

@@ -91,9 +91,10 @@ std::string control_path(const std::string& channel) {
 
 // Of frames that are no longer there.
 void withdraw_offers(std::string& control) {
-  const std::size_t unit = control.size() / (2 + possum::layout::kReaders);
+  const std::size_t unit = control.size() / possum::layout::kUnits;
   for (std::size_t r = 0; r < possum::layout::kReaders; ++r) {
-    control.replace((2 + r) * unit + offsetof(possum::layout::ReaderUnit, word),
+    control.replace((possum::layout::kReaderUnit + r) * unit +
+                        offsetof(possum::layout::ReaderUnit, word),
                     sizeof(std::uint64_t), sizeof(std::uint64_t), '\0');
   }
 }

@@ -5,9 +5,9 @@
 // next one could rely on it: what must hold at every moment, whoever dies.
 #pragma once
 
+#include "support/growth.h"
 #include "support/transport.h"
 #include "transport/descriptor.h"
-#include "transport/doorbell.h"
 
 namespace support {
 
@@ -45,6 +45,8 @@ class Autopsy {
     CHECK(h.version == possum::layout::kVersion && h.abi == possum::abi_word());
     CHECK(h.header_bytes == sizeof h && h.object_bytes == possum::control_bytes());
     CHECK(h.incarnation != 0 && h.reserve.load() >= 1);
+    CHECK(low_semaphore(control_, possum::layout::kRoomUnit));
+    CHECK(low_semaphore(control_, possum::layout::kAttentionUnit));
     for (unsigned s = 0; s < possum::layout::kSlots; ++s) look_at_slot(s);
     for (unsigned r = 0; r < possum::layout::kReaders; ++r) look_at_page(r);
   }
@@ -76,6 +78,9 @@ class Autopsy {
     possum::layout::ReaderUnit& page = control_.page(r);
     // A page that is not yet free again is reset under its lock.
     const auto cfg = possum::layout::unpack(page.cfg.load());
+    if (cfg.state == possum::layout::PageState::free) {
+      CHECK(low_semaphore(control_, possum::layout::kReaderUnit + r));
+    }
     if (expect_.closing) return;
     const std::uint64_t word = page.word.load();
     const std::uint32_t seen =

@@ -155,9 +155,10 @@ void* __wrap_mmap64(void* at, size_t bytes, int prot, int flags, int fd, off_t o
   }
   const Lock lock;
   Mapping* found = mapping_of(info.st_ino);
-  if ((flags & MAP_FIXED) != 0) {  // a reader's own page: writable already
-    if (!found || found->base + offset != at) give_up("a page over nothing");
-    return at;
+  if ((flags & MAP_FIXED) != 0) {
+    // A reader's own page is writable already; a semaphore stays where it is.
+    if (found && found->base + offset == at) return at;
+    return __real_mmap64(at, bytes, prot, flags, fd, offset);
   }
   if (found) {
     if (found->bytes != bytes || offset != 0) give_up("two sizes of one object");
