@@ -14,7 +14,7 @@ Fails if anything failed. TEST and SUITE are names as `meson test --list` shows 
                   there instead
   --valgrind      run under Valgrind instead
   --fuzz          build the fuzz targets in build-fuzz/ with clang and let each make up
-                  lies for 12 seconds (or those of --soak) instead
+                  lies for 8 seconds (or those of --soak) instead
   --cross         build the transport for 64-bit ARM in build-aarch64/ and run its tests
                   under qemu-user instead
   --all           everything: a plain run, a sanitized one, --race, --fuzz, --cross
@@ -127,7 +127,7 @@ sanitized() {
 # Only the transport: GLib and GStreamer are not built for it and would drown everything.
 # -fno-builtin: the compiler would turn small copies into accesses that are not seen.
 race() {
-  local tests=(races writer_reader stress doorbell) name
+  local tests=(races writer_reader doorbell) name
   say "transport with ThreadSanitizer: ${tests[*]}"
   if [ ${#names[@]} -gt 0 ]; then  # those that were asked for, if any
     local chosen=()

@@ -65,18 +65,21 @@ bool some_thread(Condition condition) {
   return false;
 }
 
-inline bool sleeps_between(const std::string& channel, std::uint64_t from,
-                           std::uint64_t to) {
-  return some_thread([&](const Call& call) {
-    if (call.number != SYS_futex) return false;
-    const auto offset = offset_in_control(channel, call.first_argument);
-    return offset && *offset >= from && *offset < to;
-  });
-}
-
 inline std::uint64_t unit(unsigned index) {
   return index * std::max<std::uint64_t>(possum::layout::kMinUnitBytes,
                                          static_cast<std::uint64_t>(getpagesize()));
+}
+
+// At a semaphore of units `first` to `last`.
+inline bool sleeps_in(const std::string& channel, unsigned first, unsigned last) {
+  return some_thread([&](const Call& call) {
+    if (call.number != SYS_futex) return false;
+    const auto offset = offset_in_control(channel, call.first_argument);
+    return offset && *offset >= unit(first) && *offset < unit(last + 1);
+  });
+}
+inline bool sleeps_in(const std::string& channel, unsigned only) {
+  return sleeps_in(channel, only, only);
 }
 
 }  // namespace detail
@@ -90,21 +93,19 @@ inline bool can_see_sleepers() {
 
 // In the thread that publishes or ends a stream.
 inline void await_sleeping_writer(const std::string& channel) {
-  const std::uint64_t room = detail::unit(1);
-  await([&] { return detail::sleeps_between(channel, room, room + 64); },
+  await([&] { return detail::sleeps_in(channel, possum::layout::kRoomUnit); },
         "a writer that sleeps");
 }
 inline void await_sleeping_housekeeper(const std::string& channel) {
-  const std::uint64_t attention = detail::unit(1) + 64;
-  await([&] { return detail::sleeps_between(channel, attention, attention + 64); },
+  await([&] { return detail::sleeps_in(channel, possum::layout::kAttentionUnit); },
         "housekeeping that sleeps");
 }
 // In the thread that takes frames.
 inline void await_sleeping_reader(const std::string& channel) {
+  constexpr unsigned kFirst = possum::layout::kReaderUnit;
   await(
       [&] {
-        return detail::sleeps_between(channel, detail::unit(2),
-                                      detail::unit(2 + possum::layout::kReaders));
+        return detail::sleeps_in(channel, kFirst, kFirst + possum::layout::kReaders - 1);
       },
       "a reader that sleeps");
 }
