@@ -321,6 +321,11 @@ class Peer {
       if (got > 0) buffer_.append(bytes, static_cast<std::size_t>(got));
     }
   }
+  // Has it said something within so long?
+  bool answers(int ms) {
+    pollfd fd = {from_, POLLIN, 0};
+    return buffer_.find('\n') != std::string::npos || poll(&fd, 1, ms) == 1;
+  }
   std::string ask(const std::string& line) {
     tell(line);
     return hear();

@@ -57,8 +57,10 @@ class Watcher {
   void await_frame(std::uint64_t incarnation, std::uint64_t seq) {
     await([&] { return last_of_[incarnation] >= seq; });
   }
-  void await_attached(std::uint64_t incarnation) {
-    await([&] { return now_ == incarnation; });
+  bool attached_within(std::uint64_t incarnation, int ms) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::milliseconds(ms),
+                             [&] { return now_ == incarnation; });
   }
   void await_end(std::uint64_t incarnation) {
     await([&] { return now_ != incarnation; });
