@@ -140,7 +140,7 @@ race() {
     [ ${#chosen[@]} -gt 0 ] || return 0
     tests=("${chosen[@]}")
   fi
-  build build-tsan -Db_sanitize=thread -Db_lundef=false -Dcpp_args=-fno-builtin,-Wno-tsan -- \
+  build build-tsan -Db_sanitize=thread -Db_lundef=false -Dcpp_args='-fno-builtin -Wno-tsan' -- \
     "${tests[@]/#/tests/transport-}" || return
   # Its memory map has to suit the kernel's: more random bits than it knows end it at once.
   local runtime
