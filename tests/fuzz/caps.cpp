@@ -77,13 +77,25 @@ void read_tiles(const GstVideoFrame& frame, unsigned plane) {
                   tiles * frame.info.finfo->tile_info[plane].size);
 }
 
+// Of formats without bytes per pixel a row is as long as in the default layout, like in
+// gst_video_frame_copy_plane(); what a larger stride leaves behind it is nobody's.
+gint default_stride(const GstVideoFrame& frame, guint plane) {
+  GstVideoInfo fresh;
+  FUZZ_CHECK(gst_video_info_set_interlaced_format(
+      &fresh, GST_VIDEO_FRAME_FORMAT(&frame), GST_VIDEO_INFO_INTERLACE_MODE(&frame.info),
+      static_cast<guint>(frame.info.width), static_cast<guint>(frame.info.height)));
+  return fresh.stride[plane];
+}
+
 // Row by row, as an element does that goes by the pixel stride.
 void read_component(const GstVideoFrame& frame, guint c) {
   const auto* const plane = static_cast<const guint8*>(
       GST_VIDEO_FRAME_PLANE_DATA(&frame, GST_VIDEO_FRAME_COMP_PLANE(&frame, c)));
   const gint step = GST_VIDEO_FRAME_COMP_STRIDE(&frame, c);
   const gint pixel = GST_VIDEO_FRAME_COMP_PSTRIDE(&frame, c);
-  const gint row = pixel > 0 ? GST_VIDEO_FRAME_COMP_WIDTH(&frame, c) * pixel : step;
+  const gint row = pixel > 0
+                       ? GST_VIDEO_FRAME_COMP_WIDTH(&frame, c) * pixel
+                       : default_stride(frame, GST_VIDEO_FRAME_COMP_PLANE(&frame, c));
   for (gint y = 0; y < GST_VIDEO_FRAME_COMP_HEIGHT(&frame, c); ++y) {
     read_every_byte(plane + static_cast<std::ptrdiff_t>(y) * step,
                     static_cast<std::size_t>(row));
