@@ -121,6 +121,28 @@ const std::vector<Case>& cases() {
          p.deaths = 1;
          return channel<1, 2>(p);
        }},
+      {"pending-demote", false,
+       [](Plan& p) {
+         slots(p, 2, 1);
+         p.reader_count = 2;
+         p.readers = {blocking(), blocking()};
+         p.readers[0].attached = p.readers[0].mortal = true;
+         p.warm = p.untaken = 1;
+         p.writer.demotes = true;
+         p.deaths = 1;
+         return channel<1, 2>(p);
+       }},
+      {"evicted", false,
+       [](Plan& p) {
+         slots(p, 3, 2);
+         p.reader_count = 2;
+         p.readers = {dropping(1, 1), blocking()};
+         p.readers[0].attached = p.readers[0].evicted = true;
+         p.readers[1].hold = 1;
+         p.warm = 2;
+         p.writer.keeps_house = true;
+         return channel<1, 3>(p);
+       }},
       {"growing-ahead", false,
        [](Plan& p) {
          slots(p, 3, 3);

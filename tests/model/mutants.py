@@ -123,12 +123,23 @@ MUTANTS = [
          '''      if ((given_[r] & bit) == 0) continue;
       if (@ && view_of(r).state == layout::PageState::free) continue;'''),
     ]),
+    ('a release without a look at the epoch', 'evicted', [
+        (R, 'return layout::unpack(env_.page(page_).cfg.load(std::memory_order_acquire)).epoch',
+         'return @ ||\n           layout::unpack(env_.page(page_).cfg.load({})).epoch'),
+    ]),
+    ('leaving without a look at the epoch', 'evicted', [
+        (R, 'if (cfg.epoch != epoch_) return;', 'if (cfg.epoch != epoch_ && !@) return;'),
+    ]),
+    ('a page stays pending after its tenant', 'pending-demote', [
+        (W, 'pending_pages_ &= ~slot_bit(r);\n      layout::Config fresh;',
+         'if (!@) pending_pages_ &= ~slot_bit(r);\n      layout::Config fresh;'),
+    ]),
+    # Each of the two places makes up for the other.
     ('a taken slot is offered again', 'pending-page', [
         (W, '      if ((layout::taken_of(word) & given_[r] & slot_bit(slot)) != 0) return true;',
          '''      if ((layout::taken_of(word) & given_[r] & slot_bit(slot)) != 0 && !@) return true;'''),
-        (W, '''      pending_pages_ &= ~slot_bit(r);
-      layout::Config fresh;''', '''      if (!@) pending_pages_ &= ~slot_bit(r);
-      layout::Config fresh;'''),
+        (W, 'pending_pages_ &= ~slot_bit(r);\n      layout::Config fresh;',
+         'pending_pages_ &= @ ? ~0u : ~slot_bit(r);\n      layout::Config fresh;'),
     ]),
     ('roomy stays while the pool shrinks', 'replace-failing', [
         (W, '''    env_.header().roomy.store(0, std::memory_order_seq_cst);

@@ -27,6 +27,7 @@ struct ReaderPlan {
   bool mortal = false;
   bool stalls = false;    // takes nothing until it is demoted
   bool lies = false;      // takes nothing, then says that it has everything
+  bool evicted = false;   // its byte lock is lost, as by closefrom()
   bool vanishes = false;  // ... and that nobody has its page
   bool attached = false;  // from the start, and stays
   bool stopped = false;   // having taken what went out before; puts it back
@@ -556,10 +557,21 @@ class Channel final : public System {
       explorer().checkpoint(8);
       if (core.continue_publish()) break;
       if (room(life).arm_unless([&] { return core.continue_publish(); })) break;
+      check_pending(life);
       wait_for_readers(life, core.pending_pages());
     }
     core.end_publish();
     explorer().progress(writer_excused(life));
+  }
+
+  // Who is waited for may be demoted, so it must be for a frame that it has no room for.
+  void check_pending(unsigned life) {
+    if (!plan_.writer.demotes) return;
+    for (unsigned r = 0; r < Pages; ++r) {
+      explorer().require((core(life).pending_pages() & slot_bit(r)) == 0 ||
+                             (core(life).given(r) & slot_bit(m_.writer[life].slot)) == 0,
+                         "a reader is waited for that has the frame");
+    }
   }
 
   template <class Condition>
@@ -750,7 +762,11 @@ class Channel final : public System {
     if (plan.attached) {
       ReaderEnv env{*this, own};
       ReaderHalf half(env, {me, 0});
-      watch(me, env, half);
+      if (plan.evicted) {
+        lose_page(me, env, half);
+      } else {
+        watch(me, env, half);
+      }
       own.over = 1;
       return;
     }
@@ -848,6 +864,28 @@ class Channel final : public System {
     }
   }
 
+  // Its look at the epoch and what it does then are two steps, so that only what it
+  // begins after it was taken for dead can be harmless to the next tenant.
+  void lose_page(unsigned me, ReaderEnv& env, ReaderHalf& half) {
+    Reader& own = env.own;
+    const auto& cfg = env.page(own.page).cfg.value;
+    unlock(env.page(own.page).lock);
+    const std::uint32_t leases = own.leases;
+    own.leases = 0;
+    own.attached = 0;
+    for (Object& o : env.control().objects) {
+      o.users &= static_cast<std::uint8_t>(~user(me));
+    }
+    auto too_late = [&] {
+      return m_.writer[own.life].over || layout::unpack(cfg).epoch != own.epoch;
+    };
+    wait_for("to be taken for dead", too_late);
+    for (std::uint32_t rest = leases; rest != 0; rest &= rest - 1) {
+      const auto slot = static_cast<unsigned>(std::countr_zero(rest));
+      if (half.tenant()) half.release(slot);
+    }
+    half.leave();
+  }
   void stall(const Reader& own) {
     auto ready = [&] { return demoted(own) || m_.writer[own.life].over != 0; };
     wait_for("to be demoted", ready);
