@@ -435,7 +435,7 @@ class Channel final : public System {
   }
   void leave_core(unsigned life) { m_.writer[life].mutex = 0; }
 
-  // The housekeeping thread, as WriterImpl::grow(): objects are made without the mutex.
+  // The housekeeping thread, as Writer::Impl::grow(): objects are made without the mutex.
   void keep_growing(unsigned life) {
     Writer& own = m_.writer[life];
     auto& core = this->core(life);
@@ -914,6 +914,7 @@ class Channel final : public System {
       if (!found) return false;
       const unsigned held = static_cast<unsigned>(std::popcount(own.leases));
       const std::uint32_t pool = circulating(own.life);
+      explorer().observe(pool);
       const bool copy = half.must_copy(held);
       switch (half.open(found->slot)) {
         case Opened::ok:
