@@ -108,6 +108,52 @@ const std::vector<Case>& cases() {
          p.writer.may_drop = true;
          return channel<2, 2>(p);
        }},
+      // The second tenant finds the frame that the writer still waits to offer to the
+      // first.
+      {"pending-page", false,
+       [](Plan& p) {
+         slots(p, 2, 3);
+         p.reader_count = 2;
+         p.readers = {blocking(), blocking()};
+         p.readers[0].attached = p.readers[0].mortal = true;
+         p.readers[1].hold = 1;
+         p.warm = p.untaken = 1;
+         p.deaths = 1;
+         return channel<1, 2>(p);
+       }},
+      {"pending-demote", false,
+       [](Plan& p) {
+         slots(p, 2, 1);
+         p.reader_count = 2;
+         p.readers = {blocking(), blocking()};
+         p.readers[0].attached = p.readers[0].mortal = true;
+         p.warm = p.untaken = 1;
+         p.writer.demotes = true;
+         p.deaths = 1;
+         return channel<1, 2>(p);
+       }},
+      {"evicted", false,
+       [](Plan& p) {
+         slots(p, 3, 2);
+         p.reader_count = 2;
+         p.readers = {dropping(1, 1), blocking()};
+         p.readers[0].attached = p.readers[0].evicted = true;
+         p.readers[1].hold = 1;
+         p.warm = 2;
+         p.writer.keeps_house = true;
+         return channel<1, 3>(p);
+       }},
+      {"growing-ahead", false,
+       [](Plan& p) {
+         slots(p, 3, 3);
+         p.writer.prepared = 2;
+         p.writer.grows_ahead = true;
+         p.warm = 1;
+         p.readers[0] = dropping(1, 2);
+         p.readers[0].attached = true;
+         p.fine = false;
+         return channel<1, 3>(p);
+       }},
       {"attach", false,
        [](Plan& p) {
          slots(p, 3, 3);
@@ -242,6 +288,24 @@ const std::vector<Case>& cases() {
          p.readers[0].lies = p.readers[0].attached = true;
          p.writer.may_drop = true;
          return channel<1, 4>(p);
+       }},
+      {"liar-free", false,
+       [](Plan& p) {
+         slots(p, 3, 3);
+         p.readers[0] = dropping(2);
+         p.readers[0].lies = p.readers[0].vanishes = p.readers[0].attached = true;
+         p.writer.checks_slots = p.writer.may_drop = true;
+         return channel<1, 3>(p);
+       }},
+      // As many slots as a reader may hold and one more.
+      {"liar-greedy", false,
+       [](Plan& p) {
+         constexpr unsigned kAll = layout::kMaxTaken + 1;
+         slots(p, kAll, 3);
+         p.warm = p.untaken = kAll - 1;
+         p.readers[0] = dropping(kAll);
+         p.readers[0].lies = p.readers[0].attached = true;
+         return channel<1, kAll>(p);
        }},
       {"standing-offer", false,
        [](Plan& p) {

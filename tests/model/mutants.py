@@ -123,6 +123,44 @@ MUTANTS = [
          '''      if ((given_[r] & bit) == 0) continue;
       if (@ && view_of(r).state == layout::PageState::free) continue;'''),
     ]),
+    ('a release without a look at the epoch', 'evicted', [
+        (R, 'return layout::unpack(env_.page(page_).cfg.load(std::memory_order_acquire)).epoch',
+         'return @ ||\n           layout::unpack(env_.page(page_).cfg.load({})).epoch'),
+    ]),
+    ('leaving without a look at the epoch', 'evicted', [
+        (R, 'if (cfg.epoch != epoch_) return;', 'if (cfg.epoch != epoch_ && !@) return;'),
+    ]),
+    ('a page stays pending after its tenant', 'pending-demote', [
+        (W, 'pending_pages_ &= ~slot_bit(r);\n      layout::Config fresh;',
+         'if (!@) pending_pages_ &= ~slot_bit(r);\n      layout::Config fresh;'),
+    ]),
+    # Each of the two places makes up for the other.
+    ('a taken slot is offered again', 'pending-page', [
+        (W, '      if ((layout::taken_of(word) & given_[r] & slot_bit(slot)) != 0) return true;',
+         '''      if ((layout::taken_of(word) & given_[r] & slot_bit(slot)) != 0 && !@) return true;'''),
+        (W, 'pending_pages_ &= ~slot_bit(r);\n      layout::Config fresh;',
+         'pending_pages_ &= @ ? ~0u : ~slot_bit(r);\n      layout::Config fresh;'),
+    ]),
+    ('roomy stays while the pool shrinks', 'replace-failing', [
+        (W, '''    env_.header().roomy.store(0, std::memory_order_seq_cst);
+    have_ &=''', '''    if (!@) env_.header().roomy.store(0, std::memory_order_seq_cst);
+    have_ &='''),
+    ]),
+    ('an object that could not be made', 'growing-ahead', [
+        (W, 'if (object != 0) announce', 'if (object != 0 || @) announce'),
+    ]),
+    ('an entry that is not reserved', 'growing-ahead', [
+        (W, 'void reserve_entry(unsigned slot) { pending_',
+         'void reserve_entry(unsigned slot) { if (!@) pending_'),
+    ]),
+    ('free pages keep slots', 'liar-free', [
+        (W, '(free && !holds_slots(r))', '(free && (@ || !holds_slots(r)))'),
+    ]),
+    ('a reader may hold everything', 'liar-greedy', [
+        (W, '''        static_cast<int>(layout::kMaxTaken)) {
+      given_[r] = 0;''', '''        static_cast<int>(layout::kMaxTaken) && !@) {
+      given_[r] = 0;'''),
+    ]),
     ('release rings before it clears', 'full', [
         (R, '    env_.page(page_).word.fetch_and(~layout::make_word(0, slot_bit(slot)),',
          '''    if (@) env_.ring_writer();

@@ -27,6 +27,8 @@ struct ReaderPlan {
   bool mortal = false;
   bool stalls = false;    // takes nothing until it is demoted
   bool lies = false;      // takes nothing, then says that it has everything
+  bool evicted = false;   // its byte lock is lost, as by closefrom()
+  bool vanishes = false;  // ... and that nobody has its page
   bool attached = false;  // from the start, and stays
   bool stopped = false;   // having taken what went out before; puts it back
 };
@@ -46,6 +48,7 @@ struct WriterPlan {
   bool may_fail = false;           // to make objects
   bool demotes = false;
   bool hurries = false;       // acquire() may not look for the dead every time
+  bool grows_ahead = false;   // another thread makes objects, or fails to
   bool keeps_house = false;   // recycles and relaxes the reserve between frames
   bool checks_slots = false;  // at the end every slot must be free again
 };
@@ -77,38 +80,29 @@ class Channel final : public System {
 
   void* memory() override { return &m_; }
   std::size_t bytes() const override { return sizeof m_; }
-  unsigned threads() const override { return plan_.reader_count + writers(); }
+  unsigned threads() const override {
+    return housekeeper() + (plan_.writer.grows_ahead ? 1 : 0);
+  }
   bool mortal(unsigned t) const override {
+    if (t == housekeeper()) return false;
     return is_writer(t) ? plan_.writer.mortal && life_of(t) == 0
                         : plan_.readers[t].mortal;
   }
   std::string name(unsigned t) const override {
     if (!is_writer(t)) return std::string("reader ") + static_cast<char>('a' + t);
+    if (t == housekeeper()) return "housekeeper";
     return life_of(t) == 0 ? "writer" : "successor";
   }
   std::uint64_t hash() const override {
     std::uint64_t h = 0;
-    const auto add = [&](const void* from, std::size_t bytes) {
-      const auto* p = static_cast<const char*>(from);
-      for (; bytes >= 8; bytes -= 8, p += 8) {
-        std::uint64_t part;
-        std::memcpy(&part, p, 8);
-        h = mix(h, part);
-      }
-      std::uint64_t rest = 0;
-      std::memcpy(&rest, p, bytes);
-      h = mix(h, rest);
-    };
     const unsigned lives = writers();
     for (unsigned life = 0; life < lives; ++life) {
-      add(&m_.control[life], sizeof m_.control[life]);
-      // Its last member counts what nobody acts upon: leaving it out merges states.
-      add(m_.core[life], sizeof(Core) - kCountersBytes);
+      h = mix_bytes(h, &m_.control[life], sizeof m_.control[life]);
+      h = mix_core(h, life);
       check_counters(life);
     }
-    add(&m_.writer, sizeof m_.writer);
-    add(&m_.reader, sizeof m_.reader[0] * plan_.reader_count);
-    return h;
+    h = mix_bytes(h, &m_.writer, sizeof m_.writer);
+    return mix_bytes(h, &m_.reader, sizeof m_.reader[0] * plan_.reader_count);
   }
   void died(unsigned t) override {
     drop_locks(t);
@@ -157,7 +151,9 @@ class Channel final : public System {
     }
   }
   void run(unsigned t) override {
-    if (is_writer(t)) {
+    if (t == housekeeper()) {
+      keep_growing(0);
+    } else if (is_writer(t)) {
       run_writer(life_of(t));
     } else {
       run_reader(t);
@@ -181,6 +177,7 @@ class Channel final : public System {
     std::uint32_t object;   // last number given
     std::uint32_t failing;  // could not make the last object
     std::uint32_t tired;    // of waiting
+    std::uint32_t mutex;    // a thread of the writer is inside the core
     std::uint32_t over;
     std::uint32_t object_of[Slots];
   };
@@ -207,6 +204,7 @@ class Channel final : public System {
   };
 
   unsigned writers() const { return plan_.successor ? 2 : 1; }
+  unsigned housekeeper() const { return plan_.reader_count + writers(); }
   bool is_writer(unsigned t) const { return t >= plan_.reader_count; }
   unsigned life_of(unsigned t) const { return t - plan_.reader_count; }
   unsigned thread_of(unsigned life) const { return plan_.reader_count + life; }
@@ -215,6 +213,21 @@ class Channel final : public System {
   }
   const Core& core(unsigned life) const {
     return *std::launder(reinterpret_cast<const Core*>(m_.core[life]));
+  }
+  static std::uint64_t mix_bytes(std::uint64_t h, const void* from, std::size_t bytes) {
+    const auto* p = static_cast<const char*>(from);
+    for (; bytes >= 8; bytes -= 8, p += 8) {
+      std::uint64_t part;
+      std::memcpy(&part, p, 8);
+      h = mix(h, part);
+    }
+    std::uint64_t rest = 0;
+    std::memcpy(&rest, p, bytes);
+    return mix(h, rest);
+  }
+  // Its last member counts what nobody acts upon: leaving it out merges states.
+  std::uint64_t mix_core(std::uint64_t h, unsigned life) const {
+    return mix_bytes(h, m_.core[life], sizeof(Core) - kCountersBytes);
   }
   void check_counters(unsigned life) const {
     for (unsigned r = 0; r < Pages; ++r) {
@@ -342,6 +355,7 @@ class Channel final : public System {
       return false;
     }
     void discard(unsigned s) {
+      explorer().require(own().object_of[s] != 0, "a slot without an object circulates");
       Object& o = control().objects[own().object_of[s]];
       explorer().step("unlink", &o);
       o.named = 0;
@@ -353,14 +367,20 @@ class Channel final : public System {
         return 0;
       }
       own().failing = 0;
+      const std::uint32_t object = next_object();
+      make(object);
+      own().object_of[s] = object;
+      return object;
+    }
+    std::uint32_t next_object() {
       explorer().require(own().object < kObjects, "the model has too few objects");
-      const std::uint32_t object = ++own().object;
+      return ++own().object;
+    }
+    void make(std::uint32_t object) {
       Object& o = control().objects[object];
       explorer().step("create", &o);
       o.named = 1;
       o.large = large() ? 1 : 0;
-      own().object_of[s] = object;
-      return object;
     }
   };
 
@@ -374,6 +394,7 @@ class Channel final : public System {
     const WriterPlan& plan = plan_.writer;
     Writer& own = m_.writer[life];
     if (life > 0) take_over(life);
+    enter_core(life);
     if (life > 0 || plan.may_fail) core(life).prepare(plan.prepared);
     if (plan.waits_for_readers) {
       wait_until(life, [&] {
@@ -383,6 +404,8 @@ class Channel final : public System {
       });
     }
     while (own.frame < plan_.warm + plan.frames) {
+      leave_core(life);
+      enter_core(life);
       explorer().checkpoint(1);
       ++own.frame;
       if (!send(life)) break;
@@ -395,8 +418,47 @@ class Channel final : public System {
     explorer().checkpoint(3);
     if (plan.checks_slots) check_slots(life);
     explorer().checkpoint(4);
+    leave_core(life);
     if (!all_stay()) stop(life);
     own.over = 1;
+  }
+
+  // The writer's mutex, which the core is under but while frames are drawn, while the
+  // writer sleeps and between frames. What comes first inside is no step of its own.
+  void enter_core(unsigned life) {
+    if (!plan_.writer.grows_ahead || explorer().current() == Explorer::kNobody) return;
+    auto& mutex = m_.writer[life].mutex;
+    auto unlocked = [&] { return mutex == 0; };
+    wait_for("the mutex", unlocked);
+    mutex = 1;
+    explorer().observe(mix_core(0, life));
+  }
+  void leave_core(unsigned life) { m_.writer[life].mutex = 0; }
+
+  // The housekeeping thread, as Writer::Impl::grow(): objects are made without the mutex.
+  void keep_growing(unsigned life) {
+    Writer& own = m_.writer[life];
+    auto& core = this->core(life);
+    const auto wanted = [&] { return core.wants_growth() && core.unused_entry() >= 0; };
+    for (;;) {
+      explorer().checkpoint(50);
+      auto wanted_or_over = [&] { return own.over || (own.mutex == 0 && wanted()); };
+      wait_for("growth to be wanted", wanted_or_over);
+      explorer().observe(own.over);
+      if (own.over) return;
+      // All in one step, so that the mutex need not be held.
+      const auto slot = static_cast<unsigned>(core.unused_entry());
+      core.reserve_entry(slot);
+      const std::uint32_t object = writer_env_[life].next_object();
+      explorer().observe(slot);
+      explorer().observe(object);
+      const bool room = explorer().choose("is there room?", 2) == 0;
+      if (room) writer_env_[life].make(object);
+      enter_core(life);
+      if (room) own.object_of[slot] = object;
+      core.install(slot, room ? object : 0);
+      leave_core(life);
+    }
   }
 
   bool all_stay() const {
@@ -432,7 +494,9 @@ class Channel final : public System {
           return false;
       }
     }
+    leave_core(life);
     draw(life, own.slot);
+    enter_core(life);
     explorer().checkpoint(lent ? 5 : 6);
     core(life).begin_publish(own.slot, own.seq);
     finish_publish(life);
@@ -493,10 +557,21 @@ class Channel final : public System {
       explorer().checkpoint(8);
       if (core.continue_publish()) break;
       if (room(life).arm_unless([&] { return core.continue_publish(); })) break;
+      check_pending(life);
       wait_for_readers(life, core.pending_pages());
     }
     core.end_publish();
     explorer().progress(writer_excused(life));
+  }
+
+  // Who is waited for may be demoted, so it must be for a frame that it has no room for.
+  void check_pending(unsigned life) {
+    if (!plan_.writer.demotes) return;
+    for (unsigned r = 0; r < Pages; ++r) {
+      explorer().require((core(life).pending_pages() & slot_bit(r)) == 0 ||
+                             (core(life).given(r) & slot_bit(m_.writer[life].slot)) == 0,
+                         "a reader is waited for that has the frame");
+    }
   }
 
   template <class Condition>
@@ -531,7 +606,9 @@ class Channel final : public System {
       core(life).recycle();
       return;
     }
+    leave_core(life);
     own.tired = room(life).sleep() ? 0 : 1;
+    enter_core(life);
     if (own.tired) core(life).recycle();
   }
 
@@ -556,6 +633,8 @@ class Channel final : public System {
     explorer().require((core(life).have() & ~leased(life)) != 0 || plan_.writer.may_drop,
                        "the last slots were leased");
     for (const Reader& r : m_.reader) {
+      explorer().require(!plan_of(r).lies || plan_.writer.may_drop,
+                         "a liar keeps the writer from its slots");
       explorer().require(!(r.attached && r.life == life && r.got > 0 && lossless(r)),
                          "a frame was dropped behind the back of a lossless reader");
     }
@@ -683,7 +762,11 @@ class Channel final : public System {
     if (plan.attached) {
       ReaderEnv env{*this, own};
       ReaderHalf half(env, {me, 0});
-      watch(me, env, half);
+      if (plan.evicted) {
+        lose_page(me, env, half);
+      } else {
+        watch(me, env, half);
+      }
       own.over = 1;
       return;
     }
@@ -781,6 +864,28 @@ class Channel final : public System {
     }
   }
 
+  // Its look at the epoch and what it does then are two steps, so that only what it
+  // begins after it was taken for dead can be harmless to the next tenant.
+  void lose_page(unsigned me, ReaderEnv& env, ReaderHalf& half) {
+    Reader& own = env.own;
+    const auto& cfg = env.page(own.page).cfg.value;
+    unlock(env.page(own.page).lock);
+    const std::uint32_t leases = own.leases;
+    own.leases = 0;
+    own.attached = 0;
+    for (Object& o : env.control().objects) {
+      o.users &= static_cast<std::uint8_t>(~user(me));
+    }
+    auto too_late = [&] {
+      return m_.writer[own.life].over || layout::unpack(cfg).epoch != own.epoch;
+    };
+    wait_for("to be taken for dead", too_late);
+    for (std::uint32_t rest = leases; rest != 0; rest &= rest - 1) {
+      const auto slot = static_cast<unsigned>(std::countr_zero(rest));
+      if (half.tenant()) half.release(slot);
+    }
+    half.leave();
+  }
   void stall(const Reader& own) {
     auto ready = [&] { return demoted(own) || m_.writer[own.life].over != 0; };
     wait_for("to be demoted", ready);
@@ -793,6 +898,10 @@ class Channel final : public System {
     explorer().require(
         (given & ~(layout::offered_of(before) | layout::taken_of(before))) == 0,
         "a withdrawn slot still counts as given");
+    if (!plan_of(env.own).vanishes) return;
+    auto& page = env.page(env.own.page);
+    page.cfg.store(layout::pack({}), {});
+    unlock(page.lock);
   }
 
   // As Attachment::try_take().
@@ -804,6 +913,8 @@ class Channel final : public System {
       const auto found = half.take(own.last, mapped);
       if (!found) return false;
       const unsigned held = static_cast<unsigned>(std::popcount(own.leases));
+      const std::uint32_t pool = circulating(own.life);
+      explorer().observe(pool);
       const bool copy = half.must_copy(held);
       switch (half.open(found->slot)) {
         case Opened::ok:
@@ -828,7 +939,8 @@ class Channel final : public System {
       o.users |= user(me);
       own.leases |= slot_bit(found->slot);
       account(own, o);
-      if (!copy) check_reserve(own);
+      // A pool that changes while the reader counts may shrink behind its back.
+      if (!copy && pool == circulating(own.life)) check_reserve(own);
       if (copy) own.returns = slot_bit(found->slot);
       for (unsigned s = 0; s < Slots && !copy && too_many(own); ++s) {
         const bool kept = s == found->slot && plan_.readers[me].hold != 0;
@@ -852,12 +964,16 @@ class Channel final : public System {
     }
     return slots;
   }
+  std::uint32_t circulating(unsigned life) const {
+    std::uint32_t slots = 0;
+    for (unsigned s = 0; s < Slots; ++s) {
+      if (m_.control[life].header.slot[s].object.value != 0) slots |= slot_bit(s);
+    }
+    return slots;
+  }
   void check_reserve(const Reader& own) {
-    // While an object is replaced there is one less.
-    const WriterPlan& plan = plan_.writer;
-    if (plan.may_fail || plan.large_from != 0) return;
     if (m_.control[own.life].writer_died) return;
-    const auto rest = std::popcount(core(own.life).have() & ~leased(own.life));
+    const auto rest = std::popcount(circulating(own.life) & ~leased(own.life));
     explorer().require(rest > std::popcount(m_.writer[own.life].kept),
                        "the last slots were leased");
   }
