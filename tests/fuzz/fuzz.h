@@ -17,6 +17,7 @@
 #include <span>
 #include <string>
 
+#include "support/processor.h"
 #include "transport/clock.h"
 #include "transport/shm_object.h"
 
@@ -160,28 +161,14 @@ inline std::int64_t slowness() {
 inline constexpr std::int64_t kMs = 1'000'000;
 inline std::int64_t in_ms(std::int64_t ms) { return possum::monotonic_ns() + ms * kMs; }
 
-// How long this thread has waited for a processor so far, proc(5): nobody's lie. 0 where
-// the kernel does not say.
-inline std::int64_t processor_wait_ns() {
-  thread_local const possum::UniqueFd fd(
-      open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC));
-  char text[96] = {};
-  long long waited = 0;
-  if (pread(fd.get(), text, sizeof text - 1, 0) <= 0 ||
-      std::sscanf(text, "%*d %lld", &waited) != 1) {
-    return 0;
-  }
-  return waited;
-}
-
 // Whatever is done while one of these lives must be over one tick after `allowed_ms`.
 class Bounded {
  public:
   explicit Bounded(const char* what, std::int64_t allowed_ms = 0)
       : what_(what),
-        limit_ns_(in_ms(allowed_ms + 250 * slowness()) - processor_wait_ns()) {}
+        limit_ns_(support::own_time_ns() + (allowed_ms + 250 * slowness()) * kMs) {}
   ~Bounded() {
-    const std::int64_t over = possum::monotonic_ns() - processor_wait_ns() - limit_ns_;
+    const std::int64_t over = support::own_time_ns() - limit_ns_;
     if (over <= 0) return;
     std::fprintf(stderr, "%s took %lld ms more than it may\n", what_,
                  static_cast<long long>(over / kMs));
