@@ -59,9 +59,11 @@ class Users {
         umask);
   }
   Child play(const std::string& user, const std::string& pipeline,
-             const std::string& channel) const {
-    return shell(user, "exec " + env("POSSUM_PLAYER") + " " +
-                           replaced(pipeline, "CHANNEL", channel));
+             const std::string& channel, const std::string& umask = "0022") const {
+    return shell(
+        user,
+        "exec " + env("POSSUM_PLAYER") + " " + replaced(pipeline, "CHANNEL", channel),
+        umask);
   }
 
  private:
@@ -72,13 +74,13 @@ class Users {
 // Writes until it is told to end.
 Child start_writer(const Users& users, const std::string& channel,
                    const std::string& properties, const std::string& umask = "0022") {
-  Child writer = users.launch(
+  Child writer = users.play(
       kWriter,
-      "-v videotestsrc is-live=true ! video/x-raw,width=64,height=64,framerate=30/1 ! "
-      "possumsink name=sink channel=CHANNEL " +
+      "--report=1 stampsrc live=true caps=video/x-raw,format=GRAY8,width=64,height=64,"
+      "framerate=30/1 ! possumsink name=check channel=CHANNEL " +
           properties,
       channel, umask);
-  writer.wait_line("caps = video/x-raw");
+  writer.wait_line("frame 3 ");
   return writer;
 }
 
