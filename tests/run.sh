@@ -10,8 +10,15 @@ Fails if anything failed. TEST and SUITE are names as `meson test --list` shows 
 
   --sanitize      build in build-sanitize/ with address and undefined behaviour
                   sanitizers and leak check, run there instead
+  --race          build the transport's tests in build-tsan/ with ThreadSanitizer, run
+                  there instead
   --valgrind      run under Valgrind instead
-  --all           everything: a plain run, then a sanitized one
+  --fuzz          build the fuzz targets in build-fuzz/ with clang and let each make up
+                  lies for 8 seconds (or those of --soak) instead
+  --cross         build the transport for 64-bit ARM in build-aarch64/ and run its tests
+                  under qemu-user instead
+  --all           everything: a plain run, a sanitized one without the slowest tests,
+                  --race, --fuzz, --cross
   --soak SECONDS  let the long tests run so long (POSSUM_SOAK_SECONDS)
   --no-install    install nothing
   -h, --help
@@ -37,22 +44,31 @@ needed=(
   gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
   gstreamer1.0-x xvfb imagemagick
 )
-# Packages without which single tests are skipped: the camera, the source's format.
-wanted=(qemu-system-x86 kmod xz-utils v4l-utils clang-format-14)
+# Packages without which single tests are skipped: the camera, the source's format, fuzzing,
+# a peer with another C library, the memory orders.
+wanted=(
+  qemu-system-x86 kmod xz-utils v4l-utils clang-format-14
+  clang-14 libclang-rt-14-dev musl-tools relacy-dev
+)
 
-# build DIRECTORY [MESON OPTION...]
+# build DIRECTORY [MESON OPTION...] [-- TARGET...]
 build() {
-  local dir=$1
+  local dir=$1 options=()
   shift
+  while [ $# -gt 0 ] && [ "$1" != -- ]; do
+    options+=("$1")
+    shift
+  done
+  shift $(($# > 0))
   say "building in $dir/"
   local output
   if [ ! -f "$dir/build.ninja" ] &&
-    ! output=$(meson setup "$dir" --werror -Dauto_features=enabled "$@" 2>&1); then
+    ! output=$(meson setup "$dir" --werror -Dauto_features=enabled "${options[@]}" 2>&1); then
     echo "$output"
     fault "meson setup $dir"
     return 1
   fi
-  ninja -C "$dir" --quiet || { fault "the build in $dir/"; return 1; }
+  ninja -C "$dir" --quiet "$@" || { fault "the build in $dir/"; return 1; }
 }
 
 # Adds the results in a testlog.json, one JSON object a line, to the three sums.
@@ -76,7 +92,7 @@ selected() {
   meson test -C "$1" --no-rebuild --list 2>/dev/null |
     awk -v wanted="${names[*]}" '
       BEGIN { n = split(wanted, list, " "); for (i = 1; i <= n; ++i) want[list[i]] = 1 }
-      / \/ / { suite = $1; sub(/.*:/, "", suite); if ((suite in want || $3 in want) && !seen[$3]++) print $3 }'
+      / \/ / { suite = $1; gsub(/.*:|\+.*/, "", suite); if ((suite in want || $3 in want) && !seen[$3]++) print $3 }'
 }
 
 # run_tests DIRECTORY [MESON TEST OPTION...]
@@ -106,14 +122,76 @@ plain() {
 sanitized() {
   say 'build with address and undefined behaviour sanitizers, all tests'
   build build-sanitize -Db_sanitize=address,undefined -Db_lundef=false || return
-  CK_TIMEOUT_MULTIPLIER=$((CK_TIMEOUT_MULTIPLIER * 3)) \
-    run_tests build-sanitize --no-suite source
+  local but=(--no-suite source)
+  [ ${#runs[@]} -eq 1 ] || but+=(--no-suite slow)
+  CK_TIMEOUT_MULTIPLIER=$((CK_TIMEOUT_MULTIPLIER * 3)) run_tests build-sanitize "${but[@]}"
+}
+# Only the transport: GLib and GStreamer are not built for it and would drown everything.
+# -fno-builtin: the compiler would turn small copies into accesses that are not seen.
+race() {
+  local tests=(races writer_reader doorbell) name
+  say "transport with ThreadSanitizer: ${tests[*]}"
+  if [ ${#names[@]} -gt 0 ]; then  # those that were asked for, if any
+    local chosen=()
+    for name in "${tests[@]}"; do
+      [[ " ${names[*]} " != *" $name "* && " ${names[*]} " != *' transport '* ]] ||
+        chosen+=("$name")
+    done
+    [ ${#chosen[@]} -gt 0 ] || return 0
+    tests=("${chosen[@]}")
+  fi
+  build build-tsan -Db_sanitize=thread -Db_lundef=false -Dcpp_args='-fno-builtin -Wno-tsan' -- \
+    "${tests[@]/#/tests/transport-}" || return
+  # Its memory map has to suit the kernel's: more random bits than it knows end it at once.
+  local runtime
+  if ! runtime=$(build-tsan/tests/transport-doorbell sem_image_is_repeatable_and_knows_the_value 2>&1); then
+    echo "SKIPPED: ThreadSanitizer does not run here: ${runtime##*$'\n'}"
+    skipped=$((skipped + ${#tests[@]}))
+    return
+  fi
+  local names=("${tests[@]}")
+  CK_TIMEOUT_MULTIPLIER=$((CK_TIMEOUT_MULTIPLIER * 5)) run_tests build-tsan
 }
 valgrind() {
   say 'plain build, all tests under Valgrind'
   build build-test || return
   CK_TIMEOUT_MULTIPLIER=$((CK_TIMEOUT_MULTIPLIER * 10)) \
     run_tests build-test --setup valgrind --no-suite source
+}
+
+# Clang's fuzzer with both sanitizers, on the targets of tests/fuzz alone.
+fuzz() {
+  # All of them or, where other tests were named, none.
+  [ ${#names[@]} -eq 0 ] || return
+  say 'fuzz targets with address and undefined behaviour sanitizers'
+  local cxx=clang++-14
+  command -v ccache >/dev/null && cxx="ccache $cxx"
+  if ! command -v clang++-14 >/dev/null; then
+    say 'skipped: clang++-14 is missing'
+    skipped=$((skipped + 1))
+    return
+  fi
+  CXX=$cxx build build-fuzz -Dfuzz=true -Dtests=disabled -Dexamples=disabled \
+    -Db_sanitize=address,undefined -Db_lundef=false || return
+  CK_TIMEOUT_MULTIPLIER=$((CK_TIMEOUT_MULTIPLIER * 4)) run_tests build-fuzz
+}
+
+# Shows layout and ABI, not weak ordering: the emulator orders like its host.
+cross_packages=(g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user)
+cross() {
+  say 'transport for 64-bit ARM, its tests under qemu-user'
+  local tool
+  for tool in aarch64-linux-gnu-g++ qemu-aarch64; do
+    if ! command -v "$tool" >/dev/null; then
+      echo "SKIPPED: there is no $tool (${cross_packages[*]})"
+      skipped=$((skipped + 1))
+      return
+    fi
+  done
+  build build-aarch64 -Dtransport-only=true --cross-file tests/support/aarch64.cross || return
+  [ ${#names[@]} -eq 0 ] || [ -n "$(selected build-aarch64)" ] || return 0
+  CK_TIMEOUT_MULTIPLIER=$((CK_TIMEOUT_MULTIPLIER * 3)) \
+    run_tests build-aarch64 --no-suite source
 }
 
 # Names of channels (see gst/transport/PROTOCOL.md) that no living process has mapped.
@@ -133,8 +211,11 @@ export CK_TIMEOUT_MULTIPLIER=1
 while [ $# -gt 0 ]; do
   case $1 in
     --sanitize) runs=(sanitized) ;;
+    --race) runs=(race) ;;
     --valgrind) runs=(valgrind) wanted+=(valgrind) ;;
-    --all) runs=(plain sanitized) ;;
+    --fuzz) runs=(fuzz) ;;
+    --cross) runs=(cross) wanted+=("${cross_packages[@]}") ;;
+    --all) runs=(plain sanitized race fuzz cross) wanted+=("${cross_packages[@]}") ;;
     --soak)
       shift
       [[ ${1:-} =~ ^[1-9][0-9]*$ ]] || { usage >&2; exit 2; }
@@ -154,6 +235,9 @@ trap finish EXIT
 trap 'fault interrupted; exit' INT TERM
 if [ "$install" = 1 ]; then
   install_packages "${needed[@]}" "${wanted[@]}" || fault 'packages are missing'
+  # For a 32-bit peer. Not g++-multilib: it drives out the compilers for other machines.
+  [ "$(uname -m)" != x86_64 ] || install_packages "g++-$(g++ -dumpversion)-multilib" ||
+    fault 'packages are missing'
 fi
 dead_before=$(dead_names)
 for run in "${runs[@]}"; do "$run"; done

@@ -33,19 +33,31 @@ GstResourceError resource_code(ErrorCode code, Side side) {
                             : GST_RESOURCE_ERROR_OPEN_READ;
 }
 
+// Names that other processes wrote may be no UTF-8, which messages have to be.
+gchar* valid_text(const std::string& text) {
+  return g_utf8_make_valid(text.c_str(), static_cast<gssize>(text.size()));
+}
+
 void post(GstElement* element, Side side, const Error& error, GstMessageType type) {
   // Both strings change owner (transfer full).
-  gst_element_message_full(
-      element, type, GST_RESOURCE_ERROR, resource_code(error.code, side),
-      g_strdup(error.message.c_str()),
-      error.detail.empty() ? nullptr : g_strdup(error.detail.c_str()), __FILE__,
-      GST_FUNCTION, __LINE__);
+  gst_element_message_full(element, type, GST_RESOURCE_ERROR,
+                           resource_code(error.code, side), valid_text(error.message),
+                           error.detail.empty() ? nullptr : valid_text(error.detail),
+                           __FILE__, GST_FUNCTION, __LINE__);
 }
 
 }  // namespace
 
 void post_error(GstElement* element, Side side, const Error& error) {
   post(element, side, error, GST_MESSAGE_ERROR);
+}
+
+void post_exhausted(GstElement* element, Side side, const std::exception& problem) {
+  post_error(element, side,
+             make_error(ErrorCode::system,
+                        "There is not enough memory for a frame: close other programs or "
+                        "use a smaller format",
+                        problem.what()));
 }
 
 void post_warning(GstElement* element, Side side, const Error& error) {

@@ -50,7 +50,12 @@ std::uint64_t touched_bytes(const GstVideoInfo& info, unsigned plane) {
   return most;
 }
 
+// A stride holds both numbers of tiles in 16 bits each: those of a larger frame would
+// come out too small. No tile has less than four rows or columns.
+constexpr gint kMaxTiled = 65535;
+
 bool tiles_fit(const GstVideoInfo& view, unsigned p, const layout::PlaneLayout& plane) {
+  if (view.width > kMaxTiled || view.height > kMaxTiled) return false;
   const gint wanted = view.stride[p];
   return plane.stride > 0 &&
          GST_VIDEO_TILE_X_TILES(plane.stride) >= GST_VIDEO_TILE_X_TILES(wanted) &&

@@ -20,6 +20,11 @@
  * they can with `sync=false`. Readers only hold this element up if
  * #GstPossumSink:allow-blocking says so.
  *
+ * Whoever may write to the shared memory may also truncate it, and the next touch ends
+ * this process with SIGBUS, unless #GstPossumSink:sigbus-guard is set on one of its
+ * elements. A handler that the application installs after that replaces the guard, unless
+ * it passes on what it does not know.
+ *
  * ## Example launch lines
  * |[
  * gst-launch-1.0 videotestsrc is-live=true ! possumsink
@@ -255,7 +260,10 @@ static GstStateChangeReturn gst_possum_sink_change_state(GstElement* element,
   GstPossumSink* self = GST_POSSUM_SINK(element);
   if (transition == GST_STATE_CHANGE_PAUSED_TO_PLAYING) return go_playing(self);
   const bool opens = transition == GST_STATE_CHANGE_READY_TO_PAUSED;
-  if (opens && !open_channel(self)) return GST_STATE_CHANGE_FAILURE;
+  if (opens && !possum::guarded(self, possum::Side::sink, false,
+                                [self] { return open_channel(self); })) {
+    return GST_STATE_CHANGE_FAILURE;
+  }
   const GstStateChangeReturn result =
       GST_ELEMENT_CLASS(gst_possum_sink_parent_class)->change_state(element, transition);
   const bool failed = opens && result == GST_STATE_CHANGE_FAILURE;
@@ -453,8 +461,7 @@ static GstFlowReturn flow_of(GstPossumSink* self, SendStatus status, GstBuffer* 
 
 // Interrupted by unlock: GstBaseSink sees to it that render() comes again with the same
 // buffer, which goes on there.
-static GstFlowReturn gst_possum_sink_preroll(GstBaseSink* sink, GstBuffer* buffer) {
-  GstPossumSink* self = GST_POSSUM_SINK(sink);
+static GstFlowReturn preroll(GstPossumSink* self, GstBuffer* buffer) {
   SinkImpl& impl = impl_of(self);
   if (impl.prerolled.get() == buffer) return GST_FLOW_OK;
   impl.prerolled.reset();
@@ -464,6 +471,11 @@ static GstFlowReturn gst_possum_sink_preroll(GstBaseSink* sink, GstBuffer* buffe
   // Anything else is tried again, and counted, by render().
   return status == SendStatus::failed ? flow_of(self, status, buffer, error)
                                       : GST_FLOW_OK;
+}
+
+static GstFlowReturn gst_possum_sink_preroll(GstBaseSink* sink, GstBuffer* buffer) {
+  return possum::guarded(sink, possum::Side::sink, GST_FLOW_ERROR,
+                         [=] { return preroll(GST_POSSUM_SINK(sink), buffer); });
 }
 
 // Are there readers enough? OK: yes, or the frame is to be discarded (`discard`).
@@ -489,8 +501,7 @@ static GstFlowReturn await_readers(GstPossumSink* self, bool& discard) {
 }
 
 // Waits for blocking readers, if at all; see unlock.
-static GstFlowReturn gst_possum_sink_render(GstBaseSink* sink, GstBuffer* buffer) {
-  GstPossumSink* self = GST_POSSUM_SINK(sink);
+static GstFlowReturn render(GstPossumSink* self, GstBuffer* buffer) {
   SinkImpl& impl = impl_of(self);
   const Ref<GstBuffer> prerolled = std::move(impl.prerolled);
   if (prerolled.get() == buffer) return GST_FLOW_OK;
@@ -507,10 +518,15 @@ static GstFlowReturn gst_possum_sink_render(GstBaseSink* sink, GstBuffer* buffer
   Error error;
   SendStatus status = SendStatus::sent;
   while ((status = send_frame(self, buffer, false, error)) == SendStatus::interrupted) {
-    const GstFlowReturn flow = gst_base_sink_wait_preroll(sink);
+    const GstFlowReturn flow = gst_base_sink_wait_preroll(GST_BASE_SINK(self));
     if (flow != GST_FLOW_OK) return flow;
   }
   return flow_of(self, status, buffer, error);
+}
+
+static GstFlowReturn gst_possum_sink_render(GstBaseSink* sink, GstBuffer* buffer) {
+  return possum::guarded(sink, possum::Side::sink, GST_FLOW_ERROR,
+                         [=] { return render(GST_POSSUM_SINK(sink), buffer); });
 }
 
 // --- events --------------------------------------------------------------------------

@@ -65,6 +65,7 @@ enum Property {
   PROP_IS_LIVE,
   PROP_ALLOWED_OWNER,
   PROP_COPY_FRAMES,
+  PROP_SIGBUS_GUARD,
   PROP_STATS,
 };
 
@@ -145,6 +146,9 @@ static void gst_possum_src_set_property(GObject* object, guint id, const GValue*
     case PROP_COPY_FRAMES:
       settings.copy_frames = g_value_get_boolean(value);
       break;
+    case PROP_SIGBUS_GUARD:
+      settings.sigbus_guard = g_value_get_boolean(value);
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
       break;
@@ -200,6 +204,9 @@ static void gst_possum_src_get_property(GObject* object, guint id, GValue* value
     case PROP_COPY_FRAMES:
       g_value_set_boolean(value, settings.copy_frames);
       break;
+    case PROP_SIGBUS_GUARD:
+      g_value_set_boolean(value, settings.sigbus_guard);
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
       break;
@@ -208,8 +215,8 @@ static void gst_possum_src_get_property(GObject* object, guint id, GValue* value
 
 // --- life ----------------------------------------------------------------------------
 
-static gboolean gst_possum_src_start(GstBaseSrc* base) {
-  GstPossumSrc* const self = GST_POSSUM_SRC(base);
+static gboolean start(GstPossumSrc* self) {
+  GstBaseSrc* const base = GST_BASE_SRC(self);
   SrcSettings settings;
   {
     const ObjectLock lock(self);
@@ -225,6 +232,11 @@ static gboolean gst_possum_src_start(GstBaseSrc* base) {
   self->impl->stream = std::move(stream);
   self->impl->last_statistics.reset();
   return TRUE;
+}
+
+static gboolean gst_possum_src_start(GstBaseSrc* base) {
+  return possum::guarded(base, possum::Side::src, FALSE,
+                         [base] { return start(GST_POSSUM_SRC(base)); });
 }
 
 static gboolean gst_possum_src_stop(GstBaseSrc* base) {
@@ -262,8 +274,10 @@ static GstStateChangeReturn gst_possum_src_change_state(GstElement* element,
 // --- streaming -----------------------------------------------------------------------
 
 static GstFlowReturn gst_possum_src_create(GstPushSrc* push, GstBuffer** buffer) {
-  const auto stream = stream_of(push);
-  return stream ? stream->create(buffer) : GST_FLOW_FLUSHING;
+  return possum::guarded(push, possum::Side::src, GST_FLOW_ERROR, [=] {
+    const auto stream = stream_of(push);
+    return stream ? stream->create(buffer) : GST_FLOW_FLUSHING;
+  });
 }
 
 // The writer decides the caps: nothing can be negotiated before its next frame.
@@ -452,6 +466,25 @@ static void install_properties(GObjectClass* klass) {
                                "Copy each frame on arrival instead of showing the shared "
                                "memory downstream",
                                defaults.copy_frames, flags));
+  /**
+   * GstPossumSrc:sigbus-guard:
+   *
+   * Whoever may write to the channel's shared memory may also truncate it, and the next
+   * touch ends this process with SIGBUS. With the guard the frame turns into zeros, for
+   * those who hold it too, and the element posts a RESOURCE READ error instead.
+   *
+   * The handler is installed when the element starts, for the whole process and for good:
+   * that is up to the application, hence the default. What is not ours goes to the
+   * handler that was there before. One that is installed later replaces the guard, unless
+   * it passes on what it does not know. Threads that block SIGBUS are not guarded.
+   */
+  install(PROP_SIGBUS_GUARD,
+          g_param_spec_boolean(
+              "sigbus-guard", "SIGBUS guard",
+              "Survive somebody who truncates the shared memory: an error instead of a "
+              "crash. Installs a SIGBUS handler that stays for the whole process and "
+              "passes on what is not ours to the one before it",
+              defaults.sigbus_guard, flags));
   /**
    * GstPossumSrc:stats:
    *

@@ -81,6 +81,9 @@ bool SinkSettings::set(guint property, const GValue* value) {
     case PROP_MAX_BLOCKING_TIME:
       max_blocking_time = g_value_get_uint64(value);
       return true;
+    case PROP_SIGBUS_GUARD:
+      sigbus_guard = g_value_get_boolean(value);
+      return true;
     default:
       return false;
   }
@@ -109,6 +112,9 @@ bool SinkSettings::get(guint property, GValue* value) const {
     case PROP_MAX_BLOCKING_TIME:
       g_value_set_uint64(value, max_blocking_time);
       return true;
+    case PROP_SIGBUS_GUARD:
+      g_value_set_boolean(value, sigbus_guard);
+      return true;
     default:
       return false;
   }
@@ -120,6 +126,7 @@ std::optional<WriterOptions> SinkSettings::writer_options(Error& error) const {
   options.slots = slots;
   options.perms = perms;
   options.allow_blocking = allow_blocking;
+  options.bus_guard = sigbus_guard;
   if (max_blocking_time < static_cast<GstClockTime>(kForever)) {
     options.max_blocking_ns = static_cast<std::int64_t>(max_blocking_time);
   }
@@ -178,6 +185,13 @@ void install_sink_properties(GObjectClass* klass) {
               "Nanoseconds that a blocking reader may hold up this sink without taking a "
               "frame; from then on frames are dropped for it (-1: no limit)",
               0, G_MAXUINT64, initial.max_blocking_time, kBeforePaused));
+  install(PROP_SIGBUS_GUARD,
+          g_param_spec_boolean(
+              "sigbus-guard", "SIGBUS guard",
+              "Survive somebody who truncates the shared memory: the channel is made "
+              "anew. Installs a SIGBUS handler that stays for the whole process and "
+              "passes on what is not ours to the one before it",
+              initial.sigbus_guard, kBeforePaused));
   install(PROP_NUM_READERS,
           g_param_spec_uint("num-readers", "Number of readers",
                             "Readers attached now. Notified from a thread of its own", 0,

@@ -22,6 +22,7 @@ enum SinkProperty : guint {
   PROP_MIN_READERS,
   PROP_ALLOW_BLOCKING,
   PROP_MAX_BLOCKING_TIME,
+  PROP_SIGBUS_GUARD,
   PROP_NUM_READERS,
   PROP_STATS,
 };
@@ -34,6 +35,7 @@ struct SinkSettings {
   guint min_readers = 0;
   bool allow_blocking = false;
   GstClockTime max_blocking_time = GST_CLOCK_TIME_NONE;
+  bool sigbus_guard = false;
 
   // False if it is a property of the element's state, not a setting.
   bool set(guint property, const GValue* value);

@@ -15,6 +15,7 @@
 #include "errors.h"
 #include "frameinfo.h"
 #include "gstpossumlease.h"
+#include "srccaps.h"
 #include "transport/clock.h"
 
 GST_DEBUG_CATEGORY_EXTERN(gst_possum_src_debug);
@@ -26,7 +27,6 @@ namespace {
 constexpr std::int64_t kNoDeadline = std::numeric_limits<std::int64_t>::max();
 constexpr std::int64_t kAtOnce = 0;  // a deadline in the past: one try
 constexpr char kProgressCode[] = "connect";
-constexpr std::size_t kReadableCaps = 300;  // a list of all formats helps nobody
 
 layout::Policy policy_of(Leaky leaky) {
   switch (leaky) {
@@ -87,26 +87,9 @@ std::int64_t deadline_after(GstClockTime timeout) {
   return deadline_ns;
 }
 
-// What another process wrote may be no UTF-8, which GStreamer's messages have to be.
-std::string printable(const std::string& text) {
-  const Ref<gchar> valid{
-      g_utf8_make_valid(text.c_str(), static_cast<gssize>(text.size()))};
-  return valid.get();
-}
-
 std::string name_of_writer(const ReaderStatistics& statistics) {
   return "pid " + std::to_string(statistics.writer_pid) + " (" +
          printable(statistics.writer_name) + ")";
-}
-
-std::string cut(std::string text) {
-  if (text.size() > kReadableCaps) text.replace(kReadableCaps, std::string::npos, "...");
-  return text;
-}
-
-bool is_raw_video(GstBaseSrc* element, GstCaps* caps) {
-  const Ref<GstCaps> known{gst_pad_get_pad_template_caps(GST_BASE_SRC_PAD(element))};
-  return gst_caps_is_fixed(caps) && gst_caps_can_intersect(caps, known.get());
 }
 
 }  // namespace
@@ -119,6 +102,7 @@ std::shared_ptr<SrcStream> SrcStream::open(GstBaseSrc* element,
   options.channel = settings.channel;
   options.policy = policy_of(settings.leaky);
   options.depth = settings.max_buffers;
+  options.bus_guard = settings.sigbus_guard;
   // A disconnect that ends the stream has to be noticed; otherwise EOS is a long pause.
   options.ignore_eos =
       settings.ignore_eos && settings.on_disconnect == OnDisconnect::wait;
@@ -308,12 +292,12 @@ GstFlowReturn SrcStream::corrupt(const std::string& what,
 
 GstFlowReturn SrcStream::follow_caps(const Frame& frame) {
   if (frame.caps() == caps_text_) return GST_FLOW_OK;
-  const std::string text = printable(*frame.caps());
-  Ref<GstCaps> caps{gst_caps_from_string(text.c_str())};
+  const Ref<GstCaps> known{gst_pad_get_pad_template_caps(GST_BASE_SRC_PAD(base_))};
   GstVideoInfo info;
-  if (!caps || !is_raw_video(base_, caps.get()) ||
-      !gst_video_info_from_caps(&info, caps.get())) {
-    return corrupt("carries caps that are no raw video known here", "caps " + cut(text));
+  Ref<GstCaps> caps = parse_caps(*frame.caps(), known.get(), info);
+  if (!caps) {
+    return corrupt("carries caps that are no raw video known here",
+                   "caps " + printable(*frame.caps()));
   }
   const GstFlowReturn flow = push_caps(std::move(caps));
   if (flow != GST_FLOW_OK) return flow;
@@ -351,11 +335,12 @@ void SrcStream::post_refused(GstCaps* caps) const {
   const Ref<GstCaps> accepted{gst_pad_peer_query_caps(GST_BASE_SRC_PAD(base_), nullptr)};
   const std::string carried = text_of(caps);
   const std::string wanted = text_of(accepted.get());
-  GST_ELEMENT_ERROR(base_, STREAM, FORMAT,
-                    ("channel \"%s\" now carries %s, downstream accepts %s; add "
-                     "videoconvert ! videoscale",
-                     settings_.channel.c_str(), carried.c_str(), cut(wanted).c_str()),
-                    ("downstream caps: %s", wanted.c_str()));
+  GST_ELEMENT_ERROR(
+      base_, STREAM, FORMAT,
+      ("channel \"%s\" now carries %s, downstream accepts %s; add "
+       "videoconvert ! videoscale",
+       settings_.channel.c_str(), printable(carried).c_str(), printable(wanted).c_str()),
+      ("downstream caps: %s", wanted.c_str()));
 }
 
 void SrcStream::allocation_answered(GstQuery* query) {
@@ -384,8 +369,9 @@ bool SrcStream::downstream_knows_strides() {
 // --- frames --------------------------------------------------------------------------
 
 GstFlowReturn SrcStream::deliver(Frame frame, GstBuffer** buffer) {
-  const layout::FrameDescriptor descriptor = frame.descriptor();
+  layout::FrameDescriptor descriptor = frame.descriptor();
   note_frame(frame);
+  doubt_times(descriptor);
   measure(descriptor);
   const GstFlowReturn flow = follow_caps(frame);
   if (flow != GST_FLOW_OK) return flow;
@@ -396,7 +382,7 @@ GstFlowReturn SrcStream::deliver(Frame frame, GstBuffer** buffer) {
     return corrupt("carries a frame whose planes do not fit its caps",
                    "frame " + std::to_string(descriptor.seq) + " of " +
                        std::to_string(descriptor.data_bytes) + " bytes, caps " +
-                       cut(printable(*caps_text_)));
+                       printable(*caps_text_));
   }
   apply_attributes(made.get(), descriptor);
   stamp(made.get(), descriptor);
@@ -432,6 +418,7 @@ void SrcStream::note_frame(const Frame& frame) {
   if (frame.missed() > 0) discont_ = true;
   const std::uint64_t incarnation = reader_->incarnation();
   if (incarnation != incarnation_) {
+    doubted_ = false;
     latency_.restart();
     timeline_.restart();
   } else if (descriptor.flush_id != flush_id_) {
@@ -439,6 +426,22 @@ void SrcStream::note_frame(const Frame& frame) {
   }
   incarnation_ = incarnation;
   flush_id_ = descriptor.flush_id;
+}
+
+// Another clock than ours, or nonsense: a sink that believes it waits for ever.
+void SrcStream::doubt_times(layout::FrameDescriptor& frame) {
+  const std::int64_t now_ns = monotonic_ns();
+  if (plausible_times(frame, now_ns)) return;
+  stamp_arrival(frame, now_ns);
+  const bool used = settings_.is_live && !gst_base_src_get_do_timestamp(base_) &&
+                    settings_.timestamp_mode == TimestampMode::clock;
+  if (!used || std::exchange(doubted_, true)) return;
+  GST_ELEMENT_WARNING(base_, CORE, CLOCK,
+                      ("The times on channel \"%s\" are of another clock: frames get the "
+                       "time of their arrival; run writer and reader in one time "
+                       "namespace or with /proc mounted",
+                       settings_.channel.c_str()),
+                      ("written by %s", name_of_writer(reader_->statistics()).c_str()));
 }
 
 void SrcStream::measure(const layout::FrameDescriptor& frame) {

@@ -36,6 +36,7 @@ struct SrcSettings {
   bool is_live = true;
   std::string allowed_owner;
   bool copy_frames = false;
+  bool sigbus_guard = false;
 };
 
 class SrcStream {
@@ -92,6 +93,7 @@ class SrcStream {
   Ref<GstBuffer> make_buffer(Frame frame, FrameFit fit);
 
   void note_frame(const Frame& frame);
+  void doubt_times(layout::FrameDescriptor& frame);
   void measure(const layout::FrameDescriptor& frame);
   void stamp(GstBuffer* buffer, const layout::FrameDescriptor& frame);
   void stamp_running_time(GstBuffer* buffer, const layout::FrameDescriptor& frame);
@@ -111,6 +113,7 @@ class SrcStream {
   RunningTimeline timeline_;
   std::uint64_t incarnation_ = 0;  // of the newest frame's writer
   std::uint32_t flush_id_ = 0;     // of the newest frame
+  bool doubted_ = false;           // this writer's times, and that was told
   bool discont_ = true;            // the next frame follows none that went before
   std::int64_t asked_ns_ = 0;      // when create() was called
 

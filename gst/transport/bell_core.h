@@ -13,6 +13,8 @@
 #include <atomic>
 #include <utility>
 
+#include "crash_point.h"
+
 namespace possum {
 
 template <class Flag, class Semaphore>
@@ -27,16 +29,24 @@ class BellCore {
     // the state, which follows its store of the flag, sees what was changed before.
     if (waiting_->load(std::memory_order_seq_cst) == 0) return false;
     if (waiting_->exchange(0, std::memory_order_seq_cst) == 0) return false;
-    return semaphore_.post();
+    POSSUM_CRASH_POINT("ring.flag");
+    const bool posted = semaphore_.post();
+    POSSUM_CRASH_POINT("ring.post");
+    return posted;
   }
 
   // The sleeper's side. arm(); look at the state that the ringer changes; then either
   // sleep or disarm().
   void arm() {
     semaphore_.drain();
+    POSSUM_CRASH_POINT("bell.drain");
     waiting_->store(1, std::memory_order_seq_cst);  // pairs with ring()
+    POSSUM_CRASH_POINT("bell.arm");
   }
-  void disarm() { waiting_->store(0, std::memory_order_relaxed); }
+  void disarm() {
+    waiting_->store(0, std::memory_order_relaxed);
+    POSSUM_CRASH_POINT("bell.disarm");
+  }
 
   // Arms, then looks once more. True: there is no need to sleep, and it is disarmed.
   template <class Look>

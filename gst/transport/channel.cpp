@@ -18,6 +18,7 @@
 #include <fstream>
 #include <vector>
 
+#include "crash_point.h"
 #include "doorbell.h"
 
 namespace possum {
@@ -60,9 +61,21 @@ Error not_an_object(std::string_view channel) {
 
 // Who owns a name that cannot be opened.
 std::optional<uid_t> owner_of_name(const std::string& name) {
+  const auto info = stat_name(name);
+  return info ? std::optional(info->st_uid) : std::nullopt;
+}
+
+// Of a writer of this user that a umask locked out of its object, and that stopped or
+// died before it could change that.
+bool unlock_own_name(const std::string& name) {
   struct stat info {};
-  if (lstat((kShmDirectory + name).c_str(), &info) != 0) return std::nullopt;
-  return info.st_uid;
+  const std::string path = kShmDirectory + name;
+  const int reason = errno;
+  const bool done = lstat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) &&
+                    info.st_uid == geteuid() && info.st_size == 0 &&
+                    (info.st_mode & 0600) != 0600 && chmod(path.c_str(), 0600) == 0;
+  errno = reason;
+  return done;
 }
 
 bool random_bytes(void* to, std::size_t bytes) {
@@ -103,19 +116,19 @@ bool is_data_name(std::string_view file) {
 }
 
 // Of the files that begin with `prefix`, those with exactly `rest` characters more.
-void unlink_data_names(const std::string& prefix, std::size_t rest) {
+std::vector<std::string> data_names(const std::string& prefix, std::size_t rest) {
   std::vector<std::string> names;
   if (DIR* dir = opendir(kShmDirectory)) {
     while (const dirent* entry = readdir(dir)) {
       const std::string_view file = entry->d_name;
       if (file.size() == prefix.size() + rest && file.starts_with(prefix) &&
           is_data_name(file)) {
-        names.emplace_back(file);
+        names.push_back("/" + std::string(file));
       }
     }
     closedir(dir);
   }
-  for (const std::string& name : names) shm_unlink(("/" + name).c_str());
+  return names;
 }
 
 // What stands in the way of a claim, for the person who wants to write.
@@ -138,6 +151,7 @@ Error busy_error(std::string_view channel, int fd) {
 void fill_header(layout::ControlHeader& header, std::uint64_t incarnation,
                  bool allow_blocking) {
   header.magic = layout::kControlMagic;
+  POSSUM_CRASH_POINT("claim.magic");
   header.version = layout::kVersion;
   header.abi = abi_word();
   header.header_bytes = sizeof header;
@@ -155,6 +169,20 @@ void fill_header(layout::ControlHeader& header, std::uint64_t incarnation,
   std::memcpy(header.writer_name, name.data(),
               std::min(name.size(), layout::kNameBytes - 1));
   header.reserve.store(1, std::memory_order_relaxed);
+  POSSUM_CRASH_POINT("claim.header");
+}
+
+bool map_semaphores(int fd, Claim& claim, Error& error) {
+  const auto map = [&](std::unique_ptr<SemaphoreMapping>& mapping, unsigned unit) {
+    mapping = SemaphoreMapping::map(fd, unit, error);
+    return mapping != nullptr;
+  };
+  bool good = map(claim.room_semaphore, layout::kRoomUnit) &&
+              map(claim.attention_semaphore, layout::kAttentionUnit);
+  for (unsigned r = 0; r < layout::kReaders && good; ++r) {
+    good = map(claim.reader_semaphores[r], layout::kReaderUnit + r);
+  }
+  return good;
 }
 
 // Turns an object that only we can see into a channel.
@@ -162,7 +190,16 @@ bool set_up_control(const ClaimOptions& options, Claim& claim, Error& error) {
   const std::string name = control_name(options.channel);
   struct stat ours {};
   struct stat seen {};
+  // The umask may have taken the owner's own bits away.
+  if (fchmod(claim.lock.get(), 0600) != 0) {
+    error =
+        system_error(ErrorCode::system, quoted(options.channel) + " could not be set up",
+                     "fchmod", errno);
+    return false;
+  }
+  POSSUM_CRASH_POINT("claim.own-mode");
   UniqueFd map_fd(shm_open(name.c_str(), O_RDWR, 0));
+  POSSUM_CRASH_POINT("claim.open-again");
   if (!map_fd && errno != ENOENT) {
     error =
         system_error(ErrorCode::system, quoted(options.channel) + " could not be set up",
@@ -175,10 +212,13 @@ bool set_up_control(const ClaimOptions& options, Claim& claim, Error& error) {
                        "control object changed while being set up");
     return false;
   }
+  POSSUM_CRASH_POINT("claim.stat-both");
   if (!reserve_bytes(map_fd.get(), control_bytes(), error)) return false;
+  POSSUM_CRASH_POINT("claim.fallocate");
   auto object =
       ShmObject::map(map_fd.get(), control_bytes(), Access::read_write, true, error);
   if (!object) return false;
+  POSSUM_CRASH_POINT("claim.map");
   if (!random_bytes(&claim.incarnation, sizeof claim.incarnation)) {
     error = system_error(ErrorCode::system, "No random numbers are available.",
                          "getrandom", errno);
@@ -186,17 +226,25 @@ bool set_up_control(const ClaimOptions& options, Claim& claim, Error& error) {
   }
   claim.control = ControlMap(std::move(object));
   fill_header(claim.control.header(), claim.incarnation, options.allow_blocking);
-  Doorbell(claim.control.bells().room).init();
-  Doorbell(claim.control.bells().attention).init();
+  std::memcpy(claim.constants.data(), &claim.control.header(), claim.constants.size());
+  if (!map_semaphores(map_fd.get(), claim, error)) return false;
+  claim.room().reset();
+  claim.attention().reset();
   for (unsigned r = 0; r < layout::kReaders; ++r) {
-    Doorbell(claim.control.page(r).bell).init();
+    claim.bell(r).reset();
     claim.control.page(r).cfg.store(layout::pack({}), std::memory_order_relaxed);
+    POSSUM_CRASH_POINT("claim.page");
   }
   claim.control.header().state.store(
       static_cast<std::uint32_t>(layout::ChannelState::ready), std::memory_order_release);
+  POSSUM_CRASH_POINT("claim.ready");
+  if (!set_group(claim.lock.get(), options.mode, error)) return false;
+  POSSUM_CRASH_POINT("claim.group");
   // Last, for two reasons: nobody but this user gets in before the object is ready, and
   // the change of mode is the event that waiting readers see by inotify(7).
-  return set_mode(claim.lock.get(), options.mode, error);
+  if (!set_mode(claim.lock.get(), options.mode, error)) return false;
+  POSSUM_CRASH_POINT("claim.mode");
+  return true;
 }
 
 }  // namespace
@@ -232,7 +280,7 @@ std::size_t unit_bytes() {
   return bytes;
 }
 
-std::size_t control_bytes() { return (2 + layout::kReaders) * unit_bytes(); }
+std::size_t control_bytes() { return layout::kUnits * unit_bytes(); }
 
 std::uint32_t abi_word() {
 #if defined(__GLIBC__)
@@ -266,10 +314,13 @@ ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& erro
   const std::string name = control_name(options.channel);
   for (;;) {
     LockFd lock = LockFd::open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+    POSSUM_CRASH_POINT("claim.create");
     const bool fresh = static_cast<bool>(lock);
     if (!fresh && errno == EEXIST) {
       lock = LockFd::open(name, O_RDWR | O_NONBLOCK, 0);
+      POSSUM_CRASH_POINT("claim.open");
       if (!lock && errno == ENOENT) continue;
+      if (!lock && errno == EACCES && unlock_own_name(name)) continue;
       if (!lock && (errno == EACCES || errno == EPERM)) {
         const auto owner = owner_of_name(name);
         if (owner && *owner != geteuid()) {
@@ -294,6 +345,7 @@ ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& erro
       error = not_an_object(options.channel);
       return ClaimStatus::failed;
     }
+    POSSUM_CRASH_POINT("claim.stat");
     if (info.st_uid != geteuid()) {
       error = foreign_owner(options.channel, info.st_uid, false);
       return ClaimStatus::failed;
@@ -311,18 +363,26 @@ ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& erro
                              "fcntl F_OFD_SETLK", errno);
         return ClaimStatus::failed;
     }
+    POSSUM_CRASH_POINT("claim.lock");
     // Only now: the name may have been removed between opening and locking.
     if (fstat(lock.get(), &info) != 0 || info.st_nlink == 0) continue;
+    POSSUM_CRASH_POINT("claim.stat-again");
     if (!fresh) {  // a dead writer's; nothing in it is read
       shm_unlink(name.c_str());
+      POSSUM_CRASH_POINT("claim.unlink-control");
       continue;
     }
-    unlink_data_names(data_prefix(options.channel), kDataSuffix - 1);
+    for (const std::string& left :
+         data_names(data_prefix(options.channel), kDataSuffix - 1)) {
+      shm_unlink(left.c_str());
+      POSSUM_CRASH_POINT("claim.unlink-data");
+    }
     Claim made;
     made.lock = std::move(lock);
     if (!set_up_control(options, made, error)) {
       if (error.code == ErrorCode::busy) continue;
       shm_unlink(name.c_str());
+      POSSUM_CRASH_POINT("claim.give-up");
       return ClaimStatus::failed;
     }
     claim = std::move(made);
@@ -330,15 +390,37 @@ ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& erro
   }
 }
 
-void remove_names(std::string_view channel, const Claim& claim) {
-  // Only this incarnation's: the channel may have a new owner if our name was lost.
-  unlink_data_names(data_prefix(channel) + hex16(claim.incarnation) + ".", kObjectDigits);
-  if (!name_lost(claim)) shm_unlink(control_name(channel).c_str());
+void remove_names(std::string_view channel, Claim& claim) {
+  // First: a reader that misses a data name must see that its channel is being taken down
+  // and not that somebody removed frames of a living one.
+  if (!name_lost(channel, claim)) {
+    POSSUM_CRASH_POINT("stop.stat");
+    shm_unlink(control_name(channel).c_str());
+    POSSUM_CRASH_POINT("stop.unlink-control");
+  }
+  // Then: nobody has to wait until the rest is done.
+  claim.lock.reset();
+  POSSUM_CRASH_POINT("stop.unlock");
+  // Only this incarnation's: the channel may have a new owner by now.
+  for (const std::string& name :
+       data_names(data_prefix(channel) + hex16(claim.incarnation) + ".", kObjectDigits)) {
+    shm_unlink(name.c_str());
+    POSSUM_CRASH_POINT("stop.unlink-data");
+  }
 }
 
-bool name_lost(const Claim& claim) {
+bool name_lost(std::string_view channel, const Claim& claim) {
+  struct stat ours {};
+  const auto named = stat_name(control_name(channel));
+  return fstat(claim.lock.get(), &ours) != 0 || !named || named->st_ino != ours.st_ino;
+}
+
+bool control_whole(const Claim& claim) {
   struct stat info {};
-  return fstat(claim.lock.get(), &info) != 0 || info.st_nlink == 0;
+  return fstat(claim.lock.get(), &info) == 0 &&
+         info.st_size == static_cast<off_t>(control_bytes()) &&
+         std::memcmp(&claim.control.header(), claim.constants.data(),
+                     claim.constants.size()) == 0;
 }
 
 // --- reader side
@@ -372,6 +454,13 @@ Error incompatible(std::string_view channel, const std::string& what) {
                     "control header does not match");
 }
 
+// Of a sem_t, for people: two C libraries may agree on its size alone.
+std::uint32_t checksum(const std::uint8_t (&image)[layout::kSemImageBytes]) {
+  std::uint32_t sum = 2166136261;  // FNV-1a
+  for (const std::uint8_t byte : image) sum = (sum ^ byte) * 16777619;
+  return sum;
+}
+
 bool header_matches(const OpenOptions& options, const layout::ControlHeader& header,
                     std::size_t bytes, Error& error) {
   if (header.magic != layout::kControlMagic) {
@@ -392,10 +481,12 @@ bool header_matches(const OpenOptions& options, const layout::ControlHeader& hea
   semaphore_image(image);
   if (header.abi != abi_word() || header.sem_bytes != sizeof(sem_t) ||
       std::memcmp(image, header.sem_image, sizeof image) != 0) {
-    char text[96];
+    char text[128];
     std::snprintf(text, sizeof text,
-                  "abi %06x with a %u byte sem_t, this is %06x with %zu", header.abi,
-                  header.sem_bytes, abi_word(), sizeof(sem_t));
+                  "abi %06x with a %u byte sem_t, this is %06x with %zu; their contents "
+                  "%08x and %08x",
+                  header.abi, header.sem_bytes, abi_word(), sizeof(sem_t),
+                  checksum(header.sem_image), checksum(image));
     error = incompatible(options.channel, text);
     return false;
   }
@@ -444,8 +535,10 @@ OpenStatus cannot_open(const OpenOptions& options, int error_number, Error& erro
 OpenStatus open_control(const OpenOptions& options, OpenControl& open, Error& error) {
   const std::string name = control_name(options.channel);
   LockFd lock = LockFd::open(name, O_RDWR | O_NONBLOCK, 0);
+  POSSUM_CRASH_POINT("look.open");
   if (!lock) return cannot_open(options, errno, error);
   UniqueFd map_fd(shm_open(name.c_str(), O_RDWR | O_NONBLOCK, 0));
+  POSSUM_CRASH_POINT("look.open-again");
   if (!map_fd) return cannot_open(options, errno, error);
   struct stat info {};
   struct stat mapped {};
@@ -453,8 +546,11 @@ OpenStatus open_control(const OpenOptions& options, OpenControl& open, Error& er
       info.st_ino != mapped.st_ino || info.st_nlink == 0) {
     return OpenStatus::not_ready;
   }
+  POSSUM_CRASH_POINT("look.stat");
   if (!trusted(options, info, error)) return OpenStatus::failed;
-  if (!lock.held_by_other(layout::kOwnerByte)) return OpenStatus::absent;
+  const bool alive = lock.held_by_other(layout::kOwnerByte);
+  POSSUM_CRASH_POINT("look.owner");
+  if (!alive) return OpenStatus::absent;
   if (info.st_size == 0) return OpenStatus::not_ready;
 
   // Twice: a copy made while the writer fills the header may be torn, one made after the
@@ -467,6 +563,7 @@ OpenStatus open_control(const OpenOptions& options, OpenControl& open, Error& er
             static_cast<std::uint32_t>(layout::ChannelState::init)) {
       return OpenStatus::not_ready;
     }
+    POSSUM_CRASH_POINT("look.header");
   }
   if (!header_matches(options, header, static_cast<std::size_t>(info.st_size), error)) {
     return OpenStatus::failed;
@@ -474,26 +571,37 @@ OpenStatus open_control(const OpenOptions& options, OpenControl& open, Error& er
   auto object =
       ShmObject::map(map_fd.get(), control_bytes(), Access::read_only, false, error);
   if (!object) return OpenStatus::failed;
+  POSSUM_CRASH_POINT("look.map");
   open.lock = std::move(lock);
   open.map_fd = std::move(map_fd);
   open.control = ControlMap(std::move(object));
+  // What the kernel copied orders nothing for this thread: from here on the constant
+  // fields and the semaphores may be looked at in the mapping.
+  if (open.control.header().state.load(std::memory_order_acquire) ==
+      static_cast<std::uint32_t>(layout::ChannelState::init)) {
+    return OpenStatus::not_ready;
+  }
   open.owner = info.st_uid;
   open.incarnation = header.incarnation;
   return OpenStatus::ok;
 }
 
-bool map_own_page(const OpenControl& open, unsigned r, Error& error) {
-  auto* base = reinterpret_cast<std::byte*>(&open.control.header());
-  for (const std::size_t unit : {std::size_t{1}, std::size_t{2} + r}) {
-    const std::size_t offset = unit * unit_bytes();
-    if (mmap(base + offset, unit_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-             open.map_fd.get(), static_cast<off_t>(offset)) == MAP_FAILED) {
-      error = system_error(ErrorCode::system, "Shared memory could not be mapped.",
-                           "mmap of reader page", errno);
-      return false;
-    }
-  }
-  return true;
+bool map_own_page(OpenControl& open, unsigned r, Error& error) {
+  const int fd = open.map_fd.get();
+  const auto unit = [&](std::size_t index) {
+    const bool done = open.control.object().make_writable(fd, index * unit_bytes(),
+                                                          unit_bytes(), error);
+    POSSUM_CRASH_POINT("attach.map");
+    return done;
+  };
+  const auto semaphore = [&](std::unique_ptr<SemaphoreMapping>& mapping, unsigned index) {
+    mapping = SemaphoreMapping::map(fd, index, error);
+    return mapping != nullptr;
+  };
+  return unit(layout::kRoomUnit) && unit(layout::kReaderUnit + r) &&
+         semaphore(open.room_semaphore, layout::kRoomUnit) &&
+         semaphore(open.attention_semaphore, layout::kAttentionUnit) &&
+         semaphore(open.own_semaphore, layout::kReaderUnit + r);
 }
 
 }  // namespace possum

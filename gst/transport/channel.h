@@ -7,6 +7,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -14,6 +15,7 @@
 #include <string_view>
 
 #include "byte_lock.h"
+#include "doorbell.h"
 #include "error.h"
 #include "layout.h"
 #include "shm_object.h"
@@ -43,15 +45,17 @@ class ControlMap {
   ControlMap() = default;
   explicit ControlMap(std::shared_ptr<ShmObject> object) : object_(std::move(object)) {}
   explicit operator bool() const { return object_ != nullptr; }
+  ShmObject& object() const { return *object_; }
   layout::ControlHeader& header() const {
     return *reinterpret_cast<layout::ControlHeader*>(object_->data());
   }
   layout::WriterBells& bells() const {
-    return *reinterpret_cast<layout::WriterBells*>(object_->data() + unit_bytes());
+    return *reinterpret_cast<layout::WriterBells*>(object_->data() +
+                                                   layout::kRoomUnit * unit_bytes());
   }
   layout::ReaderUnit& page(unsigned r) const {
-    return *reinterpret_cast<layout::ReaderUnit*>(object_->data() +
-                                                  (2 + r) * unit_bytes());
+    return *reinterpret_cast<layout::ReaderUnit*>(
+        object_->data() + (layout::kReaderUnit + r) * unit_bytes());
   }
 
  private:
@@ -62,7 +66,17 @@ class ControlMap {
 struct Claim {
   LockFd lock;
   ControlMap control;
+  std::unique_ptr<SemaphoreMapping> room_semaphore;
+  std::unique_ptr<SemaphoreMapping> attention_semaphore;
+  std::array<std::unique_ptr<SemaphoreMapping>, layout::kReaders> reader_semaphores;
   std::uint64_t incarnation = 0;
+  std::array<std::byte, layout::kConstantHeaderBytes> constants{};  // as it was written
+
+  Doorbell room() const { return {control.bells().room, *room_semaphore}; }
+  Doorbell attention() const { return {control.bells().attention, *attention_semaphore}; }
+  Doorbell bell(unsigned r) const {
+    return {control.page(r).bell, *reader_semaphores[r]};
+  }
 };
 
 enum class ClaimStatus { ok, busy, failed };
@@ -77,10 +91,13 @@ struct ClaimOptions {
 // a fresh control object in state READY. busy: a live writer holds it; the Error says
 // who.
 ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& error);
-// Removes the names that this claim made. Only while its lock is held.
-void remove_names(std::string_view channel, const Claim& claim);
-// Has somebody removed the control name under us?
-bool name_lost(const Claim& claim);
+// Removes the names that this claim made and gives up its lock.
+void remove_names(std::string_view channel, Claim& claim);
+// Does the control name no longer lead to our object?
+bool name_lost(std::string_view channel, const Claim& claim);
+// Is the control object as long as it was made, and the constant part of its header the
+// one we wrote?
+bool control_whole(const Claim& claim);
 
 // --- the reader's look at a control object
 // ------------------------------------------------
@@ -98,17 +115,26 @@ enum class OpenStatus {
   failed,
 };
 
-// What a reader holds of a control object before it has a page.
+// What a reader holds of a control object.
 struct OpenControl {
   LockFd lock;  // for its page's byte lock; nothing is mapped through it
   UniqueFd map_fd;
   ControlMap control;  // PROT_READ
   uid_t owner = 0;
   std::uint64_t incarnation = 0;
+
+  // With map_own_page().
+  std::unique_ptr<SemaphoreMapping> room_semaphore;
+  std::unique_ptr<SemaphoreMapping> attention_semaphore;
+  std::unique_ptr<SemaphoreMapping> own_semaphore;
+  Doorbell room() const { return {control.bells().room, *room_semaphore}; }
+  Doorbell attention() const { return {control.bells().attention, *attention_semaphore}; }
+  Doorbell bell(unsigned own) const { return {control.page(own).bell, *own_semaphore}; }
 };
 
 OpenStatus open_control(const OpenOptions& options, OpenControl& open, Error& error);
-// Maps the doorbells and page `r` read-write over the read-only mapping.
-bool map_own_page(const OpenControl& open, unsigned r, Error& error);
+// Maps the doorbells and page `r` read-write over the read-only mapping, and the
+// semaphores that go with them.
+bool map_own_page(OpenControl& open, unsigned r, Error& error);
 
 }  // namespace possum

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "channel.h"
+#include "clock.h"
 
 namespace possum {
 namespace {
@@ -15,8 +16,11 @@ constexpr std::uint32_t kHeaderBytes =
 constexpr std::size_t kTextAlign = 64;
 constexpr std::size_t kMinCaps = 2048;
 constexpr std::size_t kMinMetas = 4096;
-constexpr std::size_t kMaxText = 64 << 20;                // caps or metas
-constexpr std::size_t kMaxPixels = std::size_t{1} << 40;  // keeps every sum in range
+// A reader copies both with each frame, so this is what a writer can make it allocate.
+constexpr std::size_t kMaxCaps = 1 << 20;
+constexpr std::size_t kMaxMetas = 16 << 20;
+// Keeps every sum in range.
+constexpr std::size_t kMaxPixels = std::size_t{1} << (sizeof(std::size_t) > 4 ? 40 : 30);
 
 constexpr std::size_t round_up(std::size_t value, std::size_t step) {
   return (value + step - 1) / step * step;
@@ -27,10 +31,19 @@ constexpr bool within(std::uint64_t offset, std::uint64_t bytes, std::uint64_t l
   return offset <= limit && bytes <= limit - offset;
 }
 
+// What is absent, or leaves the range, is absent.
+std::int64_t shifted_ns(std::int64_t time_ns, std::int64_t by_ns) {
+  std::int64_t result = 0;
+  if (time_ns == layout::kNoTime || __builtin_add_overflow(time_ns, by_ns, &result)) {
+    return layout::kNoTime;
+  }
+  return result;
+}
+
 }  // namespace
 
 bool plan_data_object(const SlotNeed& need, layout::DataHeader& header) {
-  if (need.caps > kMaxText || need.metas > kMaxText || need.pixels > kMaxPixels) {
+  if (need.caps > kMaxCaps || need.metas > kMaxMetas || need.pixels > kMaxPixels) {
     return false;
   }
   const std::size_t caps_offset = round_up(kHeaderBytes, kTextAlign);
@@ -58,7 +71,7 @@ bool valid_data_header(const layout::DataHeader& header, std::size_t bytes,
   return header.magic == layout::kDataMagic && header.version == layout::kVersion &&
          header.header_bytes == kHeaderBytes && header.incarnation == incarnation &&
          header.object == object && header.slot == slot && header.object_bytes == bytes &&
-         header.caps_capacity <= kMaxText && header.metas_capacity <= kMaxText &&
+         header.caps_capacity <= kMaxCaps && header.metas_capacity <= kMaxMetas &&
          header.caps_offset >= kHeaderBytes &&
          within(header.caps_offset, header.caps_capacity, header.pixels_offset) &&
          header.metas_offset >= kHeaderBytes &&
@@ -95,6 +108,12 @@ bool valid_descriptor(const layout::FrameDescriptor& frame,
     }
   }
   return true;
+}
+
+void move_times(layout::FrameDescriptor& frame, std::int64_t by_ns) {
+  for (std::int64_t* time : {&frame.publish_ns, &frame.pts_ns, &frame.dts_ns}) {
+    *time = shifted_ns(*time, by_ns);
+  }
 }
 
 }  // namespace possum

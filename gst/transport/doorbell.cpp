@@ -13,36 +13,47 @@
 namespace possum {
 namespace {
 
-// What a peer may change in a healthy semaphore: the value and the number of waiters,
-// the first eight bytes of glibc's sem_t (nptl/sem_init.c). The rest is constant.
-constexpr std::size_t kVolatileBytes = 8;
-
 constexpr int kMaxMadeUp = 16;  // wake-ups in a row that nobody announced
 constexpr std::int64_t kNapNs = 2'000'000;
 
-const sem_t& fresh_semaphore() {
-  static const sem_t semaphore = [] {
-    sem_t s;
-    std::memset(&s, 0, sizeof s);
-    sem_init(&s, 1, 0);
-    return s;
-  }();
-  return semaphore;
-}
+constexpr bool kAllShared = layout::kSemSharedBytes == sizeof(sem_t);
+
+// The one word of a sem_t that the C library believes as it stands: whether processes
+// share it, which becomes part of the futex operation. Needed only where peers can write
+// it, and looked for, because only the C library knows where it lies.
+class SharedWord {
+ public:
+  SharedWord() {
+    const sem_t shared = fresh_semaphore(true, 0);
+    const sem_t own = fresh_semaphore(false, 0);
+    while (at_ + sizeof wanted_ < sizeof shared && of(shared) == of(own)) {
+      at_ += sizeof wanted_;
+    }
+    wanted_ = of(shared);
+  }
+  bool healthy(const sem_t& semaphore) const { return of(semaphore) == wanted_; }
+
+ private:
+  std::uint32_t of(const sem_t& semaphore) const {
+    std::uint32_t word;
+    std::memcpy(&word, reinterpret_cast<const char*>(&semaphore) + at_, sizeof word);
+    return word;
+  }
+  std::size_t at_ = 0;
+  std::uint32_t wanted_ = 0;
+};
 
 }  // namespace
 
 void semaphore_image(std::uint8_t (&image)[layout::kSemImageBytes]) {
-  sem_t semaphore;
-  std::memset(&semaphore, 0, sizeof semaphore);
-  sem_init(&semaphore, 1, layout::kSemImageValue);
+  const sem_t semaphore = fresh_semaphore(true, layout::kSemImageValue);
   std::memset(image, 0, sizeof image);
   std::memcpy(image, &semaphore, sizeof semaphore);
 }
 
-void SharedSemaphore::init() {
-  std::memset(semaphore_, 0, sizeof *semaphore_);
-  sem_init(semaphore_, 1, 0);
+void SharedSemaphore::reset() {
+  const sem_t fresh = fresh_semaphore(true, 0);
+  std::memcpy(static_cast<void*>(semaphore_), &fresh, layout::kSemSharedBytes);
 }
 
 void SharedSemaphore::drain() {
@@ -55,11 +66,9 @@ void SharedSemaphore::drain() {
 bool SharedSemaphore::post() { return sane() && sem_post(semaphore_) == 0; }
 
 bool SharedSemaphore::sane() const {
-  sem_t copy;
-  std::memcpy(&copy, semaphore_, sizeof copy);
-  return std::memcmp(reinterpret_cast<const char*>(&copy) + kVolatileBytes,
-                     reinterpret_cast<const char*>(&fresh_semaphore()) + kVolatileBytes,
-                     sizeof copy - kVolatileBytes) == 0;
+  if constexpr (!kAllShared) return true;
+  static const SharedWord shared_word;
+  return shared_word.healthy(*semaphore_);
 }
 
 bool SharedSemaphore::wait(std::int64_t deadline_ns) {
@@ -67,22 +76,26 @@ bool SharedSemaphore::wait(std::int64_t deadline_ns) {
   int result;
   do {
     result = sem_clockwait(semaphore_, CLOCK_MONOTONIC, &deadline);
-  } while (result != 0 && errno == EINTR);
+  } while (result != 0 && errno == EINTR && sane());
   return result == 0;
 }
 
-void Doorbell::init() {
+void Doorbell::reset() {
   waiting_->store(0, std::memory_order_relaxed);
-  semaphore_.init();
+  POSSUM_CRASH_POINT("bell.init-flag");
+  semaphore_.reset();
+  POSSUM_CRASH_POINT("bell.init");
 }
 
 void Doorbell::ring_self() {
   waiting_->exchange(0, std::memory_order_seq_cst);
+  POSSUM_CRASH_POINT("bell.self-flag");
   semaphore_.post();
+  POSSUM_CRASH_POINT("bell.self-post");
 }
 
 void Doorbell::sleep(std::int64_t deadline_ns) {
-  // Scribbled over or stuffed by a peer: a value that never runs out would make this a
+  // Stuffed or scribbled over by a peer: a value that never runs out would make this a
   // busy wait.
   if (!semaphore_.sane() || made_up_ >= kMaxMadeUp) {
     made_up_ = 0;
@@ -92,6 +105,7 @@ void Doorbell::sleep(std::int64_t deadline_ns) {
     return;
   }
   const bool posted = semaphore_.wait(deadline_ns);
+  POSSUM_CRASH_POINT("bell.wait");
   const bool rung = waiting_->load(std::memory_order_relaxed) == 0;
   made_up_ = posted && !rung ? made_up_ + 1 : 0;
   disarm();

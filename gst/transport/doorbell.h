@@ -10,6 +10,7 @@
 
 #include "bell_core.h"
 #include "layout.h"
+#include "semaphore_mapping.h"
 
 namespace possum {
 
@@ -17,15 +18,15 @@ namespace possum {
 // on before they use each other's semaphores.
 void semaphore_image(std::uint8_t (&image)[layout::kSemImageBytes]);
 
-// A process-shared sem_t that any peer may have scribbled over.
+// The sem_t of a SemaphoreMapping, with value and waiters that any peer may have made up.
 class SharedSemaphore {
  public:
-  explicit SharedSemaphore(sem_t& semaphore) : semaphore_(&semaphore) {}
-  void init();
+  explicit SharedSemaphore(const SemaphoreMapping& mapping)
+      : semaphore_(&mapping.semaphore()) {}
+  void reset();  // the shared part
   void drain();
   bool post();
-  // False once its constant bytes have changed: glibc aborts on what it cannot
-  // understand.
+  // Where all of it has to be shared: has the constant part not changed?
   bool sane() const;
   // As sem_clockwait() on CLOCK_MONOTONIC, signals disregarded. True: there was a post.
   bool wait(std::int64_t deadline_ns);
@@ -36,11 +37,12 @@ class SharedSemaphore {
 
 class Doorbell : public BellCore<std::atomic<std::uint32_t>, SharedSemaphore> {
  public:
-  explicit Doorbell(layout::DoorbellWords& words)
-      : BellCore(words.waiting, SharedSemaphore(words.sem)) {}
+  // Lives no longer than both.
+  Doorbell(layout::DoorbellWords& words, const SemaphoreMapping& mapping)
+      : BellCore(words.waiting, SharedSemaphore(mapping)) {}
 
   // Only while nobody can be sleeping on it.
-  void init();
+  void reset();
   // Wakes the sleeper or makes its next sleep short, whatever the flag says. For the
   // process that sleeps here itself.
   void ring_self();

@@ -30,8 +30,27 @@ inline constexpr unsigned kMaxTaken = kMaxLeases + 1;
 inline constexpr unsigned kMaxDepth = 16;
 inline constexpr std::size_t kMinUnitBytes = 4096;
 inline constexpr std::size_t kSemImageBytes = 64;
+
+// Units of the control object.
+inline constexpr unsigned kHeaderUnit = 0;
+inline constexpr unsigned kRoomUnit = 1;  // with the flags of both bells of the writer
+inline constexpr unsigned kAttentionUnit = 2;
+inline constexpr unsigned kReaderUnit = 3;  // + reader index
+inline constexpr unsigned kUnits = kReaderUnit + kReaders;
+
+// How much of a sem_t lies in shared memory, as the last bytes of a unit: value and
+// number of waiters, of which any will do. The rest never changes, and each process has
+// its own. A 32-bit glibc keeps value, process-shared word and waiters, in this order:
+// there it is all shared (PROTOCOL.md, section 12).
+#if defined(__GLIBC__) && __SIZEOF_POINTER__ == 4
+inline constexpr std::size_t kSemSharedBytes = sizeof(sem_t);
+#else
+inline constexpr std::size_t kSemSharedBytes = 8;
+#endif
 inline constexpr std::size_t kNameBytes = 16;  // as /proc/PID/comm, NUL-terminated
 inline constexpr std::uint32_t kSemImageValue = 0x2d5;
+// Of the control header: never changed once its state is READY.
+inline constexpr std::size_t kConstantHeaderBytes = 192;
 
 // Bytes of the control object that OFD locks are taken on (fcntl(2), "Open file
 // description locks"); they lie beyond its end, which the kernel allows.
@@ -60,12 +79,11 @@ struct SlotEntry {
   std::atomic<std::uint32_t> pages;  // size of the data object in units of 4096 bytes
 };
 
-// A semaphore and the flag that says somebody sleeps on it. A post happens only on a
-// 1 -> 0 change of `waiting`.
+// The flag that says somebody sleeps on a semaphore. A post happens only on a 1 -> 0
+// change of `waiting`. The semaphore is at the end of a unit: see kSemSharedBytes.
 struct DoorbellWords {
   std::atomic<std::uint32_t> waiting;
   std::uint32_t reserved;
-  sem_t sem;
 };
 
 // Written by the writer, for whoever looks; nothing decides by them.
@@ -104,13 +122,15 @@ struct ControlHeader {
   alignas(64) ChannelStatistics statistics;
 };
 
-// Unit 1. Everybody: read-write.
+// Unit 1, which ends with the semaphore of `room`; unit 2 ends with that of `attention`
+// and is zero before it. Everybody: read-write.
 struct WriterBells {
   alignas(64) DoorbellWords room;       // the publishing thread waits for a slot
   alignas(64) DoorbellWords attention;  // the housekeeping thread: a reader came or left
 };
 
-// Units 2..33, one per reader. Writer and that reader: read-write, others: read-only.
+// Units 3..34, one per reader, each ending with the semaphore of `bell`. Writer and that
+// reader: read-write, others: read-only.
 struct ReaderUnit {
   alignas(64) std::atomic<std::uint64_t> word;  // low half OFFERED, high half TAKEN
   alignas(64)
@@ -183,19 +203,22 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
 static_assert(sizeof(std::atomic<std::uint64_t>) == 8);
 static_assert(sizeof(sem_t) <= kSemImageBytes - 16);
+static_assert(kSemSharedBytes <= sizeof(sem_t) && kSemSharedBytes % alignof(sem_t) == 0);
 static_assert(sizeof(SlotEntry) == 16);
 static_assert(std::is_standard_layout_v<ControlHeader>);
 static_assert(offsetof(ControlHeader, sem_image) == 48);
 static_assert(offsetof(ControlHeader, incarnation) == 112);
-static_assert(offsetof(ControlHeader, state) == 192);
+static_assert(offsetof(ControlHeader, state) == kConstantHeaderBytes);
 static_assert(offsetof(ControlHeader, slot) == 256);
 static_assert(offsetof(ControlHeader, statistics) == 768);
 static_assert(sizeof(ControlHeader) == 832);
+static_assert(sizeof(DoorbellWords) == 8);
 static_assert(std::is_standard_layout_v<WriterBells> && sizeof(WriterBells) == 128);
 static_assert(std::is_standard_layout_v<ReaderUnit>);
 static_assert(offsetof(ReaderUnit, cfg) == 64 && offsetof(ReaderUnit, bell) == 128);
 static_assert(offsetof(ReaderUnit, grant) == 192 && offsetof(ReaderUnit, pid) == 256);
-static_assert(sizeof(ReaderUnit) == 320 && sizeof(ReaderUnit) <= kMinUnitBytes);
+static_assert(sizeof(ReaderUnit) == 320 &&
+              sizeof(ReaderUnit) <= kMinUnitBytes - kSemSharedBytes);
 static_assert(sizeof(DataHeader) == 72 && std::is_trivially_copyable_v<DataHeader>);
 static_assert(sizeof(PlaneLayout) == 24);
 static_assert(sizeof(FrameDescriptor) == 256 &&

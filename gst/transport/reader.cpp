@@ -18,6 +18,7 @@
 #include "channel.h"
 #include "channel_watch.h"
 #include "clock.h"
+#include "crash_point.h"
 #include "descriptor.h"
 #include "doorbell.h"
 #include "fork_guard.h"
@@ -37,6 +38,9 @@ constexpr std::int64_t kSearchNs = 250 * kMs;    // the slow poll behind inotify
 constexpr std::int64_t kPageFullNs = 100 * kMs;  // between looks for a free page
 constexpr std::int64_t kSetUpPollNs = 5 * kMs;   // while a writer is setting up
 constexpr std::int64_t kSetUpLimitNs = 1000 * kMs;
+// Looks in a row that find an offer after a try that found none to take: one is a race,
+// so many are a writer that offers nonsense for ever.
+constexpr int kMaxFruitless = 100;
 
 std::int64_t earlier(std::int64_t deadline_ns, std::int64_t from_now_ns) {
   return std::min(deadline_ns, monotonic_ns() + from_now_ns);
@@ -46,6 +50,13 @@ Error damaged(const std::string& channel, const std::string& why) {
   return make_error(
       ErrorCode::corrupt,
       "channel \"" + channel + "\" is damaged or truncated: restart its writer", why);
+}
+
+Error no_memory(const std::string& what) {
+  return make_error(ErrorCode::system,
+                    "There is not enough memory for a frame: close other programs or use "
+                    "a smaller format",
+                    "allocating " + what);
 }
 
 // A data object in this process.
@@ -73,17 +84,20 @@ class Attachment {
  public:
   Attachment(OpenControl open, Tenancy tenancy, std::string channel)
       : open_(std::move(open)),
-        room_(open_.control.bells().room),
-        attention_(open_.control.bells().attention),
-        bell_(open_.control.page(tenancy.page).bell),
+        room_(open_.room()),
+        attention_(open_.attention()),
+        bell_(open_.bell(tenancy.page)),
         page_(tenancy.page),
+        epoch_(tenancy.epoch),
         core_(*this, tenancy),
         channel_(std::move(channel)),
-        generation_(process_generation()) {}
+        generation_(process_generation()),
+        clock_offset_ns_(clock_offset_ns()) {}
 
   ~Attachment() {
     if (forked()) return;
     open_.lock.reset();
+    POSSUM_CRASH_POINT("leave.unlock");
     ring_both();
   }
   Attachment(const Attachment&) = delete;
@@ -98,6 +112,7 @@ class Attachment {
 
   void announce() {
     own_page().pid.store(static_cast<std::uint32_t>(getpid()), std::memory_order_relaxed);
+    POSSUM_CRASH_POINT("announce.pid");
     std::array<char, layout::kNameBytes> name{};
     const std::string text = process_name();
     std::memcpy(name.data(), text.data(), std::min(text.size(), name.size() - 1));
@@ -105,10 +120,12 @@ class Attachment {
       std::uint64_t part;
       std::memcpy(&part, name.data() + 8 * i, sizeof part);
       own_page().name[i].store(part, std::memory_order_relaxed);
+      POSSUM_CRASH_POINT("announce.name");
     }
     own_page().frames.store(0, std::memory_order_relaxed);
     own_page().missed.store(0, std::memory_order_relaxed);
     own_page().copied.store(0, std::memory_order_relaxed);
+    POSSUM_CRASH_POINT("announce.counts");
   }
 
   void enter(layout::Policy policy, unsigned depth) { core_.enter(policy, depth); }
@@ -119,14 +136,19 @@ class Attachment {
     for (MappedSlot& slot : mapped_) slot = {};
   }
 
-  bool linked() const {
-    struct stat info {};
-    return fstat(open_.lock.get(), &info) == 0 && info.st_nlink > 0;
-  }
+  // Do the objects have their full length? Names that are gone say nothing: the writer
+  // may have replaced an object, or stopped.
   bool whole() const {
     struct stat info {};
-    return fstat(open_.lock.get(), &info) == 0 &&
-           info.st_size == static_cast<off_t>(control_bytes());
+    if (fstat(open_.lock.get(), &info) != 0 ||
+        info.st_size != static_cast<off_t>(control_bytes())) {
+      return false;
+    }
+    return std::all_of(mapped_.begin(), mapped_.end(), [this](const MappedSlot& mapped) {
+      if (!mapped.mapping) return true;
+      const auto named = stat_name(data_name(channel_, open_.incarnation, mapped.object));
+      return !named || named->st_size == static_cast<off_t>(mapped.mapping->size());
+    });
   }
 
   void map_all() {
@@ -152,21 +174,16 @@ class Attachment {
                          "opened by another process");
       return TakeStatus::failed;
     }
-    for (;;) {
-      core_.map_offered();
+    // More frames than there are slots cannot have gone with a writer.
+    for (unsigned lost = 0; lost <= layout::kSlots; ++lost) {
+      if (faulted(error)) return TakeStatus::failed;
+      const std::uint32_t mapped = core_.map_offered();
       ReaderCore<Attachment>::Taken taken;
       bool copy = false;
       {
         const std::lock_guard lock(mutex_);
-        if (!core_.tenant()) {
-          error = make_error(ErrorCode::system,
-                             "channel \"" + channel_ +
-                                 "\" took this reader for dead: the program must "
-                                 "not close descriptors that it did not open (closefrom)",
-                             "page epoch changed");
-          return TakeStatus::failed;
-        }
-        const auto found = core_.take(last_seq_);
+        if (page_lost(error)) return TakeStatus::failed;
+        const auto found = core_.take(last_seq_, mapped);
         if (!found) return TakeStatus::timeout;
         taken = *found;
         copy = core_.must_copy(leases_);
@@ -187,6 +204,8 @@ class Attachment {
           return TakeStatus::failed;
       }
     }
+    error = damaged(channel_, "frames are offered that do not exist");
+    return TakeStatus::failed;
   }
 
   void release(unsigned slot) {
@@ -203,8 +222,10 @@ class Attachment {
       return std::popcount(
           layout::offered_of(own_page().word.load(std::memory_order_acquire)));
     };
-    while (core_.tenant() && waiting() > 1) {
-      const auto taken = core_.take(last_seq_);
+    // A writer that offers faster than this does not keep us here.
+    for (unsigned skipped = 0; skipped < layout::kSlots; ++skipped) {
+      if (!core_.tenant() || waiting() <= 1) return;
+      const auto taken = core_.take(last_seq_, ~0u);  // nobody will look at it
       if (!taken) return;
       core_.release(taken->slot);
     }
@@ -225,6 +246,10 @@ class Attachment {
     room_.ring();
   }
   bool writer_alive() const { return open_.lock.held_by_other(layout::kOwnerByte); }
+  bool linked() const {
+    struct stat info {};
+    return fstat(open_.lock.get(), &info) == 0 && info.st_nlink > 0;
+  }
   // The taking thread only; error_ says why it failed.
   Mapped map(unsigned slot, std::uint32_t object) {
     MappedSlot& mapped = mapped_[slot];
@@ -232,6 +257,7 @@ class Attachment {
     mapped = {};
     const std::string name = data_name(channel_, open_.incarnation, object);
     UniqueFd fd(shm_open(name.c_str(), O_RDONLY | O_NONBLOCK, 0));
+    POSSUM_CRASH_POINT("map.open");
     if (!fd && errno == ENOENT) return Mapped::gone;
     if (!fd) {
       error_ = system_error(errno == EACCES ? ErrorCode::corrupt : ErrorCode::system,
@@ -252,9 +278,18 @@ class Attachment {
       error_ = damaged(channel_, "data object " + name);
       return Mapped::failed;
     }
+    // A hole would cost the mount memory when it is read, SIGBUS when there is none, and
+    // makes a size mean nothing: copies are as large as a frame says it is.
+    constexpr off_t kBlock = 512;  // stat(2)
+    if (info.st_blocks < info.st_size / kBlock) {
+      error_ = damaged(channel_, "data object " + name + " is not reserved");
+      return Mapped::failed;
+    }
+    POSSUM_CRASH_POINT("map.header");
     fresh.mapping = ShmObject::map(fd.get(), static_cast<std::size_t>(info.st_size),
                                    Access::read_only, false, error_);
     if (!fresh.mapping) return Mapped::failed;
+    POSSUM_CRASH_POINT("map.map");
     mapped = std::move(fresh);
     return Mapped::ok;
   }
@@ -265,6 +300,35 @@ class Attachment {
 
   layout::ReaderUnit& own_page() const { return page(page_); }
 
+  bool page_lost(Error& error) const {
+    const layout::Config now =
+        layout::unpack(own_page().cfg.load(std::memory_order_acquire));
+    if (now.epoch == epoch_ && now.state == layout::PageState::active) return false;
+    // Epochs only rise, and nobody but us ends a tenancy within one: these are zeros.
+    error = now.epoch <= epoch_
+                ? damaged(channel_, "the reader page was wiped")
+                : make_error(ErrorCode::system,
+                             "channel \"" + channel_ +
+                                 "\" took this reader for dead: the program must "
+                                 "not close descriptors that it did not open (closefrom)",
+                             "page epoch changed");
+    return true;
+  }
+
+  // Did a mapping turn into zeros under us (bus_guard.h)? Costs next to nothing.
+  bool faulted(Error& error) {
+    const std::uint64_t faults = bus_faults();
+    if (faults != faults_seen_) {
+      faults_seen_ = faults;
+      faulted_ |= open_.control.object().damaged();
+      for (const MappedSlot& slot : mapped_) {
+        faulted_ |= slot.mapping && slot.mapping->damaged();
+      }
+    }
+    if (faulted_) error = damaged(channel_, "SIGBUS: an object was truncated");
+    return faulted_;
+  }
+
   Filled fill(Frame& frame, std::uint64_t seq, bool copy, Error& error) {
     const unsigned slot = frame.slot_;
     switch (core_.open(slot)) {
@@ -273,6 +337,8 @@ class Attachment {
       case Core::Opened::lost:
         return Filled::lost;
       case Core::Opened::removed:
+        // With all names of the channel: its writer is about to go, or to make it anew.
+        if (!linked()) return Filled::lost;
         error = damaged(channel_,
                         "its frames were removed from " + std::string(kShmDirectory));
         return Filled::bad;
@@ -293,29 +359,30 @@ class Attachment {
       error = damaged(channel_, why);
       return Filled::bad;
     }
+    move_times(frame.descriptor_, clock_offset_ns_);
     const std::byte* const pixels =
         base + mapped.header.pixels_offset + frame.descriptor_.data_offset;
-    if (!copy) {
+    if (copy) {
+      if (!fill_copy(frame, pixels, error)) return Filled::bad;
+    } else {
       frame.data_ = pixels;
       frame.mapping_ = mapped.mapping;
-      return Filled::ok;
     }
-    return fill_copy(frame, pixels, error);
+    return faulted(error) ? Filled::bad : Filled::ok;
   }
 
-  Filled fill_copy(Frame& frame, const std::byte* pixels, Error& error) {
+  bool fill_copy(Frame& frame, const std::byte* pixels, Error& error) {
     const std::size_t bytes = frame.descriptor_.data_bytes;
     frame.copy_.reset(new (std::nothrow) std::byte[bytes + 1]);
     if (!frame.copy_) {
-      error = make_error(ErrorCode::system, "Not enough memory for a copy of a frame.",
-                         std::to_string(bytes) + " bytes");
-      return Filled::bad;
+      error = no_memory("a copy of a frame, " + std::to_string(bytes) + " bytes");
+      return false;
     }
     std::memcpy(frame.copy_.get(), pixels, bytes);
     frame.data_ = frame.copy_.get();
     frame.attachment_.reset();
     release(frame.slot_);
-    return Filled::ok;
+    return true;
   }
 
   // Caps and metas, copied before they are looked at. Returns what is wrong, if anything.
@@ -335,11 +402,14 @@ class Attachment {
     return {};
   }
 
-  // A dead writer's frame that cannot be had any more; no later sequence number tells.
+  // A dead or stopping writer's frame that cannot be had any more; perhaps no later
+  // sequence number tells.
   void count_lost() {
-    if (writer_alive()) return;
+    if (writer_alive() && linked()) return;
+    POSSUM_CRASH_POINT("take.lost");
     const std::lock_guard lock(mutex_);
     ++statistics_.missed;
+    ++lost_;
   }
 
   void account(Frame& frame, std::uint64_t seq) {
@@ -348,11 +418,13 @@ class Attachment {
     last_seq_ = seq;
     ++statistics_.frames;
     statistics_.bytes += frame.size();
-    statistics_.missed += frame.missed_;
+    statistics_.missed += frame.missed_ - std::min(lost_, frame.missed_);
+    lost_ = 0;
     if (frame.is_copy()) ++statistics_.copied;
     own_page().frames.store(statistics_.frames, std::memory_order_relaxed);
     own_page().missed.store(statistics_.missed, std::memory_order_relaxed);
     own_page().copied.store(statistics_.copied, std::memory_order_relaxed);
+    POSSUM_CRASH_POINT("take.counts");
   }
 
   // Constant after construction, but for the lock, which dies with us.
@@ -361,18 +433,23 @@ class Attachment {
   Doorbell attention_;
   Doorbell bell_;  // the taking thread sleeps here
   const unsigned page_;
+  const std::uint32_t epoch_;
   Core core_;  // take() and release() under mutex_
   const std::string channel_;
   const std::uint32_t generation_;
+  const std::int64_t clock_offset_ns_;
   // The taking thread only.
   std::array<MappedSlot, layout::kSlots> mapped_;
   Error error_;  // of the last map() that failed
   std::shared_ptr<const std::string> caps_;
   std::uint32_t caps_id_ = 0;
+  std::uint64_t faults_seen_ = 0;
+  bool faulted_ = false;
   // Guarded by mutex_: releases come from any thread.
   mutable std::mutex mutex_;
   unsigned leases_ = 0;
   std::uint64_t last_seq_ = 0;
+  std::uint64_t lost_ = 0;  // since last_seq_, counted as missed already
   ReaderStatistics statistics_;
 };
 
@@ -446,6 +523,7 @@ class Reader::Impl {
     const std::int64_t started_ns = monotonic_ns();
     // Is it time to look after the writer? Not while frames come; one try looks at once.
     bool look = deadline_ns <= started_ns;
+    int fruitless = 0;
     for (;;) {
       if (watch_.interrupted()) return TakeStatus::interrupted;
       const TakeStatus got = a->try_take(a, frame, error);
@@ -454,10 +532,13 @@ class Reader::Impl {
       // count, so nothing that was offered before the end is lost.
       const bool dead = look && !a->writer_alive();
       if (look && !dead && !a->whole()) {
-        error = damaged(options_.channel, "the control object was truncated");
+        error = damaged(options_.channel, "an object was truncated");
         return TakeStatus::failed;
       }
-      if (look) a->forget_replaced();
+      if (look) {
+        POSSUM_CRASH_POINT("wait.owner");
+        a->forget_replaced();
+      }
       a->bell().arm();
       const auto next = a->next(dead, options_.ignore_eos);
       const std::int64_t now = monotonic_ns();
@@ -469,8 +550,15 @@ class Reader::Impl {
         continue;
       }
       a->bell().disarm();
+      if (next == Next::take && ++fruitless >= kMaxFruitless) {
+        error = damaged(options_.channel, "nothing that is offered is a new frame");
+        return TakeStatus::failed;
+      }
       if (next == Next::eos) return TakeStatus::eos;
-      if (next == Next::disconnected) return TakeStatus::disconnected;
+      if (next == Next::disconnected) {
+        dead_incarnation_ = a->incarnation();
+        return TakeStatus::disconnected;
+      }
       if (next == Next::sleep && now >= deadline_ns) return TakeStatus::timeout;
     }
   }
@@ -558,6 +646,8 @@ class Reader::Impl {
       case OpenStatus::failed:
         return Try::failed;
     }
+    // Whoever holds the lock now is about to remove it: our frames would come again.
+    if (open.incarnation == dead_incarnation_) return Try::absent;
     if (options_.policy == layout::Policy::blocking &&
         (open.control.header().flags & layout::kAllowBlocking) == 0) {
       error = make_error(ErrorCode::blocking,
@@ -579,7 +669,9 @@ class Reader::Impl {
     a->announce();
     a->enter(options_.policy, options_.depth);
     // Did the writer die, or lose its name, before it could see us?
-    if (!a->writer_alive() || !a->linked()) {
+    const bool seen = a->writer_alive() && a->linked();
+    POSSUM_CRASH_POINT("attach.owner");
+    if (!seen) {
       a->leave();
       return Try::absent;
     }
@@ -597,7 +689,8 @@ class Reader::Impl {
   }
 
   const ReaderOptions options_;
-  ChannelWatch watch_;  // also carries the interrupt
+  ChannelWatch watch_;                  // also carries the interrupt
+  std::uint64_t dead_incarnation_ = 0;  // of the last writer that went; the taking thread
   mutable std::mutex mutex_;
   std::shared_ptr<Attachment> attachment_;  // guarded by mutex_
   ReaderStatistics total_;                  // guarded by mutex_; of past attachments
@@ -613,6 +706,7 @@ std::unique_ptr<Reader> Reader::create(ReaderOptions options, Error& error) {
                        std::to_string(options.depth));
     return nullptr;
   }
+  if (options.bus_guard) install_bus_guard();
   return std::unique_ptr<Reader>(new Reader(std::make_unique<Impl>(std::move(options))));
 }
 
@@ -628,7 +722,12 @@ std::uint64_t Reader::incarnation() const {
   return a ? a->incarnation() : 0;
 }
 TakeStatus Reader::take(std::int64_t deadline_ns, Frame& frame, Error& error) {
-  return impl_->take(deadline_ns, frame, error);
+  try {
+    return impl_->take(deadline_ns, frame, error);
+  } catch (const std::bad_alloc&) {  // caps and metas are as large as a writer says
+    error = no_memory("a frame's caps and metas");
+    return TakeStatus::failed;
+  }
 }
 void Reader::skip_to_newest() { impl_->skip_to_newest(); }
 void Reader::interrupt(bool on) { impl_->interrupt(on); }

@@ -27,6 +27,7 @@ struct ReaderOptions {
   bool any_owner = false;
   // take() goes on waiting after EOS, until a new frame comes or the writer is gone.
   bool ignore_eos = false;
+  bool bus_guard = false;  // install the SIGBUS handler of bus_guard.h
 };
 
 enum class AttachStatus {

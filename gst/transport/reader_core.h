@@ -11,6 +11,7 @@
 //   ring_writer()    wake the publishing thread if it sleeps
 //   ring_both()      wake the housekeeping thread too
 //   writer_alive()   is the owner lock held?
+//   linked()         has the control object its name?
 //   map(s, object)   open the slot's object by its name, unless it is open already
 #pragma once
 
@@ -19,6 +20,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "crash_point.h"
 #include "layout.h"
 #include "offer.h"
 
@@ -39,11 +41,15 @@ std::optional<Tenancy> lock_free_page(Env& env) {
     const auto look = [&] {
       return layout::unpack(env.page(r).cfg.load(std::memory_order_acquire));
     };
-    if (look().state != layout::PageState::free || !env.lock_page(r)) continue;
+    if (look().state != layout::PageState::free) continue;
+    POSSUM_CRASH_POINT("attach.look");
+    if (!env.lock_page(r)) continue;
+    POSSUM_CRASH_POINT("attach.lock");
     // Once more: it may have been taken, left and not yet recycled in between.
     const layout::Config cfg = look();
     if (cfg.state == layout::PageState::free) return Tenancy{r, cfg.epoch};
     env.unlock_page(r);
+    POSSUM_CRASH_POINT("attach.unlock");
   }
   return std::nullopt;
 }
@@ -57,7 +63,7 @@ class ReaderCore {
   enum class Opened {
     ok,
     lost,     // the frame went with its writer, or the offer was taken back: go on
-    removed,  // a live writer's object has no name
+    removed,  // a running writer's object has no name
     failed,
   };
   struct Taken {
@@ -76,6 +82,7 @@ class ReaderCore {
     cfg.state = layout::PageState::active;
     // seq_cst: from here on the writer offers to us; nothing is claimed beforehand.
     env_.page(page_).cfg.store(layout::pack(cfg), std::memory_order_seq_cst);
+    POSSUM_CRASH_POINT("attach.cfg");
     env_.ring_both();
   }
 
@@ -100,13 +107,15 @@ class ReaderCore {
   }
 
   // Before the take: a writer that sees everything taken may end and remove the names.
-  void map_offered() {
+  // Returns the slots that may be taken now.
+  std::uint32_t map_offered() {
     const std::uint64_t word = env_.page(page_).word.load(std::memory_order_acquire);
     for (std::uint32_t rest = layout::offered_of(word); rest != 0; rest &= rest - 1) {
       const auto slot = static_cast<unsigned>(std::countr_zero(rest));
       const std::uint32_t object = object_of(slot);
       if (object != 0) env_.map(slot, object);  // open() tries again
     }
+    return layout::offered_of(word);
   }
 
   // After the take: the slot's object cannot be replaced while the slot is TAKEN.
@@ -120,17 +129,22 @@ class ReaderCore {
       case Mapped::gone:
         break;
     }
-    // Gone with its writer, or replaced after the writer took back the offer.
+    // Gone with its writer, which takes its control name away first when it stops, or
+    // replaced after the writer took back the offer.
     const bool current = object_of(slot) == object;
-    return current && env_.writer_alive() ? Opened::removed : Opened::lost;
+    return current && env_.writer_alive() && env_.linked() ? Opened::removed
+                                                           : Opened::lost;
   }
 
   std::uint32_t object_of(unsigned slot) const {
     return env_.header().slot[slot].object.load(std::memory_order_acquire);
   }
 
-  // Moves the oldest offered slot to TAKEN. Slots not newer than `last_seq` go back.
-  std::optional<Taken> take(std::uint64_t last_seq) {
+  // Moves the oldest offered slot to TAKEN if it is one of `mapped`; another one came
+  // after map_offered(), which next() will tell. Choosing among `mapped` only would not
+  // do: a slot of a standing offer may have come back in a newer frame, which would
+  // overtake. Slots not newer than `last_seq` go back.
+  std::optional<Taken> take(std::uint64_t last_seq, std::uint32_t mapped) {
     auto& own = env_.page(page_).word;
     for (int tries = 0; tries < kMaxTries; ++tries) {
       std::uint64_t word = own.load(std::memory_order_acquire);
@@ -138,6 +152,7 @@ class ReaderCore {
       if (offers == 0) return std::nullopt;
       const unsigned slot = oldest_offer(offers);
       const std::uint32_t bit = slot_bit(slot);
+      if ((mapped & bit) == 0) return std::nullopt;
       const std::uint64_t next =
           layout::make_word(offers & ~bit, layout::taken_of(word) | bit);
       // seq_cst: acquires the slot's bytes from the offer's CAS; must_copy()'s loads
@@ -146,6 +161,7 @@ class ReaderCore {
                                        std::memory_order_relaxed)) {
         continue;
       }
+      POSSUM_CRASH_POINT("take.swap");
       env_.ring_writer();  // there is room for another offer
       const std::uint64_t seq =
           env_.header().slot[slot].seq.load(std::memory_order_acquire);
@@ -180,6 +196,7 @@ class ReaderCore {
     // the bit gone or we see that it waits (pairs with WriterCore::scan after arm()).
     env_.page(page_).word.fetch_and(~layout::make_word(0, slot_bit(slot)),
                                     std::memory_order_seq_cst);
+    POSSUM_CRASH_POINT("release.word");
     env_.ring_writer();
   }
 
@@ -194,7 +211,9 @@ class ReaderCore {
                                                       std::memory_order_seq_cst)) {
       return;
     }
+    POSSUM_CRASH_POINT("leave.cfg");
     env_.page(page_).word.fetch_and(layout::make_word(0, ~0u), std::memory_order_seq_cst);
+    POSSUM_CRASH_POINT("leave.word");
     env_.ring_both();
   }
 

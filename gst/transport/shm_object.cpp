@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -30,10 +29,28 @@ std::shared_ptr<ShmObject> ShmObject::map(int fd, std::size_t bytes, Access acce
   }
   // A core dump holds the owner lock until it is written: keep it small.
   madvise(data, bytes, MADV_DONTDUMP);
-  return std::shared_ptr<ShmObject>(new ShmObject(static_cast<std::byte*>(data), bytes));
+  return std::shared_ptr<ShmObject>(
+      new ShmObject(static_cast<std::byte*>(data), bytes, prot));
 }
 
-ShmObject::~ShmObject() { munmap(data_, size_); }
+ShmObject::~ShmObject() {
+  region_.reset();  // somebody else's mapping may have these addresses next
+  munmap(data_, size_);
+}
+
+bool ShmObject::make_writable(int fd, std::size_t offset, std::size_t bytes,
+                              Error& error) {
+  constexpr int kProtection = PROT_READ | PROT_WRITE;
+  region_->set_protection(kProtection);
+  if (mmap(data_ + offset, bytes, kProtection, MAP_SHARED | MAP_FIXED, fd,
+           static_cast<off_t>(offset)) != MAP_FAILED) {
+    madvise(data_ + offset, bytes, MADV_DONTDUMP);
+    return true;
+  }
+  error = system_error(ErrorCode::system, "Shared memory could not be mapped.",
+                       "mmap of a part", errno);
+  return false;
+}
 
 UniqueFd create_object(const std::string& name, Error& error) {
   UniqueFd fd(shm_open(name.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600));
@@ -45,7 +62,7 @@ UniqueFd create_object(const std::string& name, Error& error) {
   return fd;
 }
 
-bool set_mode(int fd, const ObjectMode& mode, Error& error) {
+bool set_group(int fd, const ObjectMode& mode, Error& error) {
   if (mode.group && fchown(fd, static_cast<uid_t>(-1), *mode.group) != 0) {
     error = system_error(ErrorCode::no_permission,
                          "The group of the channel could not be set: choose a group that "
@@ -53,12 +70,22 @@ bool set_mode(int fd, const ObjectMode& mode, Error& error) {
                          "fchown", errno);
     return false;
   }
+  return true;
+}
+
+bool set_mode(int fd, const ObjectMode& mode, Error& error) {
   if (fchmod(fd, mode.mode) != 0) {
     error = system_error(ErrorCode::system, "The mode of the channel could not be set.",
                          "fchmod", errno);
     return false;
   }
   return true;
+}
+
+std::optional<struct stat> stat_name(const std::string& name) {
+  struct stat info {};
+  if (lstat((kShmDirectory + name).c_str(), &info) != 0) return std::nullopt;
+  return info;
 }
 
 std::size_t shm_free_bytes() {

@@ -5,6 +5,7 @@
 // bytes mean is somebody else's business.
 #pragma once
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <cstddef>
@@ -13,6 +14,7 @@
 #include <string>
 #include <utility>
 
+#include "bus_guard.h"
 #include "error.h"
 
 namespace possum {
@@ -49,11 +51,17 @@ class ShmObject {
 
   std::byte* data() const { return data_; }
   std::size_t size() const { return size_; }
+  // Maps a part of `fd` again, writable now.
+  bool make_writable(int fd, std::size_t offset, std::size_t bytes, Error& error);
+  // Was it truncated and touched? Then it is zeros of this process: see bus_guard.h.
+  bool damaged() const { return region_->damaged(); }
 
  private:
-  ShmObject(std::byte* data, std::size_t size) : data_(data), size_(size) {}
+  ShmObject(std::byte* data, std::size_t size, int protection)
+      : data_(data), size_(size), region_(std::in_place, data, size, protection) {}
   std::byte* data_;
   std::size_t size_;
+  std::optional<GuardedRegion> region_;  // ends before the mapping does
 };
 
 struct ObjectMode {
@@ -61,12 +69,17 @@ struct ObjectMode {
   std::optional<gid_t> group;
 };
 
-// Creates `name` (O_EXCL, mode 0600). The caller sets the final mode with set_mode().
+// Creates `name` (O_EXCL, mode 0600). The caller sets the final mode: set_group(), then
+// set_mode().
 UniqueFd create_object(const std::string& name, Error& error);
+bool set_group(int fd, const ObjectMode& mode, Error& error);
 bool set_mode(int fd, const ObjectMode& mode, Error& error);
 // Reserves `bytes` of memory for `fd`, so that no later touch can fail with SIGBUS.
 // no_space carries needed_bytes and free_bytes.
 bool reserve_bytes(int fd, std::size_t bytes, Error& error);
+
+// What a name leads to now; a symbolic link is not followed.
+std::optional<struct stat> stat_name(const std::string& name);
 
 // Free bytes of the shm mount.
 std::size_t shm_free_bytes();

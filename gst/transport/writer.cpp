@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <mutex>
 #include <system_error>
 #include <thread>
@@ -11,6 +13,7 @@
 #include "channel.h"
 #include "channel_watch.h"
 #include "clock.h"
+#include "crash_point.h"
 #include "fork_guard.h"
 #include "writer_session.h"
 
@@ -18,8 +21,13 @@ namespace possum {
 namespace {
 
 constexpr std::int64_t kMs = 1'000'000;
-constexpr std::int64_t kTickNs = 250 * kMs;      // housekeeping
-constexpr std::int64_t kRoomWaitNs = 20 * kMs;   // a killed reader does not ring
+constexpr std::int64_t kTickNs = 250 * kMs;     // housekeeping
+constexpr std::int64_t kRoomWaitNs = 20 * kMs;  // a killed reader does not ring
+// Peers can ring as often as they like, and each pass of the housekeeping may have
+// something to tell the application: so many a second, and one for each reader at once
+// after a pause.
+constexpr std::int64_t kPassNs = 10 * kMs;
+constexpr std::int64_t kSavedPassesNs = 32 * kPassNs;
 constexpr std::int64_t kClaimPollNs = 20 * kMs;  // behind inotify
 // With /dev/shm full and readers sitting on every slot that is large enough for new caps,
 // no reader's progress may ever free one: give up with the reason.
@@ -71,7 +79,7 @@ class Writer::Impl {
       stopping_.store(true, std::memory_order_seq_cst);
       {
         const std::lock_guard lock(mutex_);
-        if (session_) session_->attention().ring_self();
+        if (session_) ask_housekeeping();
       }
       thread_.join();
     }
@@ -134,6 +142,7 @@ class Writer::Impl {
     for (;;) {
       if (watch_.interrupted()) return WriteStatus::interrupted;
       if (!usable(error)) return WriteStatus::failed;
+      if (session_->faulted()) return give_up_frame();
       session_->set_need({bytes, caps_bytes, metas_bytes});
       auto& core = session_->core();
       core.end_publish();  // of a frame that was not continued
@@ -201,6 +210,7 @@ class Writer::Impl {
         return WriteStatus::failed;
       }
       session_->fill(ref, frame, caps, metas);
+      if (session_->faulted()) return give_up_frame();
       session_->core().begin_publish(ref.slot, frame.seq);
       count_frame(frame, zero_copy);
     }
@@ -268,7 +278,8 @@ class Writer::Impl {
   // How long one wait has lasted, and since when each reader has not moved.
   struct Patience {
     std::int64_t since_ns = monotonic_ns();
-    std::array<std::uint64_t, layout::kReaders> word{};
+    std::array<std::uint32_t, layout::kReaders> tenant{};
+    std::array<int, layout::kReaders> offers{};  // the fewest seen
     std::array<std::int64_t, layout::kReaders> still_since_ns{};
     bool starved() const { return monotonic_ns() - since_ns > kStarvedNs; }
   };
@@ -361,6 +372,13 @@ class Writer::Impl {
     return WriteStatus::ok;
   }
 
+  // The channel is truncated: housekeeping makes it anew, at its next tick at the latest.
+  WriteStatus give_up_frame() {
+    ask_housekeeping();
+    count_no_slot();
+    return WriteStatus::no_slot;
+  }
+
   std::uint32_t blocking_with_offers() const {
     std::uint32_t pages = 0;
     auto& core = session_->core();
@@ -382,18 +400,21 @@ class Writer::Impl {
         patience.still_since_ns[r] = 0;
         continue;
       }
-      // Its own bits beyond what we gave are no progress.
-      const std::uint64_t word =
-          core.word_of(r) & layout::make_word(core.given(r), core.given(r));
-      if (patience.still_since_ns[r] == 0 || word != patience.word[r]) {
-        patience.word[r] = word;
+      // During a wait nothing is offered, so progress is that fewer offers are left. Its
+      // own bits beyond what we gave are none, nor are bits that come and go.
+      const int offers =
+          std::popcount(layout::offered_of(core.word_of(r)) & core.given(r));
+      if (patience.still_since_ns[r] == 0 || offers < patience.offers[r] ||
+          core.tenant(r) != patience.tenant[r]) {
+        patience.tenant[r] = core.tenant(r);
+        patience.offers[r] = offers;
         patience.still_since_ns[r] = now;
       }
       if (options_.max_blocking_ns >= kLongNs) continue;
       if (now - patience.still_since_ns[r] >= options_.max_blocking_ns) {
         core.demote(r);
         demotions_ |= slot_bit(r);
-        session_->attention().ring_self();
+        ask_housekeeping();
         wake = now;
       } else {
         wake = std::min(wake, patience.still_since_ns[r] + options_.max_blocking_ns);
@@ -440,12 +461,14 @@ class Writer::Impl {
     shared.zero_copy.store(statistics_.zero_copy, relaxed);
     shared.copied.store(statistics_.copied, relaxed);
     shared.last_publish_ns.store(frame.publish_ns, relaxed);
+    POSSUM_CRASH_POINT("publish.count");
   }
 
   void count_no_slot() {
     ++statistics_.no_slot;
     session_->header().statistics.no_slot.store(statistics_.no_slot,
                                                 std::memory_order_relaxed);
+    POSSUM_CRASH_POINT("acquire.count");
   }
 
   unsigned count_active() const {
@@ -487,21 +510,49 @@ class Writer::Impl {
   };
 
   void nudge_growth() {
-    if (session_->core().wants_growth() && !limited_) session_->attention().ring();
+    if (!session_->core().wants_growth() || limited_) return;
+    end_rest();
+    session_->attention().ring();
+  }
+
+  // For what this process wants done, whatever peers ring.
+  void ask_housekeeping() {
+    end_rest();
+    session_->attention().ring_self();
+  }
+
+  void end_rest() {
+    asked_ = true;
+    rest_.notify_one();
+  }
+
+  void rest(std::unique_lock<std::mutex>& lock, std::int64_t until_ns) {
+    const std::int64_t left = until_ns - monotonic_ns();
+    if (left > 0) {
+      rest_.wait_for(lock, std::chrono::nanoseconds(left), [this] { return asked_; });
+    }
+    asked_ = false;
   }
 
   void keep_house() {
     std::int64_t next_tick = monotonic_ns() + kTickNs;
+    std::int64_t next_pass = 0;
     while (!stopping_.load(std::memory_order_seq_cst)) {
       Happened happened;
       std::shared_ptr<WriterSession> session;
       bool armed = false;
       {
         std::unique_lock lock(mutex_);
+        rest(lock, next_pass);
         session = session_;
         if (session) session->attention().arm();  // before the look: nothing is missed
         const std::int64_t now = monotonic_ns();
-        if (session_ && session_->name_lost()) reclaim(happened);
+        next_pass = std::max(next_pass, now - kSavedPassesNs) + kPassNs;
+        if (session_ && (session_->name_lost() || session_->faulted() ||
+                         (now >= next_tick && !session_->whole()))) {
+          reclaim(happened);
+        }
+        POSSUM_CRASH_POINT("tick.stat");
         if (session_) {
           look_at_readers(happened);
           if (now >= next_tick) {
@@ -522,8 +573,8 @@ class Writer::Impl {
     }
   }
 
-  // rm, or a system that clears /dev/shm at logout: the channel is made anew under its
-  // name, readers find it by themselves.
+  // rm, a system that clears /dev/shm at logout, or somebody who truncates: the channel
+  // is made anew under its name, readers find it by themselves.
   void reclaim(Happened& happened) {
     session_->end();  // now: a thread that sleeps in it may keep it for a while
     session_.reset();
@@ -572,7 +623,7 @@ class Writer::Impl {
     limited_ = true;
     if (std::exchange(shortage_told_, true)) return;
     shortage_ = std::pair(slots, session_->last_error());
-    session_->attention().ring_self();
+    ask_housekeeping();
   }
 
   // Creates one slot ahead of need; the mutex is free meanwhile.
@@ -628,8 +679,10 @@ class Writer::Impl {
   Error lost_;
   WriterStatistics statistics_;
   std::array<KnownReader, layout::kReaders> known_{};
-  std::uint32_t demotions_ = 0;  // pages to tell about
-  bool limited_ = false;         // no more growth before the next tick
+  std::condition_variable rest_;  // of the housekeeping thread
+  bool asked_ = false;            // it has something to do for this process
+  std::uint32_t demotions_ = 0;   // pages to tell about
+  bool limited_ = false;          // no more growth before the next tick
   bool shortage_told_ = false;
   std::optional<std::pair<unsigned, Error>> shortage_;
 };
@@ -653,6 +706,7 @@ std::unique_ptr<Writer> Writer::create(WriterOptions options, WriterEvents event
                        std::to_string(options.perms));
     return nullptr;
   }
+  if (options.bus_guard) install_bus_guard();
   return std::unique_ptr<Writer>(
       new Writer(std::make_shared<Impl>(std::move(options), std::move(events))));
 }

@@ -35,6 +35,7 @@ struct WriterOptions {
   bool allow_blocking = false;
   std::int64_t max_blocking_ns = kForever;  // stall after which a blocking reader drops
   std::int64_t claim_timeout_ns = 2'000'000'000;  // how long a held name is retried
+  bool bus_guard = false;  // install the SIGBUS handler of bus_guard.h
 };
 
 // A right to one slot of this process. Plain data: copying it copies no right.
@@ -50,7 +51,8 @@ struct SlotRef {
 enum class WriteStatus {
   ok,
   interrupted,  // interrupt(true) was called; nothing is lost, call again
-  no_slot,      // readers hold every slot: drop the frame (counted)
+  no_slot,      // readers hold every slot, or somebody truncated or removed the objects:
+                // drop the frame (counted)
   failed,       // see the Error
 };
 

@@ -25,6 +25,7 @@
 #include <bit>
 #include <cstdint>
 
+#include "crash_point.h"
 #include "layout.h"
 #include "offer.h"
 
@@ -58,6 +59,8 @@ class WriterCore {
   std::uint32_t have() const { return have_; }
   std::uint32_t lent() const { return lent_; }
   std::uint64_t dropped(unsigned r) const { return dropped_[r]; }
+  // Changes with each tenant of the page; unlike the epoch, nobody else can write it.
+  std::uint32_t tenant(unsigned r) const { return tenant_[r]; }
   bool demoted(unsigned r) const { return (demoted_ >> r & 1) != 0; }
   bool wants_growth() const { return wants_growth_; }
 
@@ -69,7 +72,7 @@ class WriterCore {
       // seq_cst: in acquire() after the owner armed its doorbell, this load and the
       // release's RMW decide who sees whom (pairs with ReaderCore::release).
       const std::uint64_t word = env_.page(r).word.load(std::memory_order_seq_cst);
-      given_[r] &= layout::offered_of(word) | layout::taken_of(word);
+      note(r, word);
       const std::uint32_t offers = layout::offered_of(word) & given_[r];
       s.offered |= offers;
       s.taken |= layout::taken_of(word) & given_[r];
@@ -135,9 +138,11 @@ class WriterCore {
     }
     // A reader that takes from here on counts with the new reserve; one that took before
     // is in the scan below. seq_cst: pairs with ReaderCore::must_copy.
-    if (env_.header().reserve.load(std::memory_order_relaxed) < lent + 1) {
+    if (reserve_ < lent + 1) {
       env_.header().roomy.store(0, std::memory_order_seq_cst);
-      env_.header().reserve.store(lent + 1, std::memory_order_seq_cst);
+      POSSUM_CRASH_POINT("lend.roomy");
+      set_reserve(lent + 1);
+      POSSUM_CRASH_POINT("lend.reserve");
       s = scan();
     }
     const auto circulating = static_cast<unsigned>(std::popcount(have_ & ~s.taken));
@@ -186,7 +191,8 @@ class WriterCore {
   void relax_reserve() {
     const auto lent = static_cast<unsigned>(std::popcount(lent_));
     const unsigned peak = peak_lent_ > last_peak_ ? peak_lent_ : last_peak_;
-    env_.header().reserve.store(1 + peak, std::memory_order_seq_cst);
+    set_reserve(1 + peak);
+    POSSUM_CRASH_POINT("tick.reserve");
     last_peak_ = peak_lent_;
     peak_lent_ = lent;
   }
@@ -200,17 +206,20 @@ class WriterCore {
     seqs_[slot] = seq;
     // Ordered before the offers by their CAS (release half), read after a take.
     env_.header().slot[slot].seq.store(seq, std::memory_order_relaxed);
+    POSSUM_CRASH_POINT("publish.seq");
     if (env_.header().state.load(std::memory_order_relaxed) !=
         static_cast<std::uint32_t>(layout::ChannelState::ready)) {
       env_.header().state.store(static_cast<std::uint32_t>(layout::ChannelState::ready),
                                 std::memory_order_seq_cst);
+      POSSUM_CRASH_POINT("publish.state");
     }
     const Scan s = scan();
     const std::uint32_t used = s.offered | s.taken | slot_bit(slot);
-    const bool roomy = static_cast<std::uint32_t>(std::popcount(have_ & ~used)) >=
-                       env_.header().reserve.load(std::memory_order_relaxed);
+    const bool roomy =
+        static_cast<std::uint32_t>(std::popcount(have_ & ~used)) >= reserve_;
     // Before the offers: whoever takes this frame sees it (pairs with must_copy).
     env_.header().roomy.store(roomy ? 1 : 0, std::memory_order_seq_cst);
+    POSSUM_CRASH_POINT("publish.roomy");
     busy_ |= slot_bit(slot);
     publishing_ = static_cast<int>(slot);
     pending_pages_ = 0;
@@ -219,6 +228,7 @@ class WriterCore {
     }
     latest_ = static_cast<int>(slot);
     env_.header().latest.store(slot + 1, std::memory_order_relaxed);
+    POSSUM_CRASH_POINT("publish.latest");
   }
 
   // Offers to the pages that had no room. True when none is left.
@@ -250,24 +260,33 @@ class WriterCore {
     for (unsigned r = 0; r < kPages; ++r) {
       auto& page = env_.page(r);
       const layout::Config cfg = layout::unpack(page.cfg.load(std::memory_order_acquire));
-      if (cfg.state == layout::PageState::free || !env_.lock_page(r)) continue;
-      (cfg.state == layout::PageState::left ? recycled_.left : recycled_.died) |=
-          slot_bit(r);
+      const bool free = cfg.state == layout::PageState::free;
+      if ((free && !holds_slots(r)) || !env_.lock_page(r)) continue;
+      POSSUM_CRASH_POINT("recycle.lock");
+      if (!free) {
+        (cfg.state == layout::PageState::left ? recycled_.left : recycled_.died) |=
+            slot_bit(r);
+      }
       // {latest} and not 0: whoever attaches next must find the newest frame.
       const std::uint32_t standing = latest_ == kNone ? 0 : slot_bit(latest_);
       page.word.store(layout::make_word(standing, 0), std::memory_order_seq_cst);
+      POSSUM_CRASH_POINT("recycle.word");
       given_[r] = standing;
       env_.reset_bell(r);
       page.grant.store(0, std::memory_order_relaxed);
+      POSSUM_CRASH_POINT("recycle.grant");
       demoted_ &= ~slot_bit(r);
       dropped_[r] = 0;
+      ++tenant_[r];
       // A frame being published is in the standing offer already.
       pending_pages_ &= ~slot_bit(r);
       layout::Config fresh;
       fresh.epoch = cfg.epoch + 1;
       // Last: from here on the page can be taken.
       page.cfg.store(layout::pack(fresh), std::memory_order_seq_cst);
+      POSSUM_CRASH_POINT("recycle.cfg");
       env_.unlock_page(r);
+      POSSUM_CRASH_POINT("recycle.unlock");
     }
   }
   // The pages recycled since the last call.
@@ -291,6 +310,7 @@ class WriterCore {
   void demote(unsigned r) {
     demoted_ |= slot_bit(r);
     env_.page(r).grant.fetch_or(layout::kDemoted, std::memory_order_relaxed);
+    POSSUM_CRASH_POINT("demote.grant");
   }
 
   // --- end of stream, flush
@@ -299,6 +319,7 @@ class WriterCore {
   void set_eos() {
     env_.header().state.store(static_cast<std::uint32_t>(layout::ChannelState::eos),
                               std::memory_order_seq_cst);
+    POSSUM_CRASH_POINT("eos.state");
     for (unsigned r = 0; r < kPages; ++r) env_.ring_reader(r);
   }
   bool drained() {
@@ -313,12 +334,14 @@ class WriterCore {
       if (view.state != layout::PageState::active || blocks(view)) continue;
       const std::uint64_t old = env_.page(r).word.fetch_and(layout::make_word(0, ~0u),
                                                             std::memory_order_seq_cst);
+      POSSUM_CRASH_POINT("flush.page");
       dropped_[r] +=
           static_cast<std::uint64_t>(std::popcount(layout::offered_of(old) & given_[r]));
       given_[r] &= layout::taken_of(old);
     }
     env_.header().state.store(static_cast<std::uint32_t>(layout::ChannelState::ready),
                               std::memory_order_seq_cst);
+    POSSUM_CRASH_POINT("flush.state");
   }
 
  private:
@@ -326,6 +349,27 @@ class WriterCore {
   static constexpr unsigned kKeep = 3;
   static constexpr int kMaxRounds = 4 * static_cast<int>(Slots);
   static constexpr int kMaxTries = 100;  // against a reader that flips its own word
+
+  void set_reserve(unsigned count) {
+    reserve_ = count;
+    env_.header().reserve.store(count, std::memory_order_seq_cst);
+  }
+
+  // Drops from `given` what the page has given back, and everything if it holds more than
+  // a reader ever does: then its words mean nothing, and it would keep slots for ever.
+  void note(unsigned r, std::uint64_t word) {
+    given_[r] &= layout::offered_of(word) | layout::taken_of(word);
+    if (std::popcount(layout::taken_of(word) & given_[r]) >
+        static_cast<int>(layout::kMaxTaken)) {
+      given_[r] = 0;
+    }
+  }
+
+  // A free page that says so has had a tenant who lied; it would keep them for ever.
+  bool holds_slots(unsigned r) const {
+    const std::uint64_t word = env_.page(r).word.load(std::memory_order_seq_cst);
+    return (layout::taken_of(word) & given_[r]) != 0;
+  }
 
   PageView view_of(unsigned r) const {
     const layout::Config c =
@@ -352,8 +396,10 @@ class WriterCore {
     if (env_.fits(slot)) return true;
     // Fewer slots circulate from here on: readers must count again.
     env_.header().roomy.store(0, std::memory_order_seq_cst);
+    POSSUM_CRASH_POINT("replace.roomy");
     have_ &= ~slot_bit(slot);
     env_.header().slot[slot].object.store(0, std::memory_order_release);
+    POSSUM_CRASH_POINT("replace.object");
     env_.discard(slot);
     return make_object(slot);
   }
@@ -368,6 +414,7 @@ class WriterCore {
   void announce(unsigned slot, std::uint32_t object) {
     // release: the object's header is in place before anybody can learn its number.
     env_.header().slot[slot].object.store(object, std::memory_order_release);
+    POSSUM_CRASH_POINT("object.announce");
     have_ |= slot_bit(slot);
   }
 
@@ -391,9 +438,7 @@ class WriterCore {
     busy_ |= slot_bit(slot);
     const auto others =
         static_cast<std::uint32_t>(std::popcount(have_ & ~s.taken & ~slot_bit(slot)));
-    if (others < env_.header().reserve.load(std::memory_order_relaxed)) {
-      wants_growth_ = true;
-    }
+    if (others < reserve_) wants_growth_ = true;
     return Found::slot;
   }
 
@@ -412,6 +457,7 @@ class WriterCore {
       // acq_rel: our writes into the slot come after the take that did not happen.
       const std::uint64_t old = env_.page(r).word.fetch_and(~layout::make_word(bit, 0),
                                                             std::memory_order_acq_rel);
+      POSSUM_CRASH_POINT("steal.page");
       if ((layout::taken_of(old) & bit) != 0) {
         taken = true;
         continue;
@@ -426,6 +472,7 @@ class WriterCore {
   void forget_latest() {
     latest_ = kNone;
     env_.header().latest.store(0, std::memory_order_relaxed);
+    POSSUM_CRASH_POINT("steal.latest");
   }
 
   // Empties the pages that nobody has. False: a reader came meanwhile, look again.
@@ -437,6 +484,7 @@ class WriterCore {
       if (view.state != layout::PageState::free) continue;
       const std::uint64_t old = env_.page(r).word.fetch_and(layout::make_word(0, ~0u),
                                                             std::memory_order_seq_cst);
+      POSSUM_CRASH_POINT("withdraw.page");
       // Taken, or taken and released already.
       if ((given_[r] & ~layout::offered_of(old)) != 0) came = true;
       given_[r] &= layout::taken_of(old);
@@ -452,7 +500,7 @@ class WriterCore {
       const PageView view = view_of(r);
       // seq_cst: after the owner armed its doorbell this decides whether to sleep.
       std::uint64_t word = page.word.load(std::memory_order_seq_cst);
-      given_[r] &= layout::offered_of(word) | layout::taken_of(word);
+      note(r, word);
       const std::uint32_t before = layout::offered_of(word) & given_[r];
       // Never twice: releasing the second lease would end the first.
       if ((layout::taken_of(word) & given_[r] & slot_bit(slot)) != 0) return true;
@@ -467,6 +515,7 @@ class WriterCore {
                                              std::memory_order_relaxed)) {
         continue;
       }
+      POSSUM_CRASH_POINT("offer.swap");
       if (view.state == layout::PageState::active) {
         dropped_[r] += static_cast<std::uint64_t>(
             std::popcount(before & ~layout::offered_of(next)) + (added ? 0 : 1));
@@ -494,11 +543,14 @@ class WriterCore {
   int publishing_ = kNone;
   std::uint32_t pending_pages_ = 0;
   bool wants_growth_ = false;
+  // What the header says: never read back, members of the group can write there.
+  unsigned reserve_ = 1;
   unsigned peak_lent_ = 0;
   unsigned last_peak_ = 0;
   Recycled recycled_;
   std::array<std::uint32_t, kPages> given_{};
   std::array<std::uint64_t, Slots> seqs_{};
+  std::array<std::uint32_t, kPages> tenant_{};
   std::array<std::uint64_t, kPages> dropped_{};  // frames each tenant did not get
 };
 

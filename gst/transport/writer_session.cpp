@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "crash_point.h"
 #include "fork_guard.h"
 
 namespace possum {
@@ -17,8 +18,9 @@ WriterSession::WriterSession(Claim claim, const WriterOptions& options)
       data_mode_{options.perms & ~0022u, options.group},
       claim_(std::move(claim)),
       generation_(process_generation()),
-      room_(claim_.control.bells().room),
-      attention_(claim_.control.bells().attention),
+      clock_offset_ns_(clock_offset_ns()),
+      room_(claim_.room()),
+      attention_(claim_.attention()),
       core_(*this, options.slots, options.allow_blocking) {}
 
 WriterSession::~WriterSession() { end(); }
@@ -27,9 +29,35 @@ void WriterSession::end() {
   // A forked child owns nothing.
   if (std::exchange(ended_, true) || generation_ != process_generation()) return;
   remove_names(channel_, claim_);
-  claim_.lock.reset();
   // Readers that sleep would notice at their next look; tell them now.
   for (unsigned r = 0; r < layout::kReaders; ++r) ring_reader(r);
+}
+
+bool WriterSession::faulted() {
+  const std::uint64_t faults = bus_faults();
+  if (faults == faults_seen_) return faulted_;
+  faults_seen_ = faults;
+  faulted_ |= claim_.control.object().damaged();
+  for (const SlotObject& o : objects_) faulted_ |= o.object != 0 && o.mapping->damaged();
+  return faulted_;
+}
+
+bool WriterSession::object_whole(const SlotObject& o) const {
+  const auto info = stat_name(data_name(channel_, incarnation(), o.object));
+  return info && info->st_ino == o.inode &&
+         info->st_size == static_cast<off_t>(o.header.object_bytes) &&
+         // Whoever attaches finds it by this number.
+         header().slot[o.header.slot].object.load(std::memory_order_relaxed) ==
+             o.object &&
+         // Made short and long again, it is full of zeros.
+         std::memcmp(o.mapping->data(), &o.header, sizeof o.header) == 0;
+}
+
+bool WriterSession::whole() const {
+  return control_whole(claim_) &&
+         std::all_of(objects_.begin(), objects_.end(), [this](const SlotObject& o) {
+           return o.object == 0 || object_whole(o);
+         });
 }
 
 bool WriterSession::recycle_due() {
@@ -64,6 +92,7 @@ std::size_t WriterSession::object_bytes() const {
 void WriterSession::discard(unsigned slot) {
   SlotObject& old = objects_[slot];
   shm_unlink(data_name(channel_, incarnation(), old.object).c_str());
+  POSSUM_CRASH_POINT("replace.unlink");
   old = {};  // frames that readers hold keep their mapping
 }
 
@@ -87,17 +116,32 @@ bool WriterSession::make(std::uint32_t object, unsigned slot, const SlotNeed& ne
   const std::string name = data_name(channel_, incarnation(), object);
   UniqueFd fd = create_object(name, error);
   if (!fd) return false;
-  const std::size_t bytes = made.header.object_bytes;
-  if (reserve_bytes(fd.get(), bytes, error)) {
-    made.mapping = ShmObject::map(fd.get(), bytes, Access::read_write, true, error);
-  }
-  if (!made.mapping || !set_mode(fd.get(), data_mode_, error)) {
+  POSSUM_CRASH_POINT("object.create");
+  struct stat info {};
+  if (fstat(fd.get(), &info) == 0) made.inode = info.st_ino;
+  if (!fill_object(fd.get(), made, error)) {
     made.mapping = nullptr;
     shm_unlink(name.c_str());
+    POSSUM_CRASH_POINT("object.give-up");
     return false;
   }
-  std::memcpy(made.mapping->data(), &made.header, sizeof made.header);
   made.object = object;
+  return true;
+}
+
+bool WriterSession::fill_object(int fd, SlotObject& made, Error& error) const {
+  const std::size_t bytes = made.header.object_bytes;
+  if (!reserve_bytes(fd, bytes, error)) return false;
+  POSSUM_CRASH_POINT("object.fallocate");
+  made.mapping = ShmObject::map(fd, bytes, Access::read_write, true, error);
+  if (!made.mapping) return false;
+  POSSUM_CRASH_POINT("object.map");
+  if (!set_group(fd, data_mode_, error)) return false;
+  POSSUM_CRASH_POINT("object.group");
+  if (!set_mode(fd, data_mode_, error)) return false;
+  POSSUM_CRASH_POINT("object.mode");
+  std::memcpy(made.mapping->data(), &made.header, sizeof made.header);
+  POSSUM_CRASH_POINT("object.header");
   return true;
 }
 
@@ -105,6 +149,7 @@ void WriterSession::install(unsigned slot, SlotObject made) {
   header().slot[slot].pages.store(
       static_cast<std::uint32_t>(made.header.object_bytes / 4096),
       std::memory_order_relaxed);
+  POSSUM_CRASH_POINT("object.pages");
   objects_[slot] = std::move(made);
 }
 
@@ -160,17 +205,22 @@ void WriterSession::fill(const SlotRef& ref, layout::FrameDescriptor& frame,
   std::byte* const base = o.mapping->data();
   if (o.caps_id != caps_id_) {
     std::memcpy(base + o.header.caps_offset, caps.data(), caps.size());
+    POSSUM_CRASH_POINT("fill.caps");
     o.caps_id = caps_id_;
   }
   if (!metas.empty()) {
     std::memcpy(base + o.header.metas_offset, metas.data(), metas.size());
+    POSSUM_CRASH_POINT("fill.metas");
   }
   frame.seq = ++next_seq_;
   frame.publish_ns = monotonic_ns();
   frame.caps_id = caps_id_;
   frame.caps_bytes = static_cast<std::uint32_t>(caps.size());
   frame.metas_bytes = static_cast<std::uint32_t>(metas.size());
-  std::memcpy(base + sizeof(layout::DataHeader), &frame, sizeof frame);
+  layout::FrameDescriptor shared = frame;
+  move_times(shared, -clock_offset_ns_);
+  std::memcpy(base + sizeof(layout::DataHeader), &shared, sizeof shared);
+  POSSUM_CRASH_POINT("fill.descriptor");
 }
 
 }  // namespace possum

@@ -25,6 +25,7 @@ struct SlotObject {
   std::uint32_t object = 0;  // 0: none
   layout::DataHeader header{};
   std::shared_ptr<ShmObject> mapping;
+  ino_t inode = 0;
   std::uint32_t caps_id = 0;  // whose text lies in the caps area
 };
 
@@ -39,7 +40,12 @@ class WriterSession {
 
   WriterCore<WriterSession>& core() { return core_; }
   std::uint64_t incarnation() const { return claim_.incarnation; }
-  bool name_lost() const { return possum::name_lost(claim_); }
+  bool name_lost() const { return possum::name_lost(channel_, claim_); }
+  // Did a mapping turn into zeros under us (bus_guard.h)? Costs next to nothing.
+  bool faulted();
+  // Are all objects there under their names, in full length and with our headers? Costs
+  // a system call for each.
+  bool whole() const;
   Doorbell& room() { return room_; }
   Doorbell& attention() { return attention_; }
 
@@ -81,12 +87,12 @@ class WriterSession {
   // ---------------------------------------------------------
   layout::ReaderUnit& page(unsigned r) const { return claim_.control.page(r); }
   layout::ControlHeader& header() const { return claim_.control.header(); }
-  void ring_reader(unsigned r) { Doorbell(page(r).bell).ring(); }
+  void ring_reader(unsigned r) { claim_.bell(r).ring(); }
   bool lock_page(unsigned r) {
     return claim_.lock.try_lock(layout::kReaderByte + r) == LockFd::Result::ok;
   }
   void unlock_page(unsigned r) { claim_.lock.unlock(layout::kReaderByte + r); }
-  void reset_bell(unsigned r) { Doorbell(page(r).bell).init(); }
+  void reset_bell(unsigned r) { claim_.bell(r).reset(); }
   bool fits(unsigned slot) const;
   void discard(unsigned slot);
   std::uint32_t create(unsigned slot);
@@ -94,12 +100,15 @@ class WriterSession {
  private:
   bool make(std::uint32_t object, unsigned slot, const SlotNeed& need, SlotObject& made,
             Error& error) const;
+  bool fill_object(int fd, SlotObject& made, Error& error) const;
   void install(unsigned slot, SlotObject made);
+  bool object_whole(const SlotObject& o) const;
 
   const std::string channel_;
   ObjectMode data_mode_;
   Claim claim_;
   const std::uint32_t generation_;
+  const std::int64_t clock_offset_ns_;
   Doorbell room_;
   Doorbell attention_;
   WriterCore<WriterSession> core_;
@@ -111,6 +120,8 @@ class WriterSession {
   std::uint32_t caps_id_ = 0;
   std::uint64_t next_seq_ = 0;
   std::int64_t recycled_ns_ = 0;
+  std::uint64_t faults_seen_ = 0;
+  bool faulted_ = false;
   bool ended_ = false;
 };
 

@@ -12,6 +12,7 @@
 
 #include "support/elements.h"
 #include "transport/layout.h"
+#include "transport/writer.h"
 
 // Last: it includes gstcheck.h.
 #include "support/suite.h"
@@ -336,6 +337,61 @@ GST_START_TEST(a_truncated_channel_is_an_error) {
 }
 GST_END_TEST
 
+// Garbage is an error of that run; the next run of the same element reads again.
+GST_START_TEST(a_reader_that_met_garbage_reads_the_next_good_writer) {
+  const std::string channel = new_channel();
+  Producer liar(channel);
+  Consumer consumer(channel);
+  liar.start().push(1);
+  consumer.start();
+  expect_equal(consumer.pull_value(), 1);
+  {
+    const ControlObject control(channel);
+    // Of all slots: they hold other frames than that.
+    consumer.hold_up();
+    liar.push(2);
+    consumer.wait_held_up();
+    liar.push(3);
+    for (auto& slot : control->slot) slot.seq += 1000;
+    consumer.let_through();
+    expect_equal(consumer.pull_value(), 2);
+  }
+  expect_error(consumer.pipeline(), "src", kCorrupt);
+  consumer.stop();
+  liar.stop();
+  Producer producer(channel);
+  producer.start().push(4);
+  consumer.start();
+  expect_equal(consumer.pull_value(), 4);
+}
+GST_END_TEST
+
+GST_START_TEST(caps_that_nobody_should_parse_are_an_error) {
+  const std::string brackets(40'000, '{');
+  const std::string cut = "video/x-raw, format=\xe2\x82";
+  const std::string distant(20'000, ' ');
+  for (const std::string& text : {"video/x-raw, format=" + brackets, cut,
+                                  "video/x-raw, format=" + distant + "GRAY8"}) {
+    const std::string channel = new_channel();
+    possum::Error error;
+    possum::WriterOptions options;
+    options.channel = channel;
+    const auto writer = possum::Writer::create(options, {}, error);
+    fail_unless(writer->open(error) == possum::WriteStatus::ok);
+    possum::SlotRef slot;
+    fail_unless(writer->acquire(64, text.size(), 0, slot, error) ==
+                possum::WriteStatus::ok);
+    possum::layout::FrameDescriptor frame{};
+    frame.data_bytes = 64;
+    fail_unless(writer->publish(slot, frame, text, {}, false, error) ==
+                possum::WriteStatus::ok);
+    Consumer consumer(channel);
+    consumer.start();
+    expect_error(consumer.pipeline(), "src", kCorrupt);
+  }
+}
+GST_END_TEST
+
 GST_START_TEST(something_else_under_the_name_is_an_error) {
   const std::string channel = new_channel();
   const std::string path = "/dev/shm/possum-c." + channel;
@@ -373,6 +429,8 @@ static Suite* errors_suite() {
   tcase_add_test(tcase, another_c_library_is_named);
   tcase_add_test(tcase, a_channel_that_is_none_is_an_error);
   tcase_add_test(tcase, a_truncated_channel_is_an_error);
+  tcase_add_test(tcase, a_reader_that_met_garbage_reads_the_next_good_writer);
+  tcase_add_test(tcase, caps_that_nobody_should_parse_are_an_error);
   tcase_add_test(tcase, something_else_under_the_name_is_an_error);
   return suite;
 }

@@ -37,6 +37,7 @@ constexpr Property kSinkProperties[] = {
     {"min-readers", "0", kPlaying},
     {"allow-blocking", "false", kReady},
     {"max-blocking-time", "18446744073709551615", kReady},
+    {"sigbus-guard", "false", kReady},
     {"num-readers", nullptr, kNever},
     {"stats", nullptr, kNever},
 };
@@ -47,7 +48,7 @@ constexpr Property kSrcProperties[] = {
     {"on-disconnect", "wait", kReady},   {"ignore-eos", "false", kReady},
     {"timestamp-mode", "clock", kReady}, {"is-live", "true", kReady},
     {"allowed-owner", "NULL", kReady},   {"copy-frames", "false", kReady},
-    {"stats", nullptr, kNever},
+    {"sigbus-guard", "false", kReady},   {"stats", nullptr, kNever},
 };
 
 Ref<GstElement> make(const char* factory) {

@@ -3,10 +3,15 @@
 //
 // Time stamps, segments and latency between two pipelines with base times of their own.
 #include <atomic>
+#include <cstddef>
+#include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "support/elements.h"
+#include "transport/clock.h"
+#include "transport/writer.h"
 
 // Last: it includes gstcheck.h.
 #include "support/suite.h"
@@ -66,6 +71,48 @@ GstSegment segment_from(GstClockTime start, GstClockTime base, double rate = 1.0
   segment.rate = rate;
   return segment;
 }
+
+// A writer without an element, which may say of its frames what it likes.
+class StrangeWriter {
+ public:
+  explicit StrangeWriter(const std::string& channel) {
+    possum::WriterOptions options;
+    options.channel = channel;
+    possum::Error error;
+    writer_ = possum::Writer::create(options, {}, error);
+    require(writer_->open(error) == possum::WriteStatus::ok, error.message);
+  }
+  // Both times relative to now.
+  void publish(std::int64_t published_ns, std::int64_t pts_ns) {
+    const Ref<GstCaps> caps = caps_of(kSmall);
+    const Ref<gchar> text{gst_caps_to_string(caps.get())};
+    GstVideoInfo info;
+    require(gst_video_info_from_caps(&info, caps.get()), "caps");
+    possum::SlotRef slot;
+    possum::Error error;
+    require(writer_->acquire(info.size, std::strlen(text.get()), 0, slot, error) ==
+                possum::WriteStatus::ok,
+            "no slot");
+    possum::layout::FrameDescriptor frame{};
+    frame.data_bytes = info.size;
+    frame.pts_ns = possum::monotonic_ns() + pts_ns;
+    frame.dts_ns = frame.pts_ns;
+    require(writer_->publish(slot, frame, text.get(), {}, false, error) ==
+                possum::WriteStatus::ok,
+            error.message);
+    if (published_ns == 0) return;
+    // Only good while nobody reads yet.
+    const std::int64_t when = possum::monotonic_ns() + published_ns;
+    std::memcpy(slot.mapping->data() + sizeof(possum::layout::DataHeader) +
+                    offsetof(possum::layout::FrameDescriptor, publish_ns),
+                &when, sizeof when);
+  }
+
+ private:
+  std::unique_ptr<possum::Writer> writer_;
+};
+
+constexpr std::int64_t kMinuteNs = 60 * possum::kNanosecondsPerSecond;
 
 }  // namespace
 
@@ -416,6 +463,74 @@ GST_START_TEST(a_synchronising_sink_drops_nothing) {
 }
 GST_END_TEST
 
+// --- times of another clock ------------------------------------------------------------
+
+GST_START_TEST(times_hours_ahead_become_arrival_with_one_warning) {
+  const std::string channel = new_channel();
+  StrangeWriter writer(channel);
+  Consumer consumer(channel);
+  consumer.start();
+  for (int i = 0; i < 3; ++i) {
+    writer.publish(0, 120 * kMinuteNs);
+    const Frame frame = consumer.pull();
+    fail_unless(GST_CLOCK_TIME_IS_VALID(frame.pts()) && frame.pts() < 60 * GST_SECOND);
+    fail_if(GST_BUFFER_DTS_IS_VALID(frame.buffer.get()));
+  }
+  const Report report = consumer.pipeline().wait_warning();
+  fail_unless(report.is(GST_CORE_ERROR, GST_CORE_ERROR_CLOCK) &&
+              report.says("time namespace"));
+  fail_if(consumer.pipeline().posted(GST_MESSAGE_WARNING));
+}
+GST_END_TEST
+
+GST_START_TEST(frame_published_in_the_future_stands_for_its_arrival) {
+  const std::string channel = new_channel();
+  StrangeWriter writer(channel);
+  writer.publish(kMinuteNs, kMinuteNs);
+  Consumer consumer(channel);
+  consumer.start();
+  fail_unless(consumer.pull().pts() < 30 * GST_SECOND);
+  consumer.pipeline().wait_warning();
+}
+GST_END_TEST
+
+GST_START_TEST(frames_of_a_writer_that_runs_ahead_keep_their_times) {
+  const std::string channel = new_channel();
+  StrangeWriter writer(channel);
+  Consumer consumer(channel);
+  consumer.start();
+  writer.publish(0, 30 * kMinuteNs);
+  fail_unless(consumer.pull().pts() > 29 * 60 * GST_SECOND);
+  fail_if(consumer.pipeline().posted(GST_MESSAGE_WARNING));
+}
+GST_END_TEST
+
+GST_START_TEST(writers_times_are_not_doubted_where_they_are_not_used) {
+  const std::string channel = new_channel();
+  StrangeWriter writer(channel);
+  writer.publish(kMinuteNs, 120 * kMinuteNs);
+  Consumer consumer(channel, "timestamp-mode=running-time");
+  consumer.start();
+  consumer.pull();
+  fail_if(consumer.pipeline().posted(GST_MESSAGE_WARNING));
+}
+GST_END_TEST
+
+GST_START_TEST(a_synchronising_sink_does_not_wait_for_times_hours_ahead) {
+  const std::string channel = new_channel();
+  StrangeWriter writer(channel);
+  const Pipeline reader("possumsrc channel=" + channel + " ! fakesink name=sink");
+  const Ref<GstElement> sink = reader.element("sink");
+  g_object_set(sink.get(), "sync", TRUE, "signal-handoffs", TRUE, nullptr);
+  SignalCount shown(sink.get(), "handoff");
+  reader.set_state(GST_STATE_PLAYING);
+  for (unsigned i = 1; i <= 3; ++i) {
+    writer.publish(0, 120 * kMinuteNs);
+    shown.wait_until([&] { return shown.count() == i; });
+  }
+}
+GST_END_TEST
+
 static Suite* time_suite() {
   Suite* suite = suite_create("time");
   TCase* tcase = new_case(suite, "time");
@@ -444,6 +559,11 @@ static Suite* time_suite() {
   tcase_add_test(tcase, latency_message_follows_the_first_late_frame);
   tcase_add_test(tcase, latency_starts_afresh_with_a_new_writer);
   tcase_add_test(tcase, a_synchronising_sink_drops_nothing);
+  tcase_add_test(tcase, times_hours_ahead_become_arrival_with_one_warning);
+  tcase_add_test(tcase, frame_published_in_the_future_stands_for_its_arrival);
+  tcase_add_test(tcase, frames_of_a_writer_that_runs_ahead_keep_their_times);
+  tcase_add_test(tcase, writers_times_are_not_doubted_where_they_are_not_used);
+  tcase_add_test(tcase, a_synchronising_sink_does_not_wait_for_times_hours_ahead);
   return suite;
 }
 

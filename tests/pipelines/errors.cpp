@@ -91,9 +91,10 @@ std::string control_path(const std::string& channel) {
 
 // Of frames that are no longer there.
 void withdraw_offers(std::string& control) {
-  const std::size_t unit = control.size() / (2 + possum::layout::kReaders);
+  const std::size_t unit = control.size() / possum::layout::kUnits;
   for (std::size_t r = 0; r < possum::layout::kReaders; ++r) {
-    control.replace((2 + r) * unit + offsetof(possum::layout::ReaderUnit, word),
+    control.replace((possum::layout::kReaderUnit + r) * unit +
+                        offsetof(possum::layout::ReaderUnit, word),
                     sizeof(std::uint64_t), sizeof(std::uint64_t), '\0');
   }
 }
@@ -339,6 +340,31 @@ TEST(frames_that_are_truncated_are_damaged) {
   writer.kill();
   Child successor = start_writer(channel);
   end(successor);
+}
+
+// Not by chance: a reader that sleeps in the control object touches it when it wakes.
+TEST(guard_turns_a_crash_into_an_error) {
+  const std::string channel = unique_channel();
+  Child writer = start_writer(channel, "sigbus-guard=true");
+  Child guarded = start_reader(channel, "sigbus-guard=true");
+  // Sanitizers would make an exit status of the signal.
+  const char* const sanitizer = std::getenv("ASAN_OPTIONS");
+  Child bare = start_reader(
+      channel, "",
+      {{"ASAN_OPTIONS=" + std::string(sanitizer ? sanitizer : "") + ":handle_sigbus=0"},
+       {}});
+  for (int i = 0; i < 2; ++i) writer.wait_line("attached ");
+  for (const std::string& name : shm_names(channel)) {
+    CHECK(truncate(("/dev/shm/" + name).c_str(), 0) == 0);
+  }
+  expect_error(guarded, quoted(channel) + " is damaged or truncated: restart its writer",
+               kRunningError);
+  bare.expect_status(128 + SIGBUS);
+  // The writer has made the channel anew by now, or does soon.
+  Child next = start_reader(channel, "num-buffers=3");
+  next.expect_status(0);
+  end(writer);
+  CHECK(shm_names(channel).empty());
 }
 
 // --- other users -----------------------------------------------------------------------

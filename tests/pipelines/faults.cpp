@@ -5,6 +5,7 @@
 // back. Every picture proves itself, see support/framecheck.h; so do DISCONT and, with
 // --timed, the time stamps.
 
+#include <csignal>
 #include <cstdint>
 #include <string>
 
@@ -263,4 +264,59 @@ TEST(pipelines_started_five_seconds_apart_agree_on_the_time_of_capture) {
   await_frames(reader, 60);
   end(reader);
   end(writer);
+}
+
+// --- programs that start others --------------------------------------------------------
+
+namespace {
+
+// Lives on when its parent is killed.
+pid_t start_child(Child& player, const std::string& how) {
+  player.write_line("child " + how);
+  const std::int64_t pid = number_after(player.wait_line("child "), "child ");
+  if (pid < 0) player.fail("starts no child");
+  return static_cast<pid_t>(pid);
+}
+
+void end_child(pid_t pid) {
+  if (pid > 0) CHECK(::kill(pid, SIGKILL) == 0);  // it was there all the while
+}
+
+}  // namespace
+
+TEST(child_of_a_killed_writer_keeps_no_channel) {
+  for (const std::string how : {"fork", "spawn", "system"}) {
+    const std::string channel = unique_channel();
+    Child writer = start_writer(channel);
+    Child reader = start_reader(channel);
+    await_frame_from(reader, writer);
+    const pid_t child = start_child(writer, how);
+    await_frames(reader, 30);
+    writer.kill();
+    reader.wait_line("progress start", 2);
+    Child successor = start_writer(channel);
+    await_frame_from(reader, successor);
+    end_child(child);
+    end(reader);
+    end(successor);
+    CHECK(shm_names(channel).empty());
+  }
+}
+
+TEST(child_of_a_killed_reader_keeps_no_slots) {
+  for (const std::string how : {"fork", "spawn", "system"}) {
+    const std::string channel = unique_channel();
+    Child writer = start_writer(channel, kSmall, "allow-blocking=true");
+    Child reader = start_reader(channel, "leaky-type=none");
+    next_frame(reader);
+    const pid_t child = start_child(reader, how);
+    await_frames(reader, 30);
+    reader.kill();
+    writer.wait_line("died", 2);
+    await_frames(writer, 60);
+    await_nothing_held(writer);
+    end_child(child);
+    end(writer);
+    CHECK(shm_names(channel).empty());
+  }
 }

@@ -5,7 +5,10 @@
 // and in order. --lossless makes the player end with an error at the first gap.
 // POSSUM_SOAK_SECONDS makes the long test longer.
 
+#include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <iterator>
 #include <string>
 
 #include "support/check.h"
@@ -62,6 +65,31 @@ Child start_reader(const std::string& channel, const std::string& options,
               channel);
 }
 
+// What a process has for itself.
+struct Footprint {
+  std::int64_t private_kb;
+  std::int64_t descriptors;
+};
+Footprint footprint_of(const Child& child) {
+  const std::string proc = "/proc/" + std::to_string(child.pid());
+  return {number_after(support::contents(proc + "/status"), "RssAnon:"),
+          std::distance(std::filesystem::directory_iterator(proc + "/fd"), {})};
+}
+void check_growth(Child& child, const Footprint& before) {
+  const Footprint now = footprint_of(child);
+  std::printf("   %lld kB and %lld descriptors, then %lld and %lld\n",
+              static_cast<long long>(before.private_kb),
+              static_cast<long long>(before.descriptors),
+              static_cast<long long>(now.private_kb),
+              static_cast<long long>(now.descriptors));
+#ifndef __SANITIZE_ADDRESS__  // which keeps freed memory
+  if (now.private_kb > before.private_kb + 2048) child.fail("grows");
+#endif
+  // One object each may be just being made by two threads; a leak adds one per change.
+  constexpr int kInPassing = 2;
+  if (now.descriptors > before.descriptors + kInPassing) child.fail("leaks descriptors");
+}
+
 void check_complete(Child& reader, int frames) {
   reader.expect_status(0, kLongSeconds);
   if (!reader.said("total " + std::to_string(frames) + " frames, 0 missed")) {
@@ -81,6 +109,24 @@ TEST(sleepy_reader_gets_every_frame_across_caps_changes) {
   check_complete(reader, frames);
   writer.expect_status(0);
   CHECK(shm_names(channel).empty());
+}
+
+TEST(pipelines_do_not_grow) {
+  const std::string channel = unique_channel();
+  const int frames = frames_to_send();
+  const auto frame = [](int number) { return "frame " + std::to_string(number) + " "; };
+  Child reader = start_reader(channel, "--report=" + std::to_string(frames / 10));
+  Child writer = start_writer(channel, frames, many_caps() + " change-every=1000");
+  reader.wait_line(frame(frames / 5), kLongSeconds);
+  const Footprint writer_before = footprint_of(writer);
+  const Footprint reader_before = footprint_of(reader);
+  for (int tenth = 3; tenth < 10; ++tenth) {
+    reader.wait_line(frame(frames / 10 * tenth), kLongSeconds);
+    check_growth(writer, writer_before);
+    check_growth(reader, reader_before);
+  }
+  check_complete(reader, frames);
+  writer.expect_status(0);
 }
 
 TEST(sleepy_readers_of_one_writer_get_every_frame_each) {

@@ -15,7 +15,7 @@
 //   ROLE(name) { ... args ... }
 //
 // is what another process of the same program does: `program --role name args...`,
-// with program() for the path. Its return value is the exit status.
+// with program() for what comes before. Its return value is the exit status.
 #pragma once
 
 #include <unistd.h>
@@ -24,6 +24,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -46,8 +47,19 @@
 
 namespace check {
 
-// The path of this program, to start it again in a role.
-inline std::string program() { return std::filesystem::read_symlink("/proc/self/exe"); }
+// The words that start this program again, for a role: its path, behind the emulator if
+// Meson runs it under one. With POSSUM_PEERS=DIRECTORY the program of the same name
+// there, built for another architecture.
+inline std::vector<std::string> program() {
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe");
+  if (const char* peers = std::getenv("POSSUM_PEERS")) return {peers / self.filename()};
+  std::vector<std::string> words;
+  const char* wrapper = std::getenv("MESON_EXE_WRAPPER");
+  std::istringstream text(wrapper ? wrapper : "");
+  for (std::string word; text >> word;) words.push_back(word);
+  words.push_back(self);
+  return words;
+}
 
 // What Meson takes for "skipped".
 inline constexpr int kSkipped = 77;

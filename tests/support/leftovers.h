@@ -34,13 +34,13 @@ inline std::vector<std::string> shm_names() {
   return names;
 }
 
-inline unsigned count_mappings() {
+inline std::vector<std::string> mappings() {
   std::ifstream maps("/proc/self/maps");
-  unsigned count = 0;
+  std::vector<std::string> list;
   for (std::string line; std::getline(maps, line);) {
-    if (line.find("/dev/shm/possum-") != std::string::npos) ++count;
+    if (line.find("/dev/shm/possum-") != std::string::npos) list.push_back(line);
   }
-  return count;
+  return list;
 }
 
 // What each open descriptor is.
@@ -67,7 +67,7 @@ inline void count_leftovers() { descriptors_before = list_descriptors().size(); 
 
 inline void expect_no_leftovers() {
   require(shm_names().empty(), "left in /dev/shm:" + joined(shm_names()));
-  require(count_mappings() == 0, "a channel is still mapped");
+  require(mappings().empty(), "a channel is still mapped:" + joined(mappings()));
   const std::vector<std::string> now = list_descriptors();
   require(now.size() == descriptors_before,
           std::to_string(descriptors_before) + " descriptors before, now" + joined(now));

@@ -8,9 +8,12 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <spawn.h>
 #include <sys/mman.h>
 
 #include <deque>
+#include <fstream>
+#include <set>
 
 #include "support/transport.h"
 
@@ -64,14 +67,25 @@ inline const char* text_of(WriteStatus status) {
   return "?";
 }
 
-// A child that does nothing but live on.
-inline pid_t bystander(bool exec) {
-  const pid_t pid = fork();
+// A child that does nothing but live on. HOW: `fork`, `exec` after it, or the two ways of
+// starting a program in which no pthread_atfork handler runs, `vfork` and `spawn`.
+inline pid_t bystander(const std::string& how) {
+  char* const sleep[] = {const_cast<char*>("sleep"), const_cast<char*>("60"), nullptr};
+  pid_t pid = -1;
+  if (how == "spawn") {
+    CHECK(posix_spawnp(&pid, sleep[0], nullptr, nullptr, sleep, environ) == 0);
+    return pid;
+  }
+  pid = how == "vfork" ? vfork() : fork();
   if (pid == 0) {
-    if (exec) execlp("sleep", "sleep", "60", nullptr);
+    if (how != "fork") execvp(sleep[0], sleep);
     for (;;) pause();
   }
   return pid;
+}
+
+inline bool is_bystander(const std::string& order) {
+  return order == "fork" || order == "exec" || order == "vfork" || order == "spawn";
 }
 
 // What a child makes of handles that it inherited, including their destruction.
@@ -87,6 +101,18 @@ inline const char* in_child(const std::function<bool()>& refused) {
   return status == 0 ? "refused" : "not refused";
 }
 
+// What peers may write of a semaphore without a word of honour: all that is shared, but
+// with a 32-bit glibc the value alone (PROTOCOL.md, section 12).
+inline constexpr std::size_t kSemNoiseBytes =
+    possum::layout::kSemSharedBytes < sizeof(sem_t) ? possum::layout::kSemSharedBytes : 4;
+
+inline void scribble_semaphore(void* semaphore, std::uint64_t value) {
+  for (std::size_t at = 0; at < kSemNoiseBytes; at += 4) {
+    static_cast<std::atomic<std::uint32_t>*>(semaphore)[at / 4] =
+        static_cast<std::uint32_t>(at % 8 == 0 ? value : value >> 32);
+  }
+}
+
 // What a reader may write to, in noise: its own page and the writer's doorbells.
 [[noreturn]] inline void scribble(const std::string& channel) {
   Error error;
@@ -98,6 +124,9 @@ inline const char* in_child(const std::function<bool()>& refused) {
   }
   CHECK(map_own_page(open, mine, error));
   std::mt19937_64 random(31);
+  sem_t* const semaphores[] = {&open.room_semaphore->semaphore(),
+                               &open.attention_semaphore->semaphore(),
+                               &open.own_semaphore->semaphore()};
   for (;;) {
     possum::layout::ReaderUnit& page = open.control.page(mine);
     page.word.store(random() % 4 ? ~std::uint64_t{0} : random());  // mostly "all mine"
@@ -110,6 +139,104 @@ inline const char* in_child(const std::function<bool()>& refused) {
         random() % 2 ? static_cast<void*>(&page.bell)
                      : static_cast<void*>(&open.control.bells()));
     bytes[random() % sizeof page.bell] = static_cast<unsigned char>(random());
+    scribble_semaphore(semaphores[random() % 3], random());
+  }
+}
+
+// All of a control object, writable. With `at`, in the place of an earlier one.
+inline std::byte* map_control(const std::string& channel, std::byte* at = nullptr) {
+  possum::UniqueFd fd(shm_open(possum::control_name(channel).c_str(), O_RDWR, 0));
+  struct stat info {};
+  const bool there = fd && fstat(fd.get(), &info) == 0 &&
+                     info.st_size == static_cast<off_t>(possum::control_bytes());
+  if (!there && at != nullptr) return at;  // it is just being made anew
+  CHECK(there);
+  void* const all = mmap(at, possum::control_bytes(), PROT_READ | PROT_WRITE,
+                         MAP_SHARED | (at != nullptr ? MAP_FIXED : 0), fd.get(), 0);
+  CHECK(all != MAP_FAILED);
+  return static_cast<std::byte*>(all);
+}
+
+// What a reader may write to if it does not keep to its own page: the whole control
+// object, since whoever attaches opens it for writing. KIND: `noise` anywhere, or
+// `noise-in-pages` alone,
+// `lies` that look like what belongs there, or `doorbells` that somebody sleeps on.
+[[noreturn]] inline void vandalise(const std::string& channel, const std::string& kind) {
+  using namespace possum::layout;
+  std::byte* const bytes = map_control(channel);
+  const auto unit = [&](unsigned n) { return bytes + n * possum::unit_bytes(); };
+  auto& header = *reinterpret_cast<ControlHeader*>(unit(0));
+  std::mt19937_64 random(37);
+  const auto page = [&]() -> ReaderUnit& {
+    return *reinterpret_cast<ReaderUnit*>(unit(kReaderUnit + random() % kReaders));
+  };
+  auto& bells = *reinterpret_cast<WriterBells*>(unit(kRoomUnit));
+  const auto semaphore = [](std::byte* start) {
+    return start + possum::unit_bytes() - kSemSharedBytes;
+  };
+  for (unsigned turn = 1;; ++turn) {
+    // Now and then a pause, in which others get somewhere.
+    if (turn % 64 == 0 && kind != "doorbells") {
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
+    // A writer that finds its header changed makes the channel anew.
+    if (turn % 4096 == 0) map_control(channel, bytes);
+    if (kind == "noise" || kind == "noise-in-pages") {
+      const std::uint64_t noise = random();
+      std::byte* const start = unit(static_cast<unsigned>(
+          kind == "noise" ? random() % kUnits : 1 + random() % (kUnits - 1)));
+      std::memcpy(start + 8 * (random() % 104), &noise, 8);
+      if (random() % 8 == 0) scribble_semaphore(semaphore(start), random());
+    } else if (kind == "doorbells") {
+      for (DoorbellWords* bell : {&bells.room, &bells.attention, &page().bell}) {
+        bell->waiting = 1;
+      }
+      for (unsigned n = kRoomUnit; n < kUnits; ++n) {
+        // Numbers that mean something to a C library, or anything.
+        const std::uint64_t words[] = {0, 1, 128, random() >> 32};
+        scribble_semaphore(semaphore(unit(n)),
+                           words[random() % 4] << 32 | words[random() % 4]);
+      }
+    } else {
+      auto& entry = header.slot[random() % kSlots];
+      switch (random() % 10) {
+        case 0:
+          header.state = static_cast<std::uint32_t>(random() % 4);
+          break;
+        case 1:
+          header.reserve = static_cast<std::uint32_t>(random() % 2 ? random() : 0);
+          break;
+        case 2:
+          header.roomy = static_cast<std::uint32_t>(random());
+          break;
+        case 3:
+          header.latest = static_cast<std::uint32_t>(random());
+          break;
+        case 4:
+          entry.seq = random() % 2 ? random() : random() % 100'000;
+          break;
+        case 5:
+          entry.object = static_cast<std::uint32_t>(random() % 40);
+          break;
+        case 6:
+          page().cfg = pack({static_cast<std::uint32_t>(random() % 4),
+                             static_cast<std::uint8_t>(random() % 20),
+                             static_cast<Policy>(random() % 4),
+                             static_cast<PageState>(random() % 4)});
+          break;
+        case 7:
+          page().word = random() % 2 ? ~std::uint64_t{0} : random();
+          break;
+        case 8: {  // as a reader takes, in pages that nobody has, too
+          auto& word = page().word;
+          const std::uint32_t offered = offered_of(word);
+          word = make_word(0, offered | taken_of(word));
+          break;
+        }
+        default:
+          header.incarnation = random();
+      }
+    }
   }
 }
 
@@ -119,34 +246,138 @@ ROLE(as) {
   const auto gid = static_cast<gid_t>(std::stoul(args.at(1)));
   CHECK(setgroups(0, nullptr) == 0 && setresgid(gid, gid, gid) == 0);
   CHECK(setresuid(uid, uid, uid) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
+  CHECK(prctl(PR_SET_DUMPABLE, 1) == 0);  // as after exec: /proc/self is our own
   return check::find(check::roles(), args.at(2).c_str())
       ->run({args.begin() + 3, args.end()});
 }
 
-// Tries everything to draw on a frame that was lent to read.
-inline bool kept_out(const std::string& channel, const Frame& frame,
-                     std::uint64_t incarnation) {
-  const auto page =
-      reinterpret_cast<std::uintptr_t>(frame.data()) & ~std::uintptr_t{4095};
-  if (mprotect(reinterpret_cast<void*>(page), 4096, PROT_READ | PROT_WRITE) == 0 ||
-      errno != EACCES) {
-    return false;
+// What a process without the right to must not get done; the first that it did, or "".
+class Trespass {
+ public:
+  template <class Result>
+  void attempt(const std::string& what, Result result) {
+    if (result >= 0 && done_.empty()) done_ = what;
   }
-  bool opened = false;
-  for (std::uint32_t object = 1; object <= 32; ++object) {
-    const std::string name = possum::data_name(channel, incarnation, object);
-    const int fd = shm_open(name.c_str(), O_RDONLY, 0);
-    if (fd < 0) continue;
-    opened = true;
-    const bool mapped =
-        mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) != MAP_FAILED;
-    close(fd);
-    if (mapped || shm_open(name.c_str(), O_RDWR, 0) >= 0 || errno != EACCES ||
-        truncate((possum::kShmDirectory + name).c_str(), 0) == 0) {
-      return false;
+  const std::string& done() const { return done_; }
+
+ private:
+  std::string done_;
+};
+
+inline int map_for_writing(int fd) {
+  void* const data = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  return data == MAP_FAILED ? -1 : 0;
+}
+
+// With a mapping of pixels in hand, and what it leads to in /proc.
+inline void draw_on_mapping(Trespass& trespass, const Frame& frame) {
+  const auto at = reinterpret_cast<std::uintptr_t>(frame.data());
+  auto* const page = reinterpret_cast<void*>(at & ~std::uintptr_t{4095});
+  for (const int prot : {PROT_WRITE, PROT_READ | PROT_WRITE}) {
+    trespass.attempt("mprotect", mprotect(page, 4096, prot));
+  }
+  trespass.attempt("MADV_REMOVE", madvise(page, 4096, MADV_REMOVE));
+  const int memory = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+  CHECK(memory >= 0);
+  const char dirt = '!';
+  trespass.attempt("/proc/self/mem", pwrite(memory, &dirt, 1, static_cast<off_t>(at)));
+  close(memory);
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/map_files")) {
+    std::size_t used = 0;
+    const std::string range = entry.path().filename();
+    const std::uintptr_t start = std::stoul(range, &used, 16);
+    const std::uintptr_t end = std::stoul(range.substr(used + 1), nullptr, 16);
+    if (at < start || at >= end) continue;
+    trespass.attempt("/proc/self/map_files", open(entry.path().c_str(), O_RDWR));
+    trespass.attempt("truncate map_files", truncate(entry.path().c_str(), 0));
+  }
+}
+
+// With a descriptor that may read.
+inline void draw_through(Trespass& trespass, int fd) {
+  const std::string self = "/proc/self/fd/" + std::to_string(fd);
+  trespass.attempt("mmap", map_for_writing(fd));
+  trespass.attempt("/proc/self/fd", open(self.c_str(), O_RDWR));
+  trespass.attempt("/proc/self/fd for append", open(self.c_str(), O_WRONLY | O_APPEND));
+  trespass.attempt("write", write(fd, "!", 1));
+  trespass.attempt("ftruncate", ftruncate(fd, 0));
+  constexpr int kPunch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+  trespass.attempt("fallocate", fallocate(fd, kPunch, 0, 4096));
+  trespass.attempt("fchmod", fchmod(fd, 0666));
+}
+
+// Nobody but the owner changes, moves or removes a name, nor adds one for what it may not
+// write.
+inline void break_name(Trespass& trespass, const std::string& path, bool may_write) {
+  const std::string other = path + ".stolen";
+  trespass.attempt("unlink", unlink(path.c_str()));
+  trespass.attempt("rename", rename(path.c_str(), other.c_str()));
+  trespass.attempt("chmod", chmod(path.c_str(), 0666));
+  trespass.attempt("chown", chown(path.c_str(), geteuid(), getegid()));
+  if (may_write) return;
+  trespass.attempt("link", link(path.c_str(), other.c_str()));
+  trespass.attempt("open", open(path.c_str(), O_RDWR));
+  trespass.attempt("open for writing", open(path.c_str(), O_WRONLY | O_TRUNC));
+  trespass.attempt("truncate", truncate(path.c_str(), 0));
+}
+
+// In whatever way one gets at the names of a channel. A member of the group may read all
+// and write the control object; a stranger may neither.
+inline std::string trespass_by_name(const std::string& channel, bool member) {
+  Trespass trespass;
+  unsigned seen = 0;
+  for (const std::string& name : names_of(channel)) {
+    const std::string path = std::string(possum::kShmDirectory) + "/" + name;
+    const bool control = name.starts_with("possum-c.");
+    const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (!member) trespass.attempt("look", fd);
+    if (member) CHECK(fd >= 0);
+    if (member && !control) draw_through(trespass, fd);
+    if (fd >= 0) close(fd);
+    break_name(trespass, path, member && control);
+    ++seen;
+  }
+  CHECK(seen > 1);
+  return trespass.done();
+}
+
+// The units of the control object that this process has mapped for writing.
+inline std::string writable_units(const std::string& channel) {
+  std::ifstream maps("/proc/self/maps");
+  std::set<std::size_t> units;  // those with a semaphore are mapped twice
+  for (std::string line; std::getline(maps, line);) {
+    if (!line.ends_with(possum::control_name(channel))) continue;
+    std::istringstream fields(line);
+    std::string range;
+    std::string mode;
+    std::size_t offset = 0;
+    fields >> range >> mode >> std::hex >> offset;
+    if (mode[1] != 'w') continue;
+    const std::size_t start = std::stoul(range, nullptr, 16);
+    const std::size_t end = std::stoul(range.substr(range.find('-') + 1), nullptr, 16);
+    for (std::size_t at = 0; at < end - start; at += possum::unit_bytes()) {
+      units.insert((offset + at) / possum::unit_bytes());
     }
   }
-  return opened;
+  std::string text;
+  for (const std::size_t unit : units) {
+    text += (text.empty() ? "" : " ") + std::to_string(unit);
+  }
+  return text;
+}
+
+// Tries everything to draw on a frame that was lent to read.
+inline std::string trespass(const std::string& channel, const Frame& frame) {
+  Trespass trespass;
+  draw_on_mapping(trespass, frame);
+  return trespass.done().empty() ? trespass_by_name(channel, true) : trespass.done();
+}
+
+// CHANNEL
+ROLE(stranger) {
+  const std::string done = trespass_by_name(args.at(0), false);
+  say(done.empty() ? "kept out" : done);
+  return 0;
 }
 
 // CHANNEL POLICY DEPTH [UID of the allowed owner, or "any"]
@@ -202,14 +433,20 @@ ROLE(reader) {
       answer << "destroyed";
     } else if (order == "error") {
       answer << error.message;
+    } else if (order == "ages") {  // of the newest frame: since published, since due
+      const std::int64_t now = possum::monotonic_ns();
+      const auto& frame = held.back().descriptor();
+      answer << now - frame.publish_ns << ' ' << now - frame.pts_ns;
     } else if (order == "closefrom") {
       close_range(3, ~0u, 0);
       answer << "closed";
+    } else if (order == "own-units") {  // of the control object, writable here
+      answer << writable_units(args.at(0));
     } else if (order == "trespass") {
-      answer << (kept_out(args.at(0), held.back(), reader->incarnation()) ? "kept out"
-                                                                          : "got in");
-    } else if (order == "fork" || order == "exec") {
-      answer << bystander(order == "exec");
+      const std::string done = trespass(args.at(0), held.back());
+      answer << (done.empty() ? "kept out" : done);
+    } else if (is_bystander(order)) {
+      answer << bystander(order);
     } else if (order == "use-in-child") {
       answer << in_child([&] {
         Frame frame;
@@ -221,6 +458,11 @@ ROLE(reader) {
     } else if (order == "scribble") {
       say("scribbling");
       scribble(args.at(0));
+    } else if (order == "vandalise") {
+      std::string kind;
+      words >> kind;
+      say("at it");
+      vandalise(args.at(0), kind);
     } else if (order == "drain") {  // everything until the end, released at once
       std::uint64_t count = 0;
       std::uint64_t last = 0;
@@ -279,8 +521,8 @@ ROLE(writer) {
     } else if (order == "close") {
       writer->close();
       say("closed");
-    } else if (order == "fork" || order == "exec") {
-      say(std::to_string(bystander(order == "exec")));
+    } else if (is_bystander(order)) {
+      say(std::to_string(bystander(order)));
     } else if (order == "use-in-child") {
       say(in_child([&] {
         SlotRef ref;
@@ -325,6 +567,7 @@ inline std::vector<std::string> words(const User& user, const std::string& role,
 
 class FarReader : public Peer {
  public:
+  explicit FarReader(Peer peer) : Peer(std::move(peer)) {}
   explicit FarReader(const std::string& channel, Policy policy = Policy::drop_oldest,
                      unsigned depth = 3)
       : Peer("reader",
@@ -357,6 +600,7 @@ class FarReader : public Peer {
 
 class FarWriter : public Peer {
  public:
+  explicit FarWriter(Peer peer) : Peer(std::move(peer)) {}
   explicit FarWriter(const std::string& channel, const std::string& kind = "plain")
       : Peer("writer", {channel, kind}) {
     expect("ok 0");

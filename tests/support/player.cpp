@@ -11,14 +11,16 @@
 //   and what framecheck.h says
 //
 // Orders: stats NAME, pause, play, eos, keep, verify, release, set NAME PROPERTY VALUE,
-// destroy (the pipeline; the program stays), quit. Leaves as gst-launch-1.0 does, and
-// with 3 after a bad frame.
+// destroy (the pipeline; the program stays), child HOW, quit. Leaves as gst-launch-1.0
+// does, and with 3 after a bad frame.
 
 #include <glib-unix.h>
 #include <gst/gst.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <sstream>
@@ -191,6 +193,29 @@ void set_property(Player* self, const std::string& name, const std::string& prop
   std::printf("set %s\n", property.c_str());
 }
 
+// One that lives on for a minute, outside of our process group. HOW: `fork` as this
+// program, `spawn` as GLib starts another, `system` as a shell does.
+pid_t start_child(const std::string& how) {
+  char* sleep[] = {const_cast<char*>("setsid"), const_cast<char*>("sleep"),
+                   const_cast<char*>("60"), nullptr};
+  pid_t pid = -1;
+  if (how == "spawn") {
+    g_spawn_async(nullptr, sleep, nullptr, G_SPAWN_SEARCH_PATH, nullptr, nullptr, &pid,
+                  nullptr);
+  } else if (how == "system") {
+    // Nobody knows its number.
+    if (std::system("setsid sleep 60 >/dev/null 2>&1 &") == 0) pid = 0;
+  } else {
+    pid = fork();
+    if (pid == 0) {
+      setsid();
+      alarm(60);
+      for (;;) pause();
+    }
+  }
+  return pid;
+}
+
 void obey(Player* self, const std::string& line) {
   std::istringstream words(line);
   std::string order, name, property, value;
@@ -214,6 +239,8 @@ void obey(Player* self, const std::string& line) {
   } else if (order == "destroy") {
     destroy_pipeline(self);
     std::printf("destroyed\n");
+  } else if (order == "child") {
+    std::printf("child %d\n", start_child(name));
   } else if (order == "quit") {
     quit(self, kFine);
   }

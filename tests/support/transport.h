@@ -20,6 +20,7 @@
 #include <cstring>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <random>
 #include <sstream>
 #include <string>
@@ -130,6 +131,7 @@ inline possum::layout::FrameDescriptor descriptor_for(std::uint64_t key,
                                                       std::size_t bytes) {
   possum::layout::FrameDescriptor frame{};
   frame.offset = key;
+  frame.pts_ns = possum::monotonic_ns();
   frame.data_bytes = bytes;
   return frame;
 }
@@ -244,11 +246,13 @@ inline bool nothing_waits(Reader& reader) {
 // output. Killed when this one ends, by its destructor at the latest.
 class Peer {
  public:
-  Peer(const std::string& role, const std::vector<std::string>& args) {
+  Peer(const std::string& role, const std::vector<std::string>& args,
+       const std::vector<std::string>& program = check::program()) {
     int in[2];
     int out[2];
     CHECK(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0);
-    std::vector<std::string> words = {check::program(), "--role", role};
+    std::vector<std::string> words = program;
+    words.insert(words.end(), {"--role", role});
     words.insert(words.end(), args.begin(), args.end());
     std::vector<char*> argv;
     for (std::string& word : words) argv.push_back(word.data());
@@ -259,7 +263,7 @@ class Peer {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
       dup2(in[0], STDIN_FILENO);
       dup2(out[1], STDOUT_FILENO);
-      execv(argv[0], argv.data());
+      execvp(argv[0], argv.data());
       _exit(127);
     }
     close(in[0]);
@@ -288,11 +292,18 @@ class Peer {
 
   pid_t pid() const { return pid_; }
 
-  void tell(const std::string& line) {
+  void tell(const std::string& line) { CHECK(tell_if_alive(line)); }
+  bool tell_if_alive(const std::string& line) {
     const std::string text = line + "\n";
-    CHECK(write(to_, text.data(), text.size()) == static_cast<ssize_t>(text.size()));
+    return write(to_, text.data(), text.size()) == static_cast<ssize_t>(text.size());
   }
   std::string hear() {
+    const std::optional<std::string> line = hear_if_alive();
+    if (!line) check::failed(__FILE__, __LINE__, "the peer is alive");
+    return *line;
+  }
+  // Nothing after the peer's last line, once it is dead.
+  std::optional<std::string> hear_if_alive() {
     const std::int64_t deadline = in_ms(kLimitMs);
     for (;;) {
       if (const auto end = buffer_.find('\n'); end != std::string::npos) {
@@ -306,9 +317,14 @@ class Peer {
       if (ready == 0) check::failed(__FILE__, __LINE__, "the peer answers in time");
       char bytes[4096];
       const ssize_t got = read(from_, bytes, sizeof bytes);
-      if (got == 0) check::failed(__FILE__, __LINE__, "the peer is alive");
+      if (got == 0) return std::nullopt;
       if (got > 0) buffer_.append(bytes, static_cast<std::size_t>(got));
     }
+  }
+  // Has it said something within so long?
+  bool answers(int ms) {
+    pollfd fd = {from_, POLLIN, 0};
+    return buffer_.find('\n') != std::string::npos || poll(&fd, 1, ms) == 1;
   }
   std::string ask(const std::string& line) {
     tell(line);

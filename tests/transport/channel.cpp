@@ -5,6 +5,7 @@
 // what is cleared away and what is left alone, and what a reader refuses to attach to.
 #include "transport/channel.h"
 
+#include <sys/inotify.h>
 #include <sys/mman.h>
 
 #include <atomic>
@@ -194,7 +195,7 @@ TEST(nothing_in_a_dead_writers_object_is_used) {
   const std::vector<unsigned char> noise(2 * control_bytes(), 0xff);
   CHECK(write(dead.get(), noise.data(), noise.size()) ==
         static_cast<ssize_t>(noise.size()));
-  const Claim claim = claimed(channel);
+  Claim claim = claimed(channel);
   struct stat info {};
   CHECK(fstat(dead.get(), &info) == 0 && info.st_nlink == 0);
   CHECK(fstat(claim.lock.get(), &info) == 0);
@@ -285,7 +286,8 @@ TEST(racing_writers_have_one_owner_at_a_time_through_kills) {
   std::mt19937 random(99);
   const std::int64_t end = in_ms(std::max(3, soak_seconds()) * 1000);
   int kills = 0;
-  while (monotonic_ns() < end) {
+  // Under an emulator so many take longer.
+  while (monotonic_ns() < end || ledger.claims.load() <= 300 || kills <= 100) {
     std::this_thread::sleep_for(std::chrono::microseconds(random() % 4000));
     const int i = static_cast<int>(random() % Ledger::kProcesses);
     ::kill(pids[i], SIGKILL);
@@ -305,8 +307,8 @@ TEST(racing_writers_have_one_owner_at_a_time_through_kills) {
   }
   std::printf("   %llu claims, %d kills\n",
               static_cast<unsigned long long>(ledger.claims.load()), kills);
-  CHECK(ledger.claims.load() > 300 && kills > 100);
-  remove_names(channel, claimed(channel));
+  Claim last = claimed(channel);
+  remove_names(channel, last);
   CHECK(names_of(channel).empty());
   munmap(memory, sizeof(Ledger));
 }
@@ -463,6 +465,40 @@ TEST(removed_channel_is_made_anew_and_readers_come_back) {
   CHECK(reader.frame().key == 2);
   writer.reset();
   CHECK(names_of(channel).empty());
+}
+
+// Between its first and its last step a writer that ends still holds the owner lock.
+TEST(writer_that_is_about_to_end_is_no_damaged_channel) {
+  const std::string channel = unique_channel();
+  FarWriter writer(channel);
+  const auto reader = attach_reader(reader_of(channel));
+  writer.publish(1, 1, 100'000);  // in an object that the reader has not mapped
+  writer.stop();
+  shm_unlink(control_name(channel).c_str());
+  for (const std::string& name : names_of(channel)) shm_unlink(("/" + name).c_str());
+  CHECK(nothing_waits(*reader));
+  writer.kill();
+  Frame frame;
+  CHECK(try_take(*reader, frame) == TakeStatus::disconnected);
+}
+
+TEST(control_name_is_the_first_to_go) {
+  const std::string channel = unique_channel();
+  auto writer = open_prepared(plain_writer(channel));
+  const UniqueFd watch(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  CHECK(inotify_add_watch(watch.get(), kShmDirectory, IN_DELETE) >= 0);
+  writer->close();
+  std::vector<std::string> gone;
+  alignas(inotify_event) char buffer[65536];
+  const ssize_t bytes = read(watch.get(), buffer, sizeof buffer);
+  for (ssize_t at = 0; at < bytes;) {
+    inotify_event event;
+    std::memcpy(&event, buffer + at, sizeof event);
+    const std::string name = buffer + at + sizeof event;
+    if (name.find("." + channel) != std::string::npos) gone.push_back(name);
+    at += static_cast<ssize_t>(sizeof event + event.len);
+  }
+  CHECK(gone.size() > 3 && "/" + gone.front() == control_name(channel));
 }
 
 TEST(slot_of_the_removed_channel_cannot_be_published_on_the_new_one) {
@@ -685,7 +721,7 @@ struct Liar : Forged {
     header().slot[0].seq.store(seq);
     header().slot[0].object.store(number);
     claim.control.page(0).word.store(1);
-    Doorbell(claim.control.page(0).bell).ring();
+    claim.bell(0).ring();
   }
 };
 

@@ -91,6 +91,20 @@ std::uint64_t nasty(std::mt19937_64& random) {
 
 }  // namespace
 
+// A reader copies them with each frame.
+TEST(caps_and_metas_are_bounded) {
+  DataHeader header{};
+  CHECK(plan_data_object({1, 1 << 20, 16 << 20}, header));
+  CHECK(!plan_data_object({1, (1 << 20) + 1, 0}, header));
+  CHECK(!plan_data_object({1, 0, (16 << 20) + 1}, header));
+  header = good_header();
+  CHECK(valid(header));
+  header = good_header({1 << 20, 1 << 20, 16 << 20});
+  CHECK(valid(header));
+  header.caps_capacity += 64;
+  CHECK(!valid(header));
+}
+
 // Peers in other languages and of other builds rely on these numbers: whoever changes
 // one raises layout::kVersion and PROTOCOL.md.
 TEST(layout_version_1_is_what_it_was) {
@@ -121,7 +135,9 @@ TEST(layout_version_1_is_what_it_was) {
   CHECK(offsetof(SlotEntry, seq) == 0 && offsetof(SlotEntry, object) == 8 &&
         offsetof(SlotEntry, pages) == 12);
   CHECK(sizeof(WriterBells) == 128 && offsetof(WriterBells, attention) == 64);
-  CHECK(offsetof(DoorbellWords, waiting) == 0 && offsetof(DoorbellWords, sem) == 8);
+  CHECK(kHeaderUnit == 0 && kRoomUnit == 1 && kAttentionUnit == 2);
+  CHECK(kReaderUnit == 3 && kUnits == 35);
+  CHECK(offsetof(DoorbellWords, waiting) == 0 && sizeof(DoorbellWords) == 8);
   CHECK(sizeof(ReaderUnit) == 320 && offsetof(ReaderUnit, word) == 0);
   CHECK(offsetof(ReaderUnit, cfg) == 64 && offsetof(ReaderUnit, bell) == 128);
   CHECK(offsetof(ReaderUnit, grant) == 192 && offsetof(ReaderUnit, pid) == 256);

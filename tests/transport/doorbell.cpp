@@ -21,7 +21,7 @@ using possum::monotonic_ns;
 
 namespace {
 
-// What two processes share here, besides the doorbell.
+// What two processes share here, besides the semaphores.
 struct Shared {
   alignas(64) possum::layout::DoorbellWords ping;
   alignas(64) possum::layout::DoorbellWords pong;
@@ -29,27 +29,48 @@ struct Shared {
   alignas(64) std::atomic<std::uint64_t> seen;
 };
 
-// Anonymous and shared: inherited by fork().
+// A nameless object, inherited by fork(). Both units end with a semaphore.
 class SharedPage {
  public:
-  SharedPage()
-      : shared_(static_cast<Shared*>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE,
-                                          MAP_SHARED | MAP_ANONYMOUS, -1, 0))) {
-    Doorbell(shared_->ping).init();
-    Doorbell(shared_->pong).init();
+  SharedPage() : fd_(memfd_create("possum", MFD_CLOEXEC)) {
+    Error error;
+    CHECK(fd_ && ftruncate(fd_.get(), static_cast<off_t>(2 * possum::unit_bytes())) == 0);
+    all_ = possum::ShmObject::map(fd_.get(), 2 * possum::unit_bytes(),
+                                  possum::Access::read_write, false, error);
+    ping_ = possum::SemaphoreMapping::map(fd_.get(), 0, error);
+    pong_ = possum::SemaphoreMapping::map(fd_.get(), 1, error);
+    CHECK(all_ && ping_ && pong_);
+    ping().reset();
+    pong().reset();
   }
-  ~SharedPage() { munmap(shared_, 4096); }
-  Shared* operator->() const { return shared_; }
+  Shared* operator->() const { return reinterpret_cast<Shared*>(all_->data()); }
+  Doorbell ping() const { return {(*this)->ping, *ping_}; }
+  Doorbell pong() const { return {(*this)->pong, *pong_}; }
+  sem_t& ping_semaphore() const { return ping_->semaphore(); }
+  // What others can write of it.
+  std::atomic<std::uint64_t>& ping_bytes() const {
+    return *reinterpret_cast<std::atomic<std::uint64_t>*>(
+        all_->data() + possum::unit_bytes() - possum::layout::kSemSharedBytes);
+  }
+  bool low() const {
+    int ping = -1;
+    int pong = -1;
+    CHECK(sem_getvalue(&ping_->semaphore(), &ping) == 0);
+    CHECK(sem_getvalue(&pong_->semaphore(), &pong) == 0);
+    return ping <= 2 && pong <= 2;
+  }
+  int ping_value() const {
+    int value = -1;
+    CHECK(sem_getvalue(&ping_->semaphore(), &value) == 0);
+    return value;
+  }
 
  private:
-  Shared* shared_;
+  possum::UniqueFd fd_;
+  std::shared_ptr<possum::ShmObject> all_;
+  std::unique_ptr<possum::SemaphoreMapping> ping_;
+  std::unique_ptr<possum::SemaphoreMapping> pong_;
 };
-
-int value_of(possum::layout::DoorbellWords& words) {
-  int value = -1;
-  CHECK(sem_getvalue(&words.sem, &value) == 0);
-  return value;
-}
 
 pid_t in_child(const std::function<void()>& body) {
   const pid_t pid = fork();
@@ -89,21 +110,21 @@ void wait_for(Doorbell& bell, const std::atomic<std::uint64_t>& number,
 void ping_pong(std::uint64_t rounds) {
   SharedPage page;
   const pid_t child = in_child([&] {
-    Doorbell ping(page->ping);
-    Doorbell pong(page->pong);
+    Doorbell ping = page.ping();
+    Doorbell pong = page.pong();
     for (std::uint64_t n = 1; n <= rounds; ++n) {
       wait_for(ping, page->sent, n);
       page->seen.store(n, std::memory_order_seq_cst);
       pong.ring();
     }
   });
-  Doorbell ping(page->ping);
-  Doorbell pong(page->pong);
+  Doorbell ping = page.ping();
+  Doorbell pong = page.pong();
   for (std::uint64_t n = 1; n <= rounds; ++n) {
     page->sent.store(n, std::memory_order_seq_cst);
     ping.ring();
     wait_for(pong, page->seen, n);
-    CHECK(value_of(page->ping) <= 2 && value_of(page->pong) <= 2);
+    CHECK(page.low());
   }
   expect_success(child);
 }
@@ -112,9 +133,9 @@ void ping_pong(std::uint64_t rounds) {
 
 TEST(nobody_asleep_means_no_post) {
   SharedPage page;
-  Doorbell bell(page->ping);
+  Doorbell bell = page.ping();
   for (int i = 0; i < 1000; ++i) CHECK(!bell.ring());
-  CHECK(value_of(page->ping) == 0);
+  CHECK(page.ping_value() == 0);
   bell.arm();
   bell.disarm();
   CHECK(!bell.ring());
@@ -122,19 +143,19 @@ TEST(nobody_asleep_means_no_post) {
 
 TEST(one_sleep_is_rung_once) {
   SharedPage page;
-  Doorbell bell(page->ping);
+  Doorbell bell = page.ping();
   bell.arm();
   CHECK(bell.ring());
   CHECK(!bell.ring());
   const std::int64_t before = monotonic_ns();
   bell.sleep(before + 5000 * kMs);
   CHECK(monotonic_ns() - before < 1000 * kMs);
-  CHECK(value_of(page->ping) == 0);
+  CHECK(page.ping_value() == 0);
 }
 
 TEST(sleep_ends_at_its_deadline) {
   SharedPage page;
-  Doorbell bell(page->ping);
+  Doorbell bell = page.ping();
   bell.arm();
   const std::int64_t before = monotonic_ns();
   bell.sleep(before + 30 * kMs);
@@ -145,10 +166,10 @@ TEST(sleep_ends_at_its_deadline) {
 
 TEST(ring_self_ends_a_sleep_from_another_thread) {
   SharedPage page;
-  Doorbell bell(page->ping);
+  Doorbell bell = page.ping();
   std::atomic<bool> stop{false};
   std::thread sleeper([&] {
-    Doorbell mine(page->ping);
+    Doorbell mine = page.ping();
     while (!stop.load()) {
       mine.arm();
       if (stop.load()) break;
@@ -168,18 +189,18 @@ TEST(many_rings_do_not_fill_the_semaphore) {
   constexpr std::uint64_t kRings = 400'000;
   SharedPage page;
   const pid_t child = in_child([&] {
-    Doorbell bell(page->ping);
+    Doorbell bell = page.ping();
     for (std::uint64_t n = 1; n <= kRings; ++n) {
       page->sent.store(n, std::memory_order_seq_cst);
       bell.ring();
-      if (value_of(page->ping) > 2) _exit(1);
+      if (page.ping_value() > 2) _exit(1);
     }
   });
-  Doorbell bell(page->ping);
+  Doorbell bell = page.ping();
   for (std::uint64_t seen = 0; seen < kRings;) {
     wait_for(bell, page->sent, seen + 1);
     seen = page->sent.load(std::memory_order_seq_cst);
-    CHECK(value_of(page->ping) <= 2);
+    CHECK(page.ping_value() <= 2);
   }
   expect_success(child);
 }
@@ -192,7 +213,7 @@ TEST(signals_neither_end_nor_lengthen_sleeps) {
   CHECK(setitimer(ITIMER_REAL, &every_ms, nullptr) == 0);
   {
     SharedPage page;
-    Doorbell bell(page->ping);
+    Doorbell bell = page.ping();
     bell.arm();
     const std::int64_t before = monotonic_ns();
     bell.sleep(before + 100 * kMs);
@@ -208,15 +229,9 @@ TEST(scribbled_semaphore_neither_aborts_nor_hangs) {
   std::mt19937_64 random(5);
   for (int round = 0; round < 40; ++round) {
     SharedPage page;
-    auto* bytes = reinterpret_cast<unsigned char*>(&page->ping.sem);
-    if (round < static_cast<int>(sizeof(sem_t))) {
-      bytes[round] ^= 0xff;
-    } else {
-      for (std::size_t i = 0; i < sizeof(sem_t); ++i) {
-        bytes[i] = static_cast<unsigned char>(random());
-      }
-    }
-    Doorbell bell(page->ping);
+    page.ping_bytes() =
+        round < 8 ? std::uint64_t{0xff} << (8 * round) : std::uint64_t{random()};
+    Doorbell bell = page.ping();
     bell.ring();
     bell.arm();
     bell.ring();
@@ -228,17 +243,65 @@ TEST(scribbled_semaphore_neither_aborts_nor_hangs) {
   }
 }
 
+// All that peers share is written as fast as they can while the C library works with it.
+TEST(semaphore_that_changes_in_use_neither_aborts_nor_hangs) {
+  if (possum::layout::kSemSharedBytes == sizeof(sem_t)) {
+    check::skip("here peers trust each other with it: PROTOCOL.md, section 12");
+  }
+  SharedPage page;
+  const pid_t child = in_child([&] {
+    std::mt19937_64 random(7);
+    for (;;) {
+      page.ping_bytes() = random() % 2 ? random() : std::uint64_t{1} << 32;
+      page->ping.waiting = 1;
+    }
+  });
+  Doorbell bell = page.ping();
+  const std::int64_t until = monotonic_ns() + 300 * kMs;
+  while (monotonic_ns() < until) {
+    bell.arm();
+    bell.ring();
+    bell.ring_self();
+    const std::int64_t before = monotonic_ns();
+    bell.sleep(before + 1 * kMs);
+    CHECK(monotonic_ns() - before < 2000 * kMs);
+  }
+  ::kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+}
+
+// What the C library believes as it stands tells a shared semaphore from one that is not.
+TEST(only_value_and_waiters_are_shared) {
+  for (const unsigned value : {0u, 1u, 0x2d5u, 0x7fffffffu}) {
+    SharedPage page;
+    sem_t& semaphore = page.ping_semaphore();
+    const sem_t fresh = possum::fresh_semaphore(true, 0);
+    CHECK(std::memcmp(&semaphore, &fresh, sizeof fresh) == 0);
+    const sem_t shared = possum::fresh_semaphore(true, value);
+    const sem_t own = possum::fresh_semaphore(false, value);
+    constexpr std::size_t kShared = possum::layout::kSemSharedBytes;
+    CHECK(kShared == sizeof(sem_t) || std::memcmp(&shared, &own, kShared) == 0);
+    CHECK(std::memcmp(&shared, &own, sizeof shared) != 0);
+    CHECK(sem_post(&semaphore) == 0 && sem_trywait(&semaphore) == 0);
+    CHECK(sem_trywait(&semaphore) != 0 && errno == EAGAIN);
+    page.ping_bytes() = ~std::uint64_t{0};
+    CHECK(page.ping_value() != 0);
+    page.ping().reset();
+    CHECK(std::memcmp(&semaphore, &fresh, sizeof fresh) == 0);
+  }
+}
+
 TEST(stuffed_semaphore_does_not_make_a_busy_wait) {
   SharedPage page;
   page->sent.store(0);
   const pid_t child = in_child([&] {
     for (;;) {
       int value = 0;
-      sem_getvalue(&page->ping.sem, &value);
-      if (value < 1000) sem_post(&page->ping.sem);
+      sem_getvalue(&page.ping_semaphore(), &value);
+      if (value < 1000) sem_post(&page.ping_semaphore());
     }
   });
-  Doorbell bell(page->ping);
+  Doorbell bell = page.ping();
   const std::int64_t until = monotonic_ns() + 200 * kMs;
   int sleeps = 0;
   while (monotonic_ns() < until) {

@@ -72,7 +72,7 @@ TEST(nobody_else_may_look_by_default) {
 }
 
 TEST(modes_are_exact_under_any_umask) {
-  for (const unsigned mask : {0u, 0022u, 0777u}) {
+  for (const unsigned mask : {0u, 0022u, 0077u, 0777u}) {
     const mode_t before = umask(mask);
     for (const unsigned perms : {0600u, 0640u, 0660u, 0666u, 0622u}) {
       WriterOptions options = plain_writer(unique_channel());
@@ -83,6 +83,30 @@ TEST(modes_are_exact_under_any_umask) {
     }
     umask(before);
   }
+}
+
+// Root opens what it likes; others depend on the bits even for what is their own.
+TEST(umask_of_an_ordinary_writer_does_not_lock_it_out) {
+  need_root();
+  for (const mode_t mask : {0777, 0200, 0400}) {
+    const std::string channel = unique_channel();
+    const mode_t before = umask(mask);
+    FarWriter writer = writing(kAlice, channel, "660");
+    umask(before);
+    expect_frame(FarReader(kBob, channel, kAliceUid));
+    expect_modes(channel, 0660, 0640);
+    writer.order("close", "closed");
+  }
+}
+
+TEST(name_that_a_umask_locked_is_cleared_by_the_next_writer) {
+  need_root();
+  const std::string channel = unique_channel();
+  make_name(possum::control_name(channel));  // all that its writer lived for
+  const std::string path = possum::kShmDirectory + possum::control_name(channel);
+  CHECK(chown(path.c_str(), kAlice.uid, kAlice.gid) == 0 && chmod(path.c_str(), 0) == 0);
+  FarWriter writer = writing(kAlice, channel, "600");
+  writer.order("close", "closed");
 }
 
 TEST(umask_of_the_writer_locks_nobody_out) {
@@ -142,6 +166,52 @@ TEST(reader_of_the_group_reads_but_cannot_draw) {
   CHECK(reader.frame().key >= 48);
   CHECK(reader.all_intact());
   reader.kill();
+  writer.order("close", "closed");
+  CHECK(names_of(channel).empty());
+}
+
+TEST(reader_of_the_group_draws_on_nothing_but_its_own_page_by_accident) {
+  need_root();
+  const std::string channel = unique_channel();
+  FarWriter writer = writing({0, 0}, channel, "660", std::to_string(kGroup));
+  // What it maps itself keeps to the rules; what it may open does not have to.
+  FarReader reader(kBob, channel);
+  reader.attach();
+  reader.order("own-units", "1 2 3");
+  writer.order("close", "closed");
+}
+
+TEST(strangers_can_neither_look_nor_take_names_away) {
+  need_root();
+  for (const char* perms : {"600", "660", "640"}) {
+    const std::string channel = unique_channel();
+    FarWriter writer = writing(kAlice, channel, perms);
+    const auto names = names_of(channel);
+    Peer("as", words(kMallory, "stranger", {channel})).expect("kept out");
+    // By default the group is no better off.
+    if (std::string(perms) == "600") {
+      Peer("as", words(kBob, "stranger", {channel})).expect("kept out");
+      Peer("as", words({65534, 65534}, "stranger", {channel})).expect("kept out");
+    }
+    CHECK(names_of(channel) == names);
+    writer.publish(2, 2);
+    writer.order("close", "closed");
+    CHECK(names_of(channel).empty());
+  }
+}
+
+TEST(blocking_reader_of_the_group_gets_every_frame) {
+  need_root();
+  const std::string channel = unique_channel();
+  FarWriter writer(Peer("as", words(kAlice, "writer", {channel, "blocking", "660"})));
+  writer.expect("ok 0");
+  FarReader reader(Peer("as", words(kBob, "reader", {channel, "2", "2", kAliceUid})));
+  reader.attach();
+  reader.tell("drain");
+  writer.wait_readers(1);
+  writer.publish(1, 200);
+  writer.order("eos", "eos");
+  reader.expect("eos 200 1");
   writer.order("close", "closed");
 }
 
@@ -238,3 +308,92 @@ TEST(busy_channel_of_another_user_in_the_group_stays_theirs) {
   CHECK(error.code == ErrorCode::not_owner && has(error.message, kAliceUid));
   CHECK(unlink(path.c_str()) == 0);
 }
+
+// --- a member of the group that keeps to no rule
+// ----------------------------------------
+
+namespace {
+
+// Something is in a page that nobody has, beyond what a writer puts there.
+bool vandalised(const std::string& channel) {
+  using namespace possum::layout;
+  possum::UniqueFd fd(shm_open(possum::control_name(channel).c_str(), O_RDONLY, 0));
+  Error error;
+  const auto all = possum::ShmObject::map(fd.get(), possum::control_bytes(),
+                                          possum::Access::read_only, false, error);
+  if (!all) return false;
+  const possum::ControlMap control(all);
+  const auto& page = control.page(kReaders - 1);
+  std::uint64_t semaphore = 0;
+  std::memcpy(&semaphore, all->data() + all->size() - kSemSharedBytes, sizeof semaphore);
+  return unpack(page.cfg).state != PageState::free || taken_of(page.word) != 0 ||
+         semaphore != 0;
+}
+
+// Under load: the writer goes on, and nobody's wait lasts. What the honest reader is told
+// meanwhile may be wrong; a member of the group is trusted with that much.
+void expect_survival(const std::string& kind) {
+  need_root();
+  WriterOptions options = plain_writer(unique_channel());
+  options.perms = 0660;
+  options.group = kGroup;
+  const auto writer = open_prepared(options);
+  FarReader honest(kAlice, options.channel);
+  honest.attach();
+  FarReader vandal(kBob, options.channel);
+  vandal.attach();
+  vandal.order("vandalise " + kind, "at it");
+  std::uint64_t key = 0;
+  int frames = 0;
+  const std::int64_t end = in_ms(std::max(1500, soak_seconds() * 1000));
+  while (possum::monotonic_ns() < end) {
+    const std::int64_t before = possum::monotonic_ns();
+    for (int i = 0; i < 10; ++i) {
+      const WriteStatus status = try_publish(*writer, ++key);
+      CHECK(status == WriteStatus::ok || status == WriteStatus::no_slot);
+    }
+    CHECK(possum::monotonic_ns() - before < 1000 * kMs);
+    const std::string status = honest.ask("take 20");
+    if (status.starts_with("frame")) {
+      ++frames;
+      honest.release();
+    } else if (!status.starts_with("timeout")) {
+      honest.ask("attach 20");
+    }
+    // A few ticks, but the vandal keeps a processor busy.
+    CHECK(possum::monotonic_ns() - before < 5000 * kMs);
+  }
+  std::printf("   %s: %llu frames, %d of them read\n", kind.c_str(),
+              static_cast<unsigned long long>(key), frames);
+  CHECK(eventually([&] { return vandalised(options.channel); }));
+  vandal.kill();
+  honest.order("detach", "detached");
+
+  // The same writer has all its slots again, ...
+  CHECK(eventually(
+      [&] {
+        return try_publish(*writer, ++key) == WriteStatus::ok &&
+               writer->statistics().held == 0;
+      },
+      5000));
+  // ... and with another one everything is as it was.
+  writer->close();
+  CHECK(names_of(options.channel).empty());
+  const auto next = open_prepared(options);
+  publish(*next, 1);
+  honest.attach();
+  CHECK(honest.frame().key == 1);
+  next->close();
+}
+
+}  // namespace
+
+TEST(noise_all_over_the_control_object_stops_nobody_for_good) {
+  expect_survival("noise");
+}
+
+TEST(noise_in_all_pages_stops_nobody_for_good) { expect_survival("noise-in-pages"); }
+
+TEST(lies_in_header_and_pages_stop_nobody_for_good) { expect_survival("lies"); }
+
+TEST(semaphores_that_change_in_use_stop_nobody_for_good) { expect_survival("doorbells"); }

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <deque>
 
+#include "support/growth.h"
 #include "support/peers.h"
 
 using namespace support;
@@ -111,21 +112,9 @@ void publish_frames(Writer& writer, const Plan& plan) {
   copy(kLast);
 }
 
-// No semaphore of the channel may ever fill up.
 void expect_low_semaphores(const std::string& channel) {
-  possum::OpenControl open;
-  Error error;
-  CHECK(open_control({channel, {}, false}, open, error) == possum::OpenStatus::ok);
-  const auto low = [](const possum::layout::DoorbellWords& words) {
-    sem_t copy;
-    std::memcpy(&copy, &words.sem, sizeof copy);
-    int value = 0;
-    return sem_getvalue(&copy, &value) == 0 && value <= 2;
-  };
-  CHECK(low(open.control.bells().room) && low(open.control.bells().attention));
-  for (unsigned r = 0; r < possum::layout::kReaders; ++r) {
-    CHECK(low(open.control.page(r).bell));
-  }
+  bool low = false;
+  CHECK(low_semaphores(channel, low) && low);
 }
 
 std::uint64_t soak_frames(std::uint64_t frames) {

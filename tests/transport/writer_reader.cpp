@@ -82,7 +82,16 @@ TEST(page_of_a_reader_that_left_offers_the_newest_frame_again) {
   const std::string channel = unique_channel();
   const auto writer = open_writer(plain_writer(channel));
   publish_all(*writer, 1, 3);
+  possum::OpenControl open;
+  Error error;
+  CHECK(open_control({channel, {}, false}, open, error) == possum::OpenStatus::ok);
+  const auto recycled = [&] {
+    const auto cfg = possum::layout::unpack(open.control.page(0).cfg.load());
+    return cfg.state == possum::layout::PageState::free;
+  };
   for (std::uint64_t key = 4; key < 10; ++key) {
+    CHECK(
+        eventually(recycled));  // the writer's housekeeping says nothing when it is done
     FarReader reader(channel);
     reader.attach();
     CHECK(reader.frame().key == key - 1);
@@ -91,7 +100,7 @@ TEST(page_of_a_reader_that_left_offers_the_newest_frame_again) {
     CHECK(writer->statistics().readers.at(0).index == 0);  // the same page each time
     reader.release(2);
     reader.order("detach", "detached");
-    CHECK(writer->active_readers() == 0);  // looks after those that left, too
+    CHECK(writer->active_readers() == 0);
   }
 }
 
@@ -989,6 +998,53 @@ TEST(events_tell_who_came_and_who_went_and_why) {
   CHECK(has("left 0"));
   two.kill();
   CHECK(has("died 1"));
+}
+
+TEST(readers_that_come_are_noticed_at_once) {
+  std::atomic<std::int64_t> noticed_ns{0};
+  possum::WriterEvents events;
+  events.reader_attached = [&](unsigned, std::uint32_t) {
+    noticed_ns.store(possum::monotonic_ns());
+  };
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel), events);
+  std::vector<std::int64_t> delays_ns;
+  for (int i = 0; i < 9; ++i) {
+    noticed_ns.store(0);
+    const std::int64_t before = possum::monotonic_ns();
+    const auto reader = attach_reader(reader_of(channel));
+    CHECK(eventually([&] { return noticed_ns.load() != 0; }));
+    delays_ns.push_back(noticed_ns.load() - before);
+  }
+  // With nothing but housekeeping's ticks it would be 125 ms.
+  std::sort(delays_ns.begin(), delays_ns.end());
+  CHECK(delays_ns[4] < 60 * kMs);
+}
+
+// A reader's own page and the bells are all that it needs.
+TEST(reader_that_comes_and_goes_without_end_does_not_flood_the_application) {
+  std::atomic<int> told{0};
+  possum::WriterEvents events;
+  events.reader_attached = [&](unsigned, std::uint32_t) { ++told; };
+  events.reader_detached = [&](unsigned, const char*) { ++told; };
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel), events);
+  possum::OpenControl open;
+  Error error;
+  CHECK(open_control({channel, {}, false}, open, error) == possum::OpenStatus::ok);
+  CHECK(open.lock.try_lock(possum::layout::kReaderByte) == possum::LockFd::Result::ok);
+  CHECK(map_own_page(open, 0, error));
+  const std::int64_t start = possum::monotonic_ns();
+  possum::layout::Config cfg;
+  cfg.state = possum::layout::PageState::active;
+  for (int turn = 0; possum::monotonic_ns() - start < 500 * kMs; ++turn) {
+    ++cfg.epoch;
+    open.control.page(0).cfg.store(possum::layout::pack(cfg));
+    open.attention().ring_self();
+    if (turn % 64 == 0) std::this_thread::yield();
+  }
+  const std::int64_t passes = 34 + (possum::monotonic_ns() - start) / (10 * kMs);
+  CHECK(told.load() > 20 && told.load() <= 2 * passes);
 }
 
 TEST(statistics_count_what_happened) {

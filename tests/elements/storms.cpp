@@ -1,0 +1,453 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// Several threads at once do to an element what applications do one after the other:
+// states, properties, queries, events, buffers. Nothing may hang, crash or leak, and what
+// is left when they have gone must work. POSSUM_SOAK_SECONDS makes each storm that long;
+// POSSUM_SEED repeats one, as far as threads can be repeated.
+#include <atomic>
+#include <cstdlib>
+#include <functional>
+#include <list>
+#include <mutex>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <gst/check/gstharness.h>
+
+#include "support/elements.h"
+
+// Last: it includes gstcheck.h.
+#include "support/suite.h"
+
+using namespace elements;
+
+namespace {
+
+int number_from(const char* variable, int otherwise) {
+  const char* text = std::getenv(variable);
+  return text ? std::atoi(text) : otherwise;
+}
+
+std::chrono::milliseconds storm_time() {
+  return std::chrono::milliseconds{1000} * number_from("POSSUM_SOAK_SECONDS", 2);
+}
+
+// Threads that repeat what they do until it is over. Each has a random generator.
+class Storm {
+ public:
+  using Random = std::mt19937;
+  Storm() {
+    std::printf("seed %u\n", seed_);
+    std::fflush(stdout);
+  }
+  void add(std::function<void(Random&)> step) {
+    const unsigned seed = seed_ + static_cast<unsigned>(threads_.size());
+    threads_.emplace_back([this, seed, step = std::move(step)] {
+      for (Random random(seed); !over_;) {
+        step(random);
+        ++steps_;
+      }
+    });
+  }
+  // Lets it blow. `calm` frees the threads that wait for something; it is asked again
+  // for each state that one of them was still setting.
+  void blow(const std::function<void()>& calm) {
+    std::this_thread::sleep_for(storm_time());
+    over_ = true;
+    for (Task& thread : threads_) {
+      await(
+          [&] {
+            calm();
+            return thread.done();
+          },
+          "the end of a thread of the storm");
+    }
+    threads_.clear();
+    calm();
+    std::printf("  %llu steps\n", static_cast<unsigned long long>(steps_));
+    require(steps_ > 100, "hardly anything happened");
+  }
+
+ private:
+  const unsigned seed_ = static_cast<unsigned>(
+      number_from("POSSUM_SEED", static_cast<int>(std::random_device{}() >> 1)));
+  std::atomic<bool> over_{false};
+  std::atomic<unsigned long long> steps_{0};
+  std::list<Task> threads_;
+};
+
+template <class T, std::size_t N>
+const T& one_of(const T (&choices)[N], Storm::Random& random) {
+  return choices[random() % N];
+}
+
+void pause_a_moment(Storm::Random& random) {
+  std::this_thread::sleep_for(std::chrono::microseconds(random() % 3000));
+}
+
+// Sets states without waiting for them. A state may be refused: two threads of this kind
+// meet, or another one has broken the stream.
+std::function<void(Storm::Random&)> states(GstElement* element) {
+  return [element](Storm::Random& random) {
+    constexpr GstState kStates[] = {GST_STATE_NULL, GST_STATE_READY, GST_STATE_PAUSED,
+                                    GST_STATE_PLAYING, GST_STATE_PLAYING};
+    gst_element_set_state(element, one_of(kStates, random));
+    pause_a_moment(random);
+  };
+}
+
+std::function<void(Storm::Random&)> sink_properties(GstElement* sink) {
+  return [sink](Storm::Random& random) {
+    const std::string settings[] = {"min-readers=" + std::to_string(random() % 3),
+                                    "slots=8",
+                                    "slots=16",
+                                    "allow-blocking=true",
+                                    "max-blocking-time=10000000",
+                                    "perms=0640",
+                                    "sync=false"};
+    set_properties(sink, one_of(settings, random));
+    static_cast<void>(num_readers(sink));
+    static_cast<void>(stats_of(sink));
+  };
+}
+
+std::function<void(Storm::Random&)> src_properties(GstElement* src) {
+  return [src](Storm::Random& random) {
+    const std::string settings[] = {
+        "leaky-type=none",      "leaky-type=upstream",  "leaky-type=downstream",
+        "max-buffers=1",        "max-buffers=8",        "copy-frames=true",
+        "copy-frames=false",    "on-disconnect=wait",   "ignore-eos=true",
+        "connection-timeout=0", "timestamp-mode=clock", "timestamp-mode=running-time",
+        "allowed-owner=any",    "do-timestamp=true",    "do-timestamp=false"};
+    set_properties(src, one_of(settings, random));
+    static_cast<void>(stats_of(src));
+  };
+}
+
+std::function<void(Storm::Random&)> questions(GstElement* element, const char* pad_name) {
+  return [element, pad_name](Storm::Random& random) {
+    const Ref<GstPad> pad{gst_element_get_static_pad(element, pad_name)};
+    const Ref<GstCaps> caps{gst_pad_query_caps(pad.get(), nullptr)};
+    const Ref<GstQuery> latency{gst_query_new_latency()};
+    gst_element_query(element, latency.get());
+    const Ref<GstQuery> allocation{gst_query_new_allocation(caps_of(kSmall).get(), TRUE)};
+    if (GST_PAD_IS_SINK(pad.get())) gst_pad_query(pad.get(), allocation.get());
+    pause_a_moment(random);
+  };
+}
+
+// Errors are no news in a storm: a name was taken, blocking not allowed. They end a run
+// of the element, not the element.
+void forget_messages(const Pipeline& pipeline) {
+  while (pipeline.posted(GST_MESSAGE_ANY)) {
+  }
+}
+
+constexpr char kCalmSink[] =
+    "min-readers=0 slots=16 allow-blocking=false perms=0600 sync=false";
+constexpr char kCalmSrc[] =
+    "leaky-type=downstream max-buffers=3 copy-frames=false on-disconnect=wait "
+    "ignore-eos=false timestamp-mode=clock do-timestamp=false";
+
+GstEvent* custom_event(GstEventType type) {
+  return gst_event_new_custom(type, gst_structure_new_empty("storm"));
+}
+
+// What feeds the sink. As upstream elements do, it sends frames and serialised events one
+// after the other.
+class Source {
+ public:
+  explicit Source(const Producer& producer) : producer_(producer) {}
+  // Frames for as long as nobody minds.
+  void push_stream() {
+    const std::scoped_lock lock(stream_);
+    gst_pad_set_active(producer_.pad(), TRUE);
+    producer_.event(gst_event_new_stream_start("storm"));
+    producer_.event(gst_event_new_caps(caps_of(kSmall).get()));
+    push_segment();
+    for (guint8 value = 1; value < 50; ++value) {
+      if (producer_.try_push(new_frame(value)) != GST_FLOW_OK) return;
+    }
+  }
+  void flush() {
+    producer_.event(gst_event_new_flush_start());
+    const std::scoped_lock lock(stream_);
+    producer_.event(gst_event_new_flush_stop(TRUE));
+    push_segment();
+  }
+  void eos() {
+    const std::scoped_lock lock(stream_);
+    producer_.event(gst_event_new_eos());
+  }
+
+ private:
+  void push_segment() {
+    GstSegment whole;
+    gst_segment_init(&whole, GST_FORMAT_TIME);
+    producer_.event(gst_event_new_segment(&whole));
+  }
+  const Producer& producer_;
+  std::mutex stream_;
+};
+
+void expect_frames(const Producer& producer, Consumer& consumer) {
+  for (guint8 value = 101; value < 110; ++value) {
+    producer.push(value);
+    while (consumer.pull_value() != value) {
+    }
+  }
+  producer.pipeline().expect_no_error();
+  consumer.pipeline().expect_no_error();
+}
+
+guint64 rendered(const Pipeline& pipeline, const char* name) {
+  return stat(pipeline.element(name).get(), "rendered");
+}
+
+// A writer that is not in the storm.
+class Weather {
+ public:
+  explicit Weather(const std::string& channel, const std::string& properties = "")
+      : producer_(channel, "max-blocking-time=10000000 " + properties) {
+    producer_.start();
+    push_.emplace([this] {
+      for (guint8 value = 0; !over_; ++value) producer_.push(value);
+    });
+  }
+  ~Weather() {
+    over_ = true;
+    push_->join();
+  }
+  const Producer& producer() const { return producer_; }
+
+ private:
+  Producer producer_;
+  std::atomic<bool> over_{false};
+  std::optional<Task> push_;
+};
+
+}  // namespace
+
+GST_START_TEST(sink_in_a_storm) {
+  const std::string channel = new_channel();
+  Producer producer(channel, "max-blocking-time=10000000");
+  Pipeline readers("possumsrc channel=" + channel +
+                   " ! fakesink sync=false possumsrc copy-frames=true channel=" +
+                   channel + " ! fakesink sync=false");
+  readers.set_state(GST_STATE_PLAYING);
+  Source upstream(producer);
+  Storm storm;
+  storm.add(states(producer.pipeline().get()));
+  storm.add(states(producer.pipeline().get()));
+  storm.add(states(producer.sink()));
+  storm.add(sink_properties(producer.sink()));
+  storm.add(questions(producer.sink(), "sink"));
+  storm.add([&](Storm::Random& random) {
+    upstream.push_stream();
+    pause_a_moment(random);
+  });
+  storm.add([&](Storm::Random& random) {
+    if (random() % 4 == 0) upstream.flush();
+    producer.event(custom_event(GST_EVENT_CUSTOM_DOWNSTREAM_OOB));
+    if (random() % 8 == 0) upstream.eos();
+    pause_a_moment(random);
+  });
+  storm.blow([&] { producer.stop(); });
+  readers.stop();
+  forget_messages(producer.pipeline());
+  set_properties(producer.sink(), kCalmSink);
+  producer.start().push(100);
+  Consumer consumer(channel);
+  consumer.start();
+  expect_frames(producer, consumer);
+}
+GST_END_TEST
+
+GST_START_TEST(src_in_a_storm) {
+  const std::string channel = new_channel();
+  Pipeline reader("possumsrc name=src channel=" + channel +
+                  " ! fakesink name=end sync=false");
+  const Ref<GstElement> src = reader.element("src");
+  Weather weather(channel, "allow-blocking=true");
+  Storm storm;
+  storm.add(states(reader.get()));
+  storm.add(states(reader.get()));
+  // Never the source's alone: no source can stop while the sink behind it prerolls.
+  storm.add(src_properties(src.get()));
+  storm.add(questions(src.get(), "src"));
+  storm.add([&](Storm::Random& random) {
+    GstEvent* const events[] = {
+        gst_event_new_reconfigure(), custom_event(GST_EVENT_CUSTOM_UPSTREAM),
+        gst_event_new_seek(1.0, GST_FORMAT_TIME, GST_SEEK_FLAG_FLUSH, GST_SEEK_TYPE_SET,
+                           0, GST_SEEK_TYPE_NONE, -1)};
+    const Ref<GstPad> pad{gst_element_get_static_pad(src.get(), "src")};
+    for (GstEvent* event : events) gst_pad_send_event(pad.get(), event);
+    pause_a_moment(random);
+  });
+  storm.blow([&] { reader.stop(); });
+  forget_messages(reader);
+  set_properties(src.get(), kCalmSrc);
+  reader.play();
+  const guint64 before = rendered(reader, "end");
+  await([&] { return rendered(reader, "end") > before + 10; }, "frames after the storm");
+  reader.expect_no_error();
+}
+GST_END_TEST
+
+// Without changes of state: an element that is told to flush keeps its state lock, and
+// the sink's answer to it asks the pipeline for latency, which needs the pipeline's.
+GST_START_TEST(src_flushed_in_a_storm) {
+  const std::string channel = new_channel();
+  Weather weather(channel);
+  Pipeline reader("possumsrc name=src channel=" + channel +
+                  " ! fakesink name=end sync=false async=false");
+  const Ref<GstElement> src = reader.element("src");
+  reader.play();
+  Storm storm;
+  storm.add([&](Storm::Random& random) {
+    gst_element_send_event(src.get(), gst_event_new_flush_start());
+    if (random() % 2) pause_a_moment(random);
+    gst_element_send_event(src.get(), gst_event_new_flush_stop(TRUE));
+    pause_a_moment(random);
+  });
+  storm.add(src_properties(src.get()));
+  storm.add(questions(src.get(), "src"));
+  storm.blow([] {});
+  const guint64 before = rendered(reader, "end");
+  await([&] { return rendered(reader, "end") > before + 10; }, "frames after the storm");
+  reader.expect_no_error();
+}
+GST_END_TEST
+
+// Both sides at once, writer and reader of the same channel.
+GST_START_TEST(both_in_a_storm) {
+  const std::string channel = new_channel();
+  Pipeline writer(
+      "videotestsrc is-live=true ! possumsink name=sink allow-blocking=true "
+      "max-blocking-time=10000000 channel=" +
+      channel);
+  Pipeline reader("possumsrc name=src leaky-type=none channel=" + channel +
+                  " ! fakesink name=end sync=false");
+  Storm storm;
+  for (const Pipeline* pipeline : {&writer, &reader}) {
+    storm.add(states(pipeline->get()));
+    storm.add(states(pipeline->get()));
+  }
+  const Ref<GstElement> sink = writer.element("sink");
+  storm.add([&](Storm::Random& random) {
+    static_cast<void>(stats_of(sink.get()));
+    pause_a_moment(random);
+  });
+  storm.blow([&] {
+    reader.stop();
+    writer.stop();
+  });
+  forget_messages(writer);
+  forget_messages(reader);
+  writer.play();
+  reader.play();
+  const guint64 before = rendered(reader, "end");
+  await([&] { return rendered(reader, "end") > before + 5; }, "frames after the storm");
+  writer.expect_no_error();
+  reader.expect_no_error();
+}
+GST_END_TEST
+
+// --- GstHarness's own ------------------------------------------------------------------
+
+namespace {
+
+struct Harness {
+  explicit Harness(const char* element, const std::string& properties)
+      : harness(gst_harness_new(element)) {
+    set_properties(harness->element, properties);
+  }
+  ~Harness() { gst_harness_teardown(harness); }
+  Harness(const Harness&) = delete;
+  Harness& operator=(const Harness&) = delete;
+
+  void add(GstHarnessThread* thread) { threads.push_back(thread); }
+  void add_property(const char* name, GType type, const std::string& text) {
+    GValue value = G_VALUE_INIT;
+    g_value_init(&value, type);
+    require(gst_value_deserialize(&value, text.c_str()), name);
+    add(gst_harness_stress_property_start(harness, name, &value));
+    g_value_unset(&value);
+  }
+  void blow() {
+    std::this_thread::sleep_for(storm_time());
+    for (GstHarnessThread* thread : threads) {
+      require(gst_harness_stress_thread_stop(thread) > 0, "a thread did nothing");
+    }
+  }
+
+  GstHarness* const harness;
+  std::vector<GstHarnessThread*> threads;
+};
+
+}  // namespace
+
+GST_START_TEST(harnessed_sink_in_a_storm) {
+  const std::string channel = new_channel();
+  Pipeline reader("possumsrc channel=" + channel + " ! fakesink name=end sync=false");
+  reader.set_state(GST_STATE_PLAYING);
+  Harness storm("possumsink", "sync=false channel=" + channel);
+  const Ref<GstCaps> caps = caps_of(kSmall);
+  GstSegment segment;
+  gst_segment_init(&segment, GST_FORMAT_TIME);
+  const Ref<GstBuffer> frame = new_frame(1);
+  storm.add(gst_harness_stress_statechange_start(storm.harness));
+  storm.add(gst_harness_stress_push_buffer_start(storm.harness, caps.get(), &segment,
+                                                 frame.get()));
+  const Ref<GstEvent> event{custom_event(GST_EVENT_CUSTOM_DOWNSTREAM_OOB)};
+  storm.add(gst_harness_stress_push_event_start(storm.harness, event.get()));
+  storm.add_property("max-blocking-time", G_TYPE_UINT64, "10000000");
+  storm.add_property("slots", G_TYPE_UINT, "8");
+  storm.blow();
+  const guint64 before = rendered(reader, "end");
+  await(
+      [&] {
+        gst_harness_push(storm.harness, new_frame(2).release());
+        return rendered(reader, "end") > before;
+      },
+      "a frame after the storm");
+}
+GST_END_TEST
+
+GST_START_TEST(harnessed_src_in_a_storm) {
+  const std::string channel = new_channel();
+  Weather weather(channel);
+  Harness storm("possumsrc", "channel=" + channel);
+  gst_harness_set_drop_buffers(storm.harness, TRUE);
+  gst_harness_play(storm.harness);
+  storm.add(gst_harness_stress_statechange_start(storm.harness));
+  const Ref<GstEvent> event{custom_event(GST_EVENT_CUSTOM_UPSTREAM)};
+  storm.add(gst_harness_stress_send_upstream_event_start(storm.harness, event.get()));
+  const Ref<GstEvent> reconfigure{gst_event_new_reconfigure()};
+  storm.add(
+      gst_harness_stress_send_upstream_event_start(storm.harness, reconfigure.get()));
+  storm.add_property("max-buffers", G_TYPE_UINT, "5");
+  storm.add_property("copy-frames", G_TYPE_BOOLEAN, "true");
+  storm.blow();
+  const guint before = gst_harness_buffers_received(storm.harness);
+  await([&] { return gst_harness_buffers_received(storm.harness) > before + 10; },
+        "frames after the storm");
+}
+GST_END_TEST
+
+static Suite* storms_suite() {
+  Suite* suite = suite_create("storms");
+  TCase* tcase = new_case(suite, "storms");
+  tcase_add_test(tcase, sink_in_a_storm);
+  tcase_add_test(tcase, src_in_a_storm);
+  tcase_add_test(tcase, src_flushed_in_a_storm);
+  tcase_add_test(tcase, both_in_a_storm);
+  tcase_add_test(tcase, harnessed_sink_in_a_storm);
+  tcase_add_test(tcase, harnessed_src_in_a_storm);
+  return suite;
+}
+
+GST_CHECK_MAIN(storms)

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// sigbus-guard: what elements make of shared memory that somebody truncates under them,
+// and that they leave the process's signals alone unless they are told otherwise.
+#include <signal.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <string>
+
+#include "support/elements.h"
+
+// Last: it includes gstcheck.h.
+#include "support/suite.h"
+
+using namespace elements;
+
+namespace {
+
+constexpr char kGuarded[] = "sigbus-guard=true";
+
+void* bus_handler() {
+  struct sigaction action {};
+  require(sigaction(SIGBUS, nullptr, &action) == 0, "no SIGBUS");
+  return reinterpret_cast<void*>(action.sa_sigaction);
+}
+
+// The objects of the channel whose names begin so.
+void truncate_objects(const std::string& channel, const std::string& prefix) {
+  unsigned count = 0;
+  for (const std::string& name : shm_names()) {
+    if (!name.starts_with(prefix) || name.find(channel) == std::string::npos) continue;
+    std::filesystem::resize_file("/dev/shm/" + name, 0);
+    ++count;
+  }
+  require(count > 0, "nothing to truncate");
+}
+
+constexpr guint8 kAfter = 200;
+
+ino_t control_inode(const std::string& channel) {
+  struct stat info {};
+  return stat(("/dev/shm/possum-c." + channel).c_str(), &info) == 0 ? info.st_ino : 0;
+}
+
+// A reader that comes before the writer has found out is told the same again.
+void expect_new_channel(const std::string& channel, ino_t old, const Producer& producer) {
+  await(
+      [&] {
+        const ino_t now = control_inode(channel);
+        return now != 0 && now != old;
+      },
+      "a new channel");
+  Consumer consumer(channel, kGuarded);
+  producer.push(kAfter);
+  consumer.start();
+  expect_equal(consumer.pull_value(), kAfter);
+  producer.pipeline().expect_no_error();
+}
+
+void expect_one_read_error(const Consumer& consumer) {
+  const Report error = consumer.pipeline().wait_error();
+  require(error.is(GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_READ) &&
+              error.says("damaged or truncated: restart its writer"),
+          error.text);
+  consumer.pipeline().stop();
+  consumer.pipeline().expect_only_generic_errors();
+}
+
+// Reader and writer live through it, and through the next time.
+void survive_truncation(const std::string& prefix) {
+  const std::string channel = new_channel();
+  Producer producer(channel, kGuarded);
+  Consumer consumer(channel, kGuarded);
+  for (int round = 0; round < 3; ++round) {
+    producer.start().push(1);
+    consumer.start();
+    expect_equal(consumer.pull_value(), 1);
+    consumer.hold_up();
+    producer.push(2);
+    consumer.wait_held_up();
+    ino_t old = 0;
+    {
+      const Frame held = consumer.pull();
+      expect_equal(held.value(), 2);
+      old = control_inode(channel);
+      truncate_objects(channel, prefix);
+      // Downstream sees zeros, if anything.
+      const int now = held.value();
+      require(now == 0 || now == 2, "another frame: " + std::to_string(now));
+      consumer.let_through();
+      expect_one_read_error(consumer);
+    }
+    expect_new_channel(channel, old, producer);
+    producer.stop();
+  }
+}
+
+}  // namespace
+
+GST_START_TEST(signals_are_left_alone_unless_asked) {
+  void* const before = bus_handler();
+  const std::string channel = new_channel();
+  {
+    Producer producer(channel);
+    producer.start().push(1);
+    Consumer consumer(channel);
+    consumer.start();
+    expect_equal(consumer.pull_value(), 1);
+    fail_unless(bus_handler() == before);
+  }
+  Producer producer(channel, kGuarded);
+  fail_unless(bus_handler() == before);  // not before it starts
+  producer.start().push(1);
+  void* const guard = bus_handler();
+  fail_unless(guard != before);
+  Consumer consumer(channel, kGuarded);
+  consumer.start();
+  expect_equal(consumer.pull_value(), 1);
+  consumer.stop();
+  producer.stop();
+  fail_unless(bus_handler() == guard);
+}
+GST_END_TEST
+
+GST_START_TEST(src_alone_may_ask) {
+  void* const before = bus_handler();
+  const std::string channel = new_channel();
+  Producer producer(channel);
+  producer.start().push(1);
+  Consumer consumer(channel, kGuarded);
+  consumer.start();
+  expect_equal(consumer.pull_value(), 1);
+  fail_unless(bus_handler() != before);
+}
+GST_END_TEST
+
+GST_START_TEST(truncated_frames_are_one_read_error) { survive_truncation("possum-d."); }
+GST_END_TEST
+
+GST_START_TEST(truncated_control_object_is_one_read_error) {
+  survive_truncation("possum-c.");
+}
+GST_END_TEST
+
+GST_START_TEST(truncated_channel_is_one_read_error) { survive_truncation("possum-"); }
+GST_END_TEST
+
+GST_START_TEST(upstream_may_draw_into_what_is_truncated) {
+  const std::string channel = new_channel();
+  Producer producer(channel, kGuarded);
+  producer.start();
+  const Ref<GstBufferPool> pool = producer.pool();
+  producer.push(acquire(pool.get(), 1));
+  Ref<GstBuffer> drawn = acquire(pool.get());
+  const ino_t old = control_inode(channel);
+  truncate_objects(channel, "possum-d.");
+  fill(drawn.get(), 2);
+  producer.push(std::move(drawn));  // nobody shall see it
+  expect_new_channel(channel, old, producer);
+  gst_buffer_pool_set_active(pool.get(), FALSE);
+}
+GST_END_TEST
+
+static Suite* truncation_suite() {
+  Suite* suite = suite_create("truncation");
+  TCase* tcase = new_case(suite, "truncation");
+  tcase_add_test(tcase, signals_are_left_alone_unless_asked);
+  tcase_add_test(tcase, src_alone_may_ask);
+  tcase_add_test(tcase, truncated_frames_are_one_read_error);
+  tcase_add_test(tcase, truncated_control_object_is_one_read_error);
+  tcase_add_test(tcase, truncated_channel_is_one_read_error);
+  tcase_add_test(tcase, upstream_may_draw_into_what_is_truncated);
+  return suite;
+}
+
+GST_CHECK_MAIN(truncation)

@@ -1,0 +1,1103 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// The processes of a channel around the cores that ship: the few lines of writer.cpp and
+// reader.cpp that decide in which order the cores are asked, and the rules that must hold
+// whatever happens. What a thread must remember across a checkpoint() lies in Memory.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <new>
+#include <optional>
+#include <string>
+
+#include "world.h"
+#include "writer_core.h"
+
+namespace model {
+
+struct ReaderPlan {
+  layout::Policy policy = layout::Policy::drop_oldest;
+  unsigned depth = 1;
+  unsigned hold = 0;      // leases it likes to keep
+  unsigned frames = 0;    // leaves after so many; 0: stays until the end
+  unsigned sessions = 1;  // how often it attaches
+  bool mortal = false;
+  bool stalls = false;    // takes nothing until it is demoted
+  bool lies = false;      // takes nothing, then says that it has everything
+  bool evicted = false;   // its byte lock is lost, as by closefrom()
+  bool vanishes = false;  // ... and that nobody has its page
+  bool attached = false;  // from the start, and stays
+  bool stopped = false;   // having taken what went out before; puts it back
+};
+
+struct WriterPlan {
+  unsigned frames = 2;
+  unsigned slots = 3;       // at most
+  unsigned prepared = 3;    // made before the first frame
+  unsigned lent = 0;        // upstream draws into so many
+  unsigned large_from = 0;  // frame from which slots must be larger
+  unsigned flush_after = 0;
+  bool mortal = false;
+  bool eos = true;
+  bool drain = false;
+  bool waits_for_readers = false;  // before the first frame
+  bool may_drop = false;           // frames for which there is no slot
+  bool may_fail = false;           // to make objects
+  bool demotes = false;
+  bool hurries = false;       // acquire() may not look for the dead every time
+  bool grows_ahead = false;   // another thread makes objects, or fails to
+  bool keeps_house = false;   // recycles and relaxes the reserve between frames
+  bool checks_slots = false;  // at the end every slot must be free again
+};
+
+struct Plan {
+  WriterPlan writer;
+  bool successor = false;
+  std::array<ReaderPlan, kReadersMax> readers{};
+  unsigned reader_count = 1;
+  unsigned deaths = 0;
+  bool impatient = false;  // sleeps may end at any time
+  // Names of objects and the reader's looks at its own page's epoch are steps, too. They
+  // can be spared where nothing is removed and no tenancy ends under a reader.
+  bool fine = true;
+  unsigned warm = 0;     // frames that went out before; one reader took each
+  unsigned untaken = 0;  // but for the last of them
+};
+
+template <unsigned Pages, unsigned Slots>
+class Channel final : public System {
+ public:
+  explicit Channel(const Plan& plan) : plan_(plan) {
+    std::memset(static_cast<void*>(&m_), 0, sizeof m_);
+    for (unsigned life = 0; life < kLives; ++life) {
+      new (m_.core[life]) Core(writer_env_[life], plan.writer.slots, true);
+      set_up(life);
+    }
+  }
+
+  void* memory() override { return &m_; }
+  std::size_t bytes() const override { return sizeof m_; }
+  unsigned threads() const override {
+    return housekeeper() + (plan_.writer.grows_ahead ? 1 : 0);
+  }
+  bool mortal(unsigned t) const override {
+    if (t == housekeeper()) return false;
+    return is_writer(t) ? plan_.writer.mortal && life_of(t) == 0
+                        : plan_.readers[t].mortal;
+  }
+  std::string name(unsigned t) const override {
+    if (!is_writer(t)) return std::string("reader ") + static_cast<char>('a' + t);
+    if (t == housekeeper()) return "housekeeper";
+    return life_of(t) == 0 ? "writer" : "successor";
+  }
+  std::uint64_t hash() const override {
+    std::uint64_t h = 0;
+    const unsigned lives = writers();
+    for (unsigned life = 0; life < lives; ++life) {
+      h = mix_bytes(h, &m_.control[life], sizeof m_.control[life]);
+      h = mix_core(h, life);
+      check_counters(life);
+    }
+    h = mix_bytes(h, &m_.writer, sizeof m_.writer);
+    return mix_bytes(h, &m_.reader, sizeof m_.reader[0] * plan_.reader_count);
+  }
+  void died(unsigned t) override {
+    drop_locks(t);
+    if (is_writer(t)) {
+      m_.control[life_of(t)].writer_died = 1;
+      m_.writer[life_of(t)].over = 1;
+      still(life_of(t), false);
+      return;
+    }
+    Reader& r = m_.reader[t];
+    r.over = 1;
+    for (auto& control : m_.control) {
+      control.reader_died = 1;
+      for (Object& o : control.objects) o.users &= static_cast<std::uint8_t>(~(1u << t));
+    }
+  }
+  void begin() override {
+    claim(0);
+    if (!plan_.writer.may_fail) core(0).prepare(plan_.writer.prepared);
+    freeze();
+    for (unsigned t = 0; t < plan_.reader_count; ++t) {
+      if (!plan_.readers[t].attached) continue;
+      ReaderEnv env{*this, m_.reader[t]};
+      m_.reader[t].page = t;
+      env.page(t).lock = t + 1;
+      ReaderHalf half(env, {t, 0});
+      enter(env, half, plan_.readers[t]);
+    }
+    while (m_.writer[0].frame < plan_.warm) {
+      ++m_.writer[0].frame;
+      send(0);
+      const unsigned t = m_.writer[0].frame % plan_.reader_count;
+      ReaderEnv env{*this, m_.reader[t]};
+      ReaderHalf half(env, {t, 0});
+      if (m_.writer[0].frame > plan_.warm - plan_.untaken) continue;
+      if (plan_.readers[t].attached) try_take(t, env, half);
+    }
+    if (plan_.untaken == plan_.warm) take_all();
+  }
+  // A reader that was stopped between a take and what follows.
+  void take_all() {
+    for (unsigned t = 0; t < plan_.reader_count; ++t) {
+      if (!plan_.readers[t].stopped) continue;
+      auto& word = m_.control[0].page[t].word.value;
+      word = layout::make_word(0, layout::offered_of(word) | layout::taken_of(word));
+    }
+  }
+  void run(unsigned t) override {
+    if (t == housekeeper()) {
+      keep_growing(0);
+    } else if (is_writer(t)) {
+      run_writer(life_of(t));
+    } else {
+      run_reader(t);
+    }
+  }
+  std::string label(const void* where) const override;
+
+ private:
+  // --- memory
+  // -----------------------------------------------------------------------------
+  struct WriterEnv;
+  using Core = WriterCore<WriterEnv, Pages, Slots>;
+  using Found = typename Core::Found;
+  static constexpr std::size_t kCountersBytes = Pages * sizeof(std::uint64_t);
+
+  struct Writer {
+    std::uint32_t frame;    // as upstream counts
+    std::uint32_t seq;      // of the last that was published
+    std::uint32_t slot;     // in hand
+    std::uint32_t kept;     // slots that upstream draws into
+    std::uint32_t object;   // last number given
+    std::uint32_t failing;  // could not make the last object
+    std::uint32_t tired;    // of waiting
+    std::uint32_t mutex;    // a thread of the writer is inside the core
+    std::uint32_t over;
+    std::uint32_t object_of[Slots];
+  };
+  struct Reader {
+    std::uint32_t life, page, epoch;
+    std::uint32_t attached;
+    std::uint32_t sessions;
+    std::uint32_t look;
+    std::uint32_t got;      // in this session
+    std::uint32_t last;     // sequence number
+    std::uint32_t ordinal;  // of the last
+    std::uint32_t lost;     // since the last
+    std::uint32_t due;      // the first frame that it may not miss
+    std::uint32_t leases;   // slots
+    std::uint32_t returns;  // slots that it is about to release
+    std::uint32_t over;
+    std::uint32_t mapped[Slots];  // object numbers
+  };
+  struct Memory {
+    Control<Pages, Slots> control[kLives];
+    Writer writer[kLives];
+    Reader reader[kReadersMax];
+    alignas(Core) unsigned char core[kLives][sizeof(Core)];
+  };
+
+  unsigned writers() const { return plan_.successor ? 2 : 1; }
+  unsigned housekeeper() const { return plan_.reader_count + writers(); }
+  bool is_writer(unsigned t) const { return t >= plan_.reader_count; }
+  unsigned life_of(unsigned t) const { return t - plan_.reader_count; }
+  unsigned thread_of(unsigned life) const { return plan_.reader_count + life; }
+  Core& core(unsigned life) {
+    return *std::launder(reinterpret_cast<Core*>(m_.core[life]));
+  }
+  const Core& core(unsigned life) const {
+    return *std::launder(reinterpret_cast<const Core*>(m_.core[life]));
+  }
+  static std::uint64_t mix_bytes(std::uint64_t h, const void* from, std::size_t bytes) {
+    const auto* p = static_cast<const char*>(from);
+    for (; bytes >= 8; bytes -= 8, p += 8) {
+      std::uint64_t part;
+      std::memcpy(&part, p, 8);
+      h = mix(h, part);
+    }
+    std::uint64_t rest = 0;
+    std::memcpy(&rest, p, bytes);
+    return mix(h, rest);
+  }
+  // Its last member counts what nobody acts upon: leaving it out merges states.
+  std::uint64_t mix_core(std::uint64_t h, unsigned life) const {
+    return mix_bytes(h, m_.core[life], sizeof(Core) - kCountersBytes);
+  }
+  void check_counters(unsigned life) const {
+    for (unsigned r = 0; r < Pages; ++r) {
+      const std::uint64_t count = core(life).dropped(r);
+      const unsigned char* end = m_.core[life] + sizeof(Core) - kCountersBytes;
+      if (std::memcmp(end + r * sizeof count, &count, sizeof count) != 0) {
+        std::fputs("WriterCore::dropped_ is no longer its last member\n", stderr);
+        std::abort();
+      }
+    }
+  }
+
+  void set_up(unsigned life) {
+    auto& control = m_.control[life];
+    const std::uint32_t sole = thread_of(life) + 1;
+    control.header.state.sole = sole;
+    control.header.reserve.sole = sole;
+    control.header.roomy.sole = sole;
+    control.header.reserve.value = 1;
+    for (auto& entry : control.header.slot) entry.seq.sole = entry.object.sole = sole;
+    for (auto& page : control.page) page.cfg.value = layout::pack({});
+  }
+  void claim(unsigned life) {
+    auto& control = m_.control[life];
+    control.owner = thread_of(life) + 1;
+    control.linked = 1;
+    control.header.state.value = static_cast<std::uint32_t>(layout::ChannelState::ready);
+  }
+  // Readers that stay to the end do nothing to their configuration before it is told.
+  void still(unsigned life, bool yes) {
+    for (auto& page : m_.control[life].page) {
+      const bool active =
+          layout::unpack(page.cfg.value).state == layout::PageState::active;
+      page.cfg.still = yes && active ? thread_of(life) + 1 : 0;
+      for (unsigned t = 0; t < plan_.reader_count; ++t) {
+        // Those that leave earlier, or fall dead and are followed by others.
+        if (plan_.readers[t].frames != 0) page.cfg.still = 0;
+      }
+    }
+  }
+  void entered(const Reader& own) {
+    const bool ended = m_.control[own.life].header.state.value !=
+                       static_cast<std::uint32_t>(layout::ChannelState::ready);
+    if (!ended && m_.control[own.life].owner != 0 && plan_.fine == false) {
+      still(own.life, true);
+    }
+  }
+  // What does not change under this plan.
+  void freeze() {
+    bool sleeps = plan_.writer.waits_for_readers;
+    for (unsigned r = 0; r < plan_.reader_count; ++r) {
+      sleeps = sleeps || plan_.readers[r].policy == layout::Policy::blocking;
+    }
+    constexpr auto kConstant = Atomic<std::uint32_t>::kConstant;
+    auto& control = m_.control[0];
+    if (!sleeps) control.room.waiting.sole = kConstant;
+    const WriterPlan& plan = plan_.writer;
+    if (plan.may_fail || plan.large_from != 0 || plan.prepared < plan.slots) return;
+    for (auto& entry : control.header.slot) entry.object.sole = kConstant;
+    if (plan.lent == 0 && !plan.keeps_house) control.header.reserve.sole = kConstant;
+  }
+  void drop_locks(unsigned t) {
+    for (auto& control : m_.control) {
+      if (control.owner == t + 1) control.owner = 0;
+      for (auto& page : control.page) {
+        if (page.lock == t + 1) page.lock = 0;
+      }
+    }
+  }
+  void fine_step(const char* what, const void* where) const {
+    if (plan_.fine) explorer().step(what, where);
+  }
+  static bool try_lock(std::uint32_t& lock) {
+    explorer().step("lock", &lock);
+    const bool got = lock == 0;
+    if (got) lock = static_cast<std::uint32_t>(explorer().current()) + 1;
+    explorer().observe(got);
+    return got;
+  }
+  static void unlock(std::uint32_t& lock) {
+    explorer().step("unlock", &lock);
+    lock = 0;
+  }
+  template <class Ready>
+  static void wait_for(const char* what, Ready& ready) {
+    explorer().wait(
+        what, nullptr, [](void* f) { return (*static_cast<Ready*>(f))(); }, &ready,
+        false);
+  }
+
+  // --- the writer
+  // -------------------------------------------------------------------------
+
+  struct WriterEnv {
+    Channel& channel;
+    const unsigned life;
+
+    auto& control() { return channel.m_.control[life]; }
+    Writer& own() { return channel.m_.writer[life]; }
+    auto& header() { return control().header; }
+    auto& page(unsigned r) const { return channel.m_.control[life].page[r]; }
+    void ring_reader(unsigned r) { Bell(page(r).bell).ring(); }
+    bool lock_page(unsigned r) { return try_lock(page(r).lock); }
+    void unlock_page(unsigned r) { unlock(page(r).lock); }
+    void reset_bell(unsigned r) {
+      explorer().step("reset", &page(r).bell.count);
+      page(r).bell.waiting.value = 0;
+      page(r).bell.count = 0;
+    }
+    bool recycle_due() {
+      return !channel.plan_.writer.hurries || explorer().choose("recycle now?", 2) == 0;
+    }
+    bool large() {
+      const unsigned from = channel.plan_.writer.large_from;
+      return from != 0 && own().frame >= from;
+    }
+    bool fits(unsigned s) {
+      const std::uint32_t object = own().object_of[s];
+      return object != 0 && (control().objects[object].large || !large());
+    }
+    bool any_fits() {
+      for (unsigned s = 0; s < Slots; ++s) {
+        if (fits(s)) return true;
+      }
+      return false;
+    }
+    void discard(unsigned s) {
+      explorer().require(own().object_of[s] != 0, "a slot without an object circulates");
+      Object& o = control().objects[own().object_of[s]];
+      explorer().step("unlink", &o);
+      o.named = 0;
+      own().object_of[s] = 0;
+    }
+    std::uint32_t create(unsigned s) {
+      if (channel.plan_.writer.may_fail && explorer().choose("is there room?", 2) == 1) {
+        own().failing = 1;
+        return 0;
+      }
+      own().failing = 0;
+      const std::uint32_t object = next_object();
+      make(object);
+      own().object_of[s] = object;
+      return object;
+    }
+    std::uint32_t next_object() {
+      explorer().require(own().object < kObjects, "the model has too few objects");
+      return ++own().object;
+    }
+    void make(std::uint32_t object) {
+      Object& o = control().objects[object];
+      explorer().step("create", &o);
+      o.named = 1;
+      o.large = large() ? 1 : 0;
+    }
+  };
+
+  Bell room(unsigned life) { return Bell(m_.control[life].room); }
+  bool writer_excused(unsigned life) const {
+    const WriterPlan& plan = plan_.writer;
+    return m_.control[life].reader_died || plan.demotes || plan.may_fail || plan.hurries;
+  }
+
+  void run_writer(unsigned life) {
+    const WriterPlan& plan = plan_.writer;
+    Writer& own = m_.writer[life];
+    if (life > 0) take_over(life);
+    enter_core(life);
+    if (life > 0 || plan.may_fail) core(life).prepare(plan.prepared);
+    if (plan.waits_for_readers) {
+      wait_until(life, [&] {
+        unsigned active = 0;
+        for (unsigned r = 0; r < Pages; ++r) active += core(life).active(r) ? 1 : 0;
+        return active >= plan_.reader_count;
+      });
+    }
+    while (own.frame < plan_.warm + plan.frames) {
+      leave_core(life);
+      enter_core(life);
+      explorer().checkpoint(1);
+      ++own.frame;
+      if (!send(life)) break;
+      if (own.frame == plan.flush_after) core(life).flush();
+    }
+    explorer().checkpoint(2);
+    still(life, false);
+    if (plan.eos) core(life).set_eos();
+    if (plan.drain) wait_until(life, [&] { return core(life).drained(); });
+    explorer().checkpoint(3);
+    if (plan.checks_slots) check_slots(life);
+    explorer().checkpoint(4);
+    leave_core(life);
+    if (!all_stay()) stop(life);
+    own.over = 1;
+  }
+
+  // The writer's mutex, which the core is under but while frames are drawn, while the
+  // writer sleeps and between frames. What comes first inside is no step of its own.
+  void enter_core(unsigned life) {
+    if (!plan_.writer.grows_ahead || explorer().current() == Explorer::kNobody) return;
+    auto& mutex = m_.writer[life].mutex;
+    auto unlocked = [&] { return mutex == 0; };
+    wait_for("the mutex", unlocked);
+    mutex = 1;
+    explorer().observe(mix_core(0, life));
+  }
+  void leave_core(unsigned life) { m_.writer[life].mutex = 0; }
+
+  // The housekeeping thread, as Writer::Impl::grow(): objects are made without the mutex.
+  void keep_growing(unsigned life) {
+    Writer& own = m_.writer[life];
+    auto& core = this->core(life);
+    const auto wanted = [&] { return core.wants_growth() && core.unused_entry() >= 0; };
+    for (;;) {
+      explorer().checkpoint(50);
+      auto wanted_or_over = [&] { return own.over || (own.mutex == 0 && wanted()); };
+      wait_for("growth to be wanted", wanted_or_over);
+      explorer().observe(own.over);
+      if (own.over) return;
+      // All in one step, so that the mutex need not be held.
+      const auto slot = static_cast<unsigned>(core.unused_entry());
+      core.reserve_entry(slot);
+      const std::uint32_t object = writer_env_[life].next_object();
+      explorer().observe(slot);
+      explorer().observe(object);
+      const bool room = explorer().choose("is there room?", 2) == 0;
+      if (room) writer_env_[life].make(object);
+      enter_core(life);
+      if (room) own.object_of[slot] = object;
+      core.install(slot, room ? object : 0);
+      leave_core(life);
+    }
+  }
+
+  bool all_stay() const {
+    for (unsigned t = 0; t < plan_.reader_count; ++t) {
+      if (!plan_.readers[t].attached) return false;
+    }
+    return true;
+  }
+
+  // False: the writer gave up.
+  bool send(unsigned life) {
+    Writer& own = m_.writer[life];
+    if (plan_.writer.keeps_house && explorer().choose("a tick?", 2) == 1) {
+      core(life).recycle();
+      core(life).relax_reserve();
+    }
+    bool lent = false;
+    if (plan_.writer.lent != 0 && own.frame > plan_.warm) {
+      borrow(life);
+      lent = own.kept != 0;
+    }
+    if (lent) {
+      own.slot = static_cast<unsigned>(std::countr_zero(own.kept));
+      explorer().require(!core(life).visible(own.slot), "a lent slot is visible");
+    } else {
+      switch (acquire(life)) {
+        case Found::slot:
+          break;
+        case Found::none:
+          dropped(life);
+          return true;
+        case Found::wait:
+          return false;
+      }
+    }
+    leave_core(life);
+    draw(life, own.slot);
+    enter_core(life);
+    explorer().checkpoint(lent ? 5 : 6);
+    core(life).begin_publish(own.slot, own.seq);
+    finish_publish(life);
+    m_.control[life].done = own.seq;
+    if (lent) {
+      own.kept &= ~slot_bit(own.slot);
+      core(life).give_back(own.slot);
+    }
+    return true;
+  }
+
+  // Upstream keeps some slots to draw into.
+  void borrow(unsigned life) {
+    Writer& own = m_.writer[life];
+    while (static_cast<unsigned>(std::popcount(own.kept)) < plan_.writer.lent) {
+      const int slot = core(life).lend();
+      if (slot < 0) return;
+      own.kept |= slot_bit(static_cast<unsigned>(slot));
+      begin_drawing(life, static_cast<unsigned>(slot));
+    }
+  }
+
+  // As Writer::acquire(). wait: gave up.
+  Found acquire(unsigned life) {
+    Writer& own = m_.writer[life];
+    auto& core = this->core(life);
+    for (;;) {
+      explorer().checkpoint(7);
+      core.end_publish();
+      const unsigned least = plan_.writer.prepared;
+      if (static_cast<unsigned>(std::popcount(core.have())) < least &&
+          core.prepare(least) < least) {
+        return Found::wait;
+      }
+      Found found = core.acquire(own.slot);
+      if (found == Found::wait) {
+        room(life).arm_unless(
+            [&] { return (found = core.acquire(own.slot)) != Found::wait; });
+      }
+      if (found == Found::slot) {
+        explorer().progress(writer_excused(life));
+        return found;
+      }
+      const bool starved = !writer_env_[life].any_fits() && own.failing;
+      if (starved &&
+          (found == Found::none || explorer().choose("long enough?", 2) == 1)) {
+        return Found::wait;
+      }
+      if (found == Found::none) return found;
+      wait_for_readers(life, blocking_with_offers(life));
+    }
+  }
+
+  // As Writer::finish_publish().
+  void finish_publish(unsigned life) {
+    auto& core = this->core(life);
+    for (;;) {
+      explorer().checkpoint(8);
+      if (core.continue_publish()) break;
+      if (room(life).arm_unless([&] { return core.continue_publish(); })) break;
+      check_pending(life);
+      wait_for_readers(life, core.pending_pages());
+    }
+    core.end_publish();
+    explorer().progress(writer_excused(life));
+  }
+
+  // Who is waited for may be demoted, so it must be for a frame that it has no room for.
+  void check_pending(unsigned life) {
+    if (!plan_.writer.demotes) return;
+    for (unsigned r = 0; r < Pages; ++r) {
+      explorer().require((core(life).pending_pages() & slot_bit(r)) == 0 ||
+                             (core(life).given(r) & slot_bit(m_.writer[life].slot)) == 0,
+                         "a reader is waited for that has the frame");
+    }
+  }
+
+  template <class Condition>
+  void wait_until(unsigned life, Condition condition) {
+    for (;;) {
+      explorer().checkpoint(9);
+      if (condition()) break;
+      if (room(life).arm_unless(condition)) break;
+      wait_for_readers(life, blocking_with_offers(life));
+    }
+    explorer().progress(writer_excused(life));
+  }
+
+  std::uint32_t blocking_with_offers(unsigned life) {
+    std::uint32_t pages = 0;
+    if (!plan_.writer.demotes) return pages;
+    for (unsigned r = 0; r < Pages; ++r) {
+      if (core(life).is_blocking(r) && core(life).has_offers(r)) pages |= slot_bit(r);
+    }
+    return pages;
+  }
+
+  void wait_for_readers(unsigned life, std::uint32_t pages) {
+    Writer& own = m_.writer[life];
+    if (plan_.writer.demotes && pages != 0 &&
+        (own.tired || explorer().choose("too slow?", 2) == 1)) {
+      own.tired = 0;
+      for (unsigned r = 0; r < Pages; ++r) {
+        if ((pages & slot_bit(r)) != 0) core(life).demote(r);
+      }
+      room(life).disarm();
+      core(life).recycle();
+      return;
+    }
+    leave_core(life);
+    own.tired = room(life).sleep() ? 0 : 1;
+    enter_core(life);
+    if (own.tired) core(life).recycle();
+  }
+
+  std::uint8_t user(unsigned t) const { return static_cast<std::uint8_t>(1u << t); }
+  Object& begin_drawing(unsigned life, unsigned slot) {
+    Object& o = m_.control[life].objects[m_.writer[life].object_of[slot]];
+    const std::uint8_t self = user(thread_of(life));
+    explorer().require((o.users & ~self) == 0, "TORN: drawn over under a reader's eyes");
+    o.users |= self;
+    return o;
+  }
+  void draw(unsigned life, unsigned slot) {
+    Writer& own = m_.writer[life];
+    Object& o = begin_drawing(life, slot);
+    explorer().clear_with_next_step(o.users, user(thread_of(life)));
+    o.seq = ++own.seq;
+    o.ordinal = static_cast<std::uint8_t>(own.frame);
+    m_.control[life].begun = own.seq;
+  }
+
+  void dropped(unsigned life) {
+    explorer().require((core(life).have() & ~leased(life)) != 0 || plan_.writer.may_drop,
+                       "the last slots were leased");
+    for (const Reader& r : m_.reader) {
+      explorer().require(!plan_of(r).lies || plan_.writer.may_drop,
+                         "a liar keeps the writer from its slots");
+      explorer().require(!(r.attached && r.life == life && r.got > 0 && lossless(r)),
+                         "a frame was dropped behind the back of a lossless reader");
+    }
+  }
+
+  // All readers are gone: what they held must be free.
+  void check_slots(unsigned life) {
+    bool all = false;
+    auto somebody = [&] {
+      all = true;
+      for (unsigned r = 0; r < plan_.reader_count; ++r) {
+        all = all && m_.reader[r].over;
+      }
+      if (all) return true;
+      for (const auto& page : m_.control[life].page) {
+        const auto cfg = layout::unpack(page.cfg.value);
+        if (cfg.state != layout::PageState::free && page.lock == 0) return true;
+      }
+      return false;
+    };
+    do {
+      explorer().checkpoint(3);
+      wait_for("a reader to go", somebody);
+      explorer().observe(all);
+      core(life).recycle();
+    } while (!all);
+    explorer().require(core(life).scan().taken == 0, "a slot never came back");
+    for (const auto& page : m_.control[life].page) {
+      explorer().require(layout::unpack(page.cfg.value).state == layout::PageState::free,
+                         "a page was not recycled");
+    }
+  }
+
+  void unlink_objects(unsigned life) {
+    for (Object& o : m_.control[life].objects) {
+      if (!o.named || !plan_.fine) continue;
+      fine_step("unlink", &o);
+      o.named = 0;
+    }
+  }
+  // As WriterSession::end().
+  void stop(unsigned life) {
+    auto& control = m_.control[life];
+    fine_step("unlink", &control.linked);
+    control.linked = 0;
+    unlink_objects(life);
+    unlock(control.owner);
+    for (unsigned r = 0; r < Pages; ++r) writer_env_[life].ring_reader(r);
+  }
+  void take_over(unsigned life) {
+    auto& old = m_.control[life - 1];
+    auto gone = [&] { return old.owner == 0; };
+    wait_for("the owner to go", gone);
+    explorer().step("unlink", &old.linked);
+    old.linked = 0;
+    unlink_objects(life - 1);
+    explorer().step("claim", &m_.control[life].linked);
+    claim(life);
+  }
+
+  // --- a reader
+  // ---------------------------------------------------------------------------
+
+  struct ReaderEnv {
+    Channel& channel;
+    Reader& own;
+
+    auto& control() const { return channel.m_.control[own.life]; }
+    auto& header() const { return control().header; }
+    auto& page(unsigned r) const { return control().page[r]; }
+    bool lock_page(unsigned r) { return try_lock(page(r).lock); }
+    void unlock_page(unsigned r) { unlock(page(r).lock); }
+    // The housekeeping thread's bell makes nothing happen that its ticks do not.
+    void ring_writer() { Bell(control().room).ring(); }
+    void ring_both() { ring_writer(); }
+    bool writer_alive() const {
+      explorer().step("is it locked", &control().owner);
+      const bool alive = control().owner != 0;
+      explorer().observe(alive);
+      return alive;
+    }
+    bool linked() const {
+      channel.fine_step("has it a name", &control().linked);
+      const bool linked = control().linked != 0;
+      explorer().observe(linked);
+      return linked;
+    }
+    Mapped map(unsigned slot, std::uint32_t object) {
+      if (own.mapped[slot] == object) return Mapped::ok;
+      own.mapped[slot] = 0;
+      if (object == 0) return Mapped::failed;
+      Object& o = control().objects[object];
+      channel.fine_step("open", &o);
+      explorer().observe(o.named);
+      if (!o.named) return Mapped::gone;
+      own.mapped[slot] = object;
+      return Mapped::ok;
+    }
+  };
+  using ReaderHalf = ReaderCore<ReaderEnv, Pages, Slots>;
+  using Next = typename ReaderHalf::Next;
+  using Opened = typename ReaderHalf::Opened;
+
+  bool demoted(const Reader& r) const {
+    return (m_.control[r.life].page[r.page].grant.value & layout::kDemoted) != 0;
+  }
+  const ReaderPlan& plan_of(const Reader& r) const {
+    return plan_.readers[static_cast<std::size_t>(&r - m_.reader)];
+  }
+  bool lossless(const Reader& r) const {
+    return plan_of(r).policy == layout::Policy::blocking && !demoted(r);
+  }
+
+  void run_reader(unsigned me) {
+    Reader& own = m_.reader[me];
+    const ReaderPlan& plan = plan_.readers[me];
+    if (plan.stopped && own.leases != 0) return;
+    if (plan.stopped) {
+      ReaderEnv env{*this, own};
+      ReaderHalf half(env, {me, 0});
+      for (unsigned s = 0; s < Slots; ++s) half.release(s);
+      own.over = 1;
+      return;
+    }
+    if (plan.attached) {
+      ReaderEnv env{*this, own};
+      ReaderHalf half(env, {me, 0});
+      if (plan.evicted) {
+        lose_page(me, env, half);
+      } else {
+        watch(me, env, half);
+      }
+      own.over = 1;
+      return;
+    }
+    while (own.sessions < plan.sessions) {
+      explorer().checkpoint(20);
+      if (!find_channel(own)) break;
+      ReaderEnv env{*this, own};
+      const auto tenancy = lock_free_page<ReaderEnv, Pages>(env);
+      if (!tenancy) continue;
+      own.page = tenancy->page;
+      own.epoch = tenancy->epoch;
+      ReaderHalf half(env, *tenancy);
+      if (enter(env, half, plan)) {
+        watch(me, env, half);
+        ++own.sessions;
+      }
+      leave(me, env, half);
+    }
+    own.over = 1;
+  }
+
+  // Waits for a channel with a page. False: there will be none.
+  bool find_channel(Reader& own) {
+    auto found = [&] {
+      bool over = true;
+      for (unsigned life = 0; life < writers(); ++life) {
+        over = over && m_.writer[life].over;
+        const auto& control = m_.control[life];
+        if (!control.owner || !control.linked) continue;
+        for (const auto& page : control.page) {
+          if (page.lock == 0 &&
+              layout::unpack(page.cfg.value).state == layout::PageState::free) {
+            own.life = life;
+            return true;
+          }
+        }
+      }
+      own.life = kLives;
+      return over;
+    };
+    wait_for("a channel", found);
+    explorer().observe(own.life);
+    if (own.life < kLives) return true;
+    own.life = 0;
+    return false;
+  }
+
+  bool enter(ReaderEnv& env, ReaderHalf& half, const ReaderPlan& plan) {
+    Reader& own = env.own;
+    half.enter(plan.policy, plan.depth);
+    entered(own);
+    own.due = env.control().begun + 1;
+    own.attached = 1;
+    if (!env.writer_alive() || !env.linked()) return false;
+    explorer().checkpoint(28);
+    for (unsigned s = 0; s < Slots; ++s) {
+      if (const auto object = half.object_of(s)) env.map(s, object);
+    }
+    return true;
+  }
+
+  // As Reader::Impl::take(), until the end or until the reader has had enough.
+  void watch(unsigned me, ReaderEnv& env, ReaderHalf& half) {
+    Reader& own = env.own;
+    const ReaderPlan& plan = plan_.readers[me];
+    if (plan.stalls) stall(own);
+    if (plan.lies) {
+      lie(env);
+      return;
+    }
+    Bell bell(env.page(own.page).bell);
+    for (;;) {
+      explorer().checkpoint(21);
+      if (try_take(me, env, half)) {
+        own.look = 0;
+        if (plan.frames != 0 && own.got >= plan.frames) return;
+        continue;
+      }
+      const bool dead = own.look && !env.writer_alive();
+      explorer().checkpoint(30 + dead);
+      bell.arm();
+      const Next next = half.next(dead, false);
+      explorer().checkpoint(40 + static_cast<unsigned>(next));
+      if (next == Next::sleep) {
+        bell.sleep();
+        own.look = 1;
+        continue;
+      }
+      bell.disarm();
+      if (next == Next::take) continue;
+      // A stop is told, but only its bound makes sure that a reader looks at the lock.
+      explorer().progress(env.control().writer_died || next == Next::disconnected);
+      check_end(env, next == Next::eos);
+      return;
+    }
+  }
+
+  // Its look at the epoch and what it does then are two steps, so that only what it
+  // begins after it was taken for dead can be harmless to the next tenant.
+  void lose_page(unsigned me, ReaderEnv& env, ReaderHalf& half) {
+    Reader& own = env.own;
+    const auto& cfg = env.page(own.page).cfg.value;
+    unlock(env.page(own.page).lock);
+    const std::uint32_t leases = own.leases;
+    own.leases = 0;
+    own.attached = 0;
+    for (Object& o : env.control().objects) {
+      o.users &= static_cast<std::uint8_t>(~user(me));
+    }
+    auto too_late = [&] {
+      return m_.writer[own.life].over || layout::unpack(cfg).epoch != own.epoch;
+    };
+    wait_for("to be taken for dead", too_late);
+    for (std::uint32_t rest = leases; rest != 0; rest &= rest - 1) {
+      const auto slot = static_cast<unsigned>(std::countr_zero(rest));
+      if (half.tenant()) half.release(slot);
+    }
+    half.leave();
+  }
+  void stall(const Reader& own) {
+    auto ready = [&] { return demoted(own) || m_.writer[own.life].over != 0; };
+    wait_for("to be demoted", ready);
+  }
+  void lie(ReaderEnv& env) {
+    auto& word = env.page(env.own.page).word;
+    const std::uint64_t before = word.fetch_or(layout::make_word(0, ~0u), {});
+    // It has released nothing, so the writer must know exactly what it has.
+    const std::uint32_t given = core(env.own.life).given(env.own.page);
+    explorer().require(
+        (given & ~(layout::offered_of(before) | layout::taken_of(before))) == 0,
+        "a withdrawn slot still counts as given");
+    if (!plan_of(env.own).vanishes) return;
+    auto& page = env.page(env.own.page);
+    page.cfg.store(layout::pack({}), {});
+    unlock(page.lock);
+  }
+
+  // As Attachment::try_take().
+  bool try_take(unsigned me, ReaderEnv& env, ReaderHalf& half) {
+    Reader& own = env.own;
+    for (;;) {
+      const std::uint32_t mapped = plan_.fine ? half.map_offered() : ~0u;
+      explorer().require(tenant(half, own), "a live reader lost its page");
+      const auto found = half.take(own.last, mapped);
+      if (!found) return false;
+      const unsigned held = static_cast<unsigned>(std::popcount(own.leases));
+      const std::uint32_t pool = circulating(own.life);
+      explorer().observe(pool);
+      const bool copy = half.must_copy(held);
+      switch (half.open(found->slot)) {
+        case Opened::ok:
+          break;
+        case Opened::lost:
+          explorer().require(may_lose(own, found->seq),
+                             "a frame was lost though its writer lives");
+          ++own.lost;
+          half.release(found->slot);
+          continue;
+        case Opened::removed:
+          explorer().fail("a live writer's object has no name");
+        case Opened::failed:
+          explorer().fail("a slot without an object was offered");
+      }
+      explorer().progress(env.control().writer_died);
+      const std::uint32_t object = own.mapped[found->slot];
+      Object& o = env.control().objects[object];
+      explorer().require(o.seq == found->seq, "TORN: the slot shows another frame");
+      explorer().require((o.users & user(thread_of(own.life))) == 0,
+                         "TORN: seen while it is drawn");
+      o.users |= user(me);
+      own.leases |= slot_bit(found->slot);
+      account(own, o);
+      // A pool that changes while the reader counts may shrink behind its back.
+      if (!copy && pool == circulating(own.life)) check_reserve(own);
+      if (copy) own.returns = slot_bit(found->slot);
+      for (unsigned s = 0; s < Slots && !copy && too_many(own); ++s) {
+        const bool kept = s == found->slot && plan_.readers[me].hold != 0;
+        if (!kept) own.returns |= own.leases & slot_bit(s);
+      }
+      explorer().checkpoint(26);
+      for (unsigned s = 0; s < Slots; ++s) {
+        if ((own.returns & slot_bit(s)) != 0) give_back(me, env, half, s);
+      }
+      own.returns = 0;
+      return true;
+    }
+  }
+  // However many leases are kept for ever, the writer goes on: what is about to be copied
+  // or put back comes back by itself.
+  std::uint32_t leased(unsigned life) const {
+    std::uint32_t slots = 0;
+    for (unsigned t = 0; t < plan_.reader_count; ++t) {
+      const Reader& r = m_.reader[t];
+      if (r.attached && r.life == life) slots |= r.leases & ~r.returns;
+    }
+    return slots;
+  }
+  std::uint32_t circulating(unsigned life) const {
+    std::uint32_t slots = 0;
+    for (unsigned s = 0; s < Slots; ++s) {
+      if (m_.control[life].header.slot[s].object.value != 0) slots |= slot_bit(s);
+    }
+    return slots;
+  }
+  void check_reserve(const Reader& own) {
+    if (m_.control[own.life].writer_died) return;
+    const auto rest = std::popcount(circulating(own.life) & ~leased(own.life));
+    explorer().require(rest > std::popcount(m_.writer[own.life].kept),
+                       "the last slots were leased");
+  }
+  bool too_many(const Reader& own) const {
+    const std::uint32_t kept = own.leases & ~own.returns;
+    return static_cast<unsigned>(std::popcount(kept)) > plan_of(own).hold;
+  }
+  bool tenant(ReaderHalf& half, const Reader& own) const {
+    return plan_.fine
+               ? half.tenant()
+               : layout::unpack(m_.control[own.life].page[own.page].cfg.value).epoch ==
+                     own.epoch;
+  }
+  // Its object went with a writer that died, or that did not wait for this reader: a
+  // draining one does not know who comes after its last look.
+  bool may_lose(const Reader& own, std::uint64_t seq) const {
+    const auto& control = m_.control[own.life];
+    if (control.linked) return false;
+    if (control.writer_died && plan_.successor) return true;
+    return !plan_.writer.drain || !lossless(own) || seq < own.due;
+  }
+
+  void account(Reader& own, const Object& o) {
+    explorer().require(o.seq > own.last, "frames out of order");
+    if (lossless(own)) {
+      if (own.got == 0) {
+        explorer().require(o.seq <= own.due + own.lost, "the first frames were missed");
+      } else {
+        explorer().require(o.seq <= own.last + 1 + own.lost,
+                           "a lossless reader has a gap");
+        explorer().require(o.ordinal <= own.ordinal + 1u + own.lost,
+                           "a frame was dropped behind the back of a lossless reader");
+      }
+    }
+    own.last = o.seq;
+    own.ordinal = o.ordinal;
+    own.lost = 0;
+    ++own.got;
+  }
+
+  void check_end(ReaderEnv& env, bool eos) {
+    const Reader& own = env.own;
+    const auto& control = env.control();
+    if (lossless(own) && control.done >= own.due) {
+      explorer().require(own.last + own.lost >= control.done,
+                         "a lossless reader was told the end too early");
+    }
+    if (control.writer_died || own.lost > 0) return;
+    if (!eos && plan_.writer.eos) return;
+    const bool newest_kept = plan_of(own).policy != layout::Policy::drop_newest;
+    const std::uint64_t least = newest_kept ? control.newest() : control.newest() != 0;
+    explorer().require(own.last >= least, "the newest frame never arrived");
+  }
+
+  void give_back(unsigned me, ReaderEnv& env, ReaderHalf& half, unsigned slot) {
+    Reader& own = env.own;
+    Object& o = env.control().objects[own.mapped[slot]];
+    own.leases &= ~slot_bit(slot);
+    explorer().require(tenant(half, own), "a live reader lost its page");
+    explorer().clear_with_next_step(o.users, user(me));
+    half.release(slot);
+  }
+
+  void leave(unsigned me, ReaderEnv& env, ReaderHalf& half) {
+    Reader& own = env.own;
+    explorer().checkpoint(23);
+    half.leave();
+    own.attached = 0;
+    explorer().checkpoint(24);
+    for (unsigned s = 0; s < Slots; ++s) {
+      if ((own.leases & slot_bit(s)) != 0) give_back(me, env, half, s);
+    }
+    explorer().checkpoint(25);
+    unlock(env.page(own.page).lock);
+    env.ring_both();
+    const std::uint32_t sessions = own.sessions;
+    own = Reader{};
+    own.sessions = sessions;
+  }
+
+  const Plan plan_;
+  WriterEnv writer_env_[kLives] = {{*this, 0}, {*this, 1}};
+  Memory m_;
+};
+
+template <unsigned Pages, unsigned Slots>
+std::string Channel<Pages, Slots>::label(const void* where) const {
+  const auto at = [&](const void* from, std::size_t bytes) {
+    const auto* p = static_cast<const char*>(where);
+    const auto* f = static_cast<const char*>(from);
+    return p >= f && p < f + bytes;
+  };
+  for (unsigned life = 0; life < kLives; ++life) {
+    const auto& c = m_.control[life];
+    if (!at(&c, sizeof c)) continue;
+    const std::string prefix = life == 0 ? "" : "new ";
+    if (where == &c.header.state) return prefix + "state";
+    if (where == &c.header.reserve) return prefix + "reserve";
+    if (where == &c.header.roomy) return prefix + "roomy";
+    for (unsigned s = 0; s < Slots; ++s) {
+      const auto& entry = c.header.slot[s];
+      if (!at(&entry, sizeof entry)) continue;
+      return prefix + "slot[" + std::to_string(s) + "]" +
+             (where == &entry.seq ? ".seq" : ".object");
+    }
+    for (unsigned r = 0; r < Pages; ++r) {
+      const auto& page = c.page[r];
+      if (!at(&page, sizeof page)) continue;
+      return prefix + "page[" + std::to_string(r) + "]" +
+             (where == &page.word           ? ".word"
+              : where == &page.cfg          ? ".cfg"
+              : where == &page.lock         ? ".lock"
+              : where == &page.bell.waiting ? ".waiting"
+                                            : ".semaphore");
+    }
+    if (where == &c.room.waiting) return prefix + "room.waiting";
+    if (where == &c.room.count) return prefix + "room.semaphore";
+    if (where == &c.owner) return prefix + "OWNER";
+    if (where == &c.linked) return prefix + "control name";
+    for (unsigned o = 0; o <= kObjects; ++o) {
+      if (where == &c.objects[o]) return prefix + "object " + std::to_string(o);
+    }
+  }
+  return "?";
+}
+
+}  // namespace model

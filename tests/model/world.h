@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// What the processes of one channel share, in small: control objects of two incarnations,
+// byte locks, names, semaphores, frames. Each access to something shared is a step of the
+// explorer. The environments of WriterCore and ReaderCore over it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+#include "bell_core.h"
+#include "explore.h"
+#include "layout.h"
+#include "reader_core.h"
+
+namespace model {
+
+using namespace possum;
+
+inline Explorer& explorer() { return *Explorer::active(); }
+
+// As std::atomic, under sequential consistency. `sole` is the only thread that stores:
+// what it loads it knows, and such a load is no step. Nor is one of a constant. `still`:
+// nobody can store before that thread has done something else.
+template <class T>
+struct Atomic {
+  static constexpr std::uint32_t kConstant = ~0u;
+  T value;
+  std::uint32_t sole;   // thread + 1
+  std::uint32_t still;  // thread + 1
+  std::uint32_t reserved;
+
+  T load(std::memory_order) const {
+    if (sole == kConstant) return value;
+    const int self = explorer().current() + 1;
+    if (sole != 0 && static_cast<int>(sole) == self) return value;
+    if (still != 0 && static_cast<int>(still) == self) {
+      explorer().observe(value);
+      return value;
+    }
+    explorer().step("load", this);
+    explorer().observe(value);
+    return value;
+  }
+  void store(T to, std::memory_order) {
+    explorer().require(sole != kConstant, "the model took a variable for a constant");
+    explorer().step("store", this);
+    value = to;
+  }
+  T exchange(T to, std::memory_order) {
+    explorer().step("exchange", this);
+    const T old = value;
+    value = to;
+    explorer().observe(old);
+    return old;
+  }
+  bool compare_exchange_strong(T& expected, T to, std::memory_order,
+                               std::memory_order = std::memory_order_seq_cst) {
+    explorer().step("compare_exchange", this);
+    const bool same = value == expected;
+    if (same) {
+      value = to;
+    } else {
+      expected = value;
+      explorer().observe(value);
+    }
+    explorer().observe(same);
+    return same;
+  }
+  T fetch_and(T mask, std::memory_order) {
+    explorer().step("fetch_and", this);
+    const T old = value;
+    value &= mask;
+    explorer().observe(old);
+    return old;
+  }
+  T fetch_or(T mask, std::memory_order) {
+    explorer().step("fetch_or", this);
+    const T old = value;
+    value |= mask;
+    explorer().observe(old);
+    return old;
+  }
+};
+
+// Nothing in the protocol reads it.
+template <class T>
+struct Hint {
+  T value;
+  void store(T to, std::memory_order) { value = to; }
+  T fetch_or(T mask, std::memory_order) {
+    value |= mask;
+    return value;
+  }
+};
+
+struct Semaphore {
+  std::uint32_t* count;
+  void drain() {
+    explorer().step("drain", count);
+    *count = 0;
+  }
+  bool post() {
+    explorer().step("post", count);
+    if (*count < 3) ++*count;
+    return true;
+  }
+};
+struct BellWords {
+  Atomic<std::uint32_t> waiting;
+  std::uint32_t count;
+  std::uint32_t reserved;
+};
+class Bell : public BellCore<Atomic<std::uint32_t>, Semaphore> {
+ public:
+  explicit Bell(BellWords& words) : BellCore(words.waiting, Semaphore{&words.count}) {}
+  // False: woken by time alone.
+  bool sleep() {
+    const bool posted = explorer().wait(
+        "sleep", semaphore_.count,
+        [](void* count) { return *static_cast<std::uint32_t*>(count) > 0; },
+        semaphore_.count, true);
+    if (posted) --*semaphore_.count;
+    disarm();
+    return posted;
+  }
+};
+
+constexpr unsigned kLives = 2;     // incarnations
+constexpr unsigned kObjects = 11;  // numbers of objects in one incarnation
+constexpr unsigned kReadersMax = 3;
+
+struct Object {
+  std::uint8_t named;
+  std::uint8_t large;
+  std::uint8_t users;    // who looks at its pixels or draws on them, by bits
+  std::uint8_t ordinal;  // of the frame as upstream counts
+  std::uint32_t seq;     // of the frame
+};
+
+template <unsigned Pages, unsigned Slots>
+struct Control {
+  struct Entry {
+    Atomic<std::uint64_t> seq;
+    Atomic<std::uint32_t> object;
+  };
+  struct Header {
+    Atomic<std::uint32_t> state, reserve, roomy;
+    Hint<std::uint32_t> latest;
+    Entry slot[Slots];
+  };
+  struct Page {
+    Atomic<std::uint64_t> word, cfg;
+    BellWords bell;
+    Hint<std::uint32_t> grant;
+    std::uint32_t lock;  // thread + 1
+  };
+  Header header;
+  Page page[Pages];
+  BellWords room;
+  std::uint32_t owner;   // thread + 1
+  std::uint32_t linked;  // has the control object its name?
+  Object objects[kObjects + 1];
+
+  // Nobody's memory: what the rules are about.
+  std::uint32_t writer_died;
+  std::uint32_t reader_died;
+  std::uint32_t begun;  // newest frame whose offers began
+  std::uint32_t done;   // newest frame that was offered to all
+
+  // The standing offer, 0: none.
+  std::uint64_t newest() const {
+    const std::uint32_t latest = header.latest.value;
+    return latest == 0 ? 0 : header.slot[latest - 1].seq.value;
+  }
+};
+
+}  // namespace model

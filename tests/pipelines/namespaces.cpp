@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// Pipelines in containers: programs started by unshare(1) in namespaces of their own,
+// which share the mount at /dev/shm. With --timed each frame's time stamp must be the
+// moment at which its picture was drawn, on the clock of the one who looks.
+
+#include <string>
+
+#include "support/check.h"
+#include "support/players.h"
+
+using support::await_frames;
+using support::Child;
+using support::env;
+using support::number_after;
+using support::play;
+using support::replaced;
+using support::shm_names;
+using support::stats_of;
+using support::unique_channel;
+
+namespace {
+
+constexpr char kApart[] = "--pid --ipc --net --uts --mount-proc";
+constexpr char kHourAhead[] = "--pid --mount-proc --time --monotonic 3600";
+constexpr char kHourBehind[] = "--pid --mount-proc --time --monotonic -3600";
+constexpr char kRootless[] = "--user --map-root-user --pid --ipc --mount-proc";
+
+// possum-player in namespaces as unshare(1) has them; "" for none.
+Child play_in(const std::string& box, const std::string& pipeline,
+              const std::string& channel) {
+  if (box.empty()) return play(pipeline, channel);
+  const std::string unshare = "exec unshare " + box + " --kill-child ";
+  Child probe(unshare + "true 2>&1");
+  if (probe.wait() != 0) check::skip("no such container here: " + probe.output());
+  return Child(unshare + env("POSSUM_PLAYER") + " " +
+               replaced(pipeline, "CHANNEL", channel));
+}
+
+Child start_writer(const std::string& box, const std::string& channel) {
+  return play_in(box,
+                 "stampsrc live=true caps=video/x-raw,format=I420,width=320,height=240,"
+                 "framerate=60/1 ! possumsink name=check channel=CHANNEL",
+                 channel);
+}
+
+Child start_reader(const std::string& box, const std::string& channel) {
+  return play_in(box,
+                 "--timed possumsrc name=src max-buffers=16 channel=CHANNEL ! "
+                 "fakesink name=check sync=true",
+                 channel);
+}
+
+// SIGINT would stop at unshare.
+void end(Child& player) {
+  player.write_line("quit");
+  player.expect_status(0);
+}
+
+// Frames with right times; each death is noticed by the other.
+void expect_channel_through(const std::string& box, const std::string& other) {
+  const std::string channel = unique_channel();
+  Child writer = start_writer(box, channel);
+  Child reader = start_reader(other, channel);
+  await_frames(reader, 30);
+  writer.kill();
+  reader.wait_line("progress start", 2);
+  // Outside: inside, every writer is process 1, and looks like the first one come back.
+  Child second = start_writer("", channel);
+  reader.wait_line("progress complete");
+  await_frames(reader, 30);
+  if (reader.said("warning")) reader.fail("doubts the writer's clock");
+  reader.kill();
+  second.wait_line("died", 2);
+  Child last = start_reader(box, channel);
+  await_frames(last, 1);
+  end(last);
+  end(second);
+  CHECK(shm_names(channel).empty());
+}
+
+void expect_lossless(const std::string& box, const std::string& other) {
+  const std::string channel = unique_channel();
+  Child reader = play_in(other,
+                         "--lossless possumsrc channel=CHANNEL leaky-type=none "
+                         "is-live=false ! fakesink name=check",
+                         channel);
+  Child writer = play_in(box,
+                         "stampsrc num-buffers=500 caps=video/x-raw,format=I420,"
+                         "width=320,height=240,framerate=60/1 ! possumsink name=check "
+                         "channel=CHANNEL sync=false min-readers=1 allow-blocking=true",
+                         channel);
+  reader.expect_status(0);
+  CHECK(reader.said("total 500 frames, 0 missed"));
+  writer.expect_status(0);
+  CHECK(shm_names(channel).empty());
+}
+
+}  // namespace
+
+TEST(containers_exchange_frames) {
+  expect_channel_through(kApart, kApart);
+  expect_lossless(kApart, kApart);
+}
+
+TEST(clocks_an_hour_apart_agree_on_the_time_of_capture) {
+  expect_channel_through(kHourAhead, "");
+  expect_channel_through(kHourAhead, kHourBehind);
+  expect_lossless(kHourAhead, kHourBehind);
+}
+
+TEST(rootless_containers_exchange_frames) {
+  expect_channel_through(kRootless, kRootless);
+  expect_lossless(kRootless, kRootless);
+}

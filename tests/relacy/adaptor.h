@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// std::atomic as the state machines in gst/transport use it, over Relacy's atomic. Every
+// access knows its call site, so that a test can weaken the order of one, and list all
+// of them; and every access is a point at which its thread can die.
+#pragma once
+
+// Not relacy.hpp, which redefines words of the language and the names of POSIX.
+#include <relacy/base.hpp>
+//
+#include <relacy/context.hpp>
+//
+#include <relacy/atomic.hpp>
+#include <relacy/atomic_fence.hpp>
+#include <relacy/context_base_impl.hpp>
+#include <relacy/dyn_thread.hpp>
+#include <relacy/stdlib/condition_variable.hpp>
+#include <relacy/stdlib/event.hpp>
+#include <relacy/stdlib/mutex.hpp>
+#include <relacy/stdlib/semaphore.hpp>
+#include <relacy/test_suite.hpp>
+#include <relacy/var.hpp>
+//
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cstdint>
+#include <cstdlib>
+#include <string_view>
+#include <utility>
+
+namespace model {
+
+using std::memory_order;
+
+// One access in the source: the function, the variable, the kind of access. "offer",
+// "word", "cas". "operator()" stands for the lambda in lock_free_page().
+struct Site {
+  std::string_view function;
+  std::string_view variable;
+  std::string_view access;
+  memory_order order = memory_order::relaxed;
+  bool operator==(const Site&) const = default;
+};
+
+// Accesses whose order is another than the source says.
+struct Change {
+  Site site;
+  memory_order weaker = memory_order::relaxed;
+};
+using Changes = std::array<Change, 2>;
+inline Changes changes{};
+
+// All sites that were reached while `recording`. No container: Relacy counts what a test
+// allocates.
+inline bool recording = false;
+inline std::array<Site, 128> sites;
+inline unsigned site_count = 0;
+inline void record(const Site& site) {
+  for (unsigned i = 0; i < site_count; ++i) {
+    if (sites[i] == site) return;
+  }
+  if (site_count == sites.size()) std::abort();
+  sites[site_count++] = site;
+}
+
+// Thrown out of the access at which a thread dies: of what it was about to do nothing is
+// seen by anybody.
+struct Dead {};
+inline constexpr int kImmortal = -1;
+inline std::array<int, 4> accesses_left{};  // per thread
+
+// Choosing anew after each access seldom lets one thread do much while another stands
+// still. In half of the executions threads now and then keep the processor for a while.
+class Burst {
+ public:
+  // Before each execution; what a failed one left behind is gone with its context.
+  void start(bool wanted) {
+    wanted_ = wanted;
+    left_ = 0;
+    held_ = false;
+  }
+  void step() {
+    if (left_ > 0 && --left_ > 0) return;
+    end();
+    if (!wanted_ || rl::rand(8) != 0) return;
+    left_ = 1 + rl::rand(32);
+    held_ = true;
+    new (hold_) rl::preemption_disabler(rl::ctx());
+  }
+  // Before the thread sleeps or is done.
+  void end() {
+    left_ = 0;
+    if (!std::exchange(held_, false)) return;
+    reinterpret_cast<rl::preemption_disabler*>(hold_)->~preemption_disabler();
+  }
+
+ private:
+  bool wanted_ = false;
+  bool held_ = false;
+  unsigned left_ = 0;
+  alignas(rl::preemption_disabler) char hold_[sizeof(rl::preemption_disabler)];
+};
+inline Burst burst;
+
+inline void live() {
+  burst.step();
+  int& left = accesses_left[rl::thread_index()];
+  if (left == kImmortal) return;
+  if (left == 0) throw Dead{};
+  --left;
+}
+
+inline rl::memory_order order_at(const Site& site) {
+  if (recording) record(site);
+  memory_order order = site.order;
+  for (const Change& change : changes) {
+    if (change.site == site) order = change.weaker;
+  }
+  switch (order) {
+    case memory_order::relaxed:
+      return rl::mo_relaxed;
+    case memory_order::consume:
+    case memory_order::acquire:
+      return rl::mo_acquire;
+    case memory_order::release:
+      return rl::mo_release;
+    case memory_order::acq_rel:
+      return rl::mo_acq_rel;
+    case memory_order::seq_cst:
+      break;
+  }
+  return rl::mo_seq_cst;
+}
+
+template <class T>
+class Atomic {
+ public:
+  explicit Atomic(const char* name) : name_(name) {}
+
+  // For the test itself: outside of threads, and what nobody in the model can see.
+  void set(T value) { value_.store(value, rl::mo_relaxed, RL_INFO); }
+  T now() const { return value_.debug_value(); }
+
+  T load(memory_order order, const char* function = __builtin_FUNCTION(),
+         unsigned line = __builtin_LINE()) const {
+    live();
+    return value_.load(order_at({function, name_, "load", order}), at(function, line));
+  }
+  void store(T value, memory_order order, const char* function = __builtin_FUNCTION(),
+             unsigned line = __builtin_LINE()) {
+    live();
+    value_.store(value, order_at({function, name_, "store", order}), at(function, line));
+  }
+  T exchange(T value, memory_order order, const char* function = __builtin_FUNCTION(),
+             unsigned line = __builtin_LINE()) {
+    live();
+    return value_.exchange(value, order_at({function, name_, "exchange", order}),
+                           at(function, line));
+  }
+  T fetch_and(T value, memory_order order, const char* function = __builtin_FUNCTION(),
+              unsigned line = __builtin_LINE()) {
+    live();
+    return value_.fetch_and(value, order_at({function, name_, "and", order}),
+                            at(function, line));
+  }
+  T fetch_or(T value, memory_order order, const char* function = __builtin_FUNCTION(),
+             unsigned line = __builtin_LINE()) {
+    live();
+    return value_.fetch_or(value, order_at({function, name_, "or", order}),
+                           at(function, line));
+  }
+  // A failed exchange is a relaxed load here, whatever the caller asks for.
+  bool compare_exchange_strong(T& expected, T desired, memory_order order,
+                               memory_order = memory_order::relaxed,
+                               const char* function = __builtin_FUNCTION(),
+                               unsigned line = __builtin_LINE()) {
+    live();
+    const rl::debug_info info = at(function, line);
+    return value_.compare_exchange_strong(expected, desired,
+                                          order_at({function, name_, "cas", order}), info,
+                                          rl::mo_relaxed, info);
+  }
+
+ private:
+  static rl::debug_info at(const char* function, unsigned line) {
+    return rl::debug_info(function, "", line);
+  }
+
+  const char* const name_;
+  rl::atomic<T> value_;
+};
+
+[[noreturn]] inline void fail(const char* what) {
+  rl::ctx().fail_test(what, rl::test_result_user_assert_failed,
+                      rl::debug_info("expect", "", 0));
+  std::abort();  // fail_test() does not return
+}
+inline void expect(bool condition, const char* what) {
+  if (!condition) fail(what);
+}
+
+// sem_t as glibc has it: post releases, a wait that succeeds acquires, the kernel puts to
+// sleep only who still finds 0. Without time: nobody wakes who is not woken, and tick()
+// stands for the bound of a wait, which orders nothing.
+class Semaphore {
+ public:
+  void set(unsigned value) { value_.store(value, rl::mo_relaxed, RL_INFO); }
+
+  bool try_wait() {
+    unsigned value = value_.load(rl::mo_relaxed, RL_INFO);
+    while (value != 0) {
+      if (value_.compare_exchange_strong(value, value - 1, rl::mo_acquire, RL_INFO,
+                                         rl::mo_relaxed, RL_INFO)) {
+        return true;
+      }
+    }
+    return false;
+  }
+  void post() {
+    value_.fetch_add(1, rl::mo_release, RL_INFO);
+    wake();
+  }
+  void wait() {
+    while (!try_wait()) {
+      if (value_.debug_value() != 0) continue;
+      if (std::exchange(ticked_, false)) return;
+      burst.end();
+      sleeper_ = static_cast<int>(rl::thread_index());
+      rl::ctx().park_current_thread(false, false, false, RL_INFO);
+    }
+  }
+  void tick() {
+    ticked_ = true;
+    wake();
+  }
+
+ private:
+  void wake() {
+    if (sleeper_ < 0) return;
+    rl::ctx().unpark_thread(std::exchange(sleeper_, -1), false, RL_INFO);
+  }
+
+  rl::atomic<unsigned> value_;
+  int sleeper_ = -1;
+  bool ticked_ = false;
+};
+
+}  // namespace model

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// PROTOCOL.md, "Memory orders", as relacy.cpp checks it: each access of the state
+// machines that orders something, the next weaker order, and the scenario that fails with
+// it. Two changes in one row: either access alone would do.
+#pragma once
+
+#include "adaptor.h"
+
+namespace model {
+
+struct Row {
+  Changes changes;
+  // The scenario that fails with it. None: nothing showed a need for the order.
+  const char* missed_in;
+  const char* why_spare;
+};
+using enum memory_order;
+inline const Row kRows[] = {
+    // The words of the pages.
+    {{Change{{"offer", "word", "cas", seq_cst}, acq_rel}}, "lossless", nullptr},
+    {{Change{{"offer", "word", "cas", seq_cst}, acquire}}, "dropping", nullptr},
+    {{Change{{"offer", "word", "load", seq_cst}, acquire}}, "lossless", nullptr},
+    {{Change{{"scan", "word", "load", seq_cst}, acquire}}, "deep kept", nullptr},
+    {{Change{{"scan", "word", "load", seq_cst}, acquire}}, "lend", nullptr},
+    {{Change{{"scan", "word", "load", seq_cst}, relaxed}}, "dropping", nullptr},
+    {{Change{{"has_offers", "word", "load", seq_cst}, acquire}}, "held", nullptr},
+    {{Change{{"steal", "word", "and", acq_rel}, release}}, "stealing", nullptr},
+    {{Change{{"take", "word", "cas", seq_cst}, acq_rel}}, "held", nullptr},
+    {{Change{{"take", "word", "cas", seq_cst}, acq_rel}}, "lend", nullptr},
+    {{Change{{"take", "word", "cas", seq_cst}, acq_rel}}, "mixed", nullptr},
+    {{Change{{"take", "word", "load", acquire}, relaxed},
+      Change{{"map_offered", "word", "load", acquire}, relaxed}},
+     "deep",
+     nullptr},
+    {{Change{{"release", "word", "and", seq_cst}, acq_rel}}, "deep kept", nullptr},
+    {{Change{{"release", "word", "and", seq_cst}, acquire}}, "dropping", nullptr},
+    {{Change{{"next", "word", "load", seq_cst}, acquire}}, "lossless", nullptr},
+    {{Change{{"must_copy", "word", "load", seq_cst}, acquire}}, "mixed", nullptr},
+    {{Change{{"withdraw_standing_offer", "word", "and", seq_cst}, relaxed}},
+     nullptr,
+     "one word: the swap either shows the take or prevents it"},
+    {{Change{{"flush", "word", "and", seq_cst}, relaxed}},
+     nullptr,
+     "as above, and the next scan loads the word again"},
+    {{Change{{"recycle", "word", "store", seq_cst}, relaxed}},
+     nullptr,
+     "the byte lock orders"},
+    // Who is there. Of the two steps of leaving either would do.
+    {{Change{{"enter", "cfg", "store", seq_cst}, release}}, "awaited", nullptr},
+    {{Change{{"view_of", "cfg", "load", seq_cst}, acquire}}, "awaited", nullptr},
+    {{Change{{"leave", "cfg", "cas", seq_cst}, acq_rel},
+      Change{{"leave", "word", "and", seq_cst}, acq_rel}},
+     "leaving",
+     nullptr},
+    {{Change{{"recycle", "cfg", "store", seq_cst}, relaxed}},
+     nullptr,
+     "the byte lock orders"},
+    {{Change{{"recycle", "cfg", "load", acquire}, relaxed}},
+     nullptr,
+     "the byte lock orders"},
+    {{Change{{"holds_slots", "word", "load", seq_cst}, relaxed}},
+     nullptr,
+     "the byte lock orders"},
+    {{Change{{"operator()", "cfg", "load", acquire}, relaxed}},
+     nullptr,
+     "the byte lock orders"},
+    {{Change{{"tenant", "cfg", "load", acquire}, relaxed}},
+     nullptr,
+     "a precaution without a partner"},
+    // Doorbells.
+    {{Change{{"arm", "waiting", "store", seq_cst}, release}}, "lossless", nullptr},
+    {{Change{{"ring", "waiting", "load", seq_cst}, acquire}}, "lossless", nullptr},
+    {{Change{{"ring", "waiting", "exchange", seq_cst}, relaxed}},
+     nullptr,
+     "only its being atomic counts"},
+    {{Change{{"arm", "room", "store", seq_cst}, release}}, "deep kept", nullptr},
+    {{Change{{"ring", "room", "load", seq_cst}, acquire}}, "lossless", nullptr},
+    {{Change{{"ring", "room", "exchange", seq_cst}, relaxed}},
+     nullptr,
+     "only its being atomic counts"},
+    // The table of slots.
+    {{Change{{"announce", "object", "store", release}, relaxed}}, "dropping", nullptr},
+    {{Change{{"object_of", "object", "load", acquire}, relaxed}}, "dropping", nullptr},
+    {{Change{{"usable", "object", "store", release}, relaxed}},
+     nullptr,
+     "0 announces nothing"},
+    {{Change{{"take", "seq", "load", acquire}, relaxed}},
+     nullptr,
+     "carried by the offer, which the swap acquires"},
+    {{Change{{"seq_of", "seq", "load", acquire}, relaxed}},
+     nullptr,
+     "carried by the offer, which the load of the word acquires"},
+    // The state.
+    {{Change{{"set_eos", "state", "store", seq_cst}, release}}, "again", nullptr},
+    {{Change{{"next", "state", "load", seq_cst}, acquire}}, "again", nullptr},
+    {{Change{{"begin_publish", "state", "store", seq_cst}, relaxed}},
+     nullptr,
+     "carried by the offers that follow"},
+    {{Change{{"flush", "state", "store", seq_cst}, relaxed}},
+     nullptr,
+     "an end of stream seen late is one"},
+    // The reserve rule.
+    {{Change{{"lend", "roomy", "store", seq_cst}, release}}, "lend", nullptr},
+    {{Change{{"set_reserve", "reserve", "store", seq_cst}, release}}, "lend", nullptr},
+    {{Change{{"must_copy", "roomy", "load", seq_cst}, acquire}}, "lend", nullptr},
+    {{Change{{"must_copy", "reserve", "load", seq_cst}, acquire}}, "lend", nullptr},
+    {{Change{{"begin_publish", "roomy", "store", seq_cst}, relaxed}},
+     nullptr,
+     "carried by the offers that follow"},
+    {{Change{{"usable", "roomy", "store", seq_cst}, relaxed}},
+     nullptr,
+     "matters only when memory runs out, which no case has"},
+};
+
+inline bool in_table(const Site& site) {
+  for (const Row& row : kRows) {
+    for (const Change& change : row.changes) {
+      if (change.site == site) return true;
+    }
+  }
+  return false;
+}
+
+inline bool recorded(const Site& site) {
+  for (unsigned i = 0; i < site_count; ++i) {
+    if (sites[i] == site) return true;
+  }
+  return false;
+}
+
+inline bool weaker_than(memory_order weaker, const Site& site) {
+  const bool load = site.access == "load";
+  const bool store = site.access == "store";
+  if (weaker >= site.order) return false;
+  if (load) return weaker == acquire || weaker == relaxed;
+  if (store) return weaker == release || weaker == relaxed;
+  return true;
+}
+
+}  // namespace model

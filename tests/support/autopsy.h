@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// Looks into the memory of a channel between two steps of a process and says whether the
+// next one could rely on it: what must hold at every moment, whoever dies.
+#pragma once
+
+#include "support/growth.h"
+#include "support/transport.h"
+#include "transport/descriptor.h"
+
+namespace support {
+
+class Autopsy {
+ public:
+  struct Expect {
+    bool alive = false;    // nobody is dead, the one in question is only stopped
+    bool closing = false;  // the writer was told to go: its names may be gone
+    bool orphans = false;  // data objects may lie there without a control object
+    bool busy = false;     // a writer is at work meanwhile
+  };
+
+  Autopsy(const std::string& channel, Expect expect)
+      : channel_(channel), expect_(expect) {
+    const std::string name = possum::control_name(channel);
+    const possum::UniqueFd fd(shm_open(name.c_str(), O_RDONLY, 0));
+    if (!fd) {
+      CHECK(errno == ENOENT);
+      CHECK(expect.orphans || expect.closing || names_of(channel).empty());
+      return;
+    }
+    struct stat info {};
+    CHECK(fstat(fd.get(), &info) == 0);
+    if (info.st_size < static_cast<off_t>(possum::control_bytes())) return;
+    Error error;
+    control_ = possum::ControlMap(possum::ShmObject::map(
+        fd.get(), possum::control_bytes(), possum::Access::read_only, false, error));
+    if (control_.header().state.load() != 0 && !expect.busy) look();
+  }
+
+ private:
+  void look() {
+    const possum::layout::ControlHeader& h = control_.header();
+    CHECK(h.magic == possum::layout::kControlMagic);
+    CHECK(h.version == possum::layout::kVersion && h.abi == possum::abi_word());
+    CHECK(h.header_bytes == sizeof h && h.object_bytes == possum::control_bytes());
+    CHECK(h.incarnation != 0 && h.reserve.load() >= 1);
+    CHECK(low_semaphore(control_, possum::layout::kRoomUnit));
+    CHECK(low_semaphore(control_, possum::layout::kAttentionUnit));
+    for (unsigned s = 0; s < possum::layout::kSlots; ++s) look_at_slot(s);
+    for (unsigned r = 0; r < possum::layout::kReaders; ++r) look_at_page(r);
+  }
+
+  // Whose number is in the table can be opened and is whole.
+  void look_at_slot(unsigned s) {
+    const auto& entry = control_.header().slot[s];
+    const std::uint64_t incarnation = control_.header().incarnation;
+    const std::uint32_t object = entry.object.load();
+    if (object == 0) return;
+    const std::string name = possum::data_name(channel_, incarnation, object);
+    const possum::UniqueFd fd(shm_open(name.c_str(), O_RDONLY, 0));
+    if (!fd && expect_.closing) return;
+    CHECK(fd);
+    struct stat info {};
+    CHECK(fstat(fd.get(), &info) == 0);
+    CHECK(info.st_size == static_cast<off_t>(entry.pages.load()) * 4096);
+    Error error;
+    mapped_[s] = possum::ShmObject::map(fd.get(), static_cast<std::size_t>(info.st_size),
+                                        possum::Access::read_only, false, error);
+    CHECK(mapped_[s]);
+    std::memcpy(&headers_[s], mapped_[s]->data(), sizeof headers_[s]);
+    CHECK(possum::valid_data_header(headers_[s], mapped_[s]->size(), incarnation, object,
+                                    s));
+  }
+
+  // What is offered or in use is there, and is the frame that the table says.
+  void look_at_page(unsigned r) {
+    possum::layout::ReaderUnit& page = control_.page(r);
+    // A page that is not yet free again is reset under its lock.
+    const auto cfg = possum::layout::unpack(page.cfg.load());
+    if (cfg.state == possum::layout::PageState::free) {
+      CHECK(low_semaphore(control_, possum::layout::kReaderUnit + r));
+    }
+    if (expect_.closing) return;
+    const std::uint64_t word = page.word.load();
+    const std::uint32_t seen =
+        possum::layout::offered_of(word) | possum::layout::taken_of(word);
+    for (std::uint32_t rest = seen; rest != 0; rest &= rest - 1) {
+      const auto s = static_cast<unsigned>(std::countr_zero(rest));
+      CHECK(mapped_[s]);
+      const auto frame = possum::copy_descriptor(mapped_[s]->data());
+      std::string why;
+      CHECK(frame.seq == control_.header().slot[s].seq.load());
+      CHECK(possum::valid_descriptor(frame, headers_[s], why));
+      const std::byte* const pixels =
+          mapped_[s]->data() + headers_[s].pixels_offset + frame.data_offset;
+      CHECK(shows(pixels, frame.data_bytes, frame.offset));
+    }
+    if (expect_.alive && cfg.state == possum::layout::PageState::active) {
+      auto probe = possum::LockFd::open(possum::control_name(channel_), O_RDWR, 0);
+      CHECK(probe.held_by_other(possum::layout::kReaderByte + r));
+    }
+  }
+
+  const std::string channel_;
+  const Expect expect_;
+  possum::ControlMap control_;
+  std::shared_ptr<possum::ShmObject> mapped_[possum::layout::kSlots];
+  possum::layout::DataHeader headers_[possum::layout::kSlots]{};
+};
+
+}  // namespace support

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// What the processes of a long run know of each other without the transport: counters
+// that outlive a SIGKILL, heartbeats, a ledger of all that was ever published, and a pipe
+// on which they say what happened to them. Include it after check.h.
+#pragma once
+
+#include <sys/resource.h>
+
+#include <array>
+#include <atomic>
+
+#include "support/transport.h"
+
+namespace support {
+
+inline constexpr unsigned kCells = 40;
+inline constexpr unsigned kLedgers = 1u << 16;
+inline constexpr unsigned kRemembered = 64;  // frames per ledger; the depth is 16 at most
+
+enum class Phase : std::uint32_t { run, readers_end, writer_ends };
+// `wrong` is everything else, above all an error that nobody has deserved.
+enum class Fault : unsigned { torn, reordered, lost, stuck, leaked, wrong };
+inline constexpr std::array kFaultNames = {"torn",  "reordered", "lost",
+                                           "stuck", "leaked",    "wrong"};
+
+// One process.
+struct Cell {
+  std::atomic<std::uint64_t> progress;  // moves as long as the process does anything
+  std::atomic<std::uint64_t> frames;    // published or taken
+};
+
+// What one owner of the channel published. Its place in the board is the order.
+struct Ledger {
+  struct Entry {
+    std::atomic<std::uint64_t> seq;
+    std::atomic<std::uint64_t> first;  // the first frame that lay in its data object
+  };
+  std::atomic<std::uint64_t> incarnation;
+  std::atomic<std::uint64_t> done;     // the last frame whose publish() returned
+  std::atomic<std::uint32_t> drained;  // EOS was said and every blocking reader had it
+  std::atomic<std::uint32_t> closed;
+  std::array<Entry, kRemembered> entry;
+};
+
+struct Board {
+  std::atomic<Phase> phase;
+  std::atomic<std::uint32_t> owners;  // ledgers in use
+  std::array<std::atomic<std::uint64_t>, kFaultNames.size()> faults;
+  // Counted by the processes themselves.
+  std::atomic<std::uint64_t> published, zero_copy, no_slot, demoted;
+  std::atomic<std::uint64_t> attaches, frames, copies, lossless, ends, unmapped, excused;
+  std::atomic<std::uint64_t> hoarded;     // eight leases held at once
+  std::atomic<std::uint64_t> after_left;  // frames proved whole after the reader had left
+  std::atomic<std::uint64_t> outlived;    // and after their writer was gone
+  std::array<Cell, kCells> cell;
+  std::array<Ledger, kLedgers> ledger;
+};
+
+enum class Happening : std::uint32_t { ready, owner, busy, quiet };
+struct Event {
+  std::uint32_t cell;
+  std::uint32_t generation;
+  Happening what;
+};
+
+// The board in this process: made by the driver, inherited by everybody else.
+class SharedBoard {
+ public:
+  SharedBoard() : SharedBoard(memfd_create("board", MFD_CLOEXEC)) {}
+  explicit SharedBoard(int fd) : fd_(fd) {
+    CHECK(fd >= 0 && ftruncate(fd, sizeof(Board)) == 0);
+    void* at = mmap(nullptr, sizeof(Board), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    CHECK(at != MAP_FAILED);
+    madvise(at, sizeof(Board), MADV_DONTDUMP);
+    board_ = static_cast<Board*>(at);  // a new memfd is all zeros, as it should be
+  }
+  ~SharedBoard() {
+    munmap(board_, sizeof(Board));
+    close(fd_);
+  }
+  SharedBoard(const SharedBoard&) = delete;
+  SharedBoard& operator=(const SharedBoard&) = delete;
+  int fd() const { return fd_; }
+  Board* operator->() const { return board_; }
+  Board& operator*() const { return *board_; }
+
+ private:
+  int fd_;
+  Board* board_ = nullptr;
+};
+
+inline void count(std::atomic<std::uint64_t>& counter, std::uint64_t more = 1) {
+  counter.fetch_add(more, std::memory_order_relaxed);
+}
+
+[[noreturn]] inline void fault(Board& board, Fault kind, const std::string& what) {
+  count(board.faults[static_cast<unsigned>(kind)]);
+  std::fprintf(stderr, "pid %d: %s: %s\n", static_cast<int>(getpid()),
+               kFaultNames[static_cast<unsigned>(kind)], what.c_str());
+  std::abort();
+}
+
+// --- frames: all of them follow from incarnation and sequence number -----------------
+
+inline std::uint64_t mixed(std::uint64_t value) {
+  value = (value ^ (value >> 31)) * 0x7fb5d329728ea185;
+  value = (value ^ (value >> 27)) * 0x81dadef4bc2dd44d;
+  return value ^ (value >> 33);
+}
+
+struct FrameId {
+  std::uint64_t incarnation;
+  std::uint64_t seq;
+
+  std::uint64_t key() const { return mixed(incarnation + mixed(seq)); }
+  // Sizes and formats that last for a while, so that objects are replaced now and then.
+  std::size_t bytes() const {
+    const std::uint64_t era = mixed(incarnation + seq / 150);
+    const std::size_t most = era % 8 == 0 ? 60'000 : era % 8 < 4 ? 6'000 : 500;
+    return 8 + key() % most;
+  }
+  std::string caps() const {
+    const std::uint64_t era = mixed(incarnation ^ (seq / 100));
+    return "caps " + std::to_string(era) + std::string(era % 5 == 0 ? 3000 : 20, 'c');
+  }
+  std::size_t metas() const { return key() % 32 == 0 ? key() / 32 % 5000 : 0; }
+};
+
+inline bool as_published(const Frame& frame, FrameId id) {
+  return frame.descriptor().seq == id.seq && key_of(frame) == id.key() &&
+         frame.size() == id.bytes() && frame.metas().size() == id.metas() &&
+         *frame.caps() == id.caps() && shows(frame.data(), frame.size(), id.key());
+}
+
+}  // namespace support

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// A writer and a reader that do one thing at a time as they are told, until they die at
+// a crash point in the middle of it. They check what they get themselves and abort when
+// it is wrong, which is another way to die than the one that is expected.
+#pragma once
+
+#include <signal.h>
+#include <sys/resource.h>
+
+#include <deque>
+
+#include "support/crash_points.h"
+#include "support/watcher.h"
+
+namespace support {
+
+inline constexpr int kSearchMs = 500;  // one try to attach, of several
+
+// --- the far side --------------------------------------------------------------------
+
+// ORDERS ROLE ARGS...: a role with orders for its crash points, "KILL NAME NTH" or "STOP
+// NAME NTH", separated by commas. At its end it says how often it passed each point:
+// "passed NAME COUNT".
+ROLE(victim) {
+  std::istringstream orders(args.at(0));
+  for (std::string order; std::getline(orders, order, ',');) {
+    std::istringstream words(order);
+    std::string what;
+    std::string point;
+    unsigned nth = 0;
+    words >> what >> point >> nth;
+    possum::crash::raise_at(what == "STOP" ? SIGSTOP : SIGKILL, point, nth);
+  }
+  const int status = check::find(check::roles(), args.at(1).c_str())
+                         ->run({args.begin() + 2, args.end()});
+  for (const possum::crash::Point* point : possum::crash::points()) {
+    if (const unsigned passed = point->passed.load(); passed > 0) {
+      say(std::string("passed ") + point->name + " " + std::to_string(passed));
+    }
+  }
+  return status;
+}
+
+class Sender {
+ public:
+  Sender(const std::string& channel, unsigned slots, const std::string& kind) {
+    Error error;
+    WriterOptions options = blocking_writer(channel, slots);
+    options.group = getegid();
+    if (kind == "impatient") options.max_blocking_ns = 30 * kMs;
+    writer_ = Writer::create(options, {}, error);
+    CHECK(writer_);
+  }
+
+  // The status in one word; "ok" is followed by incarnation and last sequence number
+  // where there may be news of them.
+  std::string obey(std::istringstream& words) {
+    std::string order;
+    std::size_t count = 0;
+    std::size_t bytes = 0;
+    words >> order >> count >> bytes;
+    Error error;
+    if (order == "open") return text(writer_->open(error));
+    if (order == "prepare") return writer_->prepare(count, bytes, error) ? "ok" : "no";
+    if (order == "publish") {
+      std::string caps = kCaps;
+      std::size_t metas = 0;
+      words >> caps >> metas;
+      return publish(count, bytes, caps, metas);
+    }
+    if (order == "keep") {  // of all acquired slots so many
+      for (; kept_.size() > count; kept_.pop_back()) writer_->give_back(kept_.back());
+      while (kept_.size() < count) {
+        SlotRef ref;
+        if (writer_->acquire(kSmall, 64, 0, ref, error) != WriteStatus::ok) return "no";
+        kept_.push_back(ref);
+      }
+      return "ok";
+    }
+    if (order == "lend") {  // if the reserve allows it
+      for (; count > 0; --count) {
+        const auto ref = writer_->lend(bytes);
+        if (ref) lent_.push_back(*ref);
+      }
+      return "ok";
+    }
+    if (order == "send") {  // what was lent
+      WriteStatus status = WriteStatus::ok;
+      for (; !lent_.empty() && status == WriteStatus::ok; lent_.pop_front()) {
+        status = send(lent_.front(), kSmall, kCaps, 0);
+        writer_->give_back(lent_.front());
+      }
+      return text(status);
+    }
+    if (order == "readers") return text(writer_->wait_readers(unsigned(count), error));
+    if (order == "alone") {  // with so many readers
+      return eventually([&] { return writer_->active_readers() == count; }) ? "ok" : "no";
+    }
+    if (order == "grown") {
+      return eventually([&] { return writer_->statistics().slots >= count; }) ? "ok"
+                                                                              : "no";
+    }
+    if (order == "renewed") {
+      return eventually([&] {
+        const std::uint64_t now = writer_->incarnation();
+        return now != 0 && now != incarnation_;
+      })
+                 ? "ok"
+                 : "no";
+    }
+    if (order == "limit") {  // of a file's size; 0: none
+      signal(SIGXFSZ, SIG_IGN);
+      rlimit limit{};
+      CHECK(getrlimit(RLIMIT_FSIZE, &limit) == 0);
+      limit.rlim_cur = count == 0 ? limit.rlim_max : count;
+      CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+      return "ok";
+    }
+    if (order == "eos") writer_->set_eos();
+    if (order == "drain") return text(writer_->drain(error));
+    if (order == "flush") writer_->flush();
+    if (order == "close") writer_->close();
+    return "ok";
+  }
+
+ private:
+  std::string text(WriteStatus status) const {
+    if (status != WriteStatus::ok) {
+      return status == WriteStatus::no_slot ? "no_slot" : "failed";
+    }
+    return "ok " + std::to_string(writer_->incarnation()) + " " + std::to_string(seq_);
+  }
+  std::string publish(std::size_t count, std::size_t bytes, const std::string& caps,
+                      std::size_t metas) {
+    WriteStatus status = WriteStatus::ok;
+    for (; count > 0 && status == WriteStatus::ok; --count) {
+      SlotRef ref;
+      Error error;
+      status = writer_->acquire(bytes, caps.size(), metas, ref, error);
+      if (status == WriteStatus::ok) status = send(ref, bytes, caps, metas);
+    }
+    return text(status);
+  }
+  WriteStatus send(const SlotRef& ref, std::size_t bytes, const std::string& caps,
+                   std::size_t metas) {
+    if (ref.incarnation != incarnation_) {
+      incarnation_ = ref.incarnation;
+      seq_ = 0;
+    }
+    const std::uint64_t key = key_for(incarnation_, seq_ + 1);
+    draw(ref.data, bytes, key);
+    auto frame = descriptor_for(key, bytes);
+    Error error;
+    const WriteStatus status =
+        writer_->publish(ref, frame, caps, std::vector<std::byte>(metas), false, error);
+    if (status == WriteStatus::ok) CHECK(frame.seq == ++seq_);
+    return status;
+  }
+
+  std::unique_ptr<Writer> writer_;
+  std::uint64_t incarnation_ = 0;
+  std::uint64_t seq_ = 0;
+  std::deque<SlotRef> lent_;
+  std::vector<SlotRef> kept_;
+};
+
+// CHANNEL SLOTS KIND: blocking, or impatient with blocking readers.
+ROLE(sender) {
+  Sender sender(args.at(0), static_cast<unsigned>(std::stoul(args.at(1))), args.at(2));
+  for (std::istringstream words; listen(words) && words.str() != "end";) {
+    say(sender.obey(words));
+  }
+  return 0;
+}
+
+// CHANNEL POLICY DEPTH
+ROLE(viewer) {
+  Error error;
+  const auto reader =
+      Reader::create(reader_of(args.at(0), static_cast<Policy>(std::stoi(args.at(1))),
+                               static_cast<unsigned>(std::stoul(args.at(2)))),
+                     error);
+  CHECK(reader);
+  std::deque<Frame> held;
+  std::uint64_t last = 0;
+  const auto take_one = [&](int ms) {
+    Frame frame;
+    const TakeStatus status = reader->take(in_ms(ms), frame, error);
+    if (status == TakeStatus::frame) {
+      CHECK(genuine(frame, reader->incarnation()));
+      CHECK(frame.descriptor().seq > last);
+      if (args[1] == "2" && last != 0) CHECK(frame.missed() == 0);
+      last = frame.descriptor().seq;
+      held.push_back(std::move(frame));
+    }
+    return status;
+  };
+  const auto let_go = [&](std::uint64_t incarnation, std::size_t count) {
+    for (; count > 0 && !held.empty(); --count) {
+      const std::uint64_t key = key_of(held.front());
+      CHECK(incarnation == 0 ||
+            key == key_for(incarnation, held.front().descriptor().seq));
+      CHECK(intact(held.front()));
+      held.pop_front();
+    }
+  };
+  for (std::istringstream words; listen(words) && words.str() != "end";) {
+    std::string order;
+    std::size_t count = 0;
+    words >> order >> count;
+    std::string answer = "ok";
+    if (order == "attach") {
+      last = 0;
+      const AttachStatus status = reader->attach(in_ms(kSearchMs), error);
+      answer = status == AttachStatus::attached ? "ok" : "no";
+    } else if (order == "take") {
+      for (; count > 0 && answer == "ok"; --count) {
+        const TakeStatus status = take_one(kLimitMs);
+        answer = status == TakeStatus::frame          ? "ok"
+                 : status == TakeStatus::eos          ? "eos"
+                 : status == TakeStatus::disconnected ? "disconnected"
+                                                      : "no";
+      }
+    } else if (order == "through") {  // takes so many and gives each back
+      for (; count > 0; --count) {
+        CHECK(take_one(kLimitMs) == TakeStatus::frame);
+        let_go(reader->incarnation(), held.size());
+      }
+    } else if (order == "drain") {  // until nothing waits, then so many ms of sleep
+      TakeStatus status;
+      while ((status = take_one(0)) == TakeStatus::frame) {
+        let_go(reader->incarnation(), 1);
+      }
+      CHECK(status == TakeStatus::timeout && take_one(int(count)) == TakeStatus::timeout);
+    } else if (order == "release") {
+      let_go(reader->incarnation(), count);
+    } else if (order == "skip") {
+      reader->skip_to_newest();
+    } else if (order == "interrupt") {
+      reader->interrupt(true);
+      reader->interrupt(false);
+    } else if (order == "detach") {
+      reader->detach();
+    }
+    say(answer);
+  }
+  return 0;
+}
+
+// --- the near side -------------------------------------------------------------------
+
+struct Died {};
+
+class Victim : public Peer {
+ public:
+  // `at_hold` is called while it is stopped at a point, with the point's name.
+  Victim(const std::string& orders, const std::string& role,
+         const std::vector<std::string>& args,
+         std::function<void(const std::string&)> at_hold)
+      : Peer("victim", words(orders, role, args)), at_hold_(std::move(at_hold)) {}
+
+  // The first word of the answer. Throws Died instead of an answer.
+  std::string ask(const std::string& order) {
+    tell_if_alive(order);
+    return answer();
+  }
+  std::string answer() {
+    for (;;) {
+      const auto line = hear_if_alive();
+      if (!line) throw Died{};
+      if (!line->starts_with("held ")) return *line;
+      int status = 0;
+      CHECK(waitpid(pid(), &status, WUNTRACED) == pid() && WIFSTOPPED(status));
+      at_hold_(line->substr(5));
+      signal_it(SIGCONT);
+    }
+  }
+  void order(const std::string& order) {
+    std::string heard = ask(order);
+    while (order == "attach" && heard == "no") heard = ask(order);
+    if (!heard.starts_with("ok")) {
+      std::fprintf(stderr, "%s: %s\n", order.c_str(), heard.c_str());
+    }
+    CHECK(heard.starts_with("ok"));
+  }
+  void expect_answer(const std::string& order, const std::string& answer) {
+    const std::string heard = ask(order);
+    if (heard != answer) std::fprintf(stderr, "%s: %s\n", order.c_str(), heard.c_str());
+    CHECK(heard == answer);
+  }
+  bool dead() const {
+    siginfo_t info{};
+    CHECK(waitid(P_PID, static_cast<id_t>(pid()), &info, WEXITED | WNOHANG | WNOWAIT) ==
+          0);
+    return info.si_pid == pid();
+  }
+  // What it has passed, one "passed NAME COUNT" a line; ends it.
+  std::vector<std::string> end() {
+    std::vector<std::string> lines;
+    tell_if_alive("end");
+    try {
+      for (;;) lines.push_back(answer());
+    } catch (const Died&) {
+    }
+    return lines;
+  }
+
+ private:
+  static std::vector<std::string> words(const std::string& orders,
+                                        const std::string& role,
+                                        const std::vector<std::string>& args) {
+    std::vector<std::string> result = {orders, role};
+    result.insert(result.end(), args.begin(), args.end());
+    return result;
+  }
+
+  std::function<void(const std::string&)> at_hold_;
+};
+
+}  // namespace support

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// Channels between containers, that is between PID, IPC, user and time namespaces that
+// share only the mount at /dev/shm: frames arrive whole and in order, deaths are noticed,
+// times are right.
+#include "support/containers.h"
+
+#include "support/private_shm.h"
+
+using namespace support;
+
+namespace {
+
+constexpr int kHour = 3600;
+constexpr std::size_t kMiB = 1024 * 1024;
+
+// A blocking reader gets every frame and the end.
+void expect_lossless(FarWriter& writer, FarReader& reader, int count,
+                     std::size_t bytes = kSmall) {
+  writer.wait_readers(1);
+  reader.tell("drain");
+  writer.publish(1, static_cast<std::uint64_t>(count), bytes);
+  writer.order("eos", "eos");
+  reader.expect("eos " + std::to_string(count) + " 1");
+}
+
+// On the reader's clock: when the frame in hand was published and due, before now.
+void expect_ages(FarReader& reader) {
+  std::istringstream words(reader.ask("ages"));
+  std::int64_t published_ns = 0;
+  std::int64_t due_ns = 0;
+  words >> published_ns >> due_ns;
+  CHECK(published_ns >= 0 && published_ns < kLimitMs * kMs);
+  CHECK(due_ns >= published_ns && due_ns < kLimitMs * kMs);
+}
+
+void expect_traffic(FarWriter& writer, FarReader& reader) {
+  reader.attach();
+  expect_lossless(writer, reader, 300);
+  writer.publish(301, 301);
+  CHECK(reader.frame().key == 301);
+  expect_ages(reader);
+}
+
+// Holds up the writer, then dies.
+template <class Dying>
+void expect_death_of_reader_noticed(FarWriter& writer, Dying& reader) {
+  writer.tell("publish 302 340 4096");
+  for (int i = 0; i < 3; ++i) CHECK(reader.take().status == "frame");
+  reader.kill_inside();
+  writer.expect("ok");
+}
+
+template <class Dying>
+void expect_death_of_writer_noticed(Dying& writer, FarReader& reader) {
+  while (reader.take(0).status == "frame") {
+  }
+  reader.tell("take 20000");
+  const std::int64_t before = possum::monotonic_ns();
+  writer.kill_inside();
+  reader.expect("disconnected");
+  CHECK(possum::monotonic_ns() - before < 1000 * kMs);
+}
+
+void expect_successor(FarReader& reader, FarWriter& writer) {
+  reader.attach();
+  writer.publish(1, 1);
+  CHECK(reader.frame().key == 1);
+  writer.order("close", "closed");
+}
+
+// All that two sides do, with the container on either side and on both.
+void expect_channel_through(const Container& box, const Container& other) {
+  {
+    const std::string channel = unique_channel();
+    BoxedWriter writer(box, channel);
+    writer.expect("ok 0");
+    FarReader reader(channel, Policy::blocking);
+    expect_traffic(writer, reader);
+    expect_death_of_writer_noticed(writer, reader);
+    FarWriter next(channel, "blocking");  // clears up after the one inside
+    expect_successor(reader, next);
+    CHECK(names_of(channel).empty());
+  }
+  {
+    const std::string channel = unique_channel();
+    FarWriter writer(channel, "blocking");
+    BoxedReader reader(box, channel);
+    expect_traffic(writer, reader);
+    expect_death_of_reader_noticed(writer, reader);
+    writer.order("close", "closed");
+    CHECK(names_of(channel).empty());
+  }
+  const std::string channel = unique_channel();
+  BoxedWriter writer(box, channel);
+  writer.expect("ok 0");
+  BoxedReader first(other, channel);
+  expect_traffic(writer, first);
+  expect_death_of_reader_noticed(writer, first);
+  BoxedReader second(other, channel);
+  second.attach();
+  expect_death_of_writer_noticed(writer, second);
+  BoxedWriter next(other, channel);
+  next.expect("ok 0");
+  expect_successor(second, next);
+  CHECK(names_of(channel).empty());
+}
+
+Container with(bool Container::*what) {
+  Container box;
+  box.*what = true;
+  return box;
+}
+Container with_clock(int seconds) {
+  Container box;
+  box.clock_s = seconds;
+  return box;
+}
+Container rootless(const User& user) {
+  Container box = with(&Container::everything);
+  box.user = true;
+  box.as = user;
+  return box;
+}
+
+constexpr User kAlice{54301, 54321};
+constexpr User kBob{54302, 54321};
+
+void need_root() {
+  if (geteuid() != 0) check::skip("changing users needs root");
+}
+
+}  // namespace
+
+// --- one namespace at a time -----------------------------------------------------------
+
+TEST(pid_namespaces) {
+  expect_channel_through(with(&Container::pid), with(&Container::pid));
+}
+
+TEST(ipc_namespaces) {
+  expect_channel_through(with(&Container::ipc), with(&Container::ipc));
+}
+
+TEST(user_namespaces) {
+  need_root();
+  expect_channel_through(with(&Container::user), with(&Container::user));
+}
+
+TEST(time_namespaces) {
+  expect_channel_through(with_clock(kHour), with_clock(2 * kHour));
+  expect_channel_through(with_clock(-100), with_clock(kHour));
+}
+
+// --- containers ------------------------------------------------------------------------
+
+TEST(containers_of_root) {
+  Container far = with(&Container::everything);
+  far.clock_s = kHour;
+  expect_channel_through(with(&Container::everything), far);
+}
+
+TEST(rootless_containers_of_one_user) {
+  need_root();
+  const std::string channel = unique_channel();
+  BoxedWriter writer(rootless(kAlice), channel);
+  writer.expect("ok 0");
+  BoxedReader inside(rootless(kAlice), channel);
+  expect_traffic(writer, inside);
+  inside.kill_inside();
+  FarReader outside(kAlice, channel);
+  outside.attach();
+  CHECK(outside.frame().key == 301);
+  expect_death_of_writer_noticed(writer, outside);
+  FarWriter next(kAlice, channel);
+  next.expect("ok 0");
+  expect_successor(outside, next);
+}
+
+// An owner without a number inside looks like the overflow uid, nobody's.
+TEST(owner_that_the_container_does_not_know_needs_to_be_allowed_as_nobody) {
+  need_root();
+  const std::string channel = unique_channel();
+  FarWriter writer(kAlice, channel, "660");
+  writer.expect("ok 0");
+  writer.publish(1, 1);
+  BoxedReader strict(rootless(kBob), channel, Policy::drop_oldest);
+  CHECK(strict.ask("attach 20000") ==
+        "failed " + std::to_string(static_cast<int>(ErrorCode::not_owner)));
+  const std::string why = strict.ask("error");
+  CHECK(why.find("65534") != std::string::npos);
+  CHECK(why.find("allowed-owner=65534") != std::string::npos);
+  for (const std::string owner : {"65534", "any"}) {
+    BoxedReader allowing(rootless(kBob), channel, Policy::drop_oldest, owner);
+    allowing.attach();
+    CHECK(allowing.frame().key == 1);
+  }
+  BoxedWriter thief(rootless(kBob), channel);
+  thief.expect("failed " + std::to_string(static_cast<int>(ErrorCode::not_owner)));
+  CHECK(thief.ask("error").find("65534") != std::string::npos);
+  writer.order("close", "closed");
+  CHECK(names_of(channel).empty());
+}
+
+TEST(stranger_in_a_container_stays_outside_of_a_private_channel) {
+  need_root();
+  const std::string channel = unique_channel();
+  FarWriter writer(kAlice, channel, "600");
+  writer.expect("ok 0");
+  BoxedReader stranger(rootless(kBob), channel, Policy::drop_oldest, "any");
+  CHECK(stranger.ask("attach 20000") ==
+        "failed " + std::to_string(static_cast<int>(ErrorCode::no_permission)));
+  writer.order("close", "closed");
+}
+
+// --- 64 MiB ----------------------------------------------------------------------------
+
+TEST(two_containers_on_one_small_mount) {
+  const PrivateShm shm(64 * kMiB);
+  const std::string channel = unique_channel();
+  BoxedWriter writer(with(&Container::everything), channel);
+  writer.expect("ok 0");
+  BoxedReader reader(with(&Container::everything), channel);
+  reader.attach();
+  expect_lossless(writer, reader, 30, 12 * kMiB);
+  writer.order("close", "closed");
+  CHECK(names_of(channel).empty());
+}
