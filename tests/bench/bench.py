@@ -6,6 +6,9 @@
 Every figure is measured in rounds: in each round every contestant and every limit has its
 turn, so that a machine that changes its mood changes it for all. What is printed are
 medians over the rounds, with the smallest and the largest in brackets.
+
+    ninja -C build tests/bench/bench-producer tests/bench/bench-consumer tests/bench/bench-limits
+    meson devenv -C build python3 ../tests/bench/bench.py --programs tests/bench
 """
 
 import argparse
