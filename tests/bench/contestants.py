@@ -2,6 +2,7 @@
 # Copyright (C) 2026 the possum authors
 """Ways to bring raw video from one process to another with GStreamer elements."""
 
+import glob
 import os
 import shutil
 import signal
@@ -59,6 +60,12 @@ class Possum(Contestant):
         Possum.runs += 1
         self.channel = f"bench.{os.getpid()}.{Possum.runs}"
 
+    def stop(self):
+        # Producers are killed; nobody succeeds the last one.
+        for name in glob.glob(f"/dev/shm/possum-[cd].{self.channel}*"):
+            os.unlink(name)
+        super().stop()
+
     def sink(self, lossless, readers):
         blocking = "true" if lossless else "false"
         return (
@@ -74,6 +81,15 @@ class Possum(Contestant):
 class Shm(Contestant):
     name = "shm"
     elements = ("shmsink", "shmsrc")
+
+    def start(self, frame_bytes):
+        super().start(frame_bytes)
+        self.before = set(glob.glob("/dev/shm/shmpipe.*"))
+
+    def stop(self):
+        for name in set(glob.glob("/dev/shm/shmpipe.*")) - self.before:
+            os.unlink(name)
+        super().stop()
 
     def sink(self, lossless, readers):
         # As many frames as possum's pool may grow to.
