@@ -88,7 +88,6 @@ class Attachment {
         attention_(open_.attention()),
         bell_(open_.bell(tenancy.page)),
         page_(tenancy.page),
-        epoch_(tenancy.epoch),
         core_(*this, tenancy),
         channel_(std::move(channel)),
         generation_(process_generation()),
@@ -303,9 +302,10 @@ class Attachment {
   bool page_lost(Error& error) const {
     const layout::Config now =
         layout::unpack(own_page().cfg.load(std::memory_order_acquire));
-    if (now.epoch == epoch_ && now.state == layout::PageState::active) return false;
+    if (now.epoch == core_.epoch() && now.state == layout::PageState::active)
+      return false;
     // Epochs only rise, and nobody but us ends a tenancy within one: these are zeros.
-    error = now.epoch <= epoch_
+    error = now.epoch <= core_.epoch()
                 ? damaged(channel_, "the reader page was wiped")
                 : make_error(ErrorCode::system,
                              "channel \"" + channel_ +
@@ -337,8 +337,6 @@ class Attachment {
       case Core::Opened::lost:
         return Filled::lost;
       case Core::Opened::removed:
-        // With all names of the channel: its writer is about to go, or to make it anew.
-        if (!linked()) return Filled::lost;
         error = damaged(channel_,
                         "its frames were removed from " + std::string(kShmDirectory));
         return Filled::bad;
@@ -433,7 +431,6 @@ class Attachment {
   Doorbell attention_;
   Doorbell bell_;  // the taking thread sleeps here
   const unsigned page_;
-  const std::uint32_t epoch_;
   Core core_;  // take() and release() under mutex_
   const std::string channel_;
   const std::uint32_t generation_;
