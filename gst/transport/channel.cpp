@@ -274,12 +274,6 @@ std::string data_name(std::string_view channel, std::uint64_t incarnation,
   return kDataPrefix + std::string(channel) + suffix;
 }
 
-std::size_t unit_bytes() {
-  static const std::size_t bytes =
-      std::max(layout::kMinUnitBytes, static_cast<std::size_t>(sysconf(_SC_PAGESIZE)));
-  return bytes;
-}
-
 std::size_t control_bytes() { return layout::kUnits * unit_bytes(); }
 
 std::uint32_t abi_word() {

@@ -30,7 +30,6 @@ std::string control_name(std::string_view channel);
 std::string data_name(std::string_view channel, std::uint64_t incarnation,
                       std::uint32_t object);
 
-std::size_t unit_bytes();     // of this machine
 std::size_t control_bytes();  // of a whole control object
 std::uint32_t abi_word();     // pointer bits, byte order, C library
 

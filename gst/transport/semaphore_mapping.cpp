@@ -7,8 +7,8 @@
 
 #include <cstring>
 
-#include "channel.h"
 #include "layout.h"
+#include "shm_object.h"
 
 namespace possum {
 

@@ -10,6 +10,8 @@
 
 #include <algorithm>
 
+#include "layout.h"
+
 namespace possum {
 
 void UniqueFd::reset() {
@@ -86,6 +88,12 @@ std::optional<struct stat> stat_name(const std::string& name) {
   struct stat info {};
   if (lstat((kShmDirectory + name).c_str(), &info) != 0) return std::nullopt;
   return info;
+}
+
+std::size_t unit_bytes() {
+  static const std::size_t bytes =
+      std::max(layout::kMinUnitBytes, static_cast<std::size_t>(sysconf(_SC_PAGESIZE)));
+  return bytes;
 }
 
 std::size_t shm_free_bytes() {

@@ -81,6 +81,9 @@ bool reserve_bytes(int fd, std::size_t bytes, Error& error);
 // What a name leads to now; a symbolic link is not followed.
 std::optional<struct stat> stat_name(const std::string& name);
 
+// What a control object consists of: a page of this machine, or layout::kMinUnitBytes.
+std::size_t unit_bytes();
+
 // Free bytes of the shm mount.
 std::size_t shm_free_bytes();
 // Where glibc keeps the objects, for listing and inotify: shm_overview(7).
