@@ -67,6 +67,9 @@ class WriterSession {
   void fill(const SlotRef& ref, layout::FrameDescriptor& frame, std::string_view caps,
             std::span<const std::byte> metas);
 
+  // A time of this process as it goes into shared memory (clock_offset_ns()).
+  std::int64_t machine_ns(std::int64_t own_ns) const { return own_ns - clock_offset_ns_; }
+
   // Is it worth looking for dead readers again? Costs system calls, so not on every
   // frame.
   bool recycle_due();
