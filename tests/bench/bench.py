@@ -12,6 +12,7 @@ medians over the rounds, with the smallest and the largest in brackets.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -79,6 +80,23 @@ class Process:
                 self.process.stderr.close()
 
 
+@contextlib.contextmanager
+def running(who, size):
+    """A run of one contestant: the list takes its processes, which end with the run."""
+    who.start(SIZES[size][3])
+    processes = []
+    watchdog = Watchdog(BOUND_SECONDS, processes)
+    try:
+        yield processes
+    except Failed as problem:
+        raise Failed(watchdog.reason() or str(problem)) from None
+    finally:
+        watchdog.cancel()
+        for process in processes:
+            process.kill()
+        who.stop()
+
+
 class Bench:
     def __init__(self, options):
         self.options = options
@@ -111,10 +129,7 @@ class Bench:
         lossless = rate == 0
         path = ["--foreign"] if foreign else []
         reading = ["--all"] if read_all else []
-        who.start(SIZES[size][3])
-        processes = []
-        watchdog = Watchdog(BOUND_SECONDS, processes)
-        try:
+        with running(who, size) as processes:
             producer = self.producer(who, size, frames, "--rate", str(rate), *path,
                                      lossless=lossless, readers=readers)
             processes.append(producer)
@@ -135,13 +150,6 @@ class Bench:
                 if result["broken"]:
                     raise Failed(f"{result['broken']:.0f} frames were torn")
             return produced, received
-        except Failed as problem:
-            raise Failed(watchdog.reason() or str(problem)) from None
-        finally:
-            watchdog.cancel()
-            for process in processes:
-                process.kill()
-            who.stop()
 
     # --- figures ------------------------------------------------------------------------
 
@@ -248,10 +256,7 @@ class Bench:
             self.try_figure("first frame of a new writer: its age ms", who, restart)
 
     def join(self, who, size):
-        who.start(SIZES[size][3])
-        processes = []
-        watchdog = Watchdog(BOUND_SECONDS, processes)
-        try:
+        with running(who, size) as processes:
             producer = self.producer(who, size, 100000, "--rate", "60", lossless=False)
             processes.append(producer)
             producer.line("playing")
@@ -259,19 +264,9 @@ class Bench:
             consumer = self.consumer(who, size, 10, lossless=False)
             processes.append(consumer)
             return float(consumer.line("first").split()[1])
-        except Failed as problem:
-            raise Failed(watchdog.reason() or str(problem)) from None
-        finally:
-            watchdog.cancel()
-            for process in processes:
-                process.kill()
-            who.stop()
 
     def restart(self, who, size):
-        who.start(SIZES[size][3])
-        processes = []
-        watchdog = Watchdog(BOUND_SECONDS, processes)
-        try:
+        with running(who, size) as processes:
             consumer = self.consumer(who, size, 100000, "--follow", lossless=False)
             processes.append(consumer)
             consumer.line("playing")
@@ -283,13 +278,6 @@ class Bench:
             processes.append(self.producer(who, size, 100000, "--rate", "60", lossless=False))
             followed = consumer.result()
             return followed["age_ms"], followed["followed_ms"]
-        except Failed as problem:
-            raise Failed(watchdog.reason() or str(problem)) from None
-        finally:
-            watchdog.cancel()
-            for process in processes:
-                process.kill()
-            who.stop()
 
     def system_calls(self):
         """Per frame: the difference of a long and a short run under strace -c."""
@@ -307,12 +295,9 @@ class Bench:
             self.try_figure("system calls per frame, saturated", who, measure)
 
     def traced(self, who, size, frames):
-        who.start(SIZES[size][3])
-        processes = []
-        watchdog = Watchdog(BOUND_SECONDS, processes)
-        logs = [os.path.join(who.directory, side) for side in ("p.trace", "c.trace")]
         trace = ["strace", "-f", "-c", "-o"]
-        try:
+        with running(who, size) as processes:
+            logs = [os.path.join(who.directory, side) for side in ("p.trace", "c.trace")]
             producer = self.producer(who, size, frames, lossless=True,
                                      prefix=[*trace, logs[0]])
             processes.append(producer)
@@ -331,13 +316,6 @@ class Bench:
                     lines = [line.split() for line in file if line.rstrip().endswith("total")]
                 total += int(lines[-1][3] if len(lines[-1]) > 4 else lines[-1][2])
             return total
-        except Failed as problem:
-            raise Failed(watchdog.reason() or str(problem)) from None
-        finally:
-            watchdog.cancel()
-            for process in processes:
-                process.kill()
-            who.stop()
 
     def limit(self, *arguments):
         output = subprocess.run(

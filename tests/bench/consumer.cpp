@@ -13,6 +13,7 @@
 
 #include <string>
 
+#include "options.h"
 #include "usage.h"
 
 namespace {
@@ -147,15 +148,8 @@ int run() {
   std::printf("playing\n");
   std::fflush(stdout);
   GstBus* bus = gst_element_get_bus(pipeline);
-  GstMessage* message = gst_bus_timed_pop_filtered(
-      bus, GST_CLOCK_TIME_NONE,
-      static_cast<GstMessageType>(GST_MESSAGE_EOS | GST_MESSAGE_ERROR |
-                                  GST_MESSAGE_APPLICATION));
-  if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_ERROR && !measure.done) {
-    gst_message_parse_error(message, &problem, nullptr);
-    std::fprintf(stderr, "%s\n", problem->message);
-    g_clear_error(&problem);
-  }
+  GstMessage* message = bench::await_message(
+      bus, GST_MESSAGE_EOS | GST_MESSAGE_ERROR | GST_MESSAGE_APPLICATION);
   gst_message_unref(message);
   gst_element_set_state(pipeline, GST_STATE_NULL);
   bench::Report report;
@@ -186,14 +180,9 @@ int main(int argc, char** argv) {
       {"work", 0, 0, G_OPTION_ARG_INT, &options.work_us, "microseconds a frame", "N"},
       {},
   };
-  GOptionContext* context = g_option_context_new(nullptr);
-  g_option_context_add_main_entries(context, entries, nullptr);
-  g_option_context_add_group(context, gst_init_get_option_group());
-  GError* problem = nullptr;
-  const bool parsed = g_option_context_parse(context, &argc, &argv, &problem);
-  g_option_context_free(context);
-  if (!parsed || !options.src) {
-    std::fprintf(stderr, "%s\n", problem ? problem->message : "--src");
+  if (!bench::parse_options(argc, argv, entries)) return 2;
+  if (!options.src) {
+    std::fprintf(stderr, "--src is needed\n");
     return 2;
   }
   gst_element_register(nullptr, "stampsink", GST_RANK_NONE, stamp_sink_get_type());

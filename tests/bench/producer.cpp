@@ -16,6 +16,7 @@
 #include <string>
 #include <unordered_set>
 
+#include "options.h"
 #include "usage.h"
 
 namespace {
@@ -192,15 +193,8 @@ int run() {
   std::printf("playing\n");
   std::fflush(stdout);
   GstBus* bus = gst_element_get_bus(pipeline);
-  GstMessage* message = gst_bus_timed_pop_filtered(
-      bus, GST_CLOCK_TIME_NONE,
-      static_cast<GstMessageType>(GST_MESSAGE_EOS | GST_MESSAGE_ERROR));
+  GstMessage* message = bench::await_message(bus, GST_MESSAGE_EOS | GST_MESSAGE_ERROR);
   const bool failed = GST_MESSAGE_TYPE(message) == GST_MESSAGE_ERROR;
-  if (failed) {
-    gst_message_parse_error(message, &problem, nullptr);
-    std::fprintf(stderr, "%s\n", problem->message);
-    g_clear_error(&problem);
-  }
   gst_message_unref(message);
   gst_element_set_state(pipeline, GST_STATE_NULL);
   gst_object_unref(bus);
@@ -222,14 +216,9 @@ int main(int argc, char** argv) {
       {"frames", 0, 0, G_OPTION_ARG_INT64, &options.frames, "frames measured", "N"},
       {},
   };
-  GOptionContext* context = g_option_context_new(nullptr);
-  g_option_context_add_main_entries(context, entries, nullptr);
-  g_option_context_add_group(context, gst_init_get_option_group());
-  GError* problem = nullptr;
-  const bool parsed = g_option_context_parse(context, &argc, &argv, &problem);
-  g_option_context_free(context);
-  if (!parsed || !options.caps || !options.sink) {
-    std::fprintf(stderr, "%s\n", problem ? problem->message : "--caps and --sink");
+  if (!bench::parse_options(argc, argv, entries)) return 2;
+  if (!options.caps || !options.sink) {
+    std::fprintf(stderr, "--caps and --sink are needed\n");
     return 2;
   }
   gst_element_register(nullptr, "stampsrc", GST_RANK_NONE, stamp_src_get_type());
