@@ -42,23 +42,25 @@ std::string process_name();
 class ControlMap {
  public:
   ControlMap() = default;
-  explicit ControlMap(std::shared_ptr<ShmObject> object) : object_(std::move(object)) {}
+  explicit ControlMap(std::shared_ptr<ShmObject> object)
+      : object_(std::move(object)), base_(object_->data()), unit_(unit_bytes()) {}
   explicit operator bool() const { return object_ != nullptr; }
   ShmObject& object() const { return *object_; }
   layout::ControlHeader& header() const {
-    return *reinterpret_cast<layout::ControlHeader*>(object_->data());
+    return *reinterpret_cast<layout::ControlHeader*>(base_);
   }
   layout::WriterBells& bells() const {
-    return *reinterpret_cast<layout::WriterBells*>(object_->data() +
-                                                   layout::kRoomUnit * unit_bytes());
+    return *reinterpret_cast<layout::WriterBells*>(base_ + layout::kRoomUnit * unit_);
   }
   layout::ReaderUnit& page(unsigned r) const {
-    return *reinterpret_cast<layout::ReaderUnit*>(
-        object_->data() + (layout::kReaderUnit + r) * unit_bytes());
+    return *reinterpret_cast<layout::ReaderUnit*>(base_ +
+                                                  (layout::kReaderUnit + r) * unit_);
   }
 
  private:
   std::shared_ptr<ShmObject> object_;
+  std::byte* base_ = nullptr;
+  std::size_t unit_ = 0;  // bytes
 };
 
 // A claimed channel: while `lock` lives, its names are ours.

@@ -14,6 +14,11 @@ namespace possum {
 
 constexpr std::uint32_t slot_bit(unsigned slot) { return std::uint32_t{1} << slot; }
 
+// More than a reader ever holds. Mostly it holds none, and counting bits may be a call.
+constexpr bool holds_too_many(std::uint32_t taken) {
+  return taken != 0 && std::popcount(taken) > static_cast<int>(layout::kMaxTaken);
+}
+
 // How the writer sees a page: the reader's wish, tamed by what the writer allows.
 struct PageView {
   layout::PageState state = layout::PageState::free;
@@ -44,7 +49,7 @@ std::uint64_t offered(std::uint64_t word, unsigned slot, PageView page,
   // Without the bits never given: one of them may be this slot's.
   const std::uint64_t refused = layout::make_word(offers, taken);
   // Also of a page that calls itself free: what it holds is gone from circulation.
-  if (std::popcount(taken & given) > static_cast<int>(layout::kMaxTaken)) return refused;
+  if (holds_too_many(taken & given)) return refused;
   switch (page.state) {
     case layout::PageState::free:
       return layout::make_word(bit, taken);  // the standing offer

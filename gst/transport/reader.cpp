@@ -23,6 +23,7 @@
 #include "doorbell.h"
 #include "fork_guard.h"
 #include "reader_core.h"
+#include "spin.h"
 #include "writer.h"
 
 namespace possum {
@@ -106,6 +107,10 @@ class Attachment {
   Doorbell& bell() { return bell_; }
   ReaderCore<Attachment>::Next next(bool dead, bool ignore_eos) const {
     return core_.next(dead, ignore_eos);
+  }
+  // May there be a frame? A hint.
+  bool offered() const {
+    return layout::offered_of(own_page().word.load(std::memory_order_relaxed)) != 0;
   }
   bool forked() const { return generation_ != process_generation(); }
 
@@ -536,6 +541,10 @@ class Reader::Impl {
         POSSUM_CRASH_POINT("wait.owner");
         a->forget_replaced();
       }
+      // Behind a look at the writer comes the word's last chance: no more delay.
+      if (!look && spin_.until([&] { return a->offered() || watch_.interrupted(); })) {
+        continue;
+      }
       a->bell().arm();
       const auto next = a->next(dead, options_.ignore_eos);
       const std::int64_t now = monotonic_ns();
@@ -543,6 +552,7 @@ class Reader::Impl {
         const std::int64_t tick =
             now - started_ns < kIdleAfterNs ? kBusyTickNs : kIdleTickNs;
         a->bell().sleep(std::min(deadline_ns, now + tick));
+        spin_.slept(monotonic_ns() - now);
         look = true;
         continue;
       }
@@ -686,8 +696,10 @@ class Reader::Impl {
   }
 
   const ReaderOptions options_;
-  ChannelWatch watch_;                  // also carries the interrupt
-  std::uint64_t dead_incarnation_ = 0;  // of the last writer that went; the taking thread
+  ChannelWatch watch_;  // also carries the interrupt
+  // The taking thread's.
+  std::uint64_t dead_incarnation_ = 0;  // of the last writer that went
+  Spin spin_;
   mutable std::mutex mutex_;
   std::shared_ptr<Attachment> attachment_;  // guarded by mutex_
   ReaderStatistics total_;                  // guarded by mutex_; of past attachments

@@ -40,7 +40,9 @@ std::unique_ptr<SemaphoreMapping> SemaphoreMapping::map(int fd, std::size_t unit
 }
 
 SemaphoreMapping::SemaphoreMapping(std::byte* unit)
-    : unit_(unit), region_(std::in_place, unit, unit_bytes(), PROT_READ | PROT_WRITE) {
+    : unit_(unit),
+      semaphore_(reinterpret_cast<sem_t*>(unit + unit_bytes() - layout::kSemSharedBytes)),
+      region_(std::in_place, unit, unit_bytes(), PROT_READ | PROT_WRITE) {
   const sem_t fresh = fresh_semaphore(true, 0);
   std::memcpy(unit_ + unit_bytes(),
               reinterpret_cast<const std::byte*>(&fresh) + layout::kSemSharedBytes,
@@ -50,10 +52,6 @@ SemaphoreMapping::SemaphoreMapping(std::byte* unit)
 SemaphoreMapping::~SemaphoreMapping() {
   region_.reset();  // somebody else's mapping may have these addresses next
   munmap(unit_, 2 * unit_bytes());
-}
-
-sem_t& SemaphoreMapping::semaphore() const {
-  return *reinterpret_cast<sem_t*>(unit_ + unit_bytes() - layout::kSemSharedBytes);
 }
 
 }  // namespace possum

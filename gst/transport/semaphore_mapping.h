@@ -32,11 +32,12 @@ class SemaphoreMapping {
   SemaphoreMapping(const SemaphoreMapping&) = delete;
   SemaphoreMapping& operator=(const SemaphoreMapping&) = delete;
 
-  sem_t& semaphore() const;
+  sem_t& semaphore() const { return *semaphore_; }
 
  private:
   explicit SemaphoreMapping(std::byte* unit);
-  std::byte* unit_;                      // and one more of our own behind it
+  std::byte* unit_;  // and one more of our own behind it
+  sem_t* semaphore_;
   std::optional<GuardedRegion> region_;  // ends before the mapping does
 };
 

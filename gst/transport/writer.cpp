@@ -15,6 +15,7 @@
 #include "clock.h"
 #include "crash_point.h"
 #include "fork_guard.h"
+#include "spin.h"
 #include "writer_session.h"
 
 namespace possum {
@@ -154,6 +155,7 @@ class Writer::Impl {
       unsigned slot = 0;
       Found found = core.acquire(slot);
       if (found == Found::wait) {
+        if (spin(lock, ~std::uint32_t{0})) continue;
         session_->room().arm_unless(
             [&] { return (found = core.acquire(slot)) != Found::wait; });
       }
@@ -277,11 +279,13 @@ class Writer::Impl {
 
   // How long one wait has lasted, and since when each reader has not moved.
   struct Patience {
-    std::int64_t since_ns = monotonic_ns();
+    std::int64_t since_ns = 0;  // of the first wait
     std::array<std::uint32_t, layout::kReaders> tenant{};
     std::array<int, layout::kReaders> offers{};  // the fewest seen
     std::array<std::int64_t, layout::kReaders> still_since_ns{};
-    bool starved() const { return monotonic_ns() - since_ns > kStarvedNs; }
+    bool starved() const {
+      return since_ns != 0 && monotonic_ns() - since_ns > kStarvedNs;
+    }
   };
   struct KnownReader {
     bool attached = false;
@@ -361,10 +365,13 @@ class Writer::Impl {
     Patience patience;
     while (!session_->core().continue_publish()) {
       if (watch_.interrupted()) return WriteStatus::interrupted;
-      if (session_->room().arm_unless(
-              [&] { return session_->core().continue_publish(); }))
-        break;
-      wait_for_readers(lock, patience, session_->core().pending_pages());
+      if (!spin(lock, session_->core().pending_pages())) {
+        if (session_->room().arm_unless(
+                [&] { return session_->core().continue_publish(); })) {
+          break;
+        }
+        wait_for_readers(lock, patience, session_->core().pending_pages());
+      }
       if (!usable(error)) return WriteStatus::failed;
       if (!session_->owns(ref)) return WriteStatus::ok;  // those readers are gone
     }
@@ -388,12 +395,35 @@ class Writer::Impl {
     return pages;
   }
 
+  // Before going to sleep. True: one of these readers has moved, or the session is
+  // another one: look again. Lets go of the mutex, as sleep_on_room() does.
+  bool spin(std::unique_lock<std::mutex>& lock, std::uint32_t pages) {
+    const std::shared_ptr<WriterSession> session = session_;
+    std::array<std::uint64_t, layout::kReaders> before;
+    for (std::uint32_t rest = pages; rest != 0; rest &= rest - 1) {
+      const auto r = static_cast<unsigned>(std::countr_zero(rest));
+      before[r] = session->page(r).word.load(std::memory_order_relaxed);
+    }
+    lock.unlock();
+    const bool moved = spin_.until([&] {
+      for (std::uint32_t rest = pages; rest != 0; rest &= rest - 1) {
+        const auto r = static_cast<unsigned>(std::countr_zero(rest));
+        if (session->page(r).word.load(std::memory_order_relaxed) != before[r])
+          return true;
+      }
+      return watch_.interrupted();
+    });
+    lock.lock();
+    return moved || session_ != session;
+  }
+
   // One sleep on the armed doorbell. `pages` hold us up: those that have not moved for
   // max_blocking_ns lose the right to.
   void wait_for_readers(std::unique_lock<std::mutex>& lock, Patience& patience,
                         std::uint32_t pages) {
     auto& core = session_->core();
     const std::int64_t now = monotonic_ns();
+    if (patience.since_ns == 0) patience.since_ns = now;
     std::int64_t wake = now + kRoomWaitNs;
     for (unsigned r = 0; r < layout::kReaders; ++r) {
       if ((pages & slot_bit(r)) == 0) {
@@ -429,7 +459,9 @@ class Writer::Impl {
   void sleep_on_room(std::unique_lock<std::mutex>& lock, std::int64_t wake_ns) {
     const std::shared_ptr<WriterSession> session = session_;
     lock.unlock();
+    const std::int64_t from_ns = monotonic_ns();
     if (!watch_.interrupted()) session->room().sleep(wake_ns);
+    spin_.slept(monotonic_ns() - from_ns);
     lock.lock();
   }
 
@@ -673,6 +705,7 @@ class Writer::Impl {
   ChannelWatch watch_;  // also carries the interrupt
   std::thread thread_;  // open() and close() only
   std::atomic<bool> stopping_{false};
+  Spin spin_;  // of the publishing thread
 
   mutable std::mutex mutex_;                // guards all below; never held in a sleep
   std::shared_ptr<WriterSession> session_;  // null while closed or lost

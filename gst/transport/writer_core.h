@@ -24,6 +24,7 @@
 #include <atomic>
 #include <bit>
 #include <cstdint>
+#include <utility>
 
 #include "crash_point.h"
 #include "layout.h"
@@ -67,28 +68,25 @@ class WriterCore {
   // One pass over all pages; drops from `given` what readers gave back.
   Scan scan() {
     Scan s;
+    for (unsigned r = 0; r < kPages; ++r) look_at(r, s);
+    return s;
+  }
+
+  // The same for the pages alone that were given one of these slots, as the others say
+  // nothing about them, and for those that had a reader lately.
+  Scan scan_for(std::uint32_t slots) {
+    Scan s;
     for (unsigned r = 0; r < kPages; ++r) {
-      const PageView view = view_of(r);
-      // seq_cst: in acquire() after the owner armed its doorbell, this load and the
-      // release's RMW decide who sees whom (pairs with ReaderCore::release).
-      const std::uint64_t word = env_.page(r).word.load(std::memory_order_seq_cst);
-      note(r, word);
-      const std::uint32_t offers = layout::offered_of(word) & given_[r];
-      s.offered |= offers;
-      s.taken |= layout::taken_of(word) & given_[r];
-      if (blocks(view)) {
-        s.blocking = true;
-        s.offered_blocking |= offers;
-      }
+      if ((given_[r] & slots) != 0 || (attached_ & slot_bit(r)) != 0) look_at(r, s);
     }
     return s;
   }
 
   // Can a reader see the slot, now or by attaching?
   bool visible(unsigned slot) {
-    const Scan s = scan();
-    return latest_ == static_cast<int>(slot) ||
-           ((s.offered | s.taken) & slot_bit(slot)) != 0;
+    if (latest_ == static_cast<int>(slot)) return true;
+    const Scan s = scan_for(slot_bit(slot));
+    return ((s.offered | s.taken) & slot_bit(slot)) != 0;
   }
 
   bool active(unsigned r) const { return view_of(r).state == layout::PageState::active; }
@@ -99,16 +97,18 @@ class WriterCore {
   // `slot` belongs to the caller until publish or give_back().
   Found acquire(unsigned& slot) {
     bool may_grow = true;
-    bool may_recycle = env_.recycle_due();
+    bool may_recycle = true;
     std::uint32_t skip = 0;
     for (int round = 0; round < kMaxRounds; ++round) {
+      const std::uint32_t newest = newest_bit();
+      const Scan others = scan_for(~newest);
+      if (reuse(others, slot)) return chosen(others, slot);
       const Scan s = scan();
-      if (reuse(s, slot) || (may_grow && grow(slot))) return chosen(s, slot);
+      if (may_grow && grow(slot)) return chosen(s, slot);
       may_grow = false;
-      const std::uint32_t newest = latest_ == kNone ? 0 : slot_bit(latest_);
       const std::uint32_t able = stealable(s) & ~skip;
-      if ((able & ~newest) == 0 && may_recycle) {
-        may_recycle = false;
+      if ((able & ~newest) == 0 && std::exchange(may_recycle, false) &&
+          env_.recycle_due()) {
         recycle();
         continue;
       }
@@ -131,7 +131,7 @@ class WriterCore {
   int lend() {
     const unsigned lent = static_cast<unsigned>(std::popcount(lent_)) + 1;
     if (lent + kKeep > limit_) return kNone;
-    Scan s = scan();
+    Scan s = scan_for(~newest_bit());
     unsigned slot = 0;
     if (static_cast<unsigned>(std::popcount(have_)) < lent + kKeep || !reuse(s, slot)) {
       if (!grow(slot)) return kNone;
@@ -177,7 +177,7 @@ class WriterCore {
   // Replaces free slots that are too small for the frame in hand and grows the pool to
   // `count` slots, as far as there is room. Returns how many there are.
   unsigned prepare(unsigned count) {
-    const Scan s = scan();
+    const Scan s = scan_for(~newest_bit());
     for (std::uint32_t rest = free_of(s); rest != 0; rest &= rest - 1) {
       usable(static_cast<unsigned>(std::countr_zero(rest)));
     }
@@ -213,8 +213,9 @@ class WriterCore {
                                 std::memory_order_seq_cst);
       POSSUM_CRASH_POINT("publish.state");
     }
-    const Scan s = scan();
-    const std::uint32_t used = s.offered | s.taken | slot_bit(slot);
+    const std::uint32_t newest = newest_bit();
+    const Scan s = scan_for(~newest);
+    const std::uint32_t used = s.offered | s.taken | newest | slot_bit(slot);
     const bool roomy =
         static_cast<std::uint32_t>(std::popcount(have_ & ~used)) >= reserve_;
     // Before the offers: whoever takes this frame sees it (pairs with must_copy).
@@ -223,8 +224,14 @@ class WriterCore {
     busy_ |= slot_bit(slot);
     publishing_ = static_cast<int>(slot);
     pending_pages_ = 0;
+    // Those first that somebody waits at: the standing offers of all the others take a
+    // while, above all when their pages have left the cache since the last frame.
+    const std::uint32_t attached = attached_;
+    for (std::uint32_t rest = attached; rest != 0; rest &= rest - 1) {
+      begin_offer(static_cast<unsigned>(std::countr_zero(rest)), slot);
+    }
     for (unsigned r = 0; r < kPages; ++r) {
-      if (!offer(r, slot)) pending_pages_ |= slot_bit(r);
+      if ((attached & slot_bit(r)) == 0) begin_offer(r, slot);
     }
     latest_ = static_cast<int>(slot);
     env_.header().latest.store(slot + 1, std::memory_order_relaxed);
@@ -268,7 +275,7 @@ class WriterCore {
             slot_bit(r);
       }
       // {latest} and not 0: whoever attaches next must find the newest frame.
-      const std::uint32_t standing = latest_ == kNone ? 0 : slot_bit(latest_);
+      const std::uint32_t standing = newest_bit();
       page.word.store(layout::make_word(standing, 0), std::memory_order_seq_cst);
       POSSUM_CRASH_POINT("recycle.word");
       given_[r] = standing;
@@ -355,14 +362,28 @@ class WriterCore {
     env_.header().reserve.store(count, std::memory_order_seq_cst);
   }
 
+  std::uint32_t newest_bit() const { return latest_ == kNone ? 0 : slot_bit(latest_); }
+
+  void look_at(unsigned r, Scan& s) {
+    const PageView view = view_of(r);
+    // seq_cst: in acquire() after the owner armed its doorbell, this load and the
+    // release's RMW decide who sees whom (pairs with ReaderCore::release).
+    const std::uint64_t word = env_.page(r).word.load(std::memory_order_seq_cst);
+    note(r, word);
+    const std::uint32_t offers = layout::offered_of(word) & given_[r];
+    s.offered |= offers;
+    s.taken |= layout::taken_of(word) & given_[r];
+    if (blocks(view)) {
+      s.blocking = true;
+      s.offered_blocking |= offers;
+    }
+  }
+
   // Drops from `given` what the page has given back, and everything if it holds more than
   // a reader ever does: then its words mean nothing, and it would keep slots for ever.
   void note(unsigned r, std::uint64_t word) {
     given_[r] &= layout::offered_of(word) | layout::taken_of(word);
-    if (std::popcount(layout::taken_of(word) & given_[r]) >
-        static_cast<int>(layout::kMaxTaken)) {
-      given_[r] = 0;
-    }
+    if (holds_too_many(layout::taken_of(word) & given_[r])) given_[r] = 0;
   }
 
   // A free page that says so has had a tenant who lied; it would keep them for ever.
@@ -386,8 +407,7 @@ class WriterCore {
   }
 
   std::uint32_t free_of(const Scan& s) const {
-    const std::uint32_t newest = latest_ == kNone ? 0 : slot_bit(latest_);
-    return have_ & ~(lent_ | busy_ | newest | s.offered | s.taken);
+    return have_ & ~(lent_ | busy_ | newest_bit() | s.offered | s.taken);
   }
 
   // Makes the slot large enough for the frame in hand. One that cannot be replaced is
@@ -444,8 +464,8 @@ class WriterCore {
 
   // Slots that nobody holds and that only dropping readers, or nobody yet, were offered.
   std::uint32_t stealable(const Scan& s) const {
-    const std::uint32_t newest = latest_ == kNone ? 0 : slot_bit(latest_);
-    return have_ & (s.offered | newest) & ~(lent_ | busy_ | s.taken | s.offered_blocking);
+    return have_ & (s.offered | newest_bit()) &
+           ~(lent_ | busy_ | s.taken | s.offered_blocking);
   }
 
   // Takes an offered slot back from everybody. False if a reader was quicker.
@@ -493,11 +513,17 @@ class WriterCore {
     return !came;
   }
 
+  void begin_offer(unsigned r, unsigned slot) {
+    if (!offer(r, slot)) pending_pages_ |= slot_bit(r);
+  }
+
   // False: a blocking reader has no room.
   bool offer(unsigned r, unsigned slot) {
     auto& page = env_.page(r);
     for (int tries = 0; tries < kMaxTries; ++tries) {
       const PageView view = view_of(r);
+      const bool attached = view.state == layout::PageState::active;
+      attached_ = attached ? attached_ | slot_bit(r) : attached_ & ~slot_bit(r);
       // seq_cst: after the owner armed its doorbell this decides whether to sleep.
       std::uint64_t word = page.word.load(std::memory_order_seq_cst);
       note(r, word);
@@ -516,7 +542,7 @@ class WriterCore {
         continue;
       }
       POSSUM_CRASH_POINT("offer.swap");
-      if (view.state == layout::PageState::active) {
+      if (attached) {
         dropped_[r] += static_cast<std::uint64_t>(
             std::popcount(before & ~layout::offered_of(next)) + (added ? 0 : 1));
       }
@@ -534,11 +560,12 @@ class WriterCore {
   Env& env_;
   const unsigned limit_;  // entries that may be used, 3..32
   const bool allow_blocking_;
-  std::uint32_t have_ = 0;     // slots with an object (E)
-  std::uint32_t lent_ = 0;     // upstream has a reference
-  std::uint32_t busy_ = 0;     // being written or published
-  std::uint32_t pending_ = 0;  // entries the housekeeping thread is filling
-  std::uint32_t demoted_ = 0;  // pages
+  std::uint32_t have_ = 0;      // slots with an object (E)
+  std::uint32_t lent_ = 0;      // upstream has a reference
+  std::uint32_t busy_ = 0;      // being written or published
+  std::uint32_t pending_ = 0;   // entries the housekeeping thread is filling
+  std::uint32_t demoted_ = 0;   // pages
+  std::uint32_t attached_ = 0;  // pages that had a reader at the last publication
   int latest_ = kNone;
   int publishing_ = kNone;
   std::uint32_t pending_pages_ = 0;

@@ -81,8 +81,7 @@ MUTANTS = [
         (W, '      env_.unlock_page(r);', '      if (!@) env_.unlock_page(r);'),
     ]),
     ('word 0 instead of {latest}', 'second-tenant', [
-        (W, '= latest_ == kNone ? 0 : slot_bit(latest_);\n      page',
-         '= latest_ == kNone || @ ? 0 : slot_bit(latest_);\n      page'),
+        (W, '= newest_bit();\n      page', '= @ ? 0 : newest_bit();\n      page'),
     ]),
     ('word before state at the end', 'drain', [
         (R, '    const auto state = env_.header().state.load',
@@ -157,9 +156,8 @@ MUTANTS = [
         (W, '(free && !holds_slots(r))', '(free && (@ || !holds_slots(r)))'),
     ]),
     ('a reader may hold everything', 'liar-greedy', [
-        (W, '''        static_cast<int>(layout::kMaxTaken)) {
-      given_[r] = 0;''', '''        static_cast<int>(layout::kMaxTaken) && !@) {
-      given_[r] = 0;'''),
+        (W, 'if (holds_too_many(layout::taken_of(word) & given_[r])) given_[r] = 0;',
+         'if (!@ && holds_too_many(layout::taken_of(word) & given_[r])) given_[r] = 0;'),
     ]),
     ('release rings before it clears', 'full', [
         (R, '    env_.page(page_).word.fetch_and(~layout::make_word(0, slot_bit(slot)),',
@@ -185,12 +183,14 @@ MUTANTS = [
         (R, 'env_.writer_alive() && env_.linked()', 'env_.writer_alive() && (@ || env_.linked())'),
     ]),
     ('EOS before the last offer', 'drain', [
-        (W, '''    const Scan s = scan();
+        (W, '''    const std::uint32_t newest = newest_bit();
+    const Scan s = scan_for(~newest);
     const std::uint32_t used''', '''    if (@) {
       env_.header().state.store(static_cast<std::uint32_t>(layout::ChannelState::eos),
                                 std::memory_order_seq_cst);
     }
-    const Scan s = scan();
+    const std::uint32_t newest = newest_bit();
+    const Scan s = scan_for(~newest);
     const std::uint32_t used'''),
     ]),
     ('reserve is raised after lending', 'lend', [
@@ -200,6 +200,9 @@ MUTANTS = [
         (W, '''      env_.header().roomy.store(0, std::memory_order_seq_cst);
       set_reserve(lent''', '''      if (!@) env_.header().roomy.store(0, std::memory_order_seq_cst);
       set_reserve(lent'''),
+    ]),
+    ('a look at too few pages', 'steal', [
+        (W, 'Scan scan_for(std::uint32_t slots) {', 'Scan scan_for(std::uint32_t slots) {\n    if (@) return {};'),
     ]),
     ('a steal from blocking readers', 'full', [
         (W, '| busy_ | s.taken | s.offered_blocking);',

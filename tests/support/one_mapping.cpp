@@ -15,6 +15,7 @@
 #include <semaphore.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -168,7 +169,11 @@ void* __wrap_mmap64(void* at, size_t bytes, int prot, int flags, int fd, off_t o
   // Whoever may write is given the right to: the next one here may need it.
   const bool writable = (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR;
   if (writable) prot |= PROT_WRITE;
-  void* const base = __real_mmap64(at, bytes, prot, flags, fd, offset);
+  // Past the interceptor, for which this thread would have written all these bytes just
+  // now: when readers map an object whose writer is gone, nothing orders one of them
+  // before another's first look.
+  auto* const base =
+      reinterpret_cast<void*>(syscall(SYS_mmap, at, bytes, prot, flags, fd, offset));
   if (base == MAP_FAILED) return base;
   for (Mapping& m : mappings) {
     if (m.base) continue;

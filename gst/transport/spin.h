@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// A short look round before going to sleep. Two processes that hand over frames as fast
+// as they can wait for each other for a microsecond or two; a sleep and a wake-up cost
+// both of them several. It is done only where it has paid lately: a wait that lasts, as
+// for the next picture of a camera, costs no processor time.
+#pragma once
+
+#include <cstdint>
+
+#include "clock.h"
+
+namespace possum {
+
+// Of one waiting thread.
+class Spin {
+ public:
+  // Looks for up to kSpinNs. True as soon as look() is; then there is no need to sleep.
+  template <class Look>
+  bool until(Look look) {
+    tried_ = skip_ == 0;
+    if (!tried_) {
+      --skip_;
+      return false;
+    }
+    const std::int64_t end_ns = monotonic_ns() + kSpinNs;
+    do {
+      for (int i = 0; i < kLooks; ++i) {
+        if (look()) {
+          failures_ = 0;
+          return true;
+        }
+        pause();
+      }
+    } while (monotonic_ns() < end_ns);
+    return false;
+  }
+
+  // until() was false and the thread has slept for so long.
+  void slept(std::int64_t duration_ns) {
+    if (duration_ns > kShortNs) {
+      skip_ = 1;  // no hurry: the next one sleeps at once too
+    } else if (tried_) {
+      // In vain. Perhaps there is one processor, and the peer runs because we slept.
+      if (failures_ < kMostFailures) ++failures_;
+      skip_ = (1u << failures_) - 1;
+    }
+  }
+
+ private:
+  // About what a sleep and a wake-up cost both sides together.
+  static constexpr std::int64_t kSpinNs = 20'000;
+  static constexpr std::int64_t kShortNs = 200'000;
+  static constexpr int kLooks = 16;  // between two looks at the clock
+  static constexpr unsigned kMostFailures = 8;
+
+  static void pause() {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+  }
+
+  bool tried_ = false;
+  unsigned failures_ = 0;  // tries in a row that ended in a sleep
+  unsigned skip_ = 0;      // waits that go to sleep at once
+};
+
+}  // namespace possum
