@@ -15,6 +15,7 @@
 #include "errors.h"
 #include "frameinfo.h"
 #include "gstpossumlease.h"
+#include "gstpossumshells.h"
 #include "srccaps.h"
 #include "transport/clock.h"
 
@@ -118,6 +119,7 @@ SrcStream::SrcStream(GstBaseSrc* element, const SrcSettings& settings,
       settings_(settings),
       reader_(std::move(reader)),
       allocator_(new_lease_allocator()),
+      shells_(gst_possum_shells_new()),
       timeline_(settings.is_live) {
   gst_video_info_init(&info_);
 }
@@ -368,7 +370,7 @@ bool SrcStream::downstream_knows_strides() {
 
 // --- frames --------------------------------------------------------------------------
 
-GstFlowReturn SrcStream::deliver(Frame frame, GstBuffer** buffer) {
+GstFlowReturn SrcStream::deliver(Frame&& frame, GstBuffer** buffer) {
   layout::FrameDescriptor descriptor = frame.descriptor();
   note_frame(frame);
   doubt_times(descriptor);
@@ -393,17 +395,18 @@ GstFlowReturn SrcStream::deliver(Frame frame, GstBuffer** buffer) {
   return GST_FLOW_OK;
 }
 
-Ref<GstBuffer> SrcStream::make_buffer(Frame frame, FrameFit fit) {
-  const layout::FrameDescriptor descriptor = frame.descriptor();
+Ref<GstBuffer> SrcStream::make_buffer(Frame&& frame, FrameFit fit) {
   const bool is_private = frame.is_copy();
   // Who does not look at the meta takes the buffer's size for the frame's.
   const gsize size = fit == FrameFit::standard ? info_.size : frame.size();
-  Ref<GstBuffer> buffer{gst_buffer_new()};
-  gst_buffer_append_memory(
-      buffer.get(), lease_memory(allocator_.get(), std::move(frame), size).release());
-  if ((descriptor.frame_flags & layout::kFramePlanes) != 0) {
-    add_video_meta(buffer.get(), info_, descriptor);
+  GstBuffer* shell = nullptr;
+  if (gst_buffer_pool_acquire_buffer(shells_.get(), &shell, nullptr) != GST_FLOW_OK) {
+    return nullptr;
   }
+  Ref<GstBuffer> buffer{shell};
+  set_video_meta(shell, info_, frame.descriptor());
+  gst_buffer_append_memory(
+      shell, lease_memory(allocator_.get(), std::move(frame), size).release());
   if (fit == FrameFit::strided && !downstream_knows_strides()) {
     ++copied_;
     return packed_copy(buffer.get(), info_);

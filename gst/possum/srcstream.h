@@ -84,13 +84,13 @@ class SrcStream {
   GstFlowReturn await_playing(Frame& frame);
   void post_progress(GstProgressType type, const std::string& text);
 
-  GstFlowReturn deliver(Frame frame, GstBuffer** buffer);
+  GstFlowReturn deliver(Frame&& frame, GstBuffer** buffer);
   GstFlowReturn follow_caps(const Frame& frame);
   GstFlowReturn push_caps(Ref<GstCaps> caps);
   bool downstream_takes(GstCaps* caps) const;
   void post_refused(GstCaps* caps) const;
   bool downstream_knows_strides();
-  Ref<GstBuffer> make_buffer(Frame frame, FrameFit fit);
+  Ref<GstBuffer> make_buffer(Frame&& frame, FrameFit fit);
 
   void note_frame(const Frame& frame);
   void doubt_times(layout::FrameDescriptor& frame);
@@ -105,6 +105,7 @@ class SrcStream {
   const SrcSettings settings_;
   const std::unique_ptr<Reader> reader_;  // take() and attach(): the streaming thread
   const Ref<GstAllocator> allocator_;
+  const Ref<GstBufferPool> shells_;
 
   // Streaming thread only.
   std::shared_ptr<const std::string> caps_text_;  // that info_ was made from
