@@ -382,9 +382,9 @@ static void describe(GstPossumSink* self, GstBuffer* buffer, bool preroll,
     frame.frame_flags |= possum::layout::kFramePreroll;
   } else {
     // A live source makes frames in PLAYING only, so even its first one has a time.
-    origin = possum::running_time_origin(GST_ELEMENT(self));
+    origin = possum::running_time_origin(GST_ELEMENT_CAST(self));
   }
-  possum::describe_times(GST_BASE_SINK(self)->segment, buffer, origin, frame);
+  possum::describe_times(GST_BASE_SINK_CAST(self)->segment, buffer, origin, frame);
 }
 
 static void count_metas(GstPossumSink* self, GstBuffer* buffer) {
@@ -526,8 +526,10 @@ static GstFlowReturn render(GstPossumSink* self, GstBuffer* buffer) {
 }
 
 static GstFlowReturn gst_possum_sink_render(GstBaseSink* sink, GstBuffer* buffer) {
-  return possum::guarded(sink, possum::Side::sink, GST_FLOW_ERROR,
-                         [=] { return render(GST_POSSUM_SINK(sink), buffer); });
+  return possum::guarded(sink, possum::Side::sink, GST_FLOW_ERROR, [=] {
+    // Unchecked, as in impl_of().
+    return render(reinterpret_cast<GstPossumSink*>(sink), buffer);
+  });
 }
 
 // --- events --------------------------------------------------------------------------

@@ -169,8 +169,6 @@ GstFlowReturn SrcStream::create(GstBuffer** buffer) {
 GstFlowReturn SrcStream::next_frame(Frame& frame) {
   GstFlowReturn flow = GST_FLOW_OK;
   while (flow == GST_FLOW_OK) {
-    if (!reader_->attached()) flow = connect();
-    if (flow != GST_FLOW_OK) break;
     Error error;
     switch (reader_->take(kNoDeadline, frame, error)) {
       case TakeStatus::frame:
@@ -179,8 +177,8 @@ GstFlowReturn SrcStream::next_frame(Frame& frame) {
         GST_INFO_OBJECT(base_, "EOS from the writer");
         flow = settings_.ignore_eos ? disconnected() : GST_FLOW_EOS;
         break;
-      case TakeStatus::disconnected:
-        flow = disconnected();
+      case TakeStatus::disconnected:  // or not yet attached
+        flow = reader_->attached() ? disconnected() : connect();
         break;
       case TakeStatus::interrupted:
         return GST_FLOW_FLUSHING;
@@ -210,6 +208,8 @@ GstFlowReturn SrcStream::connect() {
   GST_INFO_OBJECT(base_, "%s", text.c_str());
   if (waited) post_progress(GST_PROGRESS_TYPE_COMPLETE, text);
   discont_ = true;
+  const std::uint64_t incarnation = reader_->incarnation();
+  new_writer_ |= std::exchange(incarnation_, incarnation) != incarnation;
   // What waits for a reader that just came is the newest frame alone.
   catch_up_.store(false);
   return GST_FLOW_OK;
@@ -373,8 +373,9 @@ bool SrcStream::downstream_knows_strides() {
 GstFlowReturn SrcStream::deliver(Frame&& frame, GstBuffer** buffer) {
   layout::FrameDescriptor descriptor = frame.descriptor();
   note_frame(frame);
-  doubt_times(descriptor);
-  measure(descriptor);
+  const std::int64_t now_ns = monotonic_ns();
+  doubt_times(descriptor, now_ns);
+  measure(descriptor, now_ns);
   const GstFlowReturn flow = follow_caps(frame);
   if (flow != GST_FLOW_OK) return flow;
   const FrameFit fit = fit_frame(info_, descriptor);
@@ -419,21 +420,18 @@ Ref<GstBuffer> SrcStream::make_buffer(Frame&& frame, FrameFit fit) {
 void SrcStream::note_frame(const Frame& frame) {
   const layout::FrameDescriptor& descriptor = frame.descriptor();
   if (frame.missed() > 0) discont_ = true;
-  const std::uint64_t incarnation = reader_->incarnation();
-  if (incarnation != incarnation_) {
+  if (std::exchange(new_writer_, false)) {
     doubted_ = false;
     latency_.restart();
     timeline_.restart();
   } else if (descriptor.flush_id != flush_id_) {
     timeline_.restart();
   }
-  incarnation_ = incarnation;
   flush_id_ = descriptor.flush_id;
 }
 
 // Another clock than ours, or nonsense: a sink that believes it waits for ever.
-void SrcStream::doubt_times(layout::FrameDescriptor& frame) {
-  const std::int64_t now_ns = monotonic_ns();
+void SrcStream::doubt_times(layout::FrameDescriptor& frame, std::int64_t now_ns) {
   if (plausible_times(frame, now_ns)) return;
   stamp_arrival(frame, now_ns);
   const bool used = settings_.is_live && !gst_base_src_get_do_timestamp(base_) &&
@@ -447,8 +445,7 @@ void SrcStream::doubt_times(layout::FrameDescriptor& frame) {
                       ("written by %s", name_of_writer(reader_->statistics()).c_str()));
 }
 
-void SrcStream::measure(const layout::FrameDescriptor& frame) {
-  const std::int64_t now_ns = monotonic_ns();
+void SrcStream::measure(const layout::FrameDescriptor& frame, std::int64_t now_ns) {
   age_ns_ = elapsed_ns(capture_ns(frame), now_ns);
   // A frame that was there before we asked waited for us, that is for downstream: were
   // this counted, a sink that waits for the latency would make it grow.

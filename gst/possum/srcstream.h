@@ -93,8 +93,8 @@ class SrcStream {
   Ref<GstBuffer> make_buffer(Frame&& frame, FrameFit fit);
 
   void note_frame(const Frame& frame);
-  void doubt_times(layout::FrameDescriptor& frame);
-  void measure(const layout::FrameDescriptor& frame);
+  void doubt_times(layout::FrameDescriptor& frame, std::int64_t now_ns);
+  void measure(const layout::FrameDescriptor& frame, std::int64_t now_ns);
   void stamp(GstBuffer* buffer, const layout::FrameDescriptor& frame);
   void stamp_running_time(GstBuffer* buffer, const layout::FrameDescriptor& frame);
   GstClockTime own_running_time() const;
@@ -112,7 +112,8 @@ class SrcStream {
   GstVideoInfo info_;
   std::optional<bool> knows_strides_;  // downstream's answer, for the current caps
   RunningTimeline timeline_;
-  std::uint64_t incarnation_ = 0;  // of the newest frame's writer
+  std::uint64_t incarnation_ = 0;  // of the writer that was attached to last
+  bool new_writer_ = false;        // no frame of it has come yet
   std::uint32_t flush_id_ = 0;     // of the newest frame
   bool doubted_ = false;           // this writer's times, and that was told
   bool discont_ = true;            // the next frame follows none that went before
