@@ -9,6 +9,7 @@
 
 #include "framecopy.h"
 #include "frameinfo.h"
+#include "gstpossumshells.h"
 #include "srctime.h"
 
 namespace possum {
@@ -104,16 +105,20 @@ FrameFit fit_frame(const GstVideoInfo& info, const layout::FrameDescriptor& fram
   return FrameFit::strided;
 }
 
-void add_video_meta(GstBuffer* buffer, const GstVideoInfo& info,
+void set_video_meta(GstBuffer* shell, const GstVideoInfo& info,
                     const layout::FrameDescriptor& frame) {
+  if ((frame.frame_flags & layout::kFramePlanes) == 0) {
+    gst_possum_shells_no_video_meta(shell);
+    return;
+  }
   gsize offsets[GST_VIDEO_MAX_PLANES] = {};
   gint strides[GST_VIDEO_MAX_PLANES] = {};
   for (unsigned p = 0; p < frame.plane_count; ++p) {
     offsets[p] = frame.planes[p].offset;
     strides[p] = frame.planes[p].stride;
   }
-  GstVideoMeta* const meta = gst_buffer_add_video_meta_full(
-      buffer, static_cast<GstVideoFrameFlags>(frame.video_flags),
+  GstVideoMeta* const meta = gst_possum_shells_video_meta(
+      shell, static_cast<GstVideoFrameFlags>(frame.video_flags),
       GST_VIDEO_INFO_FORMAT(&info), frame.width, frame.height, frame.plane_count, offsets,
       strides);
   if (!has_padding(frame)) return;

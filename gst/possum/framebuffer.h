@@ -23,8 +23,8 @@ enum class FrameFit {
 // rows of `info`'s format lie within their plane.
 FrameFit fit_frame(const GstVideoInfo& info, const layout::FrameDescriptor& frame);
 
-// `frame` fits and has kFramePlanes.
-void add_video_meta(GstBuffer* buffer, const GstVideoInfo& info,
+// `frame` fits; `shell` is a buffer of GstPossumShells.
+void set_video_meta(GstBuffer* shell, const GstVideoInfo& info,
                     const layout::FrameDescriptor& frame);
 
 // Flags, offsets and duration.

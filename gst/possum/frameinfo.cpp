@@ -151,8 +151,15 @@ void describe_buffer(GstBuffer* buffer, layout::FrameDescriptor& frame) {
 }
 
 std::optional<std::int64_t> running_time_origin(GstElement* element) {
-  const Ref<GstClock> clock{gst_element_get_clock(element)};
-  const GstClockTime base_time = gst_element_get_base_time(element);
+  Ref<GstClock> clock;
+  GstClockTime base_time = GST_CLOCK_TIME_NONE;
+  {
+    const ObjectLock lock(element);
+    if (element->clock != nullptr) {
+      clock.reset(static_cast<GstClock*>(gst_object_ref(element->clock)));
+    }
+    base_time = element->base_time;
+  }
   if (!clock || !GST_CLOCK_TIME_IS_VALID(base_time)) return std::nullopt;
   return static_cast<std::int64_t>(base_time) + clock_to_monotonic(clock.get());
 }

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "refs.h"
+#include "shelf.h"
 
 using possum::SlotRef;
 using possum::Writer;
@@ -33,14 +34,19 @@ class Loan {
   SlotRef slot_;
 };
 
-struct SlotMemory {
-  GstMemory memory;            // must be first
-  std::unique_ptr<Loan> loan;  // of a whole; empty in a part
-  const Loan* place;           // the whole's loan, which lives as long as its parts
+struct SlotMemory : GstMemory {
+  std::optional<Loan> loan;  // of a whole; empty in a part
+  const Loan* place;         // the whole's loan, which lives as long as its parts
 };
 
-SlotMemory* slot_memory(GstMemory* memory) {
-  return reinterpret_cast<SlotMemory*>(memory);
+// For the next loans, as long as the process lives.
+possum::Shelf<SlotMemory> spare;
+
+SlotMemory* slot_memory(GstMemory* memory) { return static_cast<SlotMemory*>(memory); }
+
+SlotMemory* new_memory() {
+  SlotMemory* const kept = spare.take();
+  return kept != nullptr ? kept : new SlotMemory{};
 }
 
 }  // namespace
@@ -70,7 +76,9 @@ static GstMemory* gst_possum_allocator_alloc(GstAllocator*, gsize, GstAllocation
 }
 
 static void gst_possum_allocator_free(GstAllocator*, GstMemory* memory) {
-  delete slot_memory(memory);
+  SlotMemory* const mine = slot_memory(memory);
+  mine->loan.reset();
+  if (!spare.put(mine)) delete mine;
 }
 
 static gpointer gst_possum_memory_map(GstMemory* memory, gsize, GstMapFlags) {
@@ -84,13 +92,13 @@ static GstMemory* gst_possum_memory_share(GstMemory* memory, gssize offset, gssi
   const gsize first = memory->offset + static_cast<gsize>(offset);
   const gsize bytes =
       size == -1 ? memory->size - static_cast<gsize>(offset) : static_cast<gsize>(size);
-  auto* part = new SlotMemory{};
+  SlotMemory* const part = new_memory();
   part->place = slot_memory(memory)->place;
   const auto flags = static_cast<GstMemoryFlags>(GST_MINI_OBJECT_FLAGS(whole) |
                                                  GST_MINI_OBJECT_FLAG_LOCK_READONLY);
-  gst_memory_init(&part->memory, flags, the_allocator(), whole, memory->maxsize,
-                  memory->align, first, bytes);
-  return &part->memory;
+  gst_memory_init(part, flags, the_allocator(), whole, memory->maxsize, memory->align,
+                  first, bytes);
+  return part;
 }
 
 // GStreamer's copy-on-write. The copy is lent too, so that it need not be copied again.
@@ -146,12 +154,11 @@ GstMemory* lend_memory(const std::shared_ptr<Writer>& writer, gsize size,
   if ((params.flags & GST_MEMORY_FLAG_ZERO_PADDED) != 0) {
     std::memset(data + params.prefix + size, 0, params.padding);
   }
-  auto* lent = new SlotMemory{};
-  lent->loan = std::make_unique<Loan>(writer, *std::move(slot));
-  lent->place = lent->loan.get();
-  gst_memory_init(&lent->memory, params.flags, the_allocator(), nullptr, bytes, kPageMask,
+  SlotMemory* const lent = new_memory();
+  lent->place = &lent->loan.emplace(writer, *std::move(slot));
+  gst_memory_init(lent, params.flags, the_allocator(), nullptr, bytes, kPageMask,
                   params.prefix, size);
-  return &lent->memory;
+  return lent;
 }
 
 const SlotRef* slot_of(GstMemory* memory, const Writer* writer) {

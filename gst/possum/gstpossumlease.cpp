@@ -1,32 +1,46 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
 //
-// The allocator exists because GstMemory asks it what to do; it allocates nothing.
+// The allocator exists because GstMemory asks it what to do, and keeps spare memories.
 #include "gstpossumlease.h"
 
-#include <type_traits>
+#include <utility>
+
+#include "shelf.h"
 
 namespace {
 
-struct LeaseMemory {
-  GstMemory memory;
-  gpointer data;         // first byte of the frame
-  possum::Frame* frame;  // owned; NULL in a shared part, whose parent has it
+struct LeaseMemory : GstMemory {
+  possum::Frame frame;  // empty in a shared part, whose parent has it
+  gpointer data;        // first byte of the frame
 };
-static_assert(std::is_standard_layout_v<LeaseMemory>);
+using LeaseShelf = possum::Shelf<LeaseMemory>;
 
-LeaseMemory* lease_of(GstMemory* memory) {
-  return reinterpret_cast<LeaseMemory*>(memory);
+}  // namespace
+
+struct _GstPossumLeaseAllocator {
+  GstAllocator parent;
+  LeaseShelf* spare;
+};
+
+G_DEFINE_TYPE(GstPossumLeaseAllocator, gst_possum_lease_allocator, GST_TYPE_ALLOCATOR)
+
+namespace {
+
+LeaseMemory* lease_of(GstMemory* memory) { return static_cast<LeaseMemory*>(memory); }
+
+LeaseShelf& spare_of(gpointer allocator) {
+  return *static_cast<GstPossumLeaseAllocator*>(allocator)->spare;
 }
 
-GstMemory* new_memory(GstAllocator* allocator, GstMemory* parent, gpointer data,
-                      possum::Frame* frame, gsize maxsize, gsize offset, gsize size) {
-  auto* lease = new LeaseMemory{};
-  gst_memory_init(&lease->memory, GST_MEMORY_FLAG_READONLY, allocator, parent, maxsize, 0,
-                  offset, size);
+LeaseMemory* new_memory(GstAllocator* allocator, GstMemory* parent, gpointer data,
+                        gsize maxsize, gsize offset, gsize size) {
+  LeaseMemory* lease = spare_of(allocator).take();
+  if (lease == nullptr) lease = new LeaseMemory{};
+  gst_memory_init(lease, GST_MEMORY_FLAG_READONLY, allocator, parent, maxsize, 0, offset,
+                  size);
   lease->data = data;
-  lease->frame = frame;
-  return &lease->memory;
+  return lease;
 }
 
 // GStreamer adds the offset, and refuses to map read-only memory for writing.
@@ -41,29 +55,32 @@ GstMemory* lease_share(GstMemory* memory, gssize offset, gssize size) {
   const gsize skip = memory->offset + static_cast<gsize>(offset);
   const gsize length =
       size < 0 ? memory->size - static_cast<gsize>(offset) : static_cast<gsize>(size);
-  return new_memory(memory->allocator, parent, lease_of(memory)->data, nullptr,
-                    memory->maxsize, skip, length);
+  return new_memory(memory->allocator, parent, lease_of(memory)->data, memory->maxsize,
+                    skip, length);
 }
 
 }  // namespace
 
-struct _GstPossumLeaseAllocator {
-  GstAllocator parent;
-};
-
-G_DEFINE_TYPE(GstPossumLeaseAllocator, gst_possum_lease_allocator, GST_TYPE_ALLOCATOR)
-
-static void gst_possum_lease_allocator_free(GstAllocator*, GstMemory* memory) {
+static void gst_possum_lease_allocator_free(GstAllocator* allocator, GstMemory* memory) {
   LeaseMemory* const lease = lease_of(memory);
-  delete lease->frame;
-  delete lease;
+  lease->frame = possum::Frame();
+  if (!spare_of(allocator).put(lease)) delete lease;
+}
+
+static void gst_possum_lease_allocator_finalize(GObject* object) {
+  LeaseShelf* const spare = &spare_of(object);
+  while (const LeaseMemory* const lease = spare->take()) delete lease;
+  delete spare;
+  G_OBJECT_CLASS(gst_possum_lease_allocator_parent_class)->finalize(object);
 }
 
 static void gst_possum_lease_allocator_class_init(GstPossumLeaseAllocatorClass* klass) {
+  G_OBJECT_CLASS(klass)->finalize = gst_possum_lease_allocator_finalize;
   GST_ALLOCATOR_CLASS(klass)->free = gst_possum_lease_allocator_free;
 }
 
 static void gst_possum_lease_allocator_init(GstPossumLeaseAllocator* self) {
+  self->spare = new LeaseShelf;
   GstAllocator* const allocator = GST_ALLOCATOR(self);
   allocator->mem_type = GST_POSSUM_LEASE_MEMORY_TYPE;
   allocator->mem_map = lease_map;
@@ -80,12 +97,12 @@ Ref<GstAllocator> new_lease_allocator() {
   return Ref<GstAllocator>{GST_ALLOCATOR(gst_object_ref_sink(object))};
 }
 
-Ref<GstMemory> lease_memory(GstAllocator* allocator, Frame frame, gsize size) {
-  const gsize maxsize = frame.size();
+Ref<GstMemory> lease_memory(GstAllocator* allocator, Frame&& frame, gsize size) {
   // READONLY keeps everybody from writing; the kernel does for leases anyway.
   gpointer const data = const_cast<std::byte*>(frame.data());
-  return Ref<GstMemory>{new_memory(allocator, nullptr, data, new Frame(std::move(frame)),
-                                   maxsize, 0, size)};
+  LeaseMemory* const lease = new_memory(allocator, nullptr, data, frame.size(), 0, size);
+  lease->frame = std::move(frame);
+  return Ref<GstMemory>{lease};
 }
 
 }  // namespace possum

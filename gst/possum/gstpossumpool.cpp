@@ -35,15 +35,17 @@ struct PoolImpl {
 }  // namespace
 
 struct _GstPossumPool {
-  GstBufferPool parent;
+  GstPossumShells parent;
   PoolImpl* impl;
 };
 
-G_DEFINE_FINAL_TYPE_WITH_CODE(GstPossumPool, gst_possum_pool, GST_TYPE_BUFFER_POOL,
+G_DEFINE_FINAL_TYPE_WITH_CODE(GstPossumPool, gst_possum_pool, GST_TYPE_POSSUM_SHELLS,
                               GST_DEBUG_CATEGORY_INIT(gst_possum_pool_debug, "possumpool",
                                                       0, "slots lent to upstream"))
 
-static PoolImpl& impl_of(GstBufferPool* pool) { return *GST_POSSUM_POOL(pool)->impl; }
+static PoolImpl& impl_of(gpointer pool) {
+  return *static_cast<GstPossumPool*>(pool)->impl;
+}
 
 static const gchar** gst_possum_pool_get_options(GstBufferPool*) {
   static const gchar* options[] = {GST_BUFFER_POOL_OPTION_VIDEO_META,
@@ -121,10 +123,8 @@ static gboolean gst_possum_pool_start(GstBufferPool* pool) {
   return TRUE;
 }
 
-static gboolean gst_possum_pool_stop(GstBufferPool*) { return TRUE; }
-
 static void add_video_meta(PoolImpl& impl, GstBuffer* buffer) {
-  GstVideoMeta* meta = gst_buffer_add_video_meta_full(
+  GstVideoMeta* meta = gst_possum_shells_video_meta(
       buffer, GST_VIDEO_FRAME_FLAG_NONE, GST_VIDEO_INFO_FORMAT(&impl.info),
       static_cast<guint>(GST_VIDEO_INFO_WIDTH(&impl.info)),
       static_cast<guint>(GST_VIDEO_INFO_HEIGHT(&impl.info)),
@@ -137,9 +137,13 @@ static void add_video_meta(PoolImpl& impl, GstBuffer* buffer) {
 
 static GstFlowReturn gst_possum_pool_acquire_buffer(GstBufferPool* pool,
                                                     GstBuffer** result,
-                                                    GstBufferPoolAcquireParams*) {
+                                                    GstBufferPoolAcquireParams* params) {
   PoolImpl& impl = impl_of(pool);
-  if (GST_BUFFER_POOL_IS_FLUSHING(pool)) return GST_FLOW_FLUSHING;
+  GstBuffer* shell = nullptr;
+  const GstFlowReturn flow = GST_BUFFER_POOL_CLASS(gst_possum_pool_parent_class)
+                                 ->acquire_buffer(pool, &shell, params);
+  if (flow != GST_FLOW_OK) return flow;
+  possum::Ref<GstBuffer> buffer{shell};
   GstMemory* memory = nullptr;
   if (!impl.ordinary_memory) {
     memory = possum::lend_memory(impl.writer, impl.info.size, impl.params);
@@ -149,16 +153,15 @@ static GstFlowReturn gst_possum_pool_acquire_buffer(GstBufferPool* pool,
     memory = gst_allocator_alloc(nullptr, impl.info.size, &impl.params);
   }
   if (memory == nullptr) return GST_FLOW_ERROR;
-  *result = gst_buffer_new();
-  gst_buffer_append_memory(*result, memory);
-  if (impl.video_meta) add_video_meta(impl, *result);
-  GST_BUFFER_FLAG_UNSET(*result, GST_BUFFER_FLAG_TAG_MEMORY);
+  gst_buffer_append_memory(shell, memory);
+  if (impl.video_meta) {
+    add_video_meta(impl, shell);
+  } else {
+    gst_possum_shells_no_video_meta(shell);
+  }
+  GST_BUFFER_FLAG_UNSET(shell, GST_BUFFER_FLAG_TAG_MEMORY);
+  *result = buffer.release();
   return GST_FLOW_OK;
-}
-
-// No queue of idle buffers: they would keep slots away from the writer.
-static void gst_possum_pool_release_buffer(GstBufferPool*, GstBuffer* buffer) {
-  gst_buffer_unref(buffer);
 }
 
 static void gst_possum_pool_finalize(GObject* object) {
@@ -172,9 +175,7 @@ static void gst_possum_pool_class_init(GstPossumPoolClass* klass) {
   pool_class->get_options = gst_possum_pool_get_options;
   pool_class->set_config = gst_possum_pool_set_config;
   pool_class->start = gst_possum_pool_start;
-  pool_class->stop = gst_possum_pool_stop;
   pool_class->acquire_buffer = gst_possum_pool_acquire_buffer;
-  pool_class->release_buffer = gst_possum_pool_release_buffer;
 }
 
 static void gst_possum_pool_init(GstPossumPool* self) {

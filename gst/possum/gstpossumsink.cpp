@@ -115,7 +115,10 @@ GST_ELEMENT_REGISTER_DEFINE_WITH_CODE(possumsink, "possumsink", GST_RANK_NONE,
                                                               "possumsink", 0,
                                                               "possum sink element"))
 
-static SinkImpl& impl_of(gpointer self) { return *GST_POSSUM_SINK(self)->impl; }
+// Without GObject's checks of a cast, which every frame would pay for many times.
+static SinkImpl& impl_of(gpointer self) {
+  return *static_cast<GstPossumSink*>(self)->impl;
+}
 
 static std::shared_ptr<Writer> writer_of(gpointer self) {
   SinkImpl& impl = impl_of(self);
@@ -365,10 +368,9 @@ static void gst_possum_sink_get_times(GstBaseSink* sink, GstBuffer* buffer,
   }
 }
 
-static possum::layout::FrameDescriptor describe(GstPossumSink* self, GstBuffer* buffer,
-                                                bool preroll) {
+static void describe(GstPossumSink* self, GstBuffer* buffer, bool preroll,
+                     possum::layout::FrameDescriptor& frame) {
   SinkImpl& impl = impl_of(self);
-  possum::layout::FrameDescriptor frame{};
   frame.flush_id = impl.flush_id;
   impl.upstream.refresh(GST_BASE_SINK_PAD(self));
   const bool live = impl.upstream.live();
@@ -380,10 +382,9 @@ static possum::layout::FrameDescriptor describe(GstPossumSink* self, GstBuffer* 
     frame.frame_flags |= possum::layout::kFramePreroll;
   } else {
     // A live source makes frames in PLAYING only, so even its first one has a time.
-    origin = possum::running_time_origin(GST_ELEMENT(self));
+    origin = possum::running_time_origin(GST_ELEMENT_CAST(self));
   }
-  possum::describe_times(GST_BASE_SINK(self)->segment, buffer, origin, frame);
-  return frame;
+  possum::describe_times(GST_BASE_SINK_CAST(self)->segment, buffer, origin, frame);
 }
 
 static void count_metas(GstPossumSink* self, GstBuffer* buffer) {
@@ -399,7 +400,7 @@ static SendStatus send_frame(GstPossumSink* self, GstBuffer* buffer, bool prerol
   SinkImpl& impl = impl_of(self);
   possum::layout::FrameDescriptor frame{};
   if (!impl.sender.began(buffer)) {
-    frame = describe(self, buffer, preroll);
+    describe(self, buffer, preroll, frame);
     // Readers cannot know: a frame that is not sent has no sequence number.
     if (impl.left_out) frame.buffer_flags |= GST_BUFFER_FLAG_DISCONT;
   }
@@ -525,8 +526,10 @@ static GstFlowReturn render(GstPossumSink* self, GstBuffer* buffer) {
 }
 
 static GstFlowReturn gst_possum_sink_render(GstBaseSink* sink, GstBuffer* buffer) {
-  return possum::guarded(sink, possum::Side::sink, GST_FLOW_ERROR,
-                         [=] { return render(GST_POSSUM_SINK(sink), buffer); });
+  return possum::guarded(sink, possum::Side::sink, GST_FLOW_ERROR, [=] {
+    // Unchecked, as in impl_of().
+    return render(reinterpret_cast<GstPossumSink*>(sink), buffer);
+  });
 }
 
 // --- events --------------------------------------------------------------------------

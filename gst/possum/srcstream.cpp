@@ -15,6 +15,7 @@
 #include "errors.h"
 #include "frameinfo.h"
 #include "gstpossumlease.h"
+#include "gstpossumshells.h"
 #include "srccaps.h"
 #include "transport/clock.h"
 
@@ -118,6 +119,7 @@ SrcStream::SrcStream(GstBaseSrc* element, const SrcSettings& settings,
       settings_(settings),
       reader_(std::move(reader)),
       allocator_(new_lease_allocator()),
+      shells_(gst_possum_shells_new()),
       timeline_(settings.is_live) {
   gst_video_info_init(&info_);
 }
@@ -167,8 +169,6 @@ GstFlowReturn SrcStream::create(GstBuffer** buffer) {
 GstFlowReturn SrcStream::next_frame(Frame& frame) {
   GstFlowReturn flow = GST_FLOW_OK;
   while (flow == GST_FLOW_OK) {
-    if (!reader_->attached()) flow = connect();
-    if (flow != GST_FLOW_OK) break;
     Error error;
     switch (reader_->take(kNoDeadline, frame, error)) {
       case TakeStatus::frame:
@@ -177,8 +177,8 @@ GstFlowReturn SrcStream::next_frame(Frame& frame) {
         GST_INFO_OBJECT(base_, "EOS from the writer");
         flow = settings_.ignore_eos ? disconnected() : GST_FLOW_EOS;
         break;
-      case TakeStatus::disconnected:
-        flow = disconnected();
+      case TakeStatus::disconnected:  // or not yet attached
+        flow = reader_->attached() ? disconnected() : connect();
         break;
       case TakeStatus::interrupted:
         return GST_FLOW_FLUSHING;
@@ -208,6 +208,8 @@ GstFlowReturn SrcStream::connect() {
   GST_INFO_OBJECT(base_, "%s", text.c_str());
   if (waited) post_progress(GST_PROGRESS_TYPE_COMPLETE, text);
   discont_ = true;
+  const std::uint64_t incarnation = reader_->incarnation();
+  new_writer_ |= std::exchange(incarnation_, incarnation) != incarnation;
   // What waits for a reader that just came is the newest frame alone.
   catch_up_.store(false);
   return GST_FLOW_OK;
@@ -368,11 +370,12 @@ bool SrcStream::downstream_knows_strides() {
 
 // --- frames --------------------------------------------------------------------------
 
-GstFlowReturn SrcStream::deliver(Frame frame, GstBuffer** buffer) {
+GstFlowReturn SrcStream::deliver(Frame&& frame, GstBuffer** buffer) {
   layout::FrameDescriptor descriptor = frame.descriptor();
   note_frame(frame);
-  doubt_times(descriptor);
-  measure(descriptor);
+  const std::int64_t now_ns = monotonic_ns();
+  doubt_times(descriptor, now_ns);
+  measure(descriptor, now_ns);
   const GstFlowReturn flow = follow_caps(frame);
   if (flow != GST_FLOW_OK) return flow;
   const FrameFit fit = fit_frame(info_, descriptor);
@@ -393,17 +396,18 @@ GstFlowReturn SrcStream::deliver(Frame frame, GstBuffer** buffer) {
   return GST_FLOW_OK;
 }
 
-Ref<GstBuffer> SrcStream::make_buffer(Frame frame, FrameFit fit) {
-  const layout::FrameDescriptor descriptor = frame.descriptor();
+Ref<GstBuffer> SrcStream::make_buffer(Frame&& frame, FrameFit fit) {
   const bool is_private = frame.is_copy();
   // Who does not look at the meta takes the buffer's size for the frame's.
   const gsize size = fit == FrameFit::standard ? info_.size : frame.size();
-  Ref<GstBuffer> buffer{gst_buffer_new()};
-  gst_buffer_append_memory(
-      buffer.get(), lease_memory(allocator_.get(), std::move(frame), size).release());
-  if ((descriptor.frame_flags & layout::kFramePlanes) != 0) {
-    add_video_meta(buffer.get(), info_, descriptor);
+  GstBuffer* shell = nullptr;
+  if (gst_buffer_pool_acquire_buffer(shells_.get(), &shell, nullptr) != GST_FLOW_OK) {
+    return nullptr;
   }
+  Ref<GstBuffer> buffer{shell};
+  set_video_meta(shell, info_, frame.descriptor());
+  gst_buffer_append_memory(
+      shell, lease_memory(allocator_.get(), std::move(frame), size).release());
   if (fit == FrameFit::strided && !downstream_knows_strides()) {
     ++copied_;
     return packed_copy(buffer.get(), info_);
@@ -416,21 +420,18 @@ Ref<GstBuffer> SrcStream::make_buffer(Frame frame, FrameFit fit) {
 void SrcStream::note_frame(const Frame& frame) {
   const layout::FrameDescriptor& descriptor = frame.descriptor();
   if (frame.missed() > 0) discont_ = true;
-  const std::uint64_t incarnation = reader_->incarnation();
-  if (incarnation != incarnation_) {
+  if (std::exchange(new_writer_, false)) {
     doubted_ = false;
     latency_.restart();
     timeline_.restart();
   } else if (descriptor.flush_id != flush_id_) {
     timeline_.restart();
   }
-  incarnation_ = incarnation;
   flush_id_ = descriptor.flush_id;
 }
 
 // Another clock than ours, or nonsense: a sink that believes it waits for ever.
-void SrcStream::doubt_times(layout::FrameDescriptor& frame) {
-  const std::int64_t now_ns = monotonic_ns();
+void SrcStream::doubt_times(layout::FrameDescriptor& frame, std::int64_t now_ns) {
   if (plausible_times(frame, now_ns)) return;
   stamp_arrival(frame, now_ns);
   const bool used = settings_.is_live && !gst_base_src_get_do_timestamp(base_) &&
@@ -444,8 +445,7 @@ void SrcStream::doubt_times(layout::FrameDescriptor& frame) {
                       ("written by %s", name_of_writer(reader_->statistics()).c_str()));
 }
 
-void SrcStream::measure(const layout::FrameDescriptor& frame) {
-  const std::int64_t now_ns = monotonic_ns();
+void SrcStream::measure(const layout::FrameDescriptor& frame, std::int64_t now_ns) {
   age_ns_ = elapsed_ns(capture_ns(frame), now_ns);
   // A frame that was there before we asked waited for us, that is for downstream: were
   // this counted, a sink that waits for the latency would make it grow.

@@ -84,17 +84,17 @@ class SrcStream {
   GstFlowReturn await_playing(Frame& frame);
   void post_progress(GstProgressType type, const std::string& text);
 
-  GstFlowReturn deliver(Frame frame, GstBuffer** buffer);
+  GstFlowReturn deliver(Frame&& frame, GstBuffer** buffer);
   GstFlowReturn follow_caps(const Frame& frame);
   GstFlowReturn push_caps(Ref<GstCaps> caps);
   bool downstream_takes(GstCaps* caps) const;
   void post_refused(GstCaps* caps) const;
   bool downstream_knows_strides();
-  Ref<GstBuffer> make_buffer(Frame frame, FrameFit fit);
+  Ref<GstBuffer> make_buffer(Frame&& frame, FrameFit fit);
 
   void note_frame(const Frame& frame);
-  void doubt_times(layout::FrameDescriptor& frame);
-  void measure(const layout::FrameDescriptor& frame);
+  void doubt_times(layout::FrameDescriptor& frame, std::int64_t now_ns);
+  void measure(const layout::FrameDescriptor& frame, std::int64_t now_ns);
   void stamp(GstBuffer* buffer, const layout::FrameDescriptor& frame);
   void stamp_running_time(GstBuffer* buffer, const layout::FrameDescriptor& frame);
   GstClockTime own_running_time() const;
@@ -105,13 +105,15 @@ class SrcStream {
   const SrcSettings settings_;
   const std::unique_ptr<Reader> reader_;  // take() and attach(): the streaming thread
   const Ref<GstAllocator> allocator_;
+  const Ref<GstBufferPool> shells_;
 
   // Streaming thread only.
   std::shared_ptr<const std::string> caps_text_;  // that info_ was made from
   GstVideoInfo info_;
   std::optional<bool> knows_strides_;  // downstream's answer, for the current caps
   RunningTimeline timeline_;
-  std::uint64_t incarnation_ = 0;  // of the newest frame's writer
+  std::uint64_t incarnation_ = 0;  // of the writer that was attached to last
+  bool new_writer_ = false;        // no frame of it has come yet
   std::uint32_t flush_id_ = 0;     // of the newest frame
   bool doubted_ = false;           // this writer's times, and that was told
   bool discont_ = true;            // the next frame follows none that went before

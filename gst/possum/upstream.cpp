@@ -9,7 +9,7 @@
 namespace possum {
 
 void Upstream::refresh(GstPad* sinkpad) {
-  if (!stale_.exchange(false)) return;
+  if (!stale_.load(std::memory_order_relaxed) || !stale_.exchange(false)) return;
   const Ref<GstQuery> query{gst_query_new_latency()};
   gboolean live = FALSE;
   GstClockTime min = 0;

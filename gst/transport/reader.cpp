@@ -42,6 +42,8 @@ constexpr std::int64_t kSetUpLimitNs = 1000 * kMs;
 // Looks in a row that find an offer after a try that found none to take: one is a race,
 // so many are a writer that offers nonsense for ever.
 constexpr int kMaxFruitless = 100;
+// Takes some 50 us to map, far less than a frame at any rate.
+constexpr std::size_t kWarmUpStep = 2 << 20;
 
 std::int64_t earlier(std::int64_t deadline_ns, std::int64_t from_now_ns) {
   return std::min(deadline_ns, monotonic_ns() + from_now_ns);
@@ -65,6 +67,7 @@ struct MappedSlot {
   std::uint32_t object = 0;
   layout::DataHeader header{};
   std::shared_ptr<ShmObject> mapping;
+  std::size_t warm_bytes = 0;  // see warm_up()
 };
 
 // Environment of lock_free_page().
@@ -167,6 +170,21 @@ class Attachment {
       if (mapped_[s].object != 0 && mapped_[s].object != core_.object_of(s))
         mapped_[s] = {};
     }
+  }
+
+  // Maps some more pages of the slots, so that whoever reads frames need not stop for a
+  // fault at each 64 KiB. False when nothing is left to do. The taking thread only.
+  bool warm_up() {
+    for (MappedSlot& slot : mapped_) {
+      if (!slot.mapping || slot.warm_bytes == slot.mapping->size()) continue;
+      const std::size_t step =
+          std::min(kWarmUpStep, slot.mapping->size() - slot.warm_bytes);
+      // Where it does not work, before Linux 5.14 say, faults do.
+      const bool mapped = slot.mapping->populate(slot.warm_bytes, step);
+      slot.warm_bytes = mapped ? slot.warm_bytes + step : slot.mapping->size();
+      return true;
+    }
+    return false;
   }
 
   // frame, timeout (nothing is offered) or failed. Never waits.
@@ -530,6 +548,7 @@ class Reader::Impl {
       if (watch_.interrupted()) return TakeStatus::interrupted;
       const TakeStatus got = a->try_take(a, frame, error);
       if (got != TakeStatus::timeout) return got;
+      if (!look && a->warm_up()) continue;  // there is time before the next frame
       // In this order: the lock, the state, the word. Only an empty word lets the others
       // count, so nothing that was offered before the end is lost.
       const bool dead = look && !a->writer_alive();

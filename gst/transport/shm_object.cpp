@@ -40,6 +40,15 @@ ShmObject::~ShmObject() {
   munmap(data_, size_);
 }
 
+bool ShmObject::populate([[maybe_unused]] std::size_t offset,
+                         [[maybe_unused]] std::size_t bytes) const {
+#ifdef MADV_POPULATE_READ  // glibc 2.35, musl 1.2.4
+  return madvise(data_ + offset, bytes, MADV_POPULATE_READ) == 0;
+#else
+  return false;
+#endif
+}
+
 bool ShmObject::make_writable(int fd, std::size_t offset, std::size_t bytes,
                               Error& error) {
   constexpr int kProtection = PROT_READ | PROT_WRITE;

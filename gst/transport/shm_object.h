@@ -53,6 +53,9 @@ class ShmObject {
   std::size_t size() const { return size_; }
   // Maps a part of `fd` again, writable now.
   bool make_writable(int fd, std::size_t offset, std::size_t bytes, Error& error);
+  // Makes the page tables for a part of it, as reads of each page would. False where the
+  // kernel cannot (before Linux 5.14), or the object was truncated.
+  bool populate(std::size_t offset, std::size_t bytes) const;
   // Was it truncated and touched? Then it is zeros of this process: see bus_guard.h.
   bool damaged() const { return region_->damaged(); }
 

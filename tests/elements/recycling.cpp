@@ -1,0 +1,568 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// Buffers and memories that serve one frame after the other: a frame needs no allocation,
+// nothing of it is left in the next one, and its slot goes home at once. And what a
+// reader does ahead of a frame.
+#include <sys/mman.h>
+
+#include <array>
+#include <atomic>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "support/elements.h"
+
+// Last: it includes gstcheck.h.
+#include "support/suite.h"
+
+using namespace elements;
+
+// --- every allocation of this process ------------------------------------------------
+
+namespace {
+thread_local unsigned allocations = 0;  // of this thread
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+// The program's own come before glibc's, for all libraries. GLib's slices come here too
+// when G_SLICE says so.
+extern "C" {
+void* __libc_malloc(std::size_t bytes);
+void* __libc_calloc(std::size_t count, std::size_t bytes);
+void* __libc_realloc(void* old, std::size_t bytes);
+void* __libc_memalign(std::size_t alignment, std::size_t bytes);
+
+void* malloc(std::size_t bytes) noexcept {
+  ++allocations;
+  return __libc_malloc(bytes);
+}
+void* calloc(std::size_t count, std::size_t bytes) noexcept {
+  ++allocations;
+  return __libc_calloc(count, bytes);
+}
+void* realloc(void* old, std::size_t bytes) noexcept {
+  ++allocations;
+  return __libc_realloc(old, bytes);
+}
+void* aligned_alloc(std::size_t alignment, std::size_t bytes) noexcept {
+  ++allocations;
+  return __libc_memalign(alignment, bytes);
+}
+}
+#endif
+
+namespace {
+
+// Not where a sanitizer or Valgrind has allocators of its own.
+bool allocations_are_ours() {
+  const unsigned before = allocations;
+  void* volatile some = std::malloc(1);
+  std::free(some);
+  return allocations != before;
+}
+
+constexpr unsigned kWarmUp = 20;
+constexpr unsigned kFrames = 100;
+// A frame that comes late raises the latency, which is told by a message; at most once a
+// second.
+constexpr unsigned kLatencyMessages = 5;
+
+// The allocations of one thread, frame by frame. The macros of Check allocate too.
+class Tally {
+ public:
+  // Between two frames.
+  void begin() { mark_ = allocations; }
+  // A frame is done.
+  void note() {
+    const unsigned seen = count_.load();
+    if (seen >= kWarmUp && allocations != mark_) ++frames_;
+    begin();
+    count_.store(seen + 1);
+    count_.notify_all();
+  }
+  void wait_for(unsigned count) const {
+    for (unsigned seen = count_; seen < count; seen = count_) count_.wait(seen);
+  }
+  // Frames that needed an allocation, after the warm-up.
+  unsigned frames() const { return frames_; }
+
+ private:
+  unsigned mark_ = 0;
+  std::atomic<unsigned> count_{0};
+  std::atomic<unsigned> frames_{0};
+};
+
+// Downstream of a reader: counts what the streaming thread allocates, lets go of frames.
+GstFlowReturn count_and_let_go(GstPad* pad, GstObject*, GstBuffer* buffer) {
+  gst_buffer_unref(buffer);
+  static_cast<Tally*>(pad->chaindata)->note();
+  return GST_FLOW_OK;
+}
+
+// A writer and a reader that holds its first frame, number 1.
+struct Pair {
+  explicit Pair(const std::string& src_properties = "")
+      : producer(channel), consumer(channel, src_properties) {
+    producer.start().push(1);
+    consumer.start();
+    first = consumer.pull();
+    expect_equal(first.value(), 1);
+  }
+  // The frame after it, once that is let go of.
+  Frame next() {
+    first.buffer.reset();
+    producer.push(2);
+    return consumer.pull();
+  }
+  const std::string channel = new_channel();
+  Producer producer;
+  Consumer consumer;
+  Frame first;
+};
+
+bool in_slot(GstBuffer* buffer) {
+  return gst_memory_is_type(gst_buffer_peek_memory(buffer, 0), "PossumSlot");
+}
+
+unsigned count_metas(GstBuffer* buffer) {
+  unsigned count = 0;
+  gpointer state = nullptr;
+  while (gst_buffer_iterate_meta(buffer, &state) != nullptr) ++count;
+  return count;
+}
+
+void expect_default_meta(GstBuffer* buffer, const std::string& caps) {
+  const GstVideoInfo info = info_of(caps);
+  const GstVideoMeta* const meta = gst_buffer_get_video_meta(buffer);
+  require(meta != nullptr, "no GstVideoMeta");
+  fail_unless(meta->buffer == buffer);
+  expect_equal(meta->format, GST_VIDEO_INFO_FORMAT(&info));
+  expect_equal(meta->flags, GST_VIDEO_FRAME_FLAG_NONE);
+  expect_equal(meta->id, 0);
+  expect_equal(meta->width, GST_VIDEO_INFO_WIDTH(&info));
+  expect_equal(meta->height, GST_VIDEO_INFO_HEIGHT(&info));
+  expect_equal(meta->n_planes, GST_VIDEO_INFO_N_PLANES(&info));
+  for (unsigned p = 0; p < GST_VIDEO_MAX_PLANES; ++p) {
+    const bool exists = p < meta->n_planes;
+    expect_equal(meta->offset[p], exists ? info.offset[p] : 0);
+    expect_equal(meta->stride[p], exists ? info.stride[p] : 0);
+    expect_equal(meta->alignment.stride_align[p], 0);
+  }
+  expect_equal(meta->alignment.padding_top, 0);
+  expect_equal(meta->alignment.padding_bottom, 0);
+  expect_equal(meta->alignment.padding_left, 0);
+  expect_equal(meta->alignment.padding_right, 0);
+  GstVideoFrame frame;
+  fail_unless(gst_video_frame_map(&frame, &info, buffer, GST_MAP_READ));
+  gst_video_frame_unmap(&frame);
+}
+
+// What an element downstream, or upstream, may leave on a buffer that is its own.
+void scribble(GstBuffer* buffer) {
+  GstVideoMeta* const meta = gst_buffer_get_video_meta(buffer);
+  require(meta != nullptr, "no GstVideoMeta");
+  GstVideoAlignment alignment;
+  gst_video_alignment_reset(&alignment);
+  alignment.padding_top = 3;
+  meta->alignment = alignment;
+  meta->flags = GST_VIDEO_FRAME_FLAG_INTERLACED;
+  meta->id = 7;
+  meta->n_planes = GST_VIDEO_MAX_PLANES;
+  for (gsize& offset : meta->offset) offset += 64;
+  for (gint& stride : meta->stride) stride += 64;
+  meta->map = nullptr;
+  meta->unmap = nullptr;
+  meta->meta.flags =
+      static_cast<GstMetaFlags>(GST_META_FLAG_LOCKED | GST_META_FLAG_POOLED);
+  gst_buffer_add_video_crop_meta(buffer)->x = 1;
+  GstMeta* const locked = &gst_buffer_add_video_crop_meta(buffer)->meta;
+  locked->flags = GST_META_FLAG_LOCKED;
+  GST_BUFFER_FLAGS(buffer) = GST_BUFFER_FLAG_CORRUPTED | GST_BUFFER_FLAG_GAP |
+                             GST_BUFFER_FLAG_MARKER | GST_MINI_OBJECT_FLAG_MAY_BE_LEAKED;
+  GST_BUFFER_PTS(buffer) = 1;
+  GST_BUFFER_DTS(buffer) = 2;
+  GST_BUFFER_DURATION(buffer) = 3;
+  GST_BUFFER_OFFSET(buffer) = 4;
+  GST_BUFFER_OFFSET_END(buffer) = 5;
+}
+
+// KiB of the channels' frames that this process may read: all of them, and those that a
+// read does not have to fault in.
+struct Readable {
+  unsigned long mapped = 0;
+  unsigned long present = 0;
+};
+Readable readable_frames() {
+  std::ifstream smaps("/proc/self/smaps");
+  Readable sum;
+  bool ours = false;
+  for (std::string line; std::getline(smaps, line);) {
+    std::istringstream words(line);
+    std::string first;
+    unsigned long kib = 0;
+    words >> first;
+    if (!first.ends_with(':')) {
+      ours = line.find(" r--s ") != std::string::npos &&
+             line.find("/possum-d." + channel_prefix()) != std::string::npos;
+    } else if (ours && words >> kib) {
+      if (first == "Size:") sum.mapped += kib;
+      if (first == "Rss:") sum.present += kib;
+    }
+  }
+  return sum;
+}
+
+GQuark test_quark() { return g_quark_from_static_string("possum-test"); }
+
+void count_one(gpointer count) { ++*static_cast<int*>(count); }
+void count_end(gpointer count, GstMiniObject*) { count_one(count); }
+
+}  // namespace
+
+// --- no allocation -------------------------------------------------------------------
+
+// Of which GstBuffers are made, before GLib 2.76.
+GST_START_TEST(slices_are_counted) {
+  const unsigned before = allocations;
+  const Ref<GstBuffer> buffer{gst_buffer_new()};
+  require(allocations > before, "set G_SLICE=always-malloc");
+}
+GST_END_TEST
+
+GST_START_TEST(writer_allocates_nothing_for_a_frame_in_a_slot) {
+  Producer producer(new_channel());
+  producer.start().push(1);
+  const Ref<GstBufferPool> pool = producer.pool();
+  Tally tally;
+  tally.begin();
+  for (unsigned i = 0; i < kWarmUp + kFrames; ++i) {
+    GstBuffer* buffer = nullptr;
+    gst_buffer_pool_acquire_buffer(pool.get(), &buffer, nullptr);
+    GST_BUFFER_PTS(buffer) = i * kFrameTime;
+    require(in_slot(buffer), "not in a slot");
+    gst_pad_push(producer.pad(), buffer);
+    tally.note();
+  }
+  expect_equal(tally.frames(), 0);
+  expect_equal(producer.stat("zero-copy"), kWarmUp + kFrames);
+  gst_buffer_pool_set_active(pool.get(), FALSE);
+}
+GST_END_TEST
+
+GST_START_TEST(writer_allocates_nothing_for_a_frame_elsewhere) {
+  Producer producer(new_channel());
+  producer.start();
+  const Ref<GstBuffer> frame = new_frame(1);
+  Tally tally;
+  tally.begin();
+  for (unsigned i = 0; i < kWarmUp + kFrames; ++i) {
+    gst_pad_push(producer.pad(), gst_buffer_ref(frame.get()));
+    tally.note();
+  }
+  expect_equal(tally.frames(), 0);
+  expect_equal(producer.stat("copied"), kWarmUp + kFrames);
+}
+GST_END_TEST
+
+GST_START_TEST(reader_allocates_nothing) {
+  const std::string channel = new_channel();
+  Producer producer(channel);
+  Consumer consumer(channel);
+  Tally tally;
+  gst_pad_set_chain_function_full(consumer.pad(), count_and_let_go, &tally, nullptr);
+  producer.start();
+  consumer.start();
+  for (unsigned i = 1; i <= kWarmUp + kFrames; ++i) {
+    producer.push(static_cast<guint8>(i));
+    tally.wait_for(i);
+  }
+  fail_unless(tally.frames() <= kLatencyMessages, "%u of %u frames needed memory",
+              tally.frames(), kFrames);
+}
+GST_END_TEST
+
+// While it waits: the frames that come then find their pages.
+GST_START_TEST(waiting_reader_maps_what_it_will_read) {
+  const std::string caps = "video/x-raw,format=BGRx,width=1280,height=720,framerate=25/1";
+  constexpr gsize kBytes = 1280 * 720 * 4;
+  if (madvise(nullptr, 0, MADV_POPULATE_READ) != 0) {
+    g_print("SKIPPED: this kernel has no MADV_POPULATE_READ\n");
+    return;
+  }
+  const std::string channel = new_channel();
+  Producer producer(channel);
+  Consumer consumer(channel);
+  producer.start(caps).push(new_frame(1, kBytes));
+  consumer.start();
+  const Frame first = consumer.pull();
+  const auto give_up = std::chrono::steady_clock::now() + patience();
+  for (Readable frames = readable_frames(); frames.present < frames.mapped;
+       frames = readable_frames()) {
+    require(std::chrono::steady_clock::now() < give_up,
+            shown(frames.present) + " of " + shown(frames.mapped) + " KiB are there");
+    std::this_thread::yield();
+  }
+  fail_unless(readable_frames().mapped >= 3 * kBytes / 1024);
+}
+GST_END_TEST
+
+// --- nothing is left over ------------------------------------------------------------
+
+GST_START_TEST(reader_leaves_nothing_of_a_frame_in_the_next) {
+  Pair pair("do-timestamp=false");
+  GstBuffer* const shell = pair.first.buffer.get();
+  scribble(shell);
+  const Frame second = pair.next();
+  fail_unless(second.buffer.get() == shell);
+  expect_equal(second.value(), 2);
+  expect_equal(count_metas(shell), 1);
+  expect_default_meta(shell, kSmall);
+  expect_equal(GST_BUFFER_FLAGS(shell) & ~GST_BUFFER_FLAG_TAG_MEMORY, 0);
+  fail_unless(GST_BUFFER_PTS(shell) != 1);
+  expect_equal(GST_BUFFER_DTS(shell), GST_CLOCK_TIME_NONE);
+  expect_equal(GST_BUFFER_DURATION(shell), kFrameTime);
+  expect_equal(GST_BUFFER_OFFSET(shell), GST_BUFFER_OFFSET_NONE);
+  expect_equal(GST_BUFFER_OFFSET_END(shell), GST_BUFFER_OFFSET_NONE);
+}
+GST_END_TEST
+
+GST_START_TEST(writer_leaves_nothing_of_a_frame_in_the_next) {
+  Producer producer(new_channel());
+  producer.start().push(1);
+  const Ref<GstBufferPool> pool = producer.pool([](GstStructure* config) {
+    gst_buffer_pool_config_add_option(config, GST_BUFFER_POOL_OPTION_VIDEO_META);
+  });
+  Ref<GstBuffer> buffer = acquire(pool.get());
+  GstBuffer* const shell = buffer.get();
+  scribble(shell);
+  gst_buffer_append_memory(shell, gst_allocator_alloc(nullptr, 100, nullptr));
+  buffer.reset();
+  buffer = acquire(pool.get());
+  fail_unless(buffer.get() == shell);
+  expect_equal(count_metas(shell), 1);
+  expect_default_meta(shell, kSmall);
+  expect_equal(gst_buffer_n_memory(shell), 1);
+  expect_equal(gst_buffer_get_size(shell), kSmallBytes);
+  expect_equal(GST_BUFFER_FLAGS(shell), 0);
+  expect_equal(GST_BUFFER_PTS(shell), GST_CLOCK_TIME_NONE);
+  expect_equal(GST_BUFFER_DTS(shell), GST_CLOCK_TIME_NONE);
+  expect_equal(GST_BUFFER_DURATION(shell), GST_CLOCK_TIME_NONE);
+  expect_equal(GST_BUFFER_OFFSET(shell), GST_BUFFER_OFFSET_NONE);
+  expect_equal(GST_BUFFER_OFFSET_END(shell), GST_BUFFER_OFFSET_NONE);
+  buffer.reset();
+  gst_buffer_pool_set_active(pool.get(), FALSE);
+}
+GST_END_TEST
+
+// The frame ends for whoever looks after it, though its GstBuffer might have served
+// again.
+GST_START_TEST(weak_references_and_qdata_end_with_the_frame) {
+  Pair pair;
+  int ends = 0;
+  int weak_ends = 0;
+  int memory_ends = 0;
+  GstMiniObject* object = GST_MINI_OBJECT_CAST(pair.first.buffer.get());
+  gst_mini_object_set_qdata(object, test_quark(), &ends, count_one);
+  gst_mini_object_weak_ref(object, count_end, &weak_ends);
+  gst_mini_object_weak_ref(
+      GST_MINI_OBJECT_CAST(gst_buffer_peek_memory(pair.first.buffer.get(), 0)), count_end,
+      &memory_ends);
+  pair.first.buffer.reset();
+  expect_equal(ends, 1);
+  expect_equal(weak_ends, 1);
+  expect_equal(memory_ends, 1);
+  const Frame second = pair.next();
+  object = GST_MINI_OBJECT_CAST(second.buffer.get());
+  fail_unless(gst_mini_object_get_qdata(object, test_quark()) == nullptr);
+  expect_equal(count_metas(second.buffer.get()), 1);
+  expect_equal(ends + weak_ends + memory_ends, 3);
+}
+GST_END_TEST
+
+GST_START_TEST(a_meta_that_downstream_removes_is_there_again) {
+  Pair pair;
+  GstBuffer* const shell = pair.first.buffer.get();
+  fail_unless(gst_buffer_remove_meta(shell, &gst_buffer_get_video_meta(shell)->meta));
+  const Frame second = pair.next();
+  fail_unless(second.buffer.get() == shell);
+  expect_default_meta(shell, kSmall);
+}
+GST_END_TEST
+
+GST_START_TEST(borders_go_with_the_frame_that_has_them) {
+  Pair pair;
+  const Ref<GstBufferPool> pool = pair.producer.pool([](GstStructure* config) {
+    GstVideoAlignment alignment;
+    gst_video_alignment_reset(&alignment);
+    alignment.padding_left = alignment.padding_top = 16;
+    gst_buffer_pool_config_add_option(config, GST_BUFFER_POOL_OPTION_VIDEO_META);
+    gst_buffer_pool_config_add_option(config, GST_BUFFER_POOL_OPTION_VIDEO_ALIGNMENT);
+    gst_buffer_pool_config_set_video_alignment(config, &alignment);
+  });
+  pair.first.buffer.reset();
+  for (int round = 0; round < 3; ++round) {
+    pair.producer.push(acquire(pool.get(), 3));
+    Frame padded = pair.consumer.pull();
+    const GstVideoMeta* const meta = gst_buffer_get_video_meta(padded.buffer.get());
+    expect_equal(meta->alignment.padding_top, 16);
+    expect_equal(meta->alignment.padding_left, 16);
+    expect_equal(padded.value(), 3);
+    padded.buffer.reset();
+    pair.producer.push(4);
+    const Frame plain = pair.consumer.pull();
+    expect_default_meta(plain.buffer.get(), kSmall);
+    expect_equal(plain.value(), 4);
+  }
+  gst_buffer_pool_set_active(pool.get(), FALSE);
+}
+GST_END_TEST
+
+GST_START_TEST(new_caps_mean_a_new_meta) {
+  const std::string large =
+      "video/x-raw,format=BGRx,width=64,height=32,framerate=25/1,interlace-mode="
+      "progressive,pixel-aspect-ratio=1/1,colorimetry=sRGB";
+  Pair pair;
+  GstBuffer* const shell = pair.first.buffer.get();
+  pair.first.buffer.reset();
+  pair.producer.caps(large);
+  pair.producer.push(new_frame(2, 64 * 32 * 4));
+  Frame frame = pair.consumer.pull();
+  fail_unless(frame.buffer.get() == shell);
+  expect_default_meta(shell, large);
+  expect_equal(gst_buffer_get_size(shell), 64 * 32 * 4);
+  frame.buffer.reset();
+  pair.producer.caps(kSmall);
+  pair.producer.push(3);
+  frame = pair.consumer.pull();
+  fail_unless(frame.buffer.get() == shell);
+  expect_default_meta(shell, kSmall);
+  expect_equal(gst_buffer_get_size(shell), kSmallBytes);
+}
+GST_END_TEST
+
+// --- slots go home -------------------------------------------------------------------
+
+GST_START_TEST(a_frame_that_is_let_go_of_gives_its_slot_back_at_once) {
+  Pair pair;
+  expect_equal(pair.producer.stat("held"), 1);
+  std::thread([&] { pair.first.buffer.reset(); }).join();
+  expect_equal(pair.producer.stat("held"), 0);
+}
+GST_END_TEST
+
+GST_START_TEST(a_writable_copy_keeps_the_slot_and_not_the_buffer) {
+  Pair pair;
+  GstBuffer* const shell = pair.first.buffer.get();
+  Ref<GstBuffer> copy{gst_buffer_copy(shell)};
+  pair.first.buffer.reset();
+  expect_equal(pair.producer.stat("held"), 1);
+  const Frame second = pair.next();
+  fail_unless(second.buffer.get() == shell);
+  fail_unless(copy.get() != shell && copy->pool == nullptr);
+  expect_equal(value_of(copy.get()), 1);
+  expect_default_meta(copy.get(), kSmall);
+  expect_equal(pair.producer.stat("held"), 2);
+  copy.reset();
+  expect_equal(pair.producer.stat("held"), 1);
+}
+GST_END_TEST
+
+GST_START_TEST(buffers_outlive_element_and_channel) {
+  const std::string channel = new_channel();
+  Ref<GstBuffer> held;
+  int pools = 1;
+  {
+    Producer producer(channel);
+    producer.start().push(1);
+    {
+      Consumer consumer(channel);
+      consumer.start();
+      held = std::move(consumer.pull().buffer);
+    }
+    expect_equal(producer.stat("held"), 1);
+    std::thread([second = Ref<GstBuffer>{gst_buffer_copy(held.get())}] {}).join();
+    expect_equal(producer.stat("held"), 1);
+  }
+  g_object_weak_ref(
+      G_OBJECT(held->pool), [](gpointer count, GObject*) { --*static_cast<int*>(count); },
+      &pools);
+  expect_equal(value_of(held.get()), 1);
+  expect_default_meta(held.get(), kSmall);
+  std::thread([last = std::move(held)] {}).join();
+  expect_equal(pools, 0);
+}
+GST_END_TEST
+
+GST_START_TEST(a_pool_lends_again_what_came_back) {
+  Producer producer(new_channel());
+  producer.start().push(1);
+  const Ref<GstBufferPool> pool = producer.pool();
+  for (int round = 0; round < 3; ++round) {
+    std::vector<Ref<GstBuffer>> buffers;
+    while (buffers.empty() || in_slot(buffers.back().get())) {
+      buffers.push_back(acquire(pool.get()));
+    }
+    require(buffers.size() > 2, "nothing is lent in round " + std::to_string(round));
+    std::thread([&] { buffers.clear(); }).join();
+  }
+  gst_buffer_pool_set_active(pool.get(), FALSE);
+}
+GST_END_TEST
+
+// Every thread lets go of what another one took.
+GST_START_TEST(buffers_come_back_from_many_threads) {
+  Producer producer(new_channel());
+  producer.start().push(1);
+  const Ref<GstBufferPool> pool = producer.pool();
+  std::array<std::atomic<GstBuffer*>, 4> places{};
+  std::vector<std::thread> threads;
+  for (unsigned t = 0; t < places.size(); ++t) {
+    threads.emplace_back([&, t] {
+      for (unsigned i = 0; i < 5000; ++i) {
+        GstBuffer* const fresh = acquire(pool.get()).release();
+        require(GST_MINI_OBJECT_REFCOUNT_VALUE(fresh) == 1 &&
+                    gst_buffer_n_memory(fresh) == 1 && count_metas(fresh) == 1,
+                "a buffer that is not new");
+        const Ref<GstBuffer> old{places[(t + i) % places.size()].exchange(fresh)};
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (auto& place : places) gst_buffer_unref(place.load());
+  gst_buffer_pool_set_active(pool.get(), FALSE);
+}
+GST_END_TEST
+
+static Suite* recycling_suite() {
+  Suite* suite = suite_create("recycling");
+  TCase* tcase = new_case(suite, "recycling");
+  if (allocations_are_ours()) {
+    tcase_add_test(tcase, slices_are_counted);
+    tcase_add_test(tcase, writer_allocates_nothing_for_a_frame_in_a_slot);
+    tcase_add_test(tcase, writer_allocates_nothing_for_a_frame_elsewhere);
+    tcase_add_test(tcase, reader_allocates_nothing);
+  } else {
+    g_print("SKIPPED: counting allocations, which are somebody else's here\n");
+  }
+  tcase_add_test(tcase, waiting_reader_maps_what_it_will_read);
+  tcase_add_test(tcase, reader_leaves_nothing_of_a_frame_in_the_next);
+  tcase_add_test(tcase, writer_leaves_nothing_of_a_frame_in_the_next);
+  tcase_add_test(tcase, weak_references_and_qdata_end_with_the_frame);
+  tcase_add_test(tcase, a_meta_that_downstream_removes_is_there_again);
+  tcase_add_test(tcase, borders_go_with_the_frame_that_has_them);
+  tcase_add_test(tcase, new_caps_mean_a_new_meta);
+  tcase_add_test(tcase, a_frame_that_is_let_go_of_gives_its_slot_back_at_once);
+  tcase_add_test(tcase, a_writable_copy_keeps_the_slot_and_not_the_buffer);
+  tcase_add_test(tcase, buffers_outlive_element_and_channel);
+  tcase_add_test(tcase, a_pool_lends_again_what_came_back);
+  tcase_add_test(tcase, buffers_come_back_from_many_threads);
+  return suite;
+}
+
+GST_CHECK_MAIN(recycling)
