@@ -56,6 +56,7 @@
 #include "sinkstats.h"
 #include "transport/writer.h"
 #include "upstream.h"
+#include "urihandler.h"
 
 GST_DEBUG_CATEGORY_STATIC(gst_possum_sink_debug);
 #define GST_CAT_DEFAULT gst_possum_sink_debug
@@ -108,7 +109,9 @@ struct _GstPossumSink {
   SinkImpl* impl;
 };
 
-G_DEFINE_FINAL_TYPE(GstPossumSink, gst_possum_sink, GST_TYPE_BASE_SINK)
+G_DEFINE_FINAL_TYPE_WITH_CODE(GstPossumSink, gst_possum_sink, GST_TYPE_BASE_SINK,
+                              G_IMPLEMENT_INTERFACE(GST_TYPE_URI_HANDLER,
+                                                    possum::init_uri_handler))
 GST_ELEMENT_REGISTER_DEFINE_WITH_CODE(possumsink, "possumsink", GST_RANK_NONE,
                                       GST_TYPE_POSSUM_SINK,
                                       GST_DEBUG_CATEGORY_INIT(gst_possum_sink_debug,

@@ -42,6 +42,7 @@
 #include "refs.h"
 #include "srcenums.h"
 #include "srcstream.h"
+#include "urihandler.h"
 
 GST_DEBUG_CATEGORY(gst_possum_src_debug);
 #define GST_CAT_DEFAULT gst_possum_src_debug
@@ -90,7 +91,9 @@ struct _GstPossumSrc {
   SrcImpl* impl;
 };
 
-G_DEFINE_TYPE(GstPossumSrc, gst_possum_src, GST_TYPE_PUSH_SRC)
+G_DEFINE_TYPE_WITH_CODE(GstPossumSrc, gst_possum_src, GST_TYPE_PUSH_SRC,
+                        G_IMPLEMENT_INTERFACE(GST_TYPE_URI_HANDLER,
+                                              possum::init_uri_handler))
 GST_ELEMENT_REGISTER_DEFINE_WITH_CODE(
     possumsrc, "possumsrc", GST_RANK_NONE, GST_TYPE_POSSUM_SRC,
     GST_DEBUG_CATEGORY_INIT(gst_possum_src_debug, "possumsrc", 0, "possumsrc element"))
