@@ -13,11 +13,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "refs.h"
 #include "srccaps.h"
-#include "transport/channel.h"
+#include "transport/names.h"
 
 namespace possum {
 namespace {

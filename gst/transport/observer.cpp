@@ -375,11 +375,11 @@ void look_inside(const LockFd& fd, std::uint64_t bytes, ObservedChannel& seen) {
 }
 
 // False: it was replaced meanwhile.
-bool look(ObservedChannel& seen) {
+bool look(ObservedChannel& seen, bool with_left) {
   const std::string name = control_name(seen.name);
   const auto named = stat_name(name);
   if (!named) {
-    note_left(seen);
+    if (with_left) note_left(seen);
     if (!seen.left.empty()) say_dead(seen);
     return true;
   }
@@ -411,7 +411,7 @@ bool look(ObservedChannel& seen) {
   }
   if (fstat(fd.get(), &info) != 0 || info.st_nlink == 0) return false;
   say_dead(seen);
-  note_left(seen);
+  if (with_left) note_left(seen);
   return true;
 }
 
@@ -485,7 +485,7 @@ bool list_channels(std::vector<ChannelFiles>& channels, Error& error) {
   return true;
 }
 
-ObservedChannel observe_channel(const std::string& channel) {
+ObservedChannel observe_channel(const std::string& channel, bool with_left) {
   ObservedChannel seen;
   if (!valid_channel_name(channel)) {
     fail(seen, ChannelCondition::absent, channel_name_error(plain_text(channel)).message);
@@ -493,7 +493,7 @@ ObservedChannel observe_channel(const std::string& channel) {
   }
   for (int looks = 0; looks < kMaxLooks; ++looks) {
     seen = nothing_of(channel);
-    if (look(seen)) return seen;
+    if (look(seen, with_left)) return seen;
   }
   // It comes and goes: there is nothing to see yet.
   seen = nothing_of(channel);

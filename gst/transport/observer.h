@@ -117,6 +117,7 @@ struct ChannelFiles {
 bool list_channels(std::vector<ChannelFiles>& channels, Error& error);
 
 // Looks at one channel. Costs some hundred system calls at most, whatever peers do.
-ObservedChannel observe_channel(const std::string& channel);
+// What a dead writer left is listed only `with_left`, which reads the whole mount.
+ObservedChannel observe_channel(const std::string& channel, bool with_left = true);
 
 }  // namespace possum
