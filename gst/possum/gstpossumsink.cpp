@@ -25,12 +25,28 @@
  * elements. A handler that the application installs after that replaces the guard, unless
  * it passes on what it does not know.
  *
+ * The element can be made from a URI, `possum://CHANNEL?PROPERTY=VALUE&...`, whose
+ * parameters are the properties below but #GstPossumSink:channel. Setting one while the
+ * element is in NULL or READY says everything: what it does not name goes back to its
+ * default. Bytes that mean something in a URI are written as %XX.
+ *
  * ## Example launch lines
+ * In one terminal:
  * |[
  * gst-launch-1.0 videotestsrc is-live=true ! possumsink
- * ]| In one terminal, and in another:
+ * ]|
+ * In another:
  * |[
  * gst-launch-1.0 possumsrc ! videoconvert ! autovideosink
+ * ]|
+ * Every frame, as fast as both sides can:
+ * |[
+ * gst-launch-1.0 videotestsrc num-buffers=100 ! \
+ *     possumsink sync=false allow-blocking=true min-readers=1
+ * ]|
+ * |[
+ * gst-launch-1.0 possumsrc leaky-type=none timestamp-mode=running-time ! \
+ *     videoconvert ! jpegenc ! avimux ! filesink location=copy.avi
  * ]|
  *
  * Since: 0.1

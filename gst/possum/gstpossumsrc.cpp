@@ -23,15 +23,31 @@
  * the reader. The caps may change with every frame. While no writer is there, the element
  * waits and says so by a PROGRESS message with the code "connect".
  *
+ * Players make the element from a URI, `possum://CHANNEL?PROPERTY=VALUE&...`, whose
+ * parameters are the properties below but #GstPossumSrc:channel. Setting one while the
+ * element is in NULL or READY says everything: what it does not name goes back to its
+ * default. Bytes that mean something in a URI are written as %XX. Applications that let
+ * people choose find channels by the possumdeviceprovider.
+ *
  * ## Example launch lines
  * In one terminal:
  * |[
  * gst-launch-1.0 videotestsrc ! possumsink
  * ]|
- * In another:
+ * In another, or in several:
  * |[
  * gst-launch-1.0 possumsrc ! videoconvert ! autovideosink
  * ]|
+ * Only ever the newest frame:
+ * |[
+ * gst-launch-1.0 possumsrc max-buffers=1 ! videoconvert ! autovideosink sync=false
+ * ]|
+ * In a player:
+ * |[
+ * gst-play-1.0 "possum://default?max-buffers=1"
+ * ]|
+ *
+ * Since: 0.1
  */
 #include "gstpossumsrc.h"
 
