@@ -72,11 +72,11 @@ class Session {
     std::printf("   %s\n", line.c_str());
     std::fflush(stdout);
     if (writes(line)) {
-      end_writer();
-      writer_.emplace(start(line));
-      // One that waits for its reader has no frame yet.
-      if (!has(line, "min-readers")) await_frame();
-    } else if (is_launch(line)) {
+      next_writer_ = line;
+      return;
+    }
+    start_writer();
+    if (is_launch(line)) {
       start(line).expect_status(0);
     } else if (line.starts_with("gst-play-1.0 ")) {
       play(line);
@@ -104,6 +104,14 @@ class Session {
   Child start(const std::string& line) const {
     return Child("cd " + directory_.file("") + " && exec " + bounded(line));
   }
+  void start_writer() {
+    if (next_writer_.empty()) return;
+    end_writer();
+    writer_.emplace(start(next_writer_));
+    // One that waits for its reader has no frame yet.
+    if (!has(next_writer_, "min-readers")) await_frame();
+    next_writer_.clear();
+  }
   void await_frame() const {
     support::launch("possumsrc num-buffers=1 channel=CHANNEL ! fakesink", channel_)
         .expect_status(0);
@@ -128,6 +136,7 @@ class Session {
 
   const std::string channel_ = support::unique_channel();
   const support::TemporaryDirectory directory_;
+  std::string next_writer_;  // until somebody reads
   std::optional<Child> writer_;
 };
 
