@@ -42,7 +42,7 @@ needed=(
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libopencv-dev
   gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
   gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
-  gstreamer1.0-x xvfb imagemagick
+  gstreamer1.0-x gstreamer1.0-plugins-base-apps xvfb imagemagick
 )
 # Packages without which single tests are skipped: the camera, the source's format, fuzzing,
 # a peer with another C library, the memory orders.

@@ -25,12 +25,28 @@
  * elements. A handler that the application installs after that replaces the guard, unless
  * it passes on what it does not know.
  *
+ * The element can be made from a URI, `possum://CHANNEL?PROPERTY=VALUE&...`, whose
+ * parameters are the properties below but #GstPossumSink:channel. Setting one while the
+ * element is in NULL or READY says everything: what it does not name goes back to its
+ * default. Bytes that mean something in a URI are written as %XX.
+ *
  * ## Example launch lines
+ * In one terminal:
  * |[
  * gst-launch-1.0 videotestsrc is-live=true ! possumsink
- * ]| In one terminal, and in another:
+ * ]|
+ * In another:
  * |[
  * gst-launch-1.0 possumsrc ! videoconvert ! autovideosink
+ * ]|
+ * Every frame, as fast as both sides can:
+ * |[
+ * gst-launch-1.0 videotestsrc num-buffers=100 ! \
+ *     possumsink sync=false allow-blocking=true min-readers=1
+ * ]|
+ * |[
+ * gst-launch-1.0 possumsrc leaky-type=none timestamp-mode=running-time ! \
+ *     videoconvert ! jpegenc ! avimux ! filesink location=copy.avi
  * ]|
  *
  * Since: 0.1
@@ -56,6 +72,7 @@
 #include "sinkstats.h"
 #include "transport/writer.h"
 #include "upstream.h"
+#include "urihandler.h"
 
 GST_DEBUG_CATEGORY_STATIC(gst_possum_sink_debug);
 #define GST_CAT_DEFAULT gst_possum_sink_debug
@@ -108,7 +125,9 @@ struct _GstPossumSink {
   SinkImpl* impl;
 };
 
-G_DEFINE_FINAL_TYPE(GstPossumSink, gst_possum_sink, GST_TYPE_BASE_SINK)
+G_DEFINE_FINAL_TYPE_WITH_CODE(GstPossumSink, gst_possum_sink, GST_TYPE_BASE_SINK,
+                              G_IMPLEMENT_INTERFACE(GST_TYPE_URI_HANDLER,
+                                                    possum::init_uri_handler))
 GST_ELEMENT_REGISTER_DEFINE_WITH_CODE(possumsink, "possumsink", GST_RANK_NONE,
                                       GST_TYPE_POSSUM_SINK,
                                       GST_DEBUG_CATEGORY_INIT(gst_possum_sink_debug,

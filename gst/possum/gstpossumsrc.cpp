@@ -23,15 +23,31 @@
  * the reader. The caps may change with every frame. While no writer is there, the element
  * waits and says so by a PROGRESS message with the code "connect".
  *
+ * Players make the element from a URI, `possum://CHANNEL?PROPERTY=VALUE&...`, whose
+ * parameters are the properties below but #GstPossumSrc:channel. Setting one while the
+ * element is in NULL or READY says everything: what it does not name goes back to its
+ * default. Bytes that mean something in a URI are written as %XX. Applications that let
+ * people choose find channels by the possumdeviceprovider.
+ *
  * ## Example launch lines
  * In one terminal:
  * |[
  * gst-launch-1.0 videotestsrc ! possumsink
  * ]|
- * In another:
+ * In another, or in several:
  * |[
  * gst-launch-1.0 possumsrc ! videoconvert ! autovideosink
  * ]|
+ * Only ever the newest frame:
+ * |[
+ * gst-launch-1.0 possumsrc max-buffers=1 ! videoconvert ! autovideosink sync=false
+ * ]|
+ * In a player:
+ * |[
+ * gst-play-1.0 "possum://default?max-buffers=1"
+ * ]|
+ *
+ * Since: 0.1
  */
 #include "gstpossumsrc.h"
 
@@ -42,6 +58,7 @@
 #include "refs.h"
 #include "srcenums.h"
 #include "srcstream.h"
+#include "urihandler.h"
 
 GST_DEBUG_CATEGORY(gst_possum_src_debug);
 #define GST_CAT_DEFAULT gst_possum_src_debug
@@ -90,7 +107,9 @@ struct _GstPossumSrc {
   SrcImpl* impl;
 };
 
-G_DEFINE_TYPE(GstPossumSrc, gst_possum_src, GST_TYPE_PUSH_SRC)
+G_DEFINE_TYPE_WITH_CODE(GstPossumSrc, gst_possum_src, GST_TYPE_PUSH_SRC,
+                        G_IMPLEMENT_INTERFACE(GST_TYPE_URI_HANDLER,
+                                              possum::init_uri_handler))
 GST_ELEMENT_REGISTER_DEFINE_WITH_CODE(
     possumsrc, "possumsrc", GST_RANK_NONE, GST_TYPE_POSSUM_SRC,
     GST_DEBUG_CATEGORY_INIT(gst_possum_src_debug, "possumsrc", 0, "possumsrc element"))

@@ -18,23 +18,25 @@
 #include "doorbell.h"
 #include "error.h"
 #include "layout.h"
+#include "names.h"
 #include "shm_object.h"
 
 namespace possum {
 
-// [A-Za-z0-9_][A-Za-z0-9._-]{0,119}
-bool valid_channel_name(std::string_view name);
-// A `settings` error that quotes the name and says what is allowed.
-Error channel_name_error(std::string_view name);
 std::string control_name(std::string_view channel);
 std::string data_name(std::string_view channel, std::uint64_t incarnation,
                       std::uint32_t object);
+// What the name of a file in the shm mount says: whose it is, and of which kind. Empty
+// for all others.
+struct FileName {
+  std::string channel;
+  bool control = false;  // else a data object
+};
+std::optional<FileName> parse_file_name(std::string_view file);
 
 std::size_t control_bytes();  // of a whole control object
 std::uint32_t abi_word();     // pointer bits, byte order, C library
 
-// "1000 (alice)"
-std::string user_text(uid_t uid);
 // "gst-launch-1.0", or "" when it cannot be read.
 std::string process_name();
 

@@ -376,6 +376,7 @@ class Writer::Impl {
       if (!session_->owns(ref)) return WriteStatus::ok;  // those readers are gone
     }
     session_->core().end_publish();
+    session_->announce_caps();
     return WriteStatus::ok;
   }
 

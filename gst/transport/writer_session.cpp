@@ -3,9 +3,11 @@
 #include "writer_session.h"
 
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "crash_point.h"
 #include "fork_guard.h"
@@ -221,6 +223,11 @@ void WriterSession::fill(const SlotRef& ref, layout::FrameDescriptor& frame,
   move_times(shared, -clock_offset_ns_);
   std::memcpy(base + sizeof(layout::DataHeader), &shared, sizeof shared);
   POSSUM_CRASH_POINT("fill.descriptor");
+}
+
+void WriterSession::announce_caps() {
+  if (std::exchange(announced_caps_id_, caps_id_) == caps_id_) return;
+  futimens(claim_.lock.get(), nullptr);  // for the event alone: IN_ATTRIB
 }
 
 }  // namespace possum

@@ -66,6 +66,9 @@ class WriterSession {
   // Writes descriptor, caps and metas; the slot must be ours alone.
   void fill(const SlotRef& ref, layout::FrameDescriptor& frame, std::string_view caps,
             std::span<const std::byte> metas);
+  // After a frame was published: if its caps are other ones, those who look at the
+  // channel from outside see it by inotify(7). Costs a system call then, else nothing.
+  void announce_caps();
 
   // A time of this process as it goes into shared memory (clock_offset_ns()).
   std::int64_t machine_ns(std::int64_t own_ns) const { return own_ns - clock_offset_ns_; }
@@ -121,6 +124,7 @@ class WriterSession {
   Error last_error_;
   std::string caps_;
   std::uint32_t caps_id_ = 0;
+  std::uint32_t announced_caps_id_ = 0;
   std::uint64_t next_seq_ = 0;
   std::int64_t recycled_ns_ = 0;
   std::uint64_t faults_seen_ = 0;

@@ -5,7 +5,6 @@
 // this program and its later children see. Include it after check.h.
 #pragma once
 
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -15,33 +14,16 @@
 #include <fstream>
 #include <string>
 
+#include "mount_namespace.h"
 #include "process.h"
 
 namespace support {
-
-namespace detail {
-
-// Whoever is not root becomes it in a user namespace of their own.
-inline bool leave_mount_namespace() {
-  if (unshare(CLONE_NEWNS) == 0) return true;
-  const std::string uid = std::to_string(getuid());
-  const std::string gid = std::to_string(getgid());
-  if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) return false;
-  std::ofstream("/proc/self/setgroups") << "deny";
-  std::ofstream("/proc/self/uid_map") << "0 " + uid + " 1";
-  std::ofstream("/proc/self/gid_map") << "0 " + gid + " 1";
-  return true;
-}
-
-}  // namespace detail
 
 // Skips the test where the kernel does not allow it.
 class PrivateShm {
  public:
   explicit PrivateShm(std::size_t bytes) {
-    static const bool left =
-        detail::leave_mount_namespace() &&
-        mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
+    static const bool left = leave_mount_namespace();
     const std::string size = "size=" + std::to_string(bytes);
     if (!left || mount("tmpfs", "/dev/shm", "tmpfs", 0, size.c_str()) != 0) {
       check::skip(std::string("no mount namespace here: ") + std::strerror(errno));

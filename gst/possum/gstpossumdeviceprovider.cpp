@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// From channels to what GStreamer calls devices; who watches the channels is
+// ChannelMonitor.
+
+/**
+ * SECTION:provider-possumdeviceprovider
+ * @title: possumdeviceprovider
+ * @see_also: possumsrc, possumsink
+ *
+ * Lists the channels that a process on this machine writes to, and follows them as they
+ * come and go. Each is a device of class "Video/Source" from which
+ * gst_device_create_element() makes a #possumsrc. Channels are looked at from outside: no
+ * writer notices, and no reader's place is taken.
+ *
+ * A device's caps are those of the newest frame, or all raw video before the first one.
+ * When they change, or another process takes the channel over between two looks, the
+ * device is replaced (DEVICE_CHANGED). Its properties:
+ *
+ * * `device.api`: "possum"
+ * * `channel`, `uri`: for possumsrc and for players
+ * * `pid`, `command`: of the writer, as it says itself; the pid is that of its namespace
+ * * `user`: who owns the channel, such as "1000 (alice)". Unless that is this user or
+ * root, possumsrc wants it in its allowed-owner property, which a device does not set:
+ * whoever owns a channel decides what is shown.
+ * * `allow-blocking`: may a possumsrc have leaky-type=none?
+ * * `is-live`: always true
+ *
+ * Channels that this user may not read, those of writers with another layout, and what
+ * dead writers left are not listed. A writer that is killed is noticed at once, in
+ * whatever container it was.
+ *
+ * ## Example launch lines
+ * In one terminal:
+ * |[
+ * gst-launch-1.0 videotestsrc ! possumsink
+ * ]|
+ * In another:
+ * |[
+ * gst-device-monitor-1.0 Video/Source
+ * ]|
+ *
+ * Since: 0.1
+ */
+#include "gstpossumdeviceprovider.h"
+
+#include <exception>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "channelmonitor.h"
+#include "refs.h"
+
+GST_DEBUG_CATEGORY_STATIC(gst_possum_device_provider_debug);
+#define GST_CAT_DEFAULT gst_possum_device_provider_debug
+
+using possum::ChannelMonitor;
+using possum::DeviceInfo;
+using possum::Ref;
+
+namespace {
+
+struct ProviderImpl {
+  // Of the monitor's thread, or of start() and stop(), which GstDeviceProvider lets in
+  // one at a time.
+  std::map<std::string, Ref<GstObject>> devices;
+  std::unique_ptr<ChannelMonitor> monitor;  // last: it ends first
+};
+
+}  // namespace
+
+struct _GstPossumDeviceProvider {
+  GstDeviceProvider parent;
+  ProviderImpl* impl;
+};
+
+G_DEFINE_FINAL_TYPE(GstPossumDeviceProvider, gst_possum_device_provider,
+                    GST_TYPE_DEVICE_PROVIDER)
+GST_DEVICE_PROVIDER_REGISTER_DEFINE(possumdeviceprovider, "possumdeviceprovider",
+                                    GST_RANK_SECONDARY, GST_TYPE_POSSUM_DEVICE_PROVIDER)
+
+// No exception may get into C: std::bad_alloc, or std::system_error of a thread.
+template <class Result, class Work>
+static Result without_exceptions(gpointer self, Result on_failure, const Work& work) {
+  try {
+    return work();
+  } catch (const std::exception& problem) {
+    GST_ERROR_OBJECT(self, "channels cannot be watched: %s", problem.what());
+    return on_failure;
+  }
+}
+
+static GList* gst_possum_device_provider_probe(GstDeviceProvider* provider) {
+  return without_exceptions(provider, static_cast<GList*>(nullptr), [] {
+    GList* devices = nullptr;
+    for (const auto& [name, info] : possum::look_at_channels()) {
+      devices = g_list_prepend(devices, possum::new_device(info));
+    }
+    return g_list_reverse(devices);
+  });
+}
+
+// The old device stays whole until the new one is announced.
+static void replace_device(GstPossumDeviceProvider* self, const DeviceInfo* before,
+                           const DeviceInfo* after) {
+  GstDeviceProvider* const provider = GST_DEVICE_PROVIDER(self);
+  const std::string& channel = before != nullptr ? before->channel : after->channel;
+  Ref<GstObject> old;
+  if (before != nullptr) {
+    const auto entry = self->impl->devices.extract(channel);
+    old = std::move(entry.mapped());
+  }
+  if (after == nullptr) {
+    GST_INFO_OBJECT(self, "channel %s is gone", channel.c_str());
+    gst_device_provider_device_remove(provider, GST_DEVICE(old.get()));
+    return;
+  }
+  GstDevice* const device = possum::new_device(*after);
+  self->impl->devices[channel].reset(
+      static_cast<GstObject*>(gst_object_ref_sink(device)));
+  GST_INFO_OBJECT(self, "channel %s: %s", channel.c_str(), after->caps.c_str());
+  if (before == nullptr) {
+    gst_device_provider_device_add(provider, device);
+  } else {
+    gst_device_provider_device_changed(provider, device, GST_DEVICE(old.get()));
+  }
+}
+
+static gboolean gst_possum_device_provider_start(GstDeviceProvider* provider) {
+  auto* const self = GST_POSSUM_DEVICE_PROVIDER(provider);
+  return without_exceptions(provider, FALSE, [self] {
+    self->impl->monitor = std::make_unique<ChannelMonitor>(
+        [self](const DeviceInfo* before, const DeviceInfo* after) {
+          replace_device(self, before, after);
+        });
+    return TRUE;
+  });
+}
+
+// Whoever handles "removed" or a message in the monitor's thread must not call this.
+static void gst_possum_device_provider_stop(GstDeviceProvider* provider) {
+  ProviderImpl* const impl = GST_POSSUM_DEVICE_PROVIDER(provider)->impl;
+  impl->monitor.reset();
+  impl->devices.clear();
+}
+
+static void gst_possum_device_provider_dispose(GObject* object) {
+  gst_possum_device_provider_stop(GST_DEVICE_PROVIDER(object));
+  G_OBJECT_CLASS(gst_possum_device_provider_parent_class)->dispose(object);
+}
+
+static void gst_possum_device_provider_finalize(GObject* object) {
+  delete GST_POSSUM_DEVICE_PROVIDER(object)->impl;
+  G_OBJECT_CLASS(gst_possum_device_provider_parent_class)->finalize(object);
+}
+
+static void gst_possum_device_provider_class_init(GstPossumDeviceProviderClass* klass) {
+  GST_DEBUG_CATEGORY_INIT(gst_possum_device_provider_debug, "possumdeviceprovider", 0,
+                          "possum device provider");
+  G_OBJECT_CLASS(klass)->dispose = gst_possum_device_provider_dispose;
+  G_OBJECT_CLASS(klass)->finalize = gst_possum_device_provider_finalize;
+  auto* const provider_class = GST_DEVICE_PROVIDER_CLASS(klass);
+  provider_class->probe = gst_possum_device_provider_probe;
+  provider_class->start = gst_possum_device_provider_start;
+  provider_class->stop = gst_possum_device_provider_stop;
+  gst_device_provider_class_set_static_metadata(
+      provider_class, "Possum device provider", "Video/Source",
+      "Lists the channels that possumsink writes to, and follows them",
+      "the possum authors");
+}
+
+static void gst_possum_device_provider_init(GstPossumDeviceProvider* self) {
+  self->impl = new ProviderImpl;
+}

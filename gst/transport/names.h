@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// What people call things: channels and users.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <string_view>
+
+#include "error.h"
+
+namespace possum {
+
+// [A-Za-z0-9_][A-Za-z0-9._-]{0,119}
+bool valid_channel_name(std::string_view name);
+// A `settings` error that quotes the name and says what is allowed.
+Error channel_name_error(std::string_view name);
+
+// "1000 (alice)"
+std::string user_text(uid_t uid);
+
+}  // namespace possum

@@ -1,0 +1,466 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// possum:// for both elements: what a URI sets, what is refused and how, what the
+// elements say of themselves, and what players make of it.
+#include <gst/base/gstbasesrc.h>
+
+#include <random>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "support/elements.h"
+
+// Last: it includes gstcheck.h.
+#include "support/suite.h"
+
+using namespace elements;
+
+namespace {
+
+Ref<GstElement> make(const char* factory) {
+  GstElement* element = gst_element_factory_make(factory, nullptr);
+  require(element != nullptr, std::string("no ") + factory);
+  return Ref<GstElement>{static_cast<GstElement*>(gst_object_ref_sink(element))};
+}
+
+// What came of it: "" is success.
+struct Answer {
+  int code = 0;
+  std::string text;
+  bool good() const { return text.empty(); }
+  bool says(std::string_view words) const {
+    return text.find(words) != std::string::npos;
+  }
+};
+
+Answer answer_of(bool good, GError* error) {
+  require(good == (error == nullptr), "success and an error, or neither");
+  if (good) return {};
+  require(error->domain == GST_URI_ERROR, "an error of another domain");
+  const Answer answer{error->code, error->message};
+  g_error_free(error);
+  require(!answer.text.empty(), "an error without a text");
+  require(g_utf8_validate(answer.text.c_str(), -1, nullptr), "a text that is no UTF-8");
+  return answer;
+}
+
+Answer set_uri(GstElement* element, const std::string& uri) {
+  GError* error = nullptr;
+  const bool good =
+      gst_uri_handler_set_uri(GST_URI_HANDLER(element), uri.c_str(), &error);
+  return answer_of(good, error);
+}
+
+std::string get_uri(GstElement* element) {
+  return Ref<gchar>{gst_uri_handler_get_uri(GST_URI_HANDLER(element))}.get();
+}
+
+void accept(GstElement* element, const std::string& uri) {
+  const Answer answer = set_uri(element, uri);
+  require(answer.good(), uri + ": " + answer.text);
+}
+
+// BAD_URI with these words, and nothing changes.
+void refuse(GstElement* element, const std::string& uri,
+            const std::vector<std::string>& words) {
+  const std::string before = get_uri(element);
+  const Answer answer = set_uri(element, uri);
+  require(!answer.good(), "accepted: " + uri);
+  expect_equal(answer.code, GST_URI_ERROR_BAD_URI);
+  for (const std::string& word : words) {
+    require(answer.says(word),
+            "\"" + word + "\" is not said of " + uri + ": " + answer.text);
+  }
+  expect_equal(get_uri(element), before);
+}
+
+std::string text_property(GstElement* element, const char* name) {
+  gchar* text = nullptr;
+  g_object_get(element, name, &text, nullptr);
+  return text == nullptr ? "NULL" : Ref<gchar>{text}.get();
+}
+
+template <class T>
+T get(GstElement* element, const char* name) {
+  T value{};
+  g_object_get(element, name, &value, nullptr);
+  return value;
+}
+
+constexpr char kEverySrcParameter[] =
+    "leaky-type=none&max-buffers=16&connection-timeout=9&on-disconnect=error&"
+    "ignore-eos=true&timestamp-mode=running-time&is-live=false&allowed-owner=any&"
+    "copy-frames=true&sigbus-guard=true";
+constexpr char kEverySinkParameter[] =
+    "slots=5&perms=432&group=root&min-readers=2&allow-blocking=true&"
+    "max-blocking-time=7&sigbus-guard=true";
+
+// A live test picture on a channel of its own.
+class Picture {
+ public:
+  Picture()
+      : channel_(new_channel()),
+        pipeline_(
+            "videotestsrc is-live=true ! video/x-raw,width=64,height=48,"
+            "framerate=60/1 ! possumsink channel=" +
+            channel_) {}
+  const std::string& channel() const { return channel_; }
+  void play() const { pipeline_.play(); }
+
+ private:
+  const std::string channel_;
+  const Pipeline pipeline_;
+};
+
+// What a player shows the picture with, until it has seen some frames.
+constexpr char kScreen[] = "fakesink sync=true num-buffers=10";
+
+std::string player(const std::string& name, const std::string& uri) {
+  if (name.starts_with("playbin")) {
+    return name + " uri=" + uri + " video-sink=\"" + kScreen + "\"";
+  }
+  return name + " uri=" + uri + " ! videoconvert ! " + kScreen;
+}
+
+constexpr const char* kPlayers[] = {"playbin", "playbin3", "uridecodebin",
+                                    "uridecodebin3"};
+
+}  // namespace
+
+GST_START_TEST(both_elements_are_found_by_the_scheme) {
+  fail_unless(gst_uri_protocol_is_supported(GST_URI_SRC, "possum"));
+  fail_unless(gst_uri_protocol_is_supported(GST_URI_SINK, "possum"));
+  const struct {
+    GstURIType type;
+    const char* factory;
+  } ends[] = {{GST_URI_SRC, "possumsrc"}, {GST_URI_SINK, "possumsink"}};
+  for (const auto& end : ends) {
+    GstElement* made = gst_element_make_from_uri(end.type, "possum://cam", "it", nullptr);
+    fail_unless(made != nullptr);
+    const Ref<GstElement> element{static_cast<GstElement*>(gst_object_ref_sink(made))};
+    expect_equal(GST_OBJECT_NAME(gst_element_get_factory(element.get())), end.factory);
+    expect_equal(text_property(element.get(), "channel"), "cam");
+    expect_equal(gst_uri_handler_get_uri_type(GST_URI_HANDLER(element.get())), end.type);
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(a_uri_sets_the_channel_and_every_parameter) {
+  const Ref<GstElement> src = make("possumsrc");
+  accept(src.get(), std::string("possum://cam.1?") + kEverySrcParameter);
+  expect_equal(text_property(src.get(), "channel"), "cam.1");
+  expect_equal(get<gint>(src.get(), "leaky-type"), 0);
+  expect_equal(get<guint>(src.get(), "max-buffers"), 16);
+  expect_equal(get<guint64>(src.get(), "connection-timeout"), 9);
+  expect_equal(get<gint>(src.get(), "on-disconnect"), 2);
+  fail_unless(get<gboolean>(src.get(), "ignore-eos"));
+  expect_equal(get<gint>(src.get(), "timestamp-mode"), 1);
+  fail_if(get<gboolean>(src.get(), "is-live"));
+  fail_if(gst_base_src_is_live(GST_BASE_SRC(src.get())));
+  expect_equal(text_property(src.get(), "allowed-owner"), "any");
+  fail_unless(get<gboolean>(src.get(), "copy-frames"));
+  fail_unless(get<gboolean>(src.get(), "sigbus-guard"));
+
+  const Ref<GstElement> sink = make("possumsink");
+  accept(sink.get(), std::string("possum://cam.1?") + kEverySinkParameter);
+  expect_equal(text_property(sink.get(), "channel"), "cam.1");
+  expect_equal(get<guint>(sink.get(), "slots"), 5);
+  expect_equal(get<guint>(sink.get(), "perms"), 0660);
+  expect_equal(text_property(sink.get(), "group"), "root");
+  expect_equal(get<guint>(sink.get(), "min-readers"), 2);
+  fail_unless(get<gboolean>(sink.get(), "allow-blocking"));
+  expect_equal(get<guint64>(sink.get(), "max-blocking-time"), 7);
+  fail_unless(get<gboolean>(sink.get(), "sigbus-guard"));
+}
+GST_END_TEST
+
+GST_START_TEST(elements_say_what_is_not_as_by_default) {
+  const Ref<GstElement> src = make("possumsrc");
+  expect_equal(get_uri(src.get()), "possum://default");
+  set_properties(src.get(), "channel=cam max-buffers=1 leaky-type=upstream");
+  expect_equal(get_uri(src.get()), "possum://cam?leaky-type=upstream&max-buffers=1");
+  const std::string whole_src = std::string("possum://a?") + kEverySrcParameter;
+  accept(src.get(), whole_src);
+  expect_equal(get_uri(src.get()), whole_src);
+
+  const Ref<GstElement> sink = make("possumsink");
+  expect_equal(get_uri(sink.get()), "possum://default");
+  const std::string whole_sink = std::string("possum://a?") + kEverySinkParameter;
+  accept(sink.get(), whole_sink);
+  expect_equal(get_uri(sink.get()), whole_sink);
+}
+GST_END_TEST
+
+// A parameter that GStreamer adds one day, or we do, is in the two lists above.
+GST_START_TEST(no_parameter_is_forgotten_here) {
+  for (const char* factory : {"possumsrc", "possumsink"}) {
+    const Ref<GstElement> element = make(factory);
+    const std::string listed =
+        "&" + std::string(GST_IS_BASE_SRC(element.get()) ? kEverySrcParameter
+                                                         : kEverySinkParameter);
+    guint count = 0;
+    GParamSpec** all =
+        g_object_class_list_properties(G_OBJECT_GET_CLASS(element.get()), &count);
+    for (guint i = 0; i < count; ++i) {
+      const std::string name = all[i]->name;
+      if (all[i]->owner_type != G_OBJECT_TYPE(element.get()) || name == "channel" ||
+          (all[i]->flags & G_PARAM_WRITABLE) == 0) {
+        continue;
+      }
+      fail_unless(listed.find("&" + name + "=") != std::string::npos, "%s", name.c_str());
+    }
+    g_free(all);
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(what_a_uri_does_not_name_goes_back_to_its_default) {
+  const Ref<GstElement> src = make("possumsrc");
+  accept(src.get(), std::string("possum://a?") + kEverySrcParameter);
+  g_object_set(src.get(), "do-timestamp", TRUE, nullptr);  // not a parameter
+  accept(src.get(), "possum://b?max-buffers=2");
+  expect_equal(get_uri(src.get()), "possum://b?max-buffers=2");
+  fail_unless(get<gboolean>(src.get(), "do-timestamp"));
+}
+GST_END_TEST
+
+GST_START_TEST(percent_encoding_goes_both_ways) {
+  const Ref<GstElement> src = make("possumsrc");
+  accept(src.get(), "POSSUM://%63am%2E1/?%6dax-buffers=%31%36&leaky-type=n%6Fne");
+  expect_equal(get_uri(src.get()), "possum://cam.1?leaky-type=none&max-buffers=16");
+
+  const std::string odd = "a b+c&d=%/\xc3\xa4#?";
+  g_object_set(src.get(), "allowed-owner", odd.c_str(), nullptr);
+  const std::string uri = get_uri(src.get());
+  accept(src.get(), "possum://x");
+  expect_equal(text_property(src.get(), "allowed-owner"), "NULL");
+  accept(src.get(), uri);
+  expect_equal(text_property(src.get(), "allowed-owner"), odd);
+  expect_equal(text_property(src.get(), "channel"), "cam.1");
+
+  // Whatever the property holds: the element refuses it when it starts.
+  g_object_set(src.get(), "channel", "a b/\xff", nullptr);
+  fail_unless(get_uri(src.get()).starts_with("possum://a%20b%2F%FF?"));
+}
+GST_END_TEST
+
+GST_START_TEST(odd_but_clear_values_are_taken) {
+  const Ref<GstElement> sink = make("possumsink");
+  accept(sink.get(), "possum://x?perms=0660&allow-blocking=yes&group=");
+  expect_equal(get<guint>(sink.get(), "perms"), 0660);
+  fail_unless(get<gboolean>(sink.get(), "allow-blocking"));
+  expect_equal(text_property(sink.get(), "group"), "NULL");
+  accept(sink.get(), "possum://x?max-blocking-time=-1");
+  expect_equal(get<guint64>(sink.get(), "max-blocking-time"), G_MAXUINT64);
+  accept(sink.get(), "possum://x?slots=4&slots=7");  // the last one
+  expect_equal(get<guint>(sink.get(), "slots"), 7);
+  accept(sink.get(), "possum://x?perms=0");
+  expect_equal(get<guint>(sink.get(), "perms"), 0);
+  for (const char* plain : {"possum://x", "possum://x/", "possum://x?", "possum://x/?"}) {
+    accept(sink.get(), plain);
+    expect_equal(get_uri(sink.get()), "possum://x");
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(what_is_no_possum_uri_is_refused_with_a_sentence) {
+  for (const char* factory : {"possumsrc", "possumsink"}) {
+    const Ref<GstElement> element = make(factory);
+    for (const char* uri :
+         {"possum://a:b", "possum://a:80", "possum://a:", "possum://a:0",
+          "possum://a:4294967296", "possum://user@a", "possum://@a",
+          "possum://user:secret@a", "possum://[a]", "possum://[a", "possum://a]",
+          "possum:a", "possum:/a", "possum:", "possum:?max-buffers=1"}) {
+      refuse(element.get(), uri, {uri, "possum://default"});
+    }
+    for (const char* uri : {"possum://", "possum:///x", "possum://?max-buffers=1",
+                            "possum://#x", "possum:////"}) {
+      refuse(element.get(), uri, {uri, "names no channel"});
+    }
+    for (const char* uri : {"possum://a/b", "possum://a//", "possum://a/b?slots=3",
+                            "possum://a#", "possum://a#part", "possum://a?#part"}) {
+      refuse(element.get(), uri, {uri, "only parameters"});
+    }
+    for (const char* uri :
+         {"possum://%", "possum://a%zz", "possum://a?%zz=1", "possum://a?x=%4",
+          "possum://a%00", "possum://a?allowed-owner=%ff", "possum://a\xff"}) {
+      refuse(element.get(), uri, {"%25"});
+    }
+    for (const char* uri : {"possum://a%20b", "possum://-a", "possum://.a",
+                            "possum://%C3%A4", "possum://a%2Fb", "possum://a%3Ab",
+                            "possum://%20", "possum://a%0Ab", "possum://a%1B"}) {
+      refuse(element.get(), uri, {"is no channel name", std::string(uri).substr(9)});
+    }
+    refuse(element.get(), "possum://" + std::string(121, 'x'), {"120"});
+    refuse(element.get(), "possum://" + std::string(1 << 20, 'x'), {"120"});
+    accept(element.get(), "possum://" + std::string(120, 'x'));
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(another_scheme_is_not_ours) {
+  const Ref<GstElement> src = make("possumsrc");
+  for (const char* uri : {"file:///x", "possums://x", "http://x"}) {
+    expect_equal(set_uri(src.get(), uri).code, GST_URI_ERROR_UNSUPPORTED_PROTOCOL);
+  }
+  expect_equal(set_uri(src.get(), "x").code, GST_URI_ERROR_BAD_URI);
+  expect_equal(get_uri(src.get()), "possum://default");
+}
+GST_END_TEST
+
+GST_START_TEST(unknown_parameters_are_refused_by_name) {
+  const Ref<GstElement> src = make("possumsrc");
+  for (const char* name :
+       {"slots", "channel", "stats", "name", "do-timestamp", "Max-Buffers", "max_buffers",
+        "num-buffers", "caf%C3%A9", "a%0Ab"}) {
+    refuse(src.get(), std::string("possum://x?max-buffers=1&") + name + "=1",
+           {"\"" + std::string(name) + "\"", "leaky-type, max-buffers, "});
+  }
+  refuse(src.get(), "possum://x?max-buffers=1&&", {"\"\""});
+  refuse(src.get(), "possum://x?=1", {"\"\""});
+  refuse(make("possumsink").get(), "possum://x?max-buffers=1", {"max-buffers", "slots"});
+}
+GST_END_TEST
+
+GST_START_TEST(bad_values_are_refused_with_name_and_range) {
+  const Ref<GstElement> src = make("possumsrc");
+  for (const char* value : {"0", "17", "-1", "", "x", "1x", " 1", "1.5", "4294967297",
+                            "99999999999999999999", "max", "08", "0x1", "%2B1"}) {
+    refuse(src.get(), std::string("possum://x?max-buffers=") + value,
+           {"max-buffers", "1 to 16"});
+  }
+  for (const char* value : {"-2", "18446744073709551616", "5s", ""}) {
+    refuse(src.get(), std::string("possum://x?connection-timeout=") + value,
+           {"connection-timeout", "0 to 18446744073709551615"});
+  }
+  for (const char* value : {"", "maybe", "2", "on", "tru"}) {
+    refuse(src.get(), std::string("possum://x?is-live=") + value,
+           {"is-live", "true or false"});
+  }
+  for (const char* value : {"", "0", "None", "sideways"}) {
+    refuse(src.get(), std::string("possum://x?leaky-type=") + value,
+           {"leaky-type", "none, upstream or downstream"});
+  }
+  for (const char* name : {"max-buffers", "is-live", "leaky-type", "allowed-owner"}) {
+    refuse(src.get(), std::string("possum://x?") + name, {name});
+  }
+  const Ref<GstElement> sink = make("possumsink");
+  refuse(sink.get(), "possum://x?perms=01000", {"perms", "0 to 511"});
+  refuse(sink.get(), "possum://x?slots=2", {"slots=2", "3 to 32"});
+}
+GST_END_TEST
+
+// Each is tried on its own, so that all of them are.
+GST_START_TEST(a_running_element_keeps_its_uri) {
+  const std::string channel = new_channel();
+  Producer producer(channel);
+  Consumer consumer(channel);
+  consumer.start();  // waits for its channel
+  const std::string before = get_uri(consumer.src());
+  const auto refuses = [](GstElement* element) {
+    const Answer answer = set_uri(element, "possum://other");
+    expect_equal(answer.code, GST_URI_ERROR_BAD_STATE);
+    fail_unless(answer.says(GST_OBJECT_NAME(element)), "%s", answer.text.c_str());
+  };
+  refuses(consumer.src());
+  producer.start();  // prerolls
+  refuses(producer.sink());
+  producer.push(1);
+  refuses(producer.sink());
+  consumer.pull();
+  refuses(consumer.src());
+  expect_equal(get_uri(consumer.src()), before);
+  consumer.stop();
+  producer.stop();
+  accept(consumer.src(), "possum://other");
+  accept(producer.sink(), "possum://other");
+  consumer.pipeline().reach(GST_STATE_READY);
+  accept(consumer.src(), "possum://another");
+}
+GST_END_TEST
+
+// Bytes that mean something in URIs, in every order.
+GST_START_TEST(no_uri_does_harm) {
+  const Ref<GstElement> src = make("possumsrc");
+  static constexpr std::string_view kPieces[] = {
+      "possum", ":", "/",  "?",           "#",   "@",  "[",  "]",  "%",      "%41",
+      "%00",    "&", "=",  "max-buffers", "1",   "16", "is", "-",  "live",   "true",
+      "\xff",   " ", "\n", "+",           "cam", "..", ";",  "\t", "%C3%A4", "//"};
+  std::mt19937 random(1);
+  unsigned accepted = 0;
+  for (int i = 0; i < 20000; ++i) {
+    std::string uri = i % 4 == 0 ? "possum:" : "possum://cam";
+    if (i % 4 == 3) uri += "?max-buffers=";
+    for (unsigned n = random() % 8; n > 0; --n) {
+      uri += kPieces[random() % std::size(kPieces)];
+    }
+    if (!set_uri(src.get(), uri).good()) continue;
+    ++accepted;
+    const std::string own = get_uri(src.get());
+    accept(src.get(), own);
+    expect_equal(get_uri(src.get()), own);
+  }
+  fail_unless(accepted > 100, "%u accepted", accepted);
+}
+GST_END_TEST
+
+GST_START_TEST(every_player_shows_a_channel) {
+  const Picture picture;
+  picture.play();
+  for (const char* name : kPlayers) {
+    const Pipeline pipeline(
+        player(name, "possum://" + picture.channel() + "?max-buffers=1"));
+    pipeline.set_state(GST_STATE_PLAYING);
+    pipeline.wait_eos();
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(players_wait_for_a_channel) {
+  for (const char* name : kPlayers) {
+    const Picture picture;
+    const Pipeline pipeline(player(name, "possum://" + picture.channel()));
+    pipeline.set_state(GST_STATE_PLAYING);
+    expect_equal(pipeline.wait_progress().code, "connect");
+    picture.play();
+    pipeline.wait_eos();
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(players_tell_what_is_wrong_with_a_uri) {
+  for (const char* name : kPlayers) {
+    const Pipeline pipeline(player(name, "possum://x?max-buffers=17"));
+    pipeline.set_state(GST_STATE_PLAYING);
+    const Report report = pipeline.wait_error();
+    fail_unless(report.says("max-buffers") && report.says("1 to 16"), "%s: %s", name,
+                report.text.c_str());
+  }
+}
+GST_END_TEST
+
+static Suite* uri_suite() {
+  Suite* suite = suite_create("uri");
+  TCase* tcase = new_case(suite, "uri");
+  tcase_add_test(tcase, both_elements_are_found_by_the_scheme);
+  tcase_add_test(tcase, a_uri_sets_the_channel_and_every_parameter);
+  tcase_add_test(tcase, elements_say_what_is_not_as_by_default);
+  tcase_add_test(tcase, no_parameter_is_forgotten_here);
+  tcase_add_test(tcase, what_a_uri_does_not_name_goes_back_to_its_default);
+  tcase_add_test(tcase, percent_encoding_goes_both_ways);
+  tcase_add_test(tcase, odd_but_clear_values_are_taken);
+  tcase_add_test(tcase, what_is_no_possum_uri_is_refused_with_a_sentence);
+  tcase_add_test(tcase, another_scheme_is_not_ours);
+  tcase_add_test(tcase, unknown_parameters_are_refused_by_name);
+  tcase_add_test(tcase, bad_values_are_refused_with_name_and_range);
+  tcase_add_test(tcase, a_running_element_keeps_its_uri);
+  tcase_add_test(tcase, no_uri_does_harm);
+  tcase_add_test(tcase, every_player_shows_a_channel);
+  tcase_add_test(tcase, players_wait_for_a_channel);
+  tcase_add_test(tcase, players_tell_what_is_wrong_with_a_uri);
+  return suite;
+}
+
+GST_CHECK_MAIN(uri)
