@@ -274,6 +274,23 @@ std::string data_name(std::string_view channel, std::uint64_t incarnation,
   return kDataPrefix + std::string(channel) + suffix;
 }
 
+std::optional<FileName> parse_file_name(std::string_view file) {
+  const std::string_view control = kControlPrefix + 1;
+  const std::string_view data = kDataPrefix + 1;
+  FileName name;
+  if (file.starts_with(control)) {
+    name = {std::string(file.substr(control.size())), true};
+  } else if (file.starts_with(data) && is_data_name(file)) {
+    file.remove_prefix(data.size());
+    if (file.size() <= kDataSuffix) return std::nullopt;
+    name = {std::string(file.substr(0, file.size() - kDataSuffix)), false};
+  } else {
+    return std::nullopt;
+  }
+  if (!valid_channel_name(name.channel)) return std::nullopt;
+  return name;
+}
+
 std::size_t control_bytes() { return layout::kUnits * unit_bytes(); }
 
 std::uint32_t abi_word() {

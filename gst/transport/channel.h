@@ -29,6 +29,13 @@ Error channel_name_error(std::string_view name);
 std::string control_name(std::string_view channel);
 std::string data_name(std::string_view channel, std::uint64_t incarnation,
                       std::uint32_t object);
+// What the name of a file in the shm mount says: whose it is, and of which kind. Empty
+// for all others.
+struct FileName {
+  std::string channel;
+  bool control = false;  // else a data object
+};
+std::optional<FileName> parse_file_name(std::string_view file);
 
 std::size_t control_bytes();  // of a whole control object
 std::uint32_t abi_word();     // pointer bits, byte order, C library

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string_view>
 
 #include "channel.h"
 #include "clock.h"
@@ -20,6 +21,8 @@ namespace {
 // Without inotify (its descriptors are limited per user) the channel is looked for so
 // often.
 constexpr std::int64_t kBlindWaitNs = 20'000'000;
+// The kernel reports that a file was closed before it drops the locks (__fput()).
+constexpr std::int64_t kCloseNs = 20'000'000;
 
 }  // namespace
 
@@ -27,18 +30,28 @@ ChannelWatch::ChannelWatch(const std::string& channel)
     : file_(control_name(channel).substr(1)),
       wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
+ChannelWatch::ChannelWatch(Everything)
+    : file_(control_name("").substr(1)),
+      everything_(true),
+      wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+
 void ChannelWatch::arm() {
   if (inotify_) return;
   inotify_ = UniqueFd(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   // Created, mode set (the writer's last step), removed. Not opened or closed: our own
   // looks do that.
-  constexpr std::uint32_t kEvents = IN_CREATE | IN_ATTRIB | IN_DELETE | IN_MOVED_TO;
-  if (inotify_ && inotify_add_watch(inotify_.get(), kShmDirectory, kEvents) < 0) {
+  std::uint32_t events = IN_CREATE | IN_ATTRIB | IN_DELETE | IN_MOVED_TO;
+  if (everything_) events |= IN_MOVED_FROM | IN_CLOSE_WRITE;
+  if (inotify_ && inotify_add_watch(inotify_.get(), kShmDirectory, events) < 0) {
     inotify_.reset();
   }
 }
 
 void ChannelWatch::disarm() { inotify_.reset(); }
+
+bool ChannelWatch::concerns(const char* file) const {
+  return everything_ ? std::string_view(file).starts_with(file_) : file_ == file;
+}
 
 bool ChannelWatch::drain_events() {
   alignas(inotify_event) char buffer[4096];
@@ -50,7 +63,12 @@ bool ChannelWatch::drain_events() {
       inotify_event event;
       std::memcpy(&event, buffer + at, sizeof event);
       const char* name = buffer + at + sizeof event;
-      ours |= (event.mask & IN_Q_OVERFLOW) != 0 || (event.len > 0 && file_ == name);
+      const bool mine =
+          (event.mask & IN_Q_OVERFLOW) != 0 || (event.len > 0 && concerns(name));
+      if (mine && (event.mask & IN_CLOSE_WRITE) != 0) {
+        again_ns_ = monotonic_ns() + kCloseNs;
+      }
+      ours |= mine;
       at += static_cast<ssize_t>(sizeof event + event.len);
     }
   }
@@ -59,8 +77,12 @@ bool ChannelWatch::drain_events() {
 void ChannelWatch::wait(std::int64_t deadline_ns) {
   if (!inotify_) deadline_ns = std::min(deadline_ns, monotonic_ns() + kBlindWaitNs);
   while (!interrupted()) {
-    const std::int64_t left = deadline_ns - monotonic_ns();
-    if (left <= 0) return;
+    const std::int64_t now_ns = monotonic_ns();
+    const std::int64_t left = std::min(deadline_ns, again_ns_) - now_ns;
+    if (left <= 0) {
+      if (again_ns_ <= now_ns) again_ns_ = INT64_MAX;
+      return;
+    }
     pollfd fds[] = {{wake_.get(), POLLIN, 0}, {inotify_.get(), POLLIN, 0}};
     const timespec timeout = to_timespec(left);
     const int ready = ppoll(fds, inotify_ ? 2 : 1, &timeout, nullptr);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
 //
-// Waiting for something to happen to a channel's control name, by inotify(7) on the shm
-// mount, with an interrupt from any thread. A hint only: the caller looks for itself.
+// Waiting for something to happen to a channel's control name, or to that of any channel,
+// by inotify(7) on the shm mount, with an interrupt from any thread. A hint only: the
+// caller looks for itself.
 #pragma once
 
 #include <atomic>
@@ -16,6 +17,11 @@ namespace possum {
 class ChannelWatch {
  public:
   explicit ChannelWatch(const std::string& channel);
+  // Of every channel, and of deaths as well: a writer that is killed closes its control
+  // object. For those who only look (observer.h), since the looks of readers and writers
+  // are such events themselves.
+  struct Everything {};
+  explicit ChannelWatch(Everything);
 
   // From here on no event is lost until disarm(). Where inotify cannot be had, waits are
   // plain short sleeps.
@@ -29,7 +35,10 @@ class ChannelWatch {
 
  private:
   bool drain_events();
-  const std::string file_;  // of the control object, in the shm mount
+  bool concerns(const char* file) const;
+  const std::string file_;  // of the control object, in the shm mount; or its beginning
+  const bool everything_ = false;
+  std::int64_t again_ns_ = INT64_MAX;  // when a wait ends once more, see drain_events()
   UniqueFd inotify_;
   UniqueFd wake_;
   std::atomic<bool> interrupted_{false};
