@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
-#include <errno.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
+#include <optional>
 
 #include "commands.h"
 #include "json.h"
@@ -70,7 +71,7 @@ ObservedChannel await_return(const std::string& name) {
   return channel;
 }
 
-// Somebody else's.
+// Somebody else's, or no channel at all.
 Cleaned refused(const ObservedChannel& channel, const std::string& problem) {
   return {channel.name, "refused", {}, problem};
 }
@@ -103,20 +104,6 @@ Cleaned remove_left(const ObservedChannel& channel) {
   return cleaned;
 }
 
-Cleaned clean_one(const ObservedChannel& channel, bool dry_run) {
-  if (channel.condition == ChannelCondition::unreadable) {
-    return refused(channel, channel.problem);
-  }
-  if (dry_run) return {channel.name, "would-remove", channel.left, {}};
-  return remove_left(channel);
-}
-
-// Is there anything to do or, where it was asked for, to say about it?
-bool concerns(const ObservedChannel& channel) {
-  return channel.condition == ChannelCondition::dead ||
-         channel.condition == ChannelCondition::unreadable;
-}
-
 void print_results(const std::vector<Cleaned>& results) {
   for (const Cleaned& cleaned : results) {
     const char* const verb =
@@ -132,11 +119,33 @@ void print_results(const std::vector<Cleaned>& results) {
 }
 
 Cleaned in_use(const ObservedChannel& channel) {
-  return {channel.name,
-          "in-use",
-          {},
-          "it has a live writer, pid " + std::to_string(channel.pid) + " (" +
-              channel.writer + ")"};
+  Cleaned cleaned = {channel.name, "in-use", {}, "a writer is about to be there"};
+  if (channel.condition != ChannelCondition::setting_up) {
+    cleaned.problem = "it has a live writer, pid " + std::to_string(channel.pid) + " (" +
+                      channel.writer + ")";
+  }
+  return cleaned;
+}
+
+// Nothing where there is nothing to do or, unless it was named, to say.
+std::optional<Cleaned> clean_one(const ObservedChannel& channel, bool named,
+                                 bool dry_run) {
+  switch (channel.condition) {
+    case ChannelCondition::dead:
+      if (dry_run) return Cleaned{channel.name, "would-remove", channel.left, {}};
+      return remove_left(channel);
+    case ChannelCondition::unreadable:
+    case ChannelCondition::damaged:
+      return refused(channel, channel.problem);
+    case ChannelCondition::absent:
+      return std::nullopt;
+    case ChannelCondition::ready:
+    case ChannelCondition::eos:
+    case ChannelCondition::setting_up:
+    case ChannelCondition::incompatible:
+      break;
+  }
+  return named ? std::optional(in_use(channel)) : std::nullopt;
 }
 
 }  // namespace
@@ -153,10 +162,8 @@ int clean(const Options& options) {
   std::vector<Cleaned> results;
   for (ObservedChannel& channel : channels) {
     if (without_control(channel)) channel = await_return(channel.name);
-    if (named && channel.live()) {
-      results.push_back(in_use(channel));
-    } else if (concerns(channel)) {
-      results.push_back(clean_one(channel, options.dry_run));
+    if (auto cleaned = clean_one(channel, named, options.dry_run)) {
+      results.push_back(std::move(*cleaned));
     }
   }
   if (options.json) {

@@ -117,7 +117,8 @@ void Screen::draw(const std::vector<std::string>& lines) const {
   std::string page = kHome;
   for (std::size_t i = 0; i < lines.size() && i < size.ws_row; ++i) {
     if (i > 0) page += "\r\n";
-    page += cut(lines[i], size.ws_col) + kRestOfLine;
+    // Not the last column: the cursor would stay in it, to be erased.
+    page += cut(lines[i], size.ws_col - 1u) + kRestOfLine;
   }
   put(page + kRestOfScreen);
 }
