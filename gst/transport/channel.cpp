@@ -402,6 +402,12 @@ ClaimStatus claim_name(const std::string& channel, LockFd& claimed,
   }
 }
 
+void give_up_name(const std::string& channel, const LockFd& claimed) {
+  const std::string name = control_name(channel);
+  if (leads_to(name, claimed.get())) shm_unlink(name.c_str());
+  POSSUM_CRASH_POINT("claim.give-up");
+}
+
 }  // namespace
 
 ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& error) {
@@ -412,8 +418,7 @@ ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& erro
     if (status != ClaimStatus::ok) return status;
     if (!set_up_control(options, made, error)) {
       if (error.code == ErrorCode::busy) continue;
-      shm_unlink(control_name(options.channel).c_str());
-      POSSUM_CRASH_POINT("claim.give-up");
+      give_up_name(options.channel, made.lock);
       return ClaimStatus::failed;
     }
     claim = std::move(made);
@@ -425,10 +430,7 @@ ClaimStatus clean_channel(const std::string& channel, std::vector<std::string>& 
                           Error& error) {
   LockFd lock;
   const ClaimStatus status = claim_name(channel, lock, removed, error);
-  if (status == ClaimStatus::ok && leads_to(control_name(channel), lock.get())) {
-    shm_unlink(control_name(channel).c_str());
-    POSSUM_CRASH_POINT("claim.give-up");
-  }
+  if (status == ClaimStatus::ok) give_up_name(channel, lock);
   return status;
 }
 
