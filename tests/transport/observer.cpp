@@ -12,6 +12,7 @@
 
 #include "support/forged.h"
 #include "support/peers.h"
+#include "support/private_shm.h"
 #include "transport/channel_watch.h"
 #include "transport/text.h"
 
@@ -443,7 +444,9 @@ void await(possum::ChannelWatch& watch, const std::string& channel,
 
 }  // namespace
 
+// Alone in /dev/shm: other channels' events would hide that one is missing.
 TEST(watch_of_everything_tells_of_coming_going_and_death) {
+  const PrivateShm shm(16 << 20);
   possum::ChannelWatch watch(possum::ChannelWatch::Everything{});
   watch.arm();
   const std::string channel = unique_channel();
