@@ -39,7 +39,7 @@ finish() {
 # Packages that the build and the tests cannot do without.
 needed=(
   g++ meson ninja-build pkg-config
-  libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libopencv-dev
+  libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev libopencv-dev nlohmann-json3-dev
   gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
   gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
   gstreamer1.0-x gstreamer1.0-plugins-base-apps xvfb imagemagick

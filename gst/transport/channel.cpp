@@ -78,6 +78,12 @@ bool unlock_own_name(const std::string& name) {
   return done;
 }
 
+bool leads_to(const std::string& name, int fd) {
+  struct stat ours {};
+  const auto named = stat_name(name);
+  return named && fstat(fd, &ours) == 0 && named->st_ino == ours.st_ino;
+}
+
 bool random_bytes(void* to, std::size_t bytes) {
   return getrandom(to, bytes, 0) == static_cast<ssize_t>(bytes);
 }
@@ -321,8 +327,13 @@ std::string process_name() {
   return name;
 }
 
-ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& error) {
-  const std::string name = control_name(options.channel);
+namespace {
+
+// Steps 1 to 6 of a claim: a name that leads to an object of ours, locked and empty, with
+// nothing of the dead beside it. What was unlinked is added to `removed`.
+ClaimStatus claim_name(const std::string& channel, LockFd& claimed,
+                       std::vector<std::string>& removed, Error& error) {
+  const std::string name = control_name(channel);
   for (;;) {
     LockFd lock = LockFd::open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
     POSSUM_CRASH_POINT("claim.create");
@@ -335,37 +346,36 @@ ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& erro
       if (!lock && (errno == EACCES || errno == EPERM)) {
         const auto owner = owner_of_name(name);
         if (owner && *owner != geteuid()) {
-          error = foreign_owner(options.channel, *owner, false);
+          error = foreign_owner(channel, *owner, false);
           return ClaimStatus::failed;
         }
       }
       if (!lock &&
           (errno == ELOOP || errno == EINVAL || errno == EISDIR || errno == ENXIO)) {
-        error = not_an_object(options.channel);
+        error = not_an_object(channel);
         return ClaimStatus::failed;
       }
     }
     if (!lock) {
-      error = system_error(ErrorCode::system,
-                           quoted(options.channel) + " could not be created",
+      error = system_error(ErrorCode::system, quoted(channel) + " could not be created",
                            "shm_open " + name, errno);
       return ClaimStatus::failed;
     }
     struct stat info {};
     if (fstat(lock.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
-      error = not_an_object(options.channel);
+      error = not_an_object(channel);
       return ClaimStatus::failed;
     }
     POSSUM_CRASH_POINT("claim.stat");
     if (info.st_uid != geteuid()) {
-      error = foreign_owner(options.channel, info.st_uid, false);
+      error = foreign_owner(channel, info.st_uid, false);
       return ClaimStatus::failed;
     }
     switch (lock.try_lock(layout::kOwnerByte)) {
       case LockFd::Result::ok:
         break;
       case LockFd::Result::busy:
-        error = busy_error(options.channel, lock.get());
+        error = busy_error(channel, lock.get());
         return ClaimStatus::busy;
       case LockFd::Result::failed:
         error = system_error(ErrorCode::system,
@@ -379,26 +389,49 @@ ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& erro
     if (fstat(lock.get(), &info) != 0 || info.st_nlink == 0) continue;
     POSSUM_CRASH_POINT("claim.stat-again");
     if (!fresh) {  // a dead writer's; nothing in it is read
-      shm_unlink(name.c_str());
+      if (shm_unlink(name.c_str()) == 0) removed.push_back(name);
       POSSUM_CRASH_POINT("claim.unlink-control");
       continue;
     }
-    for (const std::string& left :
-         data_names(data_prefix(options.channel), kDataSuffix - 1)) {
-      shm_unlink(left.c_str());
+    for (const std::string& left : data_names(data_prefix(channel), kDataSuffix - 1)) {
+      if (shm_unlink(left.c_str()) == 0) removed.push_back(left);
       POSSUM_CRASH_POINT("claim.unlink-data");
     }
+    claimed = std::move(lock);
+    return ClaimStatus::ok;
+  }
+}
+
+void give_up_name(const std::string& channel, const LockFd& claimed) {
+  const std::string name = control_name(channel);
+  if (leads_to(name, claimed.get())) shm_unlink(name.c_str());
+  POSSUM_CRASH_POINT("claim.give-up");
+}
+
+}  // namespace
+
+ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& error) {
+  for (;;) {
+    std::vector<std::string> removed;
     Claim made;
-    made.lock = std::move(lock);
+    const ClaimStatus status = claim_name(options.channel, made.lock, removed, error);
+    if (status != ClaimStatus::ok) return status;
     if (!set_up_control(options, made, error)) {
       if (error.code == ErrorCode::busy) continue;
-      shm_unlink(name.c_str());
-      POSSUM_CRASH_POINT("claim.give-up");
+      give_up_name(options.channel, made.lock);
       return ClaimStatus::failed;
     }
     claim = std::move(made);
     return ClaimStatus::ok;
   }
+}
+
+ClaimStatus clean_channel(const std::string& channel, std::vector<std::string>& removed,
+                          Error& error) {
+  LockFd lock;
+  const ClaimStatus status = claim_name(channel, lock, removed, error);
+  if (status == ClaimStatus::ok) give_up_name(channel, lock);
+  return status;
 }
 
 void remove_names(std::string_view channel, Claim& claim) {
@@ -421,9 +454,7 @@ void remove_names(std::string_view channel, Claim& claim) {
 }
 
 bool name_lost(std::string_view channel, const Claim& claim) {
-  struct stat ours {};
-  const auto named = stat_name(control_name(channel));
-  return fstat(claim.lock.get(), &ours) != 0 || !named || named->st_ino != ours.st_ino;
+  return !leads_to(control_name(channel), claim.lock.get());
 }
 
 bool control_whole(const Claim& claim) {

@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "byte_lock.h"
 #include "doorbell.h"
@@ -94,6 +95,12 @@ struct ClaimOptions {
 // a fresh control object in state READY. busy: a live writer holds it; the Error says
 // who.
 ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& error);
+// Removes what a dead writer left of a channel of this user, as the next writer would: a
+// claim that is given up at once. A writer that starts just now finds the name held for a
+// moment and tries again. busy: a live writer; nothing was touched. `removed` gets the
+// names, also of a claim that failed half-way.
+ClaimStatus clean_channel(const std::string& channel, std::vector<std::string>& removed,
+                          Error& error);
 // Removes the names that this claim made and gives up its lock.
 void remove_names(std::string_view channel, Claim& claim);
 // Does the control name no longer lead to our object?

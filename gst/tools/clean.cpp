@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <optional>
+
+#include "commands.h"
+#include "json.h"
+#include "look.h"
+#include "table.h"
+#include "transport/channel.h"
+#include "transport/channel_watch.h"
+#include "transport/clock.h"
+#include "transport/text.h"
+#include "view.h"
+
+namespace tool {
+namespace {
+
+using possum::ChannelCondition;
+using possum::ObservedChannel;
+
+// A writer whose names were taken away makes them anew within 250 ms; until then its data
+// objects look like those of a dead one.
+constexpr std::int64_t kReturnNs = possum::kNanosecondsPerSecond;
+
+// For as long as this lives the effective user is another one.
+class ActAs {
+ public:
+  explicit ActAs(uid_t user) : self_(geteuid()) {
+    fine_ = user == self_ || seteuid(user) == 0;
+  }
+  ~ActAs() {
+    if (geteuid() != self_ && seteuid(self_) != 0) std::abort();
+  }
+  ActAs(const ActAs&) = delete;
+  ActAs& operator=(const ActAs&) = delete;
+  explicit operator bool() const { return fine_; }
+
+ private:
+  const uid_t self_;
+  bool fine_ = false;
+};
+
+// Whose writer left these names.
+uid_t owner_of(const ObservedChannel& channel) {
+  if (channel.owner) return *channel.owner;
+  for (const std::string& file : channel.left) {
+    if (const auto info = possum::stat_name("/" + file)) return info->st_uid;
+  }
+  return geteuid();
+}
+
+bool without_control(const ObservedChannel& channel) {
+  return channel.condition == ChannelCondition::dead && !channel.owner;
+}
+
+// Gives the writer of data objects without a control object the time to come back.
+ObservedChannel await_return(const std::string& name) {
+  possum::ChannelWatch watch(name);
+  watch.arm();
+  const std::int64_t deadline_ns = possum::monotonic_ns() + kReturnNs;
+  ObservedChannel channel = possum::observe_channel(name);
+  while (without_control(channel) && possum::monotonic_ns() < deadline_ns) {
+    watch.wait(deadline_ns);
+    channel = possum::observe_channel(name);
+  }
+  return channel;
+}
+
+// Somebody else's, or no channel at all.
+Cleaned refused(const ObservedChannel& channel, const std::string& problem) {
+  return {channel.name, "refused", {}, problem};
+}
+
+std::string foreign(uid_t owner) {
+  return "what is left belongs to user " + possum::user_text(owner) +
+         ": only that user or root can remove it";
+}
+
+Cleaned remove_left(const ObservedChannel& channel) {
+  const uid_t owner = owner_of(channel);
+  const ActAs user(owner);
+  if (!user) return refused(channel, foreign(owner));
+  Cleaned cleaned = {channel.name, "removed", {}, {}};
+  possum::Error error;
+  std::vector<std::string> removed;
+  const possum::ClaimStatus status = possum::clean_channel(channel.name, removed, error);
+  for (const std::string& name : removed) cleaned.names.push_back(name.substr(1));
+  if (status != possum::ClaimStatus::ok) {
+    // Somebody was quicker, and cleared it away or will.
+    cleaned.result = status == possum::ClaimStatus::busy ? "in-use" : "failed";
+    cleaned.problem = possum::plain_text(error.message);
+    return cleaned;
+  }
+  const ObservedChannel now = possum::observe_channel(channel.name);
+  if (now.condition == ChannelCondition::dead) {
+    cleaned.result = "refused";
+    cleaned.problem = "some of its names belong to other users";
+  }
+  return cleaned;
+}
+
+void print_results(const std::vector<Cleaned>& results) {
+  for (const Cleaned& cleaned : results) {
+    const char* const verb =
+        cleaned.result == "would-remove" ? "would remove" : "removed";
+    for (const std::string& name : cleaned.names) {
+      std::printf("%s %s/%s\n", verb, possum::kShmDirectory, name.c_str());
+    }
+  }
+  std::fflush(stdout);
+  for (const Cleaned& cleaned : results) {
+    if (!cleaned.problem.empty()) complain(cleaned.channel, cleaned.problem);
+  }
+}
+
+Cleaned in_use(const ObservedChannel& channel) {
+  Cleaned cleaned = {channel.name, "in-use", {}, "a writer is about to be there"};
+  if (channel.condition != ChannelCondition::setting_up) {
+    cleaned.problem = "it has a live writer, pid " + std::to_string(channel.pid) + " (" +
+                      channel.writer + ")";
+  }
+  return cleaned;
+}
+
+// Nothing where there is nothing to do or, unless it was named, to say.
+std::optional<Cleaned> clean_one(const ObservedChannel& channel, bool named,
+                                 bool dry_run) {
+  switch (channel.condition) {
+    case ChannelCondition::dead:
+      if (dry_run) return Cleaned{channel.name, "would-remove", channel.left, {}};
+      return remove_left(channel);
+    case ChannelCondition::unreadable:
+    case ChannelCondition::damaged:
+      return refused(channel, channel.problem);
+    case ChannelCondition::absent:
+      return std::nullopt;
+    case ChannelCondition::ready:
+    case ChannelCondition::eos:
+    case ChannelCondition::setting_up:
+    case ChannelCondition::incompatible:
+      break;
+  }
+  return named ? std::optional(in_use(channel)) : std::nullopt;
+}
+
+}  // namespace
+
+// What is alive, or somebody else's, is a failure only if it was named: who cleans up
+// everything means what is dead and their own.
+int clean(const Options& options) {
+  std::vector<ObservedChannel> channels;
+  if (options.channels.empty() && !look_at_all(channels)) return kNothing;
+  for (const std::string& name : options.channels) {
+    channels.push_back(possum::observe_channel(name));
+  }
+  const bool named = !options.channels.empty();
+  std::vector<Cleaned> results;
+  for (ObservedChannel& channel : channels) {
+    if (without_control(channel)) channel = await_return(channel.name);
+    if (auto cleaned = clean_one(channel, named, options.dry_run)) {
+      results.push_back(std::move(*cleaned));
+    }
+  }
+  if (options.json) {
+    print_json(results);
+  } else {
+    print_results(results);
+  }
+  const bool done = std::all_of(results.begin(), results.end(), [&](const Cleaned& c) {
+    return c.result == "removed" || c.result == "would-remove" ||
+           (c.result == "refused" && !named);
+  });
+  return done ? kOk : kNothing;
+}
+
+}  // namespace tool

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// What programs get to read. possum.1 names the members; a member may be added, none
+// changes its meaning.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "history.h"
+#include "transport/observer.h"
+
+namespace tool {
+
+// What came of one channel that was to be cleaned.
+struct Cleaned {
+  std::string channel;
+  std::string result;  // "removed", "would-remove", "in-use", "refused" or "failed"
+  std::vector<std::string> names;  // of files in the shm mount
+  std::string problem;
+};
+
+// Each prints one document and a newline.
+void print_json(const std::vector<possum::ObservedChannel>& channels);
+void print_json(const possum::ObservedChannel& channel);
+void print_json(const std::vector<Cleaned>& results);
+// As one line, with rates.
+void print_json(const std::vector<possum::ObservedChannel>& channels,
+                const History& history);
+
+}  // namespace tool

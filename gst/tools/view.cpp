@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+#include "view.h"
+
+#include <algorithm>
+#include <bit>
+#include <cinttypes>
+#include <cstdio>
+
+#include "options.h"
+#include "table.h"
+
+namespace tool {
+namespace {
+
+using possum::ChannelCondition;
+using possum::ObservedChannel;
+using possum::ObservedReader;
+namespace layout = possum::layout;
+
+constexpr std::int64_t kMs = 1'000'000;
+constexpr std::int64_t kSecond = 1000 * kMs;
+constexpr std::int64_t kMinute = 60 * kSecond;
+constexpr std::int64_t kHour = 60 * kMinute;
+
+template <class... Values>
+std::string printed(const char* pattern, Values... values) {
+  char text[64];
+  std::snprintf(text, sizeof text, pattern, values...);
+  return text;
+}
+
+// From behind "NAME=": an optional type in parentheses, then the value.
+std::string value_at(const std::string& caps, std::size_t at) {
+  if (caps.compare(at, 1, "(") == 0) {
+    const std::size_t end = caps.find(')', at);
+    if (end == std::string::npos) return "";
+    at = end + 1;
+  }
+  return caps.substr(at, caps.find_first_of(",; ", at) - at);
+}
+
+}  // namespace
+
+std::string caps_field(const std::string& caps, const std::string& name) {
+  const std::string wanted = name + "=";
+  std::size_t at = caps.find(wanted);
+  while (at != std::string::npos && at > 0 && caps[at - 1] != ' ' &&
+         caps[at - 1] != ',') {
+    at = caps.find(wanted, at + 1);
+  }
+  return at == std::string::npos ? "" : value_at(caps, at + wanted.size());
+}
+
+std::string picture_size(const ObservedChannel& channel) {
+  if (!channel.frame) return "";
+  const std::string width = caps_field(channel.frame->caps, "width");
+  const std::string height = caps_field(channel.frame->caps, "height");
+  return width.empty() || height.empty() ? "" : width + "x" + height;
+}
+
+std::string format(const ObservedChannel& channel) {
+  if (!channel.frame) return "";
+  const std::string& caps = channel.frame->caps;
+  const std::string format = caps_field(caps, "format");
+  return format.empty() ? caps.substr(0, caps.find_first_of(",;( ")) : format;
+}
+
+std::string bytes_text(std::uint64_t bytes) {
+  constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+  double value = static_cast<double>(bytes);
+  std::size_t unit = 0;
+  for (; value >= 1024 && unit + 1 < std::size(kUnits); ++unit) value /= 1024;
+  return printed(unit == 0 ? "%.0f %s" : "%.1f %s", value, kUnits[unit]);
+}
+
+std::string age_text(std::int64_t age_ns) {
+  if (age_ns < kSecond) return printed("%" PRId64 " ms", age_ns / kMs);
+  const double seconds = static_cast<double>(age_ns) / kSecond;
+  if (age_ns < kMinute) return printed("%.1f s", seconds);
+  if (age_ns < kHour) return printed("%.1f min", seconds / 60);
+  return printed("%.1f h", seconds / 3600);
+}
+
+std::string rate_text(const std::optional<double>& fps) {
+  return fps ? printed("%.1f", *fps) : "";
+}
+
+std::string slots_text(std::uint32_t mask) {
+  std::string text;
+  for (std::uint32_t rest = mask; rest != 0; rest &= rest - 1) {
+    text += (text.empty() ? "" : ",") + std::to_string(std::countr_zero(rest));
+  }
+  return text;
+}
+
+std::string mode_text(unsigned mode) { return printed("%04o", mode); }
+
+std::string incarnation_text(std::uint64_t incarnation) {
+  return printed("%016" PRIx64, incarnation);
+}
+
+const char* policy_text(const ObservedReader& reader) {
+  switch (reader.policy) {
+    case layout::Policy::drop_oldest:
+      return "drop-oldest";
+    case layout::Policy::drop_newest:
+      return "drop-newest";
+    case layout::Policy::blocking:
+      return reader.demoted ? "demoted" : "blocking";
+  }
+  return "?";
+}
+
+const char* state_text(const ObservedReader& reader) {
+  if (!reader.alive) return "dead";
+  switch (reader.state) {
+    case layout::PageState::free:
+      return "attaching";
+    case layout::PageState::active:
+      return "active";
+    case layout::PageState::left:
+      return "left";
+  }
+  return "?";
+}
+
+std::string pid_text(std::uint32_t pid) { return pid == 0 ? "" : std::to_string(pid); }
+
+std::optional<std::int64_t> age_ns(const ObservedChannel& channel) {
+  if (!channel.last_publish_ns) return std::nullopt;
+  return channel.looked_ns - *channel.last_publish_ns;
+}
+
+int status_of(const ObservedChannel& channel) {
+  switch (channel.condition) {
+    case ChannelCondition::ready:
+    case ChannelCondition::eos:
+    case ChannelCondition::setting_up:
+      return kOk;
+    case ChannelCondition::dead:
+    case ChannelCondition::absent:
+      return kNothing;
+    case ChannelCondition::unreadable:
+    case ChannelCondition::incompatible:
+    case ChannelCondition::damaged:
+      return kUnreadable;
+  }
+  return kNothing;
+}
+
+void complain(const std::string& channel, const std::string& text) {
+  std::fprintf(stderr, "possum: %s: %s\n", channel.c_str(), shown(text).c_str());
+}
+
+void complain(const ObservedChannel& channel) {
+  if (channel.condition != ChannelCondition::dead && !channel.problem.empty()) {
+    complain(channel.name, channel.problem);
+  }
+  if (!channel.frame_problem.empty()) complain(channel.name, channel.frame_problem);
+}
+
+}  // namespace tool

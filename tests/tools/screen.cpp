@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// possum watch in a terminal: what it draws in which size, and that the terminal is as it
+// was, however it ends. The terminal is a pseudo terminal whose other end is the test.
+#include "support/check.h"
+
+#include <sys/ioctl.h>
+#include <termios.h>
+
+#include "support/tool.h"
+
+using namespace support;
+
+namespace {
+
+constexpr char kEnter[] = "\x1b[?1049h";
+constexpr char kLeave[] = "\x1b[?1049l";
+constexpr char kShowCursor[] = "\x1b[?25h";
+constexpr char kHome[] = "\x1b[H";
+
+class Terminal {
+ public:
+  explicit Terminal(const std::vector<std::string>& args, const char* kind = "xterm") {
+    master_ = possum::UniqueFd(posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+    CHECK(master_ && grantpt(master_.get()) == 0 && unlockpt(master_.get()) == 0);
+    resize(24, 100);
+    // Kept open, so that modes and output outlive the program.
+    slave_ =
+        possum::UniqueFd(open(ptsname(master_.get()), O_RDWR | O_NOCTTY | O_CLOEXEC));
+    CHECK(slave_ && tcgetattr(slave_.get(), &before_) == 0);
+    std::vector<std::string> words = {std::getenv("POSSUM_TOOL")};
+    words.insert(words.end(), args.begin(), args.end());
+    std::vector<char*> argv;
+    for (std::string& word : words) argv.push_back(word.data());
+    argv.push_back(nullptr);
+    pid_ = fork();
+    CHECK(pid_ >= 0);
+    if (pid_ == 0) {
+      setsid();
+      ioctl(slave_.get(), TIOCSCTTY, 0);
+      for (const int fd : {0, 1, 2}) dup2(slave_.get(), fd);
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      setenv("TERM", kind, 1);
+      execv(argv[0], argv.data());
+      _exit(127);
+    }
+  }
+  ~Terminal() {
+    if (pid_ > 0) {
+      ::kill(pid_, SIGKILL);
+      waitpid(pid_, nullptr, 0);
+    }
+  }
+  Terminal(const Terminal&) = delete;
+  Terminal& operator=(const Terminal&) = delete;
+
+  void resize(unsigned short rows, unsigned short columns) const {
+    const winsize size = {rows, columns, 0, 0};
+    CHECK(ioctl(master_.get(), TIOCSWINSZ, &size) == 0);
+  }
+  void type(const std::string& keys) const {
+    CHECK(write(master_.get(), keys.data(), keys.size()) ==
+          static_cast<ssize_t>(keys.size()));
+  }
+  void signal_it(int number) const { CHECK(::kill(pid_, number) == 0); }
+
+  // Until it has shown that after what was awaited last.
+  void await(const std::string& text) {
+    std::size_t at;
+    while ((at = shown_.find(text, passed_)) == std::string::npos) read_some();
+    passed_ = at + text.size();
+  }
+  // The next page, from its first line on.
+  std::vector<std::string> page() {
+    await(kHome);
+    const std::size_t begin = passed_;
+    await("\x1b[J");
+    std::vector<std::string> lines(1);
+    for (std::size_t at = begin; at < passed_; ++at) {
+      if (shown_[at] == '\x1b') {
+        at += 2;  // ESC [ K or J
+      } else if (shown_[at] == '\n') {
+        lines.emplace_back();
+      } else if (shown_[at] != '\r') {
+        lines.back() += shown_[at];
+      }
+    }
+    return lines;
+  }
+  bool quiet_modes() const {
+    termios now{};
+    CHECK(tcgetattr(slave_.get(), &now) == 0);
+    return (now.c_lflag & (ICANON | ECHO)) == 0;
+  }
+  bool restored() const {
+    termios now{};
+    CHECK(tcgetattr(slave_.get(), &now) == 0);
+    return now.c_lflag == before_.c_lflag && now.c_iflag == before_.c_iflag &&
+           now.c_oflag == before_.c_oflag && now.c_cflag == before_.c_cflag;
+  }
+  void await_stop() const {
+    int status = 0;
+    CHECK(waitpid(pid_, &status, WUNTRACED) == pid_ && WIFSTOPPED(status));
+  }
+  int join() {
+    int status = 0;
+    CHECK(eventually([&] { return waitpid(pid_, &status, WNOHANG) == pid_; }));
+    pid_ = -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  }
+
+ private:
+  void read_some() {
+    pollfd fd = {master_.get(), POLLIN, 0};
+    if (poll(&fd, 1, kLimitMs) != 1) {
+      std::fprintf(stderr, "shown so far: %s\n", shown_.c_str());
+      CHECK(false);
+    }
+    char bytes[4096];
+    const ssize_t got = read(master_.get(), bytes, sizeof bytes);
+    CHECK(got > 0);
+    shown_.append(bytes, static_cast<std::size_t>(got));
+  }
+
+  possum::UniqueFd master_;
+  possum::UniqueFd slave_;
+  termios before_{};
+  pid_t pid_ = -1;
+  std::string shown_;
+  std::size_t passed_ = 0;
+};
+
+bool shows(const std::vector<std::string>& page, const std::string& text) {
+  return std::any_of(page.begin(), page.end(),
+                     [&](const std::string& line) { return contains(line, text); });
+}
+
+}  // namespace
+
+TEST(channel_and_its_readers_are_drawn_until_q) {
+  const std::string channel = unique_channel();
+  FarWriter writer(channel);
+  writer.publish(1, 1, kSmall, "video/x-raw,format=NV12,width=641,height=359");
+  FarReader reader(channel);
+  reader.attach();
+  reader.frame();
+  Terminal terminal({"watch", channel, "-i", "0.1"});
+  terminal.await(kEnter);
+  const auto first = terminal.page();
+  CHECK(shows(first, "641x359") && shows(first, std::to_string(reader.pid())));
+  CHECK(shows(first, "slot ") && terminal.quiet_modes());
+  // It follows what happens.
+  reader.kill();
+  while (shows(terminal.page(), "reader 0")) {
+  }
+  writer.order("close", "closed");
+  while (!shows(terminal.page(), "absent")) {
+  }
+  terminal.type("x");
+  terminal.page();
+  terminal.type("q");
+  terminal.await(kShowCursor);
+  terminal.await(kLeave);
+  CHECK(terminal.join() == 0 && terminal.restored());
+}
+
+TEST(page_is_cut_to_the_terminal_and_follows_its_size) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  std::vector<FarReader> readers;
+  for (int i = 0; i < 4; ++i) readers.emplace_back(channel).attach();
+  Terminal terminal({"watch", channel, "-i", "3600"});
+  CHECK(terminal.page().size() == 8);
+  terminal.resize(6, 30);
+  const auto small = terminal.page();  // at once: the interval is an hour
+  CHECK(small.size() == 6);
+  for (const std::string& line : small) CHECK(line.size() < 30);
+  terminal.resize(24, 200);
+  CHECK(shows(terminal.page(), "tools-screen"));
+  terminal.type("q");
+  CHECK(terminal.join() == 0);
+}
+
+TEST(every_end_restores_the_terminal) {
+  const std::string channel = unique_channel();
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    Terminal terminal({"watch", channel});
+    terminal.page();
+    if (number == SIGINT) {
+      terminal.type("\x03");
+    } else {
+      terminal.signal_it(number);
+    }
+    terminal.await(kLeave);
+    CHECK(terminal.join() == 0 && terminal.restored());
+  }
+}
+
+TEST(stopped_and_continued_it_gives_the_terminal_back_meanwhile) {
+  const std::string channel = unique_channel();
+  Terminal terminal({"watch", channel, "-i", "3600"});
+  terminal.page();
+  terminal.type("\x1a");
+  terminal.await(kLeave);
+  terminal.await_stop();
+  CHECK(terminal.restored());
+  terminal.signal_it(SIGCONT);
+  terminal.await(kEnter);
+  terminal.page();
+  CHECK(terminal.quiet_modes());
+  terminal.type("q");
+  CHECK(terminal.join() == 0 && terminal.restored());
+}
+
+TEST(terminal_that_can_do_nothing_gets_lines) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  Terminal terminal({"watch", channel, "-i", "0.1"}, "dumb");
+  terminal.await(channel);
+  terminal.await(channel);
+  CHECK(terminal.restored());
+  terminal.signal_it(SIGTERM);
+  CHECK(terminal.join() == 0);
+}
