@@ -22,8 +22,8 @@ LONGEST_END_MS = 2000
 def display(window):
     """A window where there is a display, otherwise a sink that shows nothing."""
     if window and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        return "autovideosink"
-    return "fakesink sync=true"
+        return "autovideosink name=window"
+    return "fakesink name=window sync=true"
 
 
 def tell(text):
@@ -98,11 +98,20 @@ class Application:
         self.on_second()
         return GLib.SOURCE_CONTINUE
 
+    def _on_error(self, message):
+        error = message.parse_error()[0]
+        # This is how a window says that the user closed it.
+        closed = message.src.has_as_ancestor(self.element("window")) and error.matches(
+            Gst.ResourceError.quark(), Gst.ResourceError.NOT_FOUND
+        )
+        # The first one says why; the others follow from it.
+        if not closed and self._error is None:
+            self._error = error.message
+        self._loop.quit()
+
     def _on_message(self, _bus, message):
         if message.type == Gst.MessageType.ERROR:
-            # The first one says why; the others follow from it.
-            self._error = self._error or message.parse_error()[0].message
-            self._loop.quit()
+            self._on_error(message)
         elif message.type == Gst.MessageType.WARNING:
             print("warning:", message.parse_warning()[0].message, file=sys.stderr)
         elif message.type == Gst.MessageType.EOS:

@@ -80,11 +80,12 @@ struct Stamp {
   std::uint16_t number = 0;
 };
 
-// 32 bits of time, 16 of number, 16 that say whether the others can be true.
+// 32 bits of time, 16 of number, 16 that say whether the others can be true. Neither
+// black nor white alone is any time.
 std::uint64_t encode(const Stamp& stamp) {
   const std::uint64_t content = std::uint64_t{stamp.time_ms} << 16 | stamp.number;
   constexpr std::uint64_t kMix = 0x9e37'79b9'7f4a'7c15;
-  return content << 16 | (content * kMix) >> 48;
+  return content << 16 | ((content + 1) * kMix) >> 48;
 }
 
 std::optional<Stamp> decode(std::uint64_t code) {
@@ -235,8 +236,7 @@ class Latencies {
       return;
     }
     ++seen_;
-    if (last_) lost_ += static_cast<std::uint16_t>(stamp->number - *last_ - 1);
-    last_ = stamp->number;
+    count_lost(stamp->number);
     if (seen_ > kSettling) ages_ms_.push_back(now_ms(clock_) - stamp->time_ms);
   }
 
@@ -252,6 +252,13 @@ class Latencies {
   }
 
  private:
+  // A number before the last one is that of a new writer.
+  void count_lost(std::uint16_t number) {
+    const auto between =
+        static_cast<std::uint16_t>(number - last_.value_or(number - 1) - 1);
+    if (between < 0x8000) lost_ += between;
+    last_ = number;
+  }
   std::uint32_t at(double part) const {
     return ages_ms_[static_cast<std::size_t>(part * double(ages_ms_.size() - 1))];
   }
