@@ -15,9 +15,9 @@
 #include <stdexcept>
 #include <string>
 
+#include "common/program.h"
 #include "picture_source.h"
 #include "picture_src.h"
-#include "program.h"
 
 namespace {
 

@@ -16,8 +16,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "common/program.h"
 #include "mapped_frame.h"
-#include "program.h"
 #include "statistics.h"
 #include "window.h"
 

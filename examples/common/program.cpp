@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
 //
-// What the two OpenCV programs share as programs: options, Ctrl-C, pipeline errors.
+// What the example programs share as programs: options, Ctrl-C, pipeline errors.
 #include "program.h"
 
 #include <csignal>

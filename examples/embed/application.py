@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Copyright (C) 2026 the possum authors
+"""What a GStreamer application in Python needs: a main loop, the bus, an end in order.
+
+Everything here and all handlers run in the thread that called run(), so they may change
+states. Callbacks of elements come from other threads: there, only post a message.
+"""
+
+import os
+import signal
+import sys
+
+import gi
+
+gi.require_version("Gst", "1.0")
+gi.require_version("GstVideo", "1.0")
+from gi.repository import GLib, Gst, GstVideo  # noqa: E402, F401
+
+LONGEST_END_MS = 2000
+
+
+def display(window):
+    """A window where there is a display, otherwise a sink that shows nothing."""
+    if window and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return "autovideosink name=window"
+    return "fakesink name=window sync=true"
+
+
+def tell(text):
+    print(text, flush=True)
+
+
+def post(element, name, **fields):
+    """From any thread: on_news(name, fields) follows in the main loop."""
+    news = Gst.Structure.new_empty(name)
+    for field, value in fields.items():
+        news.set_value(field, value)
+    element.post_message(Gst.Message.new_application(element, news))
+
+
+class Application:
+    """Plays a pipeline, given as gst-launch-1.0 takes it; GLib.Error if that is wrong."""
+
+    def __init__(self, description):
+        Gst.init(None)
+        self.pipeline = Gst.parse_launch(description)
+        self._loop = GLib.MainLoop()
+        self._error = None
+        self._ending = False
+
+    def element(self, name):
+        return self.pipeline.get_by_name(name)
+
+    def on_second(self):
+        pass
+
+    def on_news(self, name, fields):
+        pass
+
+    def on_progress(self, text):
+        pass
+
+    def run(self):
+        """Until EOS, an error or Ctrl-C. Returns the exit code."""
+        bus = self.pipeline.get_bus()
+        bus.add_signal_watch()
+        bus.connect("message", self._on_message)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            GLib.unix_signal_add(GLib.PRIORITY_DEFAULT, number, self._on_signal)
+        GLib.timeout_add_seconds(1, self._on_timer)
+        try:
+            # Why it does not start, if so, is on the bus.
+            self.pipeline.set_state(Gst.State.PLAYING)
+            self._loop.run()
+        finally:
+            # Waits for the streaming threads.
+            self.pipeline.set_state(Gst.State.NULL)
+            bus.remove_signal_watch()
+        if self._error is None:
+            return 0
+        print(f"{os.path.basename(sys.argv[0])}: {self._error}", file=sys.stderr)
+        return 1
+
+    def end(self):
+        """EOS from the sources on; at once when asked twice or if it takes too long."""
+        if self._ending:
+            self._loop.quit()
+            return
+        self._ending = True
+        self.pipeline.send_event(Gst.Event.new_eos())
+        GLib.timeout_add(LONGEST_END_MS, self._loop.quit)
+
+    def _on_signal(self):
+        self.end()
+        return GLib.SOURCE_CONTINUE
+
+    def _on_timer(self):
+        self.on_second()
+        return GLib.SOURCE_CONTINUE
+
+    def _on_error(self, message):
+        error = message.parse_error()[0]
+        # This is how a window says that the user closed it.
+        closed = message.src.has_as_ancestor(self.element("window")) and error.matches(
+            Gst.ResourceError.quark(), Gst.ResourceError.NOT_FOUND
+        )
+        # The first one says why; the others follow from it.
+        if not closed and self._error is None:
+            self._error = error.message
+        self._loop.quit()
+
+    def _on_message(self, _bus, message):
+        if message.type == Gst.MessageType.ERROR:
+            self._on_error(message)
+        elif message.type == Gst.MessageType.WARNING:
+            print("warning:", message.parse_warning()[0].message, file=sys.stderr)
+        elif message.type == Gst.MessageType.EOS:
+            self._loop.quit()
+        elif message.type == Gst.MessageType.LATENCY:
+            self.pipeline.recalculate_latency()
+        elif message.type == Gst.MessageType.CLOCK_LOST:
+            self.pipeline.set_state(Gst.State.PAUSED)
+            self.pipeline.set_state(Gst.State.PLAYING)
+        elif message.type == Gst.MessageType.PROGRESS:
+            self.on_progress(message.parse_progress()[2])
+        elif message.type == Gst.MessageType.APPLICATION:
+            news = message.get_structure()
+            names = [news.nth_field_name(i) for i in range(news.n_fields())]
+            self.on_news(news.get_name(), {name: news.get_value(name) for name in names})
