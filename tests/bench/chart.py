@@ -12,18 +12,21 @@ from report import ORDER, Outcome, description, reader_points, short
 COLOURS = {
     "possum": "#0b7a63", "shm": "#d98e04", "unixfd": "#7c5cbf", "PipeWire": "#c2452d",
     "copy under a semaphore": "#b58aa5", "look under a semaphore": "#8fa3bf",
-    "bare semaphore": "#777777", "bare memcpy": "#aaaaaa",
+    "bare semaphore": "#777777", "bare memcpy": "#aaaaaa", "no transport": "#aaaaaa",
     "publish": "#0b7a63", "take": "#d98e04", "release": "#7c5cbf",
     "lend": "#c2452d", "give_back": "#777777",
 }
-WIDTH, HEIGHT, GAP, MARGIN = 440, 236, 20, 16
-PLOT_LEFT, PLOT_TOP, PLOT_RIGHT, PLOT_BOTTOM = 52, 50, 430, 196
+WIDTH, GAP, MARGIN = 440, 20, 16
+BARS_TOP, BAR_STEP = 44, 24
+PLOT_LEFT, PLOT_TOP, PLOT_RIGHT, PLOT_BOTTOM = 52, 66, 430, 216
 SIZE = "1080p BGRx"
 
 
 def text(x, y, words, anchor="start", **more):
-    attributes = "".join(f' {name.replace("_", "-")}="{value}"' for name, value in more.items())
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{attributes}>{escape(words)}</text>'
+    attributes = "".join(
+        f' {name.replace("_", "-")}="{value}"' for name, value in more.items())
+    return (f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{attributes}>'
+            f'{escape(words)}</text>')
 
 
 def heading(title, subtitle):
@@ -32,18 +35,18 @@ def heading(title, subtitle):
 
 
 def bars(title, subtitle, row):
-    """row: (name, value)."""
+    """row: (name, value). A panel, as curves(): its height and what is in it."""
     parts = heading(title, subtitle)
     largest = max(value for _, value in row)
     for number, (name, value) in enumerate(row):
-        y = PLOT_TOP + 24 * number
+        y = BARS_TOP + BAR_STEP * number
         length = max(1.0, 210 * value / largest)
         parts += [
             text(148, y + 12, name, "end"),
             f'<rect x="156" y="{y}" width="{length:.1f}" height="16" rx="2" '
             f'fill="{COLOURS[name]}"/>',
             text(162 + length, y + 12, short(value))]
-    return parts
+    return BARS_TOP + BAR_STEP * len(row), parts
 
 
 class Axis:
@@ -100,7 +103,7 @@ def curves(title, subtitle, x_label, lines, logarithmic):
                      f'stroke-width="2"/>')
         parts += [f'<circle cx="{across(x):.1f}" cy="{up(y):.1f}" r="3" '
                   f'fill="{COLOURS[name]}"/>' for x, y in points]
-    return parts + legend(lines)
+    return PLOT_BOTTOM + 32, parts + legend(lines)
 
 
 def legend(names):
@@ -176,11 +179,14 @@ def document(raw):
     """SVG of one outcome, the content of bench.json."""
     shown = [panel for panel in panels(Outcome(raw)) if panel]
     parts = []
-    for number, panel in enumerate(shown):
-        x = MARGIN + number % 2 * (WIDTH + GAP)
-        y = MARGIN + number // 2 * (HEIGHT + GAP)
-        parts.append(f'<g transform="translate({x},{y})">{"".join(panel)}</g>')
-    y = MARGIN + math.ceil(len(shown) / 2) * (HEIGHT + GAP) + 10
+    y = MARGIN
+    for number in range(0, len(shown), 2):
+        row = shown[number:number + 2]
+        for column, (_, panel) in enumerate(row):
+            x = MARGIN + column * (WIDTH + GAP)
+            parts.append(f'<g transform="translate({x},{y})">{"".join(panel)}</g>')
+        y += max(height for height, _ in row) + GAP
+    y += 10
     for line in textwrap.wrap(description(raw), 140):
         parts.append(text(MARGIN, y, line, fill="#666666"))
         y += 16

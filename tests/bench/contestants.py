@@ -201,6 +201,15 @@ class PipeWire(Contestant):
         return f"pipewiresrc target-object=bench ! {caps}"
 
 
+class Nothing(Contestant):
+    """The producer's own pace, with a sink that drops everything: no more can cross."""
+
+    name = "no transport"
+
+    def sink(self, lossless, readers, frame_bytes):
+        return "fakesink sync=false"
+
+
 class Limit:
     """Something without GStreamer that bench-limits measures."""
 

@@ -75,10 +75,12 @@ class Figures:
         self.who = options.contestants
         self.results = results
         self.reasons = reasons  # the same without values: why there is none
+        self.failures = {}  # (figure, case, contestant) -> those of this process
         self.wake = contestants.Wake(self.programs)
         self.demonstration = contestants.Demonstration(self.programs)
         self.peek = contestants.Peek(self.programs)
         self.copy = contestants.Copy(self.programs)
+        self.nothing = contestants.Nothing()
 
     def note(self, figure, case, name, value):
         row = self.results.setdefault(figure, {}).setdefault(case, {})
@@ -88,12 +90,14 @@ class Figures:
         self.reasons.setdefault(figure, {}).setdefault(case, {})[name] = reason
 
     def attempt(self, figure, case, name, measure):
-        """One measurement. What has failed in one round is not tried again in the next."""
-        if name in self.reasons.get(figure, {}).get(case, {}):
+        """One measurement. What has failed twice is not tried again."""
+        failures = self.failures.setdefault((figure, case, name), [])
+        if len(failures) == 2:
             return
         try:
             measure()
         except Failed as problem:
+            failures.append(problem)
             self.excuse(figure, case, name, str(problem))
             print(f"   {name}: {figure}, {case}: {problem}", file=sys.stderr)
 
@@ -104,9 +108,7 @@ class Figures:
         """What the producer and each consumer measured of the same frames."""
         lossless = rate == 0
         frame_bytes = SIZES[size][3]
-        expected = seconds or frames / rate
-        bound = 3 * expected + 15 + readers
-        with Run(who, self.programs, caps_of(size), bound, place) as run:
+        with Run(who, self.programs, caps_of(size), 15 + readers, place) as run:
             producer = run.producer(
                 "--rate", str(rate), "--seconds", str(seconds), "--frames", str(frames),
                 *(["--foreign"] if foreign else []),
@@ -121,6 +123,7 @@ class Figures:
             time.sleep(0.3)  # until all buffers have been touched
             helpers = who.helpers()
             before = cpu_seconds(helpers)
+            run.allow(2 * (seconds or frames / rate) + 5)
             producer.tell("go")
             produced = producer.result()
             received = [consumer.result() for consumer in consumers[stopped:]]
@@ -155,9 +158,18 @@ class Figures:
                     self.note(figure, case, who.name, factor * (produced[key] + received[key]))
 
             self.attempt(RATE, case, who.name, measure)
+        if not foreign and not read_all:
+            self.note(RATE, case, self.nothing.name, self.alone(size))
         if foreign and not read_all:
             self.note(RATE, case, self.copy.name,
                       self.copy.rate(SIZES[size][3], self.options.saturated))
+
+    def alone(self, size):
+        with Run(self.nothing, self.programs, caps_of(size), 15) as run:
+            producer = run.producer("--seconds", str(self.options.saturated))
+            producer.tell("go")
+            produced = producer.result()
+            return produced["frames"] / produced["seconds"]
 
     # --- 60 frames a second -------------------------------------------------------------
 

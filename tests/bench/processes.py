@@ -91,7 +91,7 @@ class Run:
 
     def __enter__(self):
         signal.signal(signal.SIGALRM, self.too_long)
-        signal.alarm(int(self.seconds) + 1)
+        self.allow(self.seconds)
         try:
             self.who.start()
         except BaseException:
@@ -100,7 +100,7 @@ class Run:
         return self
 
     def __exit__(self, _type, problem, _trace):
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         said = [text for process in self.processes if (text := process.said())]
         for process in self.processes:
             process.kill()
@@ -109,6 +109,11 @@ class Run:
             why = ": ".join(text for text in (str(problem), *said[:1]) if text)
             where = getattr(self.who, "directory", None) or "..."
             raise Failed(why.replace(where, "...") or "it ended early") from None
+
+    def allow(self, seconds):
+        """So much time from now on."""
+        self.seconds = seconds
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
     def too_long(self, _signal, _frame):
         raise Failed(f"did not finish within {self.seconds:.0f} s")
