@@ -88,9 +88,9 @@ def parse():
                         choices=[who.name for who in contestants.ALL], help="only these")
     options = parser.parse_args()
     # Seconds, or frames at 60 a second.
-    options.saturated, options.paced, options.readers = 2.0, 300, 240
+    options.saturated, options.paced, options.readers = 2.0, 300, 600
     if options.quick:
-        options.saturated, options.paced, options.readers = 1.5, 150, 120
+        options.saturated, options.paced, options.readers = 1.5, 150, 180
         options.rounds = min(options.rounds, 3)
         options.size = options.size or QUICK_SIZES
     return options

@@ -37,7 +37,7 @@ wanted=(gstreamer1.0-pipewire pipewire wireplumber dbus-daemon strace valgrind)
 here() {
   [ "$install" = 0 ] || install_packages "${needed[@]}" "${wanted[@]}"
   [ -f build-bench/build.ninja ] ||
-    meson setup build-bench -Dbuildtype=release -Dexamples=disabled >/dev/null
+    meson setup build-bench -Dbuildtype=release -Dexamples=disabled -Dwarning_level=0 >/dev/null
   ninja -C build-bench --quiet gst/possum/libgstpossum.so \
     tests/bench/bench-{producer,consumer,limits,instructions}
   GST_PLUGIN_PATH=$PWD/build-bench/gst/possum GST_REGISTRY=$PWD/build-bench/registry.bin \
