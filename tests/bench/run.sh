@@ -61,8 +61,10 @@ make_root() {
   echo "== making a Debian 13 root in $root"
   mkdir -p "$(dirname "$root")"
   as_root rm -rf "$root.new"
-  as_root debootstrap --variant=minbase --include=ca-certificates trixie "$root.new" \
-    "$from" >"$root.log" || { tail "$root.log" >&2; exit 1; }
+  # debootstrap mounts /proc there and may be interrupted.
+  as_root unshare --mount --propagation private \
+    debootstrap --variant=minbase --include=ca-certificates trixie "$root.new" "$from" \
+    >"$root.log" || { tail "$root.log" >&2; exit 1; }
   as_root mv "$root.new" "$root"
 }
 
