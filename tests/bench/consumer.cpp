@@ -6,11 +6,12 @@
 //   bench-consumer --src "ELEMENT PROPERTIES... [! CAPS]" [OPTION...]
 //
 // The source under test and a sink that checks each frame's stamp and notes when it came.
-// Prints "first MS" (from READY on), and one line of JSON about the measured frames; with
-// --follow a line about each producer after the first.
+// Says "playing", one line of JSON about each producer's first frame, and one about the
+// frames that the producer measured.
 #include <gst/base/gstbasesink.h>
 #include <gst/gst.h>
 
+#include <atomic>
 #include <string>
 
 #include "options.h"
@@ -21,29 +22,24 @@ namespace {
 struct Options {
   gchar* src = nullptr;
   gboolean all = FALSE;
-  gboolean follow = FALSE;
-  gint64 warm_up = 100;
-  gint64 frames = 1000;
-  gint work_us = 0;
 };
 Options options;
 
 struct Measure {
-  std::int64_t ready_ns = 0;
+  std::int64_t starting_ns = 0;  // constant while frames flow
+  std::atomic<std::uint64_t> total = 0;
+  // Streaming thread.
   bool seen = false;
   std::uint64_t producer = 0;
   std::uint64_t last_seq = 0;
   std::int64_t last_ns = 0;
+  bench::Phase phase = bench::Phase::warming;
   bench::Usage from;
-  bench::Usage used;
-  bool begun = false;
-  bool done = false;
   std::uint64_t received = 0;  // measured
   std::uint64_t missed = 0;
-  std::uint64_t broken = 0;  // torn, out of order, or no frame at all
   std::vector<std::int64_t> latency_ns;
 };
-Measure measure;  // streaming thread, then main thread
+Measure measure;
 
 struct StampSink {
   GstBaseSink parent;
@@ -53,16 +49,22 @@ struct StampSinkClass {
 };
 G_DEFINE_TYPE(StampSink, stamp_sink, GST_TYPE_BASE_SINK)
 
+// A contestant that is fast with wrong frames has no figures.
+[[noreturn]] void give_up(const char* why) {
+  std::fprintf(stderr, "%s\n", why);
+  _exit(1);
+}
+
 void note_producer(const bench::Stamp& stamp, std::int64_t now) {
-  if (!measure.seen) {
-    std::printf("first %.3f\n", static_cast<double>(now - measure.ready_ns) / 1e6);
-    std::fflush(stdout);
-  } else if (options.follow) {
-    std::printf("{\"followed_ms\": %.3f, \"age_ms\": %.3f, \"seq\": %" PRIu64 "}\n",
-                static_cast<double>(now - measure.last_ns) / 1e6,
-                static_cast<double>(now - stamp.sent_ns) / 1e6, stamp.seq);
-    std::fflush(stdout);
-  }
+  const auto ms = [now](std::int64_t then) {
+    return static_cast<double>(now - then) / 1e6;
+  };
+  bench::Report report;
+  report.add("since_start_ms", ms(measure.starting_ns));
+  report.add("since_producers_start_ms", ms(stamp.starting_ns));
+  report.add("age_ms", ms(stamp.sent_ns));
+  if (measure.seen) report.add("without_picture_ms", ms(measure.last_ns));
+  report.print();
   measure.seen = true;
   measure.producer = stamp.producer;
 }
@@ -71,52 +73,50 @@ void note_order(const bench::Stamp& stamp, std::int64_t now) {
   if (!measure.seen || stamp.producer != measure.producer) {
     note_producer(stamp, now);
   } else if (stamp.seq <= measure.last_seq) {
-    ++measure.broken;
-  } else if (measure.begun && !measure.done) {
+    give_up("a frame came again, or too late");
+  } else if (measure.phase == bench::Phase::measured) {
     measure.missed += stamp.seq - measure.last_seq - 1;
   }
   measure.last_seq = stamp.seq;
   measure.last_ns = now;
 }
 
-void note(const bench::Stamp& stamp, std::int64_t now) {
-  note_order(stamp, now);
-  const auto first = static_cast<std::uint64_t>(options.warm_up);
-  const auto last = first + static_cast<std::uint64_t>(options.frames);
-  if (!measure.begun && stamp.seq >= first) {
-    measure.begun = true;
-    measure.from = bench::Usage::now();
-    return;
-  }
-  if (!measure.begun || measure.done) return;
-  ++measure.received;
-  measure.latency_ns.push_back(now - stamp.sent_ns);
-  if (stamp.seq >= last) {
-    measure.used = bench::Usage::now() - measure.from;
-    measure.done = true;
-  }
+void report() {
+  bench::Report report;
+  report.add(bench::Usage::now() - measure.from, static_cast<double>(measure.received));
+  report.add("missed", static_cast<double>(measure.missed));
+  report.add_latency(measure.latency_ns);
+  report.add_memory();
+  report.print();
 }
 
-GstFlowReturn render(GstBaseSink* sink, GstBuffer* buffer) {
+void note(const bench::Stamp& stamp, std::int64_t now) {
+  note_order(stamp, now);
+  if (measure.phase == bench::Phase::warming && stamp.phase == bench::Phase::measured) {
+    measure.from = bench::Usage::now();
+  }
+  if (stamp.phase == bench::Phase::measured) {
+    ++measure.received;
+    measure.latency_ns.push_back(now - stamp.sent_ns);
+  } else if (measure.phase == bench::Phase::measured) {
+    report();
+  }
+  measure.phase = stamp.phase;
+}
+
+GstFlowReturn render(GstBaseSink*, GstBuffer* buffer) {
   const std::int64_t now = bench::now_ns();
+  ++measure.total;
   GstMapInfo map;
   if (!gst_buffer_map(buffer, &map, GST_MAP_READ)) return GST_FLOW_ERROR;
   const auto* const frame = reinterpret_cast<const std::byte*>(map.data);
   bench::Stamp stamp{};
   if (map.size < 2 * sizeof stamp || !bench::read_stamp(frame, map.size, stamp)) {
-    ++measure.broken;
-  } else {
-    note(stamp, now);
-    if (options.all && !bench::read_all(frame, map.size)) ++measure.broken;
+    give_up("a frame was torn, or none of the producer's");
   }
+  note(stamp, now);
+  if (options.all && !bench::read_all(frame, map.size)) give_up("a frame was not whole");
   gst_buffer_unmap(buffer, &map);
-  if (options.work_us > 0) g_usleep(static_cast<gulong>(options.work_us));
-  if (measure.done && !options.follow) {
-    gst_element_post_message(
-        GST_ELEMENT(sink),
-        gst_message_new_application(GST_OBJECT(sink), gst_structure_new_empty("done")));
-    return GST_FLOW_EOS;
-  }
   return GST_FLOW_OK;
 }
 
@@ -134,37 +134,16 @@ void stamp_sink_init(StampSink* self) {
 }
 
 int run() {
-  GError* problem = nullptr;
   const std::string line = std::string(options.src) + " ! stampsink";
-  GstElement* pipeline = gst_parse_launch(line.c_str(), &problem);
-  if (problem) {
-    std::fprintf(stderr, "%s\n", problem->message);
-    return 2;
-  }
-  gst_element_set_state(pipeline, GST_STATE_READY);
-  measure.latency_ns.reserve(static_cast<std::size_t>(options.frames));
-  measure.ready_ns = bench::now_ns();
+  GstElement* pipeline = bench::make_pipeline(line.c_str());
+  if (!pipeline) return 2;
+  measure.latency_ns.reserve(1 << 20);
+  measure.starting_ns = bench::now_ns();
   gst_element_set_state(pipeline, GST_STATE_PLAYING);
-  std::printf("playing\n");
-  std::fflush(stdout);
-  GstBus* bus = gst_element_get_bus(pipeline);
-  GstMessage* message = bench::await_message(
-      bus, GST_MESSAGE_EOS | GST_MESSAGE_ERROR | GST_MESSAGE_APPLICATION);
-  gst_message_unref(message);
-  gst_element_set_state(pipeline, GST_STATE_NULL);
-  bench::Report report;
-  if (measure.received > 0) {
-    if (!measure.done) measure.used = bench::Usage::now() - measure.from;
-    report.add(measure.used, static_cast<double>(measure.received));
-    report.add_latency(measure.latency_ns);
-  }
-  report.add("received", static_cast<double>(measure.received));
-  report.add("missed", static_cast<double>(measure.missed));
-  report.add("broken", static_cast<double>(measure.broken));
-  report.print();
-  gst_object_unref(bus);
-  gst_object_unref(pipeline);
-  return measure.received > 0 && measure.broken == 0 ? 0 : 1;
+  bench::say("playing");
+  bench::obey([](const std::string& command) {
+    if (command == "end") bench::say_total(measure.total);
+  });
 }
 
 }  // namespace
@@ -173,11 +152,6 @@ int main(int argc, char** argv) {
   const GOptionEntry entries[] = {
       {"src", 0, 0, G_OPTION_ARG_STRING, &options.src, "under test", "LINE"},
       {"all", 0, 0, G_OPTION_ARG_NONE, &options.all, "read every byte", nullptr},
-      {"follow", 0, 0, G_OPTION_ARG_NONE, &options.follow,
-       "go on until EOS, tell about new producers", nullptr},
-      {"warm-up", 0, 0, G_OPTION_ARG_INT64, &options.warm_up, "frames before", "N"},
-      {"frames", 0, 0, G_OPTION_ARG_INT64, &options.frames, "frames measured", "N"},
-      {"work", 0, 0, G_OPTION_ARG_INT, &options.work_us, "microseconds a frame", "N"},
       {},
   };
   if (!bench::parse_options(argc, argv, entries)) return 2;
@@ -185,6 +159,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "--src is needed\n");
     return 2;
   }
+  bench::die_with_parent();
   gst_element_register(nullptr, "stampsink", GST_RANK_NONE, stamp_sink_get_type());
   return run();
 }

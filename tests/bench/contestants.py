@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Copyright (C) 2026 the possum authors
-"""Ways to bring raw video from one process to another with GStreamer elements."""
+"""Ways to bring raw video from one process to another, and the machine's own limits."""
 
 import glob
+import json
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
+import time
+
+from processes import Failed
 
 
 def element_exists(name):
@@ -15,21 +19,27 @@ def element_exists(name):
     return subprocess.run(["gst-inspect-1.0", name], capture_output=True).returncode == 0
 
 
+def property_exists(element, name):
+    shown = subprocess.run(["gst-inspect-1.0", element], capture_output=True, text=True)
+    return f"  {name} " in shown.stdout
+
+
 class Contestant:
-    """One pair of elements. A run begins with start(), ends with stop()."""
+    """One pair of elements. A run begins with start() and ends with stop()."""
 
     name = ""
     elements = ()
-    lossless = True  # can hold up its producer
-    isolates = False  # a stopped reader leaves the others alone
-    reconnects = False  # a reader survives its writer
+    # Why it cannot hold up its producer, and so has no figures of the lossless kind.
+    lossy = ""
+    runs = 0
 
-    def available(self):
-        return all(element_exists(element) for element in self.elements)
+    def missing(self):
+        """What this machine lacks; empty: nothing."""
+        return ", ".join(name for name in self.elements if not element_exists(name))
 
-    def start(self, frame_bytes):
+    def start(self):
+        Contestant.runs += 1
         self.directory = tempfile.mkdtemp(prefix="bench-")
-        self.frame_bytes = frame_bytes
 
     def stop(self):
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -38,10 +48,10 @@ class Contestant:
         return {}
 
     def helpers(self):
-        """Processes besides producer and consumers whose work counts."""
+        """Processes besides producer and consumers that take part: their ids."""
         return []
 
-    def sink(self, lossless, readers):
+    def sink(self, lossless, readers, frame_bytes):
         raise NotImplementedError
 
     def src(self, lossless, caps):
@@ -51,14 +61,10 @@ class Contestant:
 class Possum(Contestant):
     name = "possum"
     elements = ("possumsink", "possumsrc")
-    isolates = True
-    reconnects = True
-    runs = 0
 
-    def start(self, frame_bytes):
-        super().start(frame_bytes)
-        Possum.runs += 1
-        self.channel = f"bench.{os.getpid()}.{Possum.runs}"
+    def start(self):
+        super().start()
+        self.channel = f"bench.{os.getpid()}.{Contestant.runs}"
 
     def stop(self):
         # Producers are killed; nobody succeeds the last one.
@@ -66,7 +72,7 @@ class Possum(Contestant):
             os.unlink(name)
         super().stop()
 
-    def sink(self, lossless, readers):
+    def sink(self, lossless, readers, frame_bytes):
         blocking = "true" if lossless else "false"
         return (
             f"possumsink channel={self.channel} sync=false allow-blocking={blocking} "
@@ -79,11 +85,13 @@ class Possum(Contestant):
 
 
 class Shm(Contestant):
+    """Always lossless. Proposes an allocator over an area that is made once."""
+
     name = "shm"
     elements = ("shmsink", "shmsrc")
 
-    def start(self, frame_bytes):
-        super().start(frame_bytes)
+    def start(self):
+        super().start()
         self.before = set(glob.glob("/dev/shm/shmpipe.*"))
 
     def stop(self):
@@ -91,9 +99,9 @@ class Shm(Contestant):
             os.unlink(name)
         super().stop()
 
-    def sink(self, lossless, readers):
+    def sink(self, lossless, readers, frame_bytes):
         # As many frames as possum's pool may grow to.
-        size = 16 * self.frame_bytes + (1 << 20)
+        size = 16 * frame_bytes + (1 << 20)
         return (
             f"shmsink socket-path={self.directory}/s sync=false shm-size={size} "
             f"wait-for-connection={'true' if lossless else 'false'}"
@@ -104,51 +112,86 @@ class Shm(Contestant):
 
 
 class UnixFd(Contestant):
+    """Always lossless: it blocks when a reader's socket is full. Proposes an allocator of
+    memfds; memory without a descriptor is copied into one that is made for the frame."""
+
     name = "unixfd"
     elements = ("unixfdsink", "unixfdsrc")
 
-    def sink(self, lossless, readers):
-        wait = " wait-for-connection=true" if lossless else ""
-        return f"unixfdsink socket-path={self.directory}/s sync=false{wait}"
+    def missing(self):
+        # It came with 1.24, the wait with 1.26.
+        lacking = super().missing()
+        if not lacking and not property_exists("unixfdsink", "wait-for-connection"):
+            return "unixfdsink wait-for-connection"
+        return lacking
+
+    def sink(self, lossless, readers, frame_bytes):
+        wait = "true" if lossless else "false"
+        return (
+            f"unixfdsink socket-path={self.directory}/s sync=false "
+            f"wait-for-connection={wait}"
+        )
 
     def src(self, lossless, caps):
         return f"unixfdsrc socket-path={self.directory}/s"
 
 
 class PipeWire(Contestant):
+    """With a daemon and a session manager of its own, on a message bus of their own."""
+
     name = "PipeWire"
     elements = ("pipewiresink", "pipewiresrc")
-    lossless = False
-    isolates = True
+    lossy = "a reader that is not ready misses the frame: nothing holds up its producer"
+    programs = ("pipewire", "wireplumber", "dbus-run-session")
 
-    def available(self):
-        return super().available() and all(
-            shutil.which(program) for program in ("pipewire", "wireplumber", "dbus-run-session")
-        )
+    def missing(self):
+        lacking = [name for name in self.programs if not shutil.which(name)]
+        return super().missing() or ", ".join(lacking)
 
-    def start(self, frame_bytes):
-        super().start(frame_bytes)
-        # A daemon and a session manager of our own, on a message bus of their own.
+    def start(self):
+        super().start()
         self.daemons = subprocess.Popen(
-            ["dbus-run-session", "sh", "-c", "pipewire & exec wireplumber"],
+            ["dbus-run-session", "--", "sh", "-c", "wireplumber & exec pipewire"],
             env={**os.environ, **self.environment()},
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        while not os.path.exists(f"{self.directory}/pipewire-0"):
+            if self.daemons.poll() is not None:
+                raise Failed("the daemon did not start")
+            time.sleep(0.01)
+        time.sleep(1)  # the session manager has no sign of being ready
 
     def stop(self):
-        os.killpg(self.daemons.pid, signal.SIGKILL)
-        self.daemons.wait()
+        daemons = self.__dict__.pop("daemons", None)
+        if daemons:
+            os.killpg(daemons.pid, signal.SIGKILL)
+            daemons.wait()
         super().stop()
 
     def environment(self):
-        return {"PIPEWIRE_RUNTIME_DIR": self.directory, "XDG_RUNTIME_DIR": self.directory}
+        return {
+            "PIPEWIRE_RUNTIME_DIR": self.directory,
+            "XDG_RUNTIME_DIR": self.directory,
+            "XDG_STATE_HOME": self.directory,
+            "XDG_CONFIG_HOME": self.directory,
+        }
 
     def helpers(self):
-        return [self.daemons.pid]
+        found = []
+        for stat in glob.glob("/proc/[0-9]*/stat"):
+            try:
+                with open(stat, encoding="utf-8") as file:
+                    fields = file.read().rsplit(")", 1)[1].split()
+            except OSError:
+                continue
+            if int(fields[3]) == self.daemons.pid:  # its session
+                found.append(int(stat.split("/")[2]))
+        return found
 
-    def sink(self, lossless, readers):
+    def sink(self, lossless, readers, frame_bytes):
         return (
             "pipewiresink mode=provide sync=false client-name=bench "
             'stream-properties="p,node.name=bench,media.class=Video/Source"'
@@ -156,6 +199,70 @@ class PipeWire(Contestant):
 
     def src(self, lossless, caps):
         return f"pipewiresrc target-object=bench ! {caps}"
+
+
+class Nothing(Contestant):
+    """The producer's own pace, with a sink that drops everything: no more can cross."""
+
+    name = "no transport"
+
+    def sink(self, lossless, readers, frame_bytes):
+        return "fakesink sync=false"
+
+
+class Limit:
+    """Something without GStreamer that bench-limits measures."""
+
+    name = ""
+
+    def __init__(self, programs):
+        self.program = f"{programs}/bench-limits"
+
+    def run(self, *arguments, place=None):
+        prefix = []
+        if place and place[0] == place[1]:
+            prefix = ["taskset", "--cpu-list", str(place[0])]
+        elif place:
+            arguments = (*arguments, *place)
+        done = subprocess.run(
+            [*prefix, self.program, *map(str, arguments)], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise Failed(done.stderr.strip() or f"it ended with {done.returncode}")
+        result = json.loads(done.stdout)
+        for reader in result["received"]:
+            reader.setdefault("missed", 0)
+        return result["produced"], result["received"]
+
+
+class Wake(Limit):
+    name = "bare semaphore"
+
+    def pair(self, frame_bytes, frames, rate, readers=1, place=None):
+        return self.run("wake", readers, frames, rate, place=place)
+
+
+class Demonstration(Limit):
+    """What a demonstration in Python does: one array, one semaphore."""
+
+    name = "copy under a semaphore"
+
+    def pair(self, frame_bytes, frames, rate, readers=1, place=None):
+        return self.run("semaphore", frame_bytes, readers, frames, rate, "copy")
+
+
+class Peek(Limit):
+    name = "look under a semaphore"
+
+    def pair(self, frame_bytes, frames, rate, readers=1, place=None):
+        return self.run("semaphore", frame_bytes, readers, frames, rate, "look")
+
+
+class Copy(Limit):
+    name = "bare memcpy"
+
+    def rate(self, frame_bytes, seconds):
+        produced, _ = self.run("copy", frame_bytes, seconds)
+        return produced["frames"] / produced["seconds"]
 
 
 ALL = [Possum(), Shm(), UnixFd(), PipeWire()]

@@ -1,19 +1,27 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
 //
-// What the machine itself can do, measured beside the contestants:
+// What the machine itself can do, and the plainest way there is, measured beside the
+// contestants. One line of JSON: what the writing process measured, and each reader.
 //
-//   bench-limits wake N RATE        sem_post() to the return of sem_wait() in another
-//                                   process, N times at RATE per second, both asleep
-//   bench-limits copy BYTES N       memcpy() over as many buffers as a pool has
-//   bench-limits semaphore BYTES N RATE  one shared buffer guarded by a semaphore, copied
-//                                   in and copied out, the reader polling each
-//                                   millisecond
+//   bench-limits wake READERS FRAMES RATE   sem_post() to the return of sem_wait() in
+//   other
+//                                           processes, all asleep; no frame
+//   bench-limits copy BYTES SECONDS         memcpy() over as many buffers as a pool has
+//   bench-limits semaphore BYTES READERS FRAMES RATE look|copy
+//                                           one shared array guarded by a semaphore:
+//                                           copied in, copied out or looked at there;
+//                                           readers that find nothing new sleep for a
+//                                           millisecond
+#include <sched.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -22,13 +30,16 @@
 namespace {
 
 constexpr int kBuffers = 16;
+constexpr int kReaders = 32;
+constexpr int kWarmUp = 16;  // frames, of those that are paced
 
 struct Shared {
   sem_t guard;
-  sem_t bell;
+  sem_t bells[kReaders];
   std::int64_t sent_ns;
   std::uint64_t count;
   bool over;
+  char reports[kReaders][512];
 };
 
 Shared* share(std::size_t extra) {
@@ -37,7 +48,7 @@ Shared* share(std::size_t extra) {
   if (memory == MAP_FAILED) std::abort();
   auto* shared = new (memory) Shared{};
   sem_init(&shared->guard, 1, 1);
-  sem_init(&shared->bell, 1, 0);
+  for (sem_t& bell : shared->bells) sem_init(&bell, 1, 0);
   return shared;
 }
 
@@ -46,43 +57,132 @@ void wait(sem_t* semaphore) {
   }
 }
 
-void sleep_until(std::int64_t ns) {
-  const timespec due = {ns / 1'000'000'000, ns % 1'000'000'000};
-  while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, nullptr) == EINTR) {
+// What one process measures: its frames after the first few.
+class Measure {
+ public:
+  void note(std::int64_t ns) {
+    if (++seen_ <= kWarmUp) return;
+    if (ns_.empty()) from_ = bench::Usage::now();
+    ns_.push_back(ns);
   }
-}
-
-int join(pid_t child) {
-  int status = 0;
-  waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
-}
-
-int measure_wake(int count, int rate) {
-  Shared* shared = share(0);
-  const pid_t child = fork();
-  if (child == 0) {
-    std::vector<std::int64_t> latency;
-    for (int i = 0; i < count; ++i) {
-      wait(&shared->bell);
-      latency.push_back(bench::now_ns() - shared->sent_ns);
-    }
+  bench::Report report() {
     bench::Report report;
-    report.add_latency(latency);
-    report.print();
+    report.add(bench::Usage::now() - from_, static_cast<double>(ns_.size()));
+    report.add_latency(ns_);
+    report.add_memory();
+    return report;
+  }
+
+ private:
+  int seen_ = 0;
+  bench::Usage from_;
+  std::vector<std::int64_t> ns_;
+};
+
+// Forks the readers, writes at a pace, and prints what all have measured.
+int run_readers(Shared* shared, int readers, int frames, int rate,
+                const std::function<void(int reader, Measure&)>& read,
+                const std::function<void(bool last)>& write) {
+  for (int i = 0; i < readers; ++i) {
+    if (fork() != 0) continue;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    Measure measure;
+    read(i, measure);
+    std::snprintf(shared->reports[i], sizeof shared->reports[i], "%s",
+                  measure.report().text().c_str());
     _exit(0);
   }
+  Measure measure;
   std::int64_t due = bench::now_ns();
-  for (int i = 0; i < count; ++i) {
+  for (int i = 1; i <= frames + kWarmUp; ++i) {
     due += 1'000'000'000 / rate;
-    sleep_until(due);
-    shared->sent_ns = bench::now_ns();
-    sem_post(&shared->bell);
+    const timespec t = {due / 1'000'000'000, due % 1'000'000'000};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, nullptr) == EINTR) {
+    }
+    const std::int64_t begin = bench::now_ns();
+    write(i == frames + kWarmUp);
+    measure.note(bench::now_ns() - begin);
   }
-  return join(child);
+  std::string all = measure.report().text();
+  while (::wait(nullptr) > 0) {
+  }
+  std::printf("{\"produced\": %s, \"received\": [", all.c_str());
+  for (int i = 0; i < readers; ++i)
+    std::printf("%s%s", i ? ", " : "", shared->reports[i]);
+  std::printf("]}\n");
+  return 0;
 }
 
-int measure_copy(std::size_t bytes, int count) {
+void stay_on(int core) {
+  if (core < 0) return;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(static_cast<unsigned>(core), &set);
+  sched_setaffinity(0, sizeof set, &set);
+}
+
+// Cores: -1 for any.
+int measure_wake(int readers, int frames, int rate, int writers_core, int readers_core) {
+  Shared* shared = share(0);
+  stay_on(writers_core);
+  return run_readers(
+      shared, readers, frames, rate,
+      [&](int reader, Measure& measure) {
+        stay_on(readers_core);
+        for (bool over = false; !over;) {
+          wait(&shared->bells[reader]);
+          over = shared->over;
+          measure.note(bench::now_ns() - shared->sent_ns);
+        }
+      },
+      [&](bool last) {
+        shared->over = last;
+        shared->sent_ns = bench::now_ns();
+        for (int i = 0; i < readers; ++i) sem_post(&shared->bells[i]);
+      });
+}
+
+int measure_semaphore(std::size_t bytes, int readers, int frames, int rate, bool copy) {
+  Shared* shared = share(bytes);
+  auto* const frame = reinterpret_cast<std::byte*>(shared + 1);
+  const std::unique_ptr<std::byte[]> own(new std::byte[bytes]);
+  bench::draw_background(own.get(), bytes);
+  return run_readers(
+      shared, readers, frames, rate,
+      [&](int, Measure& measure) {
+        std::uint64_t seen = 0;
+        for (bool over = false; !over;) {
+          bench::Stamp stamp{};
+          wait(&shared->guard);
+          const bool fresh = shared->count != seen;
+          seen = shared->count;
+          over = shared->over;
+          if (fresh && copy) std::memcpy(own.get(), frame, bytes);
+          if (fresh && !bench::read_stamp(copy ? own.get() : frame, bytes, stamp))
+            abort();
+          sem_post(&shared->guard);
+          if (fresh) {
+            measure.note(bench::now_ns() - stamp.sent_ns);
+          } else {
+            usleep(1000);
+          }
+        }
+      },
+      [&](bool last) {
+        bench::Stamp stamp{};
+        stamp.magic = bench::kMagic;
+        stamp.seq = shared->count + 1;
+        stamp.sent_ns = bench::now_ns();
+        bench::write_stamp(own.get(), bytes, stamp);
+        wait(&shared->guard);
+        std::memcpy(frame, own.get(), bytes);
+        ++shared->count;
+        shared->over = last;
+        sem_post(&shared->guard);
+      });
+}
+
+int measure_copy(std::size_t bytes, double seconds) {
   std::vector<std::unique_ptr<std::byte[]>> from;
   std::vector<std::unique_ptr<std::byte[]>> to;
   for (int i = 0; i < kBuffers; ++i) {
@@ -92,80 +192,38 @@ int measure_copy(std::size_t bytes, int count) {
     std::memset(to.back().get(), i, bytes);
   }
   const bench::Usage start = bench::Usage::now();
-  for (int i = 0; i < count; ++i) {
-    std::memcpy(to[static_cast<std::size_t>(i % kBuffers)].get(),
-                from[static_cast<std::size_t>(i % kBuffers)].get(), bytes);
-    asm volatile("" ::: "memory");
+  const auto end = start.wall_ns + static_cast<std::int64_t>(seconds * 1e9);
+  int count = 0;
+  while (bench::now_ns() < end) {
+    for (std::size_t i = 0; i < kBuffers; ++i, ++count) {
+      std::memcpy(to[i].get(), from[i].get(), bytes);
+      asm volatile("" ::: "memory");
+    }
   }
   bench::Report report;
   report.add(bench::Usage::now() - start, count);
-  report.add("received", count);
-  report.print();
+  std::printf("{\"produced\": %s, \"received\": []}\n", report.text().c_str());
   return 0;
-}
-
-int measure_semaphore(std::size_t bytes, int count, int rate) {
-  Shared* shared = share(bytes);
-  auto* const frame = reinterpret_cast<std::byte*>(shared + 1);
-  const pid_t child = fork();
-  if (child == 0) {
-    std::vector<std::int64_t> latency;
-    const std::unique_ptr<std::byte[]> own(new std::byte[bytes]);
-    std::uint64_t seen = 0;
-    const bench::Usage start = bench::Usage::now();
-    for (bool over = false; !over;) {
-      wait(&shared->guard);
-      const bool fresh = shared->count != seen;
-      seen = shared->count;
-      over = shared->over;
-      if (fresh) std::memcpy(own.get(), frame, bytes);
-      const std::int64_t sent = shared->sent_ns;
-      sem_post(&shared->guard);
-      if (fresh) {
-        latency.push_back(bench::now_ns() - sent);
-      } else {
-        usleep(1000);
-      }
-    }
-    bench::Report report;
-    const auto received = static_cast<double>(latency.size());
-    report.add(bench::Usage::now() - start, received);
-    report.add_latency(latency);
-    report.add("received", received);
-    report.print();
-    _exit(0);
-  }
-  const std::unique_ptr<std::byte[]> own(new std::byte[bytes]);
-  std::memset(own.get(), 1, bytes);
-  std::int64_t due = bench::now_ns();
-  for (int i = 0; i < count; ++i) {
-    if (rate > 0) sleep_until(due += 1'000'000'000 / rate);
-    wait(&shared->guard);
-    shared->sent_ns = bench::now_ns();
-    std::memcpy(frame, own.get(), bytes);
-    ++shared->count;
-    shared->over = i + 1 == count;
-    sem_post(&shared->guard);
-  }
-  return join(child);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   const std::string what = argc > 1 ? argv[1] : "";
-  const auto number = [&](int i) { return i < argc ? std::atol(argv[i]) : 0; };
-  if (what == "wake" && argc == 4) {
-    return measure_wake(static_cast<int>(number(2)), static_cast<int>(number(3)));
+  const auto number = [&](int i) { return std::atoi(argv[i]); };
+  if (what == "wake" && argc == 5) {
+    return measure_wake(number(2), number(3), number(4), -1, -1);
+  }
+  if (what == "wake" && argc == 7) {
+    return measure_wake(number(2), number(3), number(4), number(5), number(6));
   }
   if (what == "copy" && argc == 4) {
-    return measure_copy(static_cast<std::size_t>(number(2)), static_cast<int>(number(3)));
+    return measure_copy(std::strtoul(argv[2], nullptr, 10), std::atof(argv[3]));
   }
-  if (what == "semaphore" && argc == 5) {
-    return measure_semaphore(static_cast<std::size_t>(number(2)),
-                             static_cast<int>(number(3)), static_cast<int>(number(4)));
+  if (what == "semaphore" && argc == 7) {
+    return measure_semaphore(std::strtoul(argv[2], nullptr, 10), number(3), number(4),
+                             number(5), argv[6] == std::string("copy"));
   }
-  std::fprintf(stderr,
-               "bench-limits wake N RATE | copy BYTES N | semaphore BYTES N RATE\n");
+  std::fprintf(stderr, "see the top of limits.cpp\n");
   return 2;
 }

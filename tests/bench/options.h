@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
 //
-// Command lines of the benchmark's two GStreamer programs.
+// What the benchmark's two GStreamer programs have in common: command lines, and an end
+// with the script that started them or with the first error.
 #pragma once
 
 #include <gst/gst.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 
+#include <cinttypes>
 #include <cstdio>
+#include <cstdlib>
+#include <iostream>
+#include <string>
 
 namespace bench {
 
@@ -24,18 +32,56 @@ inline bool parse_options(int argc, char** argv, const GOptionEntry* entries) {
   return parsed;
 }
 
-// The next message of these types, and its text on standard error if it is an error.
-// Transfer full.
-inline GstMessage* await_message(GstBus* bus, int types) {
-  GstMessage* message = gst_bus_timed_pop_filtered(bus, GST_CLOCK_TIME_NONE,
-                                                   static_cast<GstMessageType>(types));
-  if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_ERROR) {
-    GError* problem = nullptr;
-    gst_message_parse_error(message, &problem, nullptr);
-    std::fprintf(stderr, "%s\n", problem->message);
-    g_clear_error(&problem);
+// A stopped or waiting process would outlive a script that was killed.
+inline void die_with_parent() { prctl(PR_SET_PDEATHSIG, SIGKILL); }
+
+inline GstBusSyncReply end_on_error(GstBus*, GstMessage* message, gpointer) {
+  if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_EOS) {
+    std::fprintf(stderr, "the stream ended\n");
+    _exit(1);
   }
-  return message;
+  if (GST_MESSAGE_TYPE(message) != GST_MESSAGE_ERROR) return GST_BUS_DROP;
+  GError* problem = nullptr;
+  gst_message_parse_error(message, &problem, nullptr);
+  std::fprintf(stderr, "%s\n", problem->message);
+  _exit(1);
+}
+
+// A pipeline that ends the process at the first error or at EOS, whoever posts it; in
+// READY. Null: said why not.
+inline GstElement* make_pipeline(const char* line) {
+  GError* problem = nullptr;
+  GstElement* pipeline = gst_parse_launch(line, &problem);
+  if (problem) {
+    std::fprintf(stderr, "%s\n", problem->message);
+    return nullptr;
+  }
+  GstBus* bus = gst_element_get_bus(pipeline);
+  gst_bus_set_sync_handler(bus, end_on_error, nullptr, nullptr);
+  gst_object_unref(bus);
+  gst_element_set_state(pipeline, GST_STATE_READY);
+  return pipeline;
+}
+
+// Hands on each line of standard input, in the end "end", and then ends the process: at
+// once, since with the peer gone some elements wait for ever.
+template <typename Command>
+[[noreturn]] void obey(Command command) {
+  for (std::string line; std::getline(std::cin, line);) command(line);
+  command("end");
+  _exit(0);
+}
+
+// How many frames the process has seen in all.
+inline void say_total(std::uint64_t frames) {
+  std::printf("{\"total\": %" PRIu64 "}\n", frames);
+  std::fflush(stdout);
+}
+
+// For the script, which waits for such lines.
+inline void say(const char* line) {
+  std::printf("%s\n", line);
+  std::fflush(stdout);
 }
 
 }  // namespace bench

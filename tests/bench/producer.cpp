@@ -6,12 +6,15 @@
 //   bench-producer --caps CAPS --sink "ELEMENT PROPERTIES..." [OPTION...]
 //
 // A source that stamps frames, drawn into whatever pool the sink proposes or into memory
-// of its own, and the sink under test. Prints one line of JSON about the measured frames.
+// of its own, and the sink under test. Says "playing", measures when it is told "go" on
+// standard input, prints one line of JSON about the measured frames, and goes on sending
+// until its standard input ends.
 #include <gst/base/gstpushsrc.h>
 #include <gst/gst.h>
 #include <gst/video/video.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstring>
 #include <string>
 #include <unordered_set>
@@ -26,21 +29,25 @@ struct Options {
   gchar* sink = nullptr;
   gboolean foreign = FALSE;
   gint rate = 0;
-  gint64 warm_up = 100;
-  gint64 frames = 1000;
+  gdouble seconds = 1;
+  gint64 frames = 0;
 };
 Options options;
 
 struct Measure {
+  std::atomic<bool> go = false;
+  std::atomic<std::uint64_t> total = 0;
+  std::int64_t starting_ns = 0;  // constant while frames flow
+  // Streaming thread.
+  bench::Phase phase = bench::Phase::warming;
   bench::Usage from;
-  bool done = false;
-  std::int64_t push_ns = 0;                // when the last frame went out
-  std::vector<std::int64_t> intervals_ns;  // from one push to being asked again
+  std::int64_t frames = 0;
+  std::int64_t push_ns = 0;             // when the last frame went out
+  std::vector<std::int64_t> pushes_ns;  // from one push to being asked again
 };
 Measure measure;
 
-// --- source
-// ------------------------------------------------------------------------------
+// --- source --------------------------------------------------------------------------
 
 struct StampSrc {
   GstPushSrc parent;
@@ -102,21 +109,30 @@ gboolean decide_allocation(GstBaseSrc* base, GstQuery* query) {
   return TRUE;
 }
 
-void count(std::uint64_t seq) {
-  const auto first = static_cast<std::uint64_t>(options.warm_up);
-  const auto last = first + static_cast<std::uint64_t>(options.frames);
-  if (seq == first) measure.from = bench::Usage::now();
-  if (seq > first && seq <= last && measure.push_ns != 0) {
-    measure.intervals_ns.push_back(bench::now_ns() - measure.push_ns);
+bool enough(std::int64_t now) {
+  if (options.frames > 0) return measure.frames >= options.frames;
+  return now - measure.from.wall_ns >= static_cast<std::int64_t>(options.seconds * 1e9);
+}
+
+// The phase of the frame that is drawn now.
+bench::Phase count() {
+  if (measure.phase == bench::Phase::warming && measure.go) {
+    measure.phase = bench::Phase::measured;
+    measure.from = bench::Usage::now();
+  } else if (measure.phase == bench::Phase::measured) {
+    const std::int64_t now = bench::now_ns();
+    measure.pushes_ns.push_back(now - measure.push_ns);
+    ++measure.frames;
+    if (enough(now)) {
+      measure.phase = bench::Phase::over;
+      bench::Report report;
+      report.add(bench::Usage::now() - measure.from, static_cast<double>(measure.frames));
+      report.add_latency(measure.pushes_ns);
+      report.add_memory();
+      report.print();
+    }
   }
-  if (seq != last) return;
-  const bench::Usage used = bench::Usage::now() - measure.from;
-  measure.done = true;
-  // At once: with the consumers gone, some sinks wait for ever.
-  bench::Report report;
-  report.add(used, static_cast<double>(options.frames));
-  report.add_latency(measure.intervals_ns);
-  report.print();
+  return measure.phase;
 }
 
 void pace(StampSrc* self) {
@@ -131,11 +147,8 @@ void pace(StampSrc* self) {
 GstFlowReturn fill(GstPushSrc* push, GstBuffer* buffer) {
   auto* self = reinterpret_cast<StampSrc*>(push);
   const std::uint64_t seq = self->seq++;
-  count(seq);
-  // Some frames more, so that a consumer is never the one that waits for the end.
-  if (seq >= static_cast<std::uint64_t>(options.warm_up + options.frames) + 32) {
-    return GST_FLOW_EOS;
-  }
+  measure.total = self->seq;
+  const bench::Phase phase = count();
   GstMapInfo map;
   if (!gst_buffer_map(buffer, &map, GST_MAP_WRITE)) return GST_FLOW_ERROR;
   auto* const frame = reinterpret_cast<std::byte*>(map.data);
@@ -145,6 +158,8 @@ GstFlowReturn fill(GstPushSrc* push, GstBuffer* buffer) {
   stamp.magic = bench::kMagic;
   stamp.seq = seq;
   stamp.producer = static_cast<std::uint64_t>(getpid());
+  stamp.starting_ns = measure.starting_ns;
+  stamp.phase = phase;
   stamp.sent_ns = bench::now_ns();
   measure.push_ns = stamp.sent_ns;
   bench::write_stamp(frame, map.size, stamp);
@@ -177,29 +192,21 @@ void stamp_src_init(StampSrc* self) {
   gst_base_src_set_format(GST_BASE_SRC(self), GST_FORMAT_TIME);
 }
 
-// --- program
-// -----------------------------------------------------------------------------
+// --- program -------------------------------------------------------------------------
 
 int run() {
-  GError* problem = nullptr;
   const std::string line =
       std::string("stampsrc name=src ! ") + options.caps + " ! " + options.sink;
-  GstElement* pipeline = gst_parse_launch(line.c_str(), &problem);
-  if (problem) {
-    std::fprintf(stderr, "%s\n", problem->message);
-    return 2;
-  }
+  GstElement* pipeline = bench::make_pipeline(line.c_str());
+  if (!pipeline) return 2;
+  measure.pushes_ns.reserve(1 << 20);
+  measure.starting_ns = bench::now_ns();
   gst_element_set_state(pipeline, GST_STATE_PLAYING);
-  std::printf("playing\n");
-  std::fflush(stdout);
-  GstBus* bus = gst_element_get_bus(pipeline);
-  GstMessage* message = bench::await_message(bus, GST_MESSAGE_EOS | GST_MESSAGE_ERROR);
-  const bool failed = GST_MESSAGE_TYPE(message) == GST_MESSAGE_ERROR;
-  gst_message_unref(message);
-  gst_element_set_state(pipeline, GST_STATE_NULL);
-  gst_object_unref(bus);
-  gst_object_unref(pipeline);
-  return failed || !measure.done ? 1 : 0;
+  bench::say("playing");
+  bench::obey([](const std::string& command) {
+    if (command == "go") measure.go = true;
+    if (command == "end") bench::say_total(measure.total);
+  });
 }
 
 }  // namespace
@@ -212,8 +219,9 @@ int main(int argc, char** argv) {
        "draw into memory of the source's own", nullptr},
       {"rate", 0, 0, G_OPTION_ARG_INT, &options.rate, "frames/s, 0: as fast as may be",
        "N"},
-      {"warm-up", 0, 0, G_OPTION_ARG_INT64, &options.warm_up, "frames before", "N"},
-      {"frames", 0, 0, G_OPTION_ARG_INT64, &options.frames, "frames measured", "N"},
+      {"seconds", 0, 0, G_OPTION_ARG_DOUBLE, &options.seconds, "measured", "N"},
+      {"frames", 0, 0, G_OPTION_ARG_INT64, &options.frames,
+       "measured, instead of seconds", "N"},
       {},
   };
   if (!bench::parse_options(argc, argv, entries)) return 2;
@@ -221,6 +229,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "--caps and --sink are needed\n");
     return 2;
   }
+  bench::die_with_parent();
   gst_element_register(nullptr, "stampsrc", GST_RANK_NONE, stamp_src_get_type());
   return run();
 }

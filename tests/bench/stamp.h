@@ -15,16 +15,21 @@
 
 namespace bench {
 
+// A producer measures the frames between two moments, and its consumers the same ones.
+enum class Phase : std::uint64_t { warming, measured, over };
+
 struct Stamp {
   std::uint64_t magic;
-  std::uint64_t seq;       // 0, 1, 2, ...
-  std::int64_t sent_ns;    // CLOCK_MONOTONIC, just before the push
-  std::uint64_t producer;  // which life of a producer
-  std::uint64_t reserved[4];
+  std::uint64_t seq;         // 0, 1, 2, ...
+  std::int64_t sent_ns;      // CLOCK_MONOTONIC, just before the push
+  std::uint64_t producer;    // which life of a producer
+  std::int64_t starting_ns;  // when that producer was told to start
+  Phase phase;
+  std::uint64_t reserved[2];
 };
 static_assert(sizeof(Stamp) == 64);  // what the look reads
 
-inline constexpr std::uint64_t kMagic = 0x7374616d702e3176;
+inline constexpr std::uint64_t kMagic = 0x7374616d702e3276;
 inline constexpr std::uint64_t kBackground = 0x0101010101010101;
 
 inline std::int64_t now_ns() {

@@ -29,22 +29,22 @@ struct Usage {
   static Usage now() {
     rusage r{};
     getrusage(RUSAGE_SELF, &r);
-    const auto ns = [](const timeval& t) {
-      return t.tv_sec * 1'000'000'000 + t.tv_usec * 1'000;
-    };
-    return {now_ns(), ns(r.ru_utime) + ns(r.ru_stime), r.ru_minflt, r.ru_nvcsw};
+    // The kernel's own sum; getrusage() splits it into user and system by guesses.
+    timespec cpu;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
+    return {now_ns(), cpu.tv_sec * 1'000'000'000 + cpu.tv_nsec, r.ru_minflt, r.ru_nvcsw};
   }
   Usage operator-(const Usage& o) const {
     return {wall_ns - o.wall_ns, cpu_ns - o.cpu_ns, faults - o.faults, sleeps - o.sleeps};
   }
 };
 
-// A field of /proc/self/status in KiB, such as "RssAnon:".
-inline long status_kib(const std::string& field) {
-  std::ifstream file("/proc/self/status");
+// A field in KiB of a file such as /proc/self/status; 0 if it is not there.
+inline double kib(const char* path, const std::string& field) {
+  std::ifstream file(path);
   std::string word;
   while (file >> word) {
-    long value = 0;
+    double value = 0;
     if (word == field && file >> value) return value;
   }
   return 0;
@@ -59,12 +59,17 @@ class Report {
     text_ += text;
   }
   void add(const Usage& used, double frames) {
+    add("frames", frames);
     add("seconds", static_cast<double>(used.wall_ns) / 1e9);
     add("cpu_us_per_frame", static_cast<double>(used.cpu_ns) / 1e3 / frames);
     add("faults_per_frame", static_cast<double>(used.faults) / frames);
     add("sleeps_per_frame", static_cast<double>(used.sleeps) / frames);
-    add("rss_anon_kib", static_cast<double>(status_kib("RssAnon:")));
-    add("rss_shmem_kib", static_cast<double>(status_kib("RssShmem:")));
+  }
+  // This process's own memory, and its part of what it shares: a page that two processes
+  // have mapped counts half in each.
+  void add_memory() {
+    add("own_kib", kib("/proc/self/smaps_rollup", "Pss_Anon:"));
+    add("shared_kib", kib("/proc/self/smaps_rollup", "Pss_Shmem:"));
   }
   // Percentiles in microseconds.
   void add_latency(std::vector<std::int64_t>& ns) {
@@ -79,8 +84,9 @@ class Report {
     add("latency_p99_us", at(0.99));
     add("latency_max_us", at(1.0));
   }
+  std::string text() const { return "{" + text_ + "}"; }
   void print() const {
-    std::printf("{%s}\n", text_.c_str());
+    std::printf("%s\n", text().c_str());
     std::fflush(stdout);
   }
 

@@ -1,0 +1,367 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Copyright (C) 2026 the possum authors
+"""What is measured, and how each figure is called."""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import contestants
+from processes import Failed, Run
+
+SIZES = {
+    "VGA I420": ("I420", 640, 480, 460800),
+    "1080p NV12": ("NV12", 1920, 1080, 3110400),
+    "1080p BGRx": ("BGRx", 1920, 1080, 8294400),
+    "4K BGRx": ("BGRx", 3840, 2160, 33177600),
+    "8K I420": ("I420", 7680, 4320, 49766400),
+}
+MIB = 1 << 20
+
+RATE = "frames/s, saturated"
+LATENCY = "latency {}, us"
+CPU = "CPU, ms per 1000 frames, {}"
+FAULTS = "page faults per frame"
+CALLS = "system calls per frame, saturated"
+SLEEPS = "sleeps per frame, saturated"
+OWN = "own memory of {}, MiB"
+SHARED = "shared memory of all, MiB"
+MISSED = "frames missed of 1000"
+FIRST = "first frame, ms"
+READERS_CPU = "writer's CPU, us per frame"
+READERS_PUSH = "writer's push {}, us"
+READERS_RATE = "slowest reader, frames/s"
+READERS_LATENCY = "readers' latency p50, us"
+INSTRUCTIONS = "instructions of {}"
+
+JOINS = "reader joins a running writer"
+WAITS = "writer comes to a waiting reader"
+AFTER_KILL = "writer is killed, the next one starts"
+GAP = "the same, without a picture"
+
+# Which processor the producer has, and the consumer. Waking somebody on another core costs
+# several times as much as on one's own, and a scheduler that is free chooses either.
+PLACES = {"anywhere": None, "one core": (0, 0), "two cores": (0, 1)}
+
+STEPS = ("lend", "publish", "give_back", "take", "release")
+
+
+def caps_of(size):
+    pixel_format, width, height, _ = SIZES[size]
+    return (
+        f"video/x-raw,format={pixel_format},width={width},height={height},framerate=60/1"
+    )
+
+
+def cpu_seconds(processes):
+    """CPU time that these processes have used so far."""
+    total = 0
+    for process in processes:
+        for task in os.listdir(f"/proc/{process}/task"):
+            with open(f"/proc/{process}/task/{task}/schedstat", encoding="utf-8") as file:
+                total += int(file.read().split()[0])
+    return total / 1e9
+
+
+class Figures:
+    """Results: figure -> case -> contestant -> one value per round."""
+
+    def __init__(self, options, results, reasons):
+        self.options = options
+        self.programs = options.programs
+        self.who = options.contestants
+        self.results = results
+        self.reasons = reasons  # the same without values: why there is none
+        self.failures = {}  # (figure, case, contestant) -> those of this process
+        self.wake = contestants.Wake(self.programs)
+        self.demonstration = contestants.Demonstration(self.programs)
+        self.peek = contestants.Peek(self.programs)
+        self.copy = contestants.Copy(self.programs)
+        self.nothing = contestants.Nothing()
+
+    def note(self, figure, case, name, value):
+        row = self.results.setdefault(figure, {}).setdefault(case, {})
+        row.setdefault(name, []).append(value)
+
+    def excuse(self, figure, case, name, reason):
+        self.reasons.setdefault(figure, {}).setdefault(case, {})[name] = reason
+
+    def attempt(self, figure, case, name, measure):
+        """One measurement. What has failed twice is not tried again."""
+        failures = self.failures.setdefault((figure, case, name), [])
+        if len(failures) == 2:
+            return
+        try:
+            measure()
+        except Failed as problem:
+            failures.append(problem)
+            self.excuse(figure, case, name, str(problem))
+            print(f"   {name}: {figure}, {case}: {problem}", file=sys.stderr)
+
+    # --- one run ------------------------------------------------------------------------
+
+    def pair(self, who, size, *, seconds=0, frames=0, foreign=False, read_all=False, rate=0,
+             readers=1, stopped=0, place=None):
+        """What the producer and each consumer measured of the same frames."""
+        lossless = rate == 0
+        frame_bytes = SIZES[size][3]
+        with Run(who, self.programs, caps_of(size), 15 + readers, place) as run:
+            producer = run.producer(
+                "--rate", str(rate), "--seconds", str(seconds), "--frames", str(frames),
+                *(["--foreign"] if foreign else []),
+                lossless=lossless, readers=readers, frame_bytes=frame_bytes)
+            consumers = [
+                run.consumer(*(["--all"] if read_all else []), lossless=lossless)
+                for _ in range(readers)]
+            for consumer in consumers:
+                consumer.result()  # its first frame
+            for consumer in consumers[:stopped]:
+                consumer.stop()
+            time.sleep(0.3)  # until all buffers have been touched
+            helpers = who.helpers()
+            before = cpu_seconds(helpers)
+            run.allow(2 * (seconds or frames / rate) + 5)
+            producer.tell("go")
+            produced = producer.result()
+            received = [consumer.result() for consumer in consumers[stopped:]]
+            produced["helpers_us_per_frame"] = (
+                (cpu_seconds(helpers) - before) * 1e6 / produced["frames"])
+            for result in received:
+                if lossless and result["missed"]:
+                    raise Failed(f"{result['missed']:.0f} frames were missed")
+            return produced, received
+
+    # --- as fast as both sides can ------------------------------------------------------
+
+    def saturated(self, size, foreign, read_all):
+        case = (f"{size}, {'foreign memory' if foreign else 'pool'}, "
+                f"{'every byte' if read_all else '64 bytes'} read")
+        for who in self.who:
+            if who.lossy:
+                self.excuse(RATE, case, who.name, who.lossy)
+                continue
+
+            def measure(who=who):
+                produced, (received,) = self.pair(
+                    who, size, seconds=self.options.saturated, foreign=foreign,
+                    read_all=read_all)
+                self.note(RATE, case, who.name, received["frames"] / received["seconds"])
+                for figure, key, factor in (
+                        (CPU.format("saturated"), "cpu_us_per_frame", 1),
+                        (SLEEPS, "sleeps_per_frame", 1),
+                        (FAULTS + ", saturated", "faults_per_frame", 1)):
+                    self.note(figure, case, who.name, factor * (produced[key] + received[key]))
+
+            self.attempt(RATE, case, who.name, measure)
+        if not foreign and not read_all:
+            self.note(RATE, case, self.nothing.name, self.alone(size))
+        if foreign and not read_all:
+            self.note(RATE, case, self.copy.name,
+                      self.copy.rate(SIZES[size][3], self.options.saturated))
+
+    def alone(self, size):
+        with Run(self.nothing, self.programs, caps_of(size), 15) as run:
+            producer = run.producer("--seconds", str(self.options.saturated))
+            producer.tell("go")
+            produced = producer.result()
+            return produced["frames"] / produced["seconds"]
+
+    # --- 60 frames a second -------------------------------------------------------------
+
+    def paced(self, size, foreign, where="anywhere"):
+        case = f"{size}, {'foreign memory' if foreign else 'pool'}"
+        case += "" if where == "anywhere" else f", {where}"
+        place = PLACES[where]
+        frames = self.options.paced
+        for who in self.who:
+
+            def measure(who=who):
+                self.note_paced(case, who.name, *self.pair(
+                    who, size, frames=frames, rate=60, foreign=foreign, place=place))
+
+            self.attempt(LATENCY.format("p50"), case, who.name, measure)
+        for limit in (self.demonstration, self.peek) if foreign else (self.wake,):
+            self.note_paced(case, limit.name,
+                            *limit.pair(SIZES[size][3], frames, 60, place=place))
+
+    def note_paced(self, case, name, produced, received):
+        (received,) = received
+        for part in ("p50", "p90", "p99"):
+            self.note(LATENCY.format(part), case, name, received[f"latency_{part}_us"])
+        for figure, key in ((CPU.format("60 fps"), "cpu_us_per_frame"),
+                            (FAULTS, "faults_per_frame")):
+            self.note(figure, case, name,
+                      produced[key] + received[key] + produced.get("helpers_us_per_frame", 0)
+                      if key == "cpu_us_per_frame" else produced[key] + received[key])
+        self.note(MISSED, case, name,
+                  1000 * received["missed"] / (received["missed"] + received["frames"]))
+        if name == self.wake.name:
+            return
+        self.note(OWN.format("the writer"), case, name, produced["own_kib"] / 1024)
+        self.note(OWN.format("the reader"), case, name, received["own_kib"] / 1024)
+        self.note(SHARED, case, name,
+                  (produced["shared_kib"] + received["shared_kib"]) / 1024)
+
+    # --- many readers -------------------------------------------------------------------
+
+    def readers(self, count, stopped):
+        size = "1080p NV12"
+        case = f"{count} reader{'s' if count > 1 else ''}"
+        case += f", {stopped} stopped" if stopped else ""
+        frames = self.options.readers
+        for who in self.who:
+
+            def measure(who=who):
+                self.note_readers(case, who.name, *self.pair(
+                    who, size, frames=frames, rate=60, readers=count, stopped=stopped))
+
+            self.attempt(READERS_CPU, case, who.name, measure)
+        if not stopped:
+            for limit in (self.wake, self.peek):
+                self.note_readers(case, limit.name,
+                                  *limit.pair(SIZES[size][3], frames, 60, count))
+
+    def note_readers(self, case, name, produced, received):
+        self.note(READERS_CPU, case, name,
+                  produced["cpu_us_per_frame"] + produced.get("helpers_us_per_frame", 0))
+        for part in ("p50", "p99"):
+            self.note(READERS_PUSH.format(part), case, name, produced[f"latency_{part}_us"])
+        self.note(READERS_RATE, case, name,
+                  min(result["frames"] / result["seconds"] for result in received))
+        self.note(READERS_LATENCY, case, name,
+                  statistics.median(result["latency_p50_us"] for result in received))
+
+    # --- start and restart --------------------------------------------------------------
+
+    def start(self):
+        size = "1080p NV12"
+        for who in self.who:
+            for case, measure in ((JOINS, self.join), (WAITS, self.wait),
+                                  (AFTER_KILL, self.restart)):
+                self.attempt(FIRST, case, who.name, lambda m=measure, w=who: m(w, size))
+
+    def producer(self, run, size):
+        return run.producer("--rate", "60", frame_bytes=SIZES[size][3])
+
+    def join(self, who, size):
+        with Run(who, self.programs, caps_of(size), 10) as run:
+            self.producer(run, size)
+            time.sleep(0.5)  # it has been running for a while
+            first = run.consumer().result()
+            self.note(FIRST, JOINS, who.name, first["since_start_ms"])
+
+    def wait(self, who, size):
+        with Run(who, self.programs, caps_of(size), 10) as run:
+            consumer = run.consumer()
+            consumer.line("playing")
+            time.sleep(0.5)
+            self.producer(run, size)
+            self.note(FIRST, WAITS, who.name, consumer.result()["since_producers_start_ms"])
+
+    def restart(self, who, size):
+        with Run(who, self.programs, caps_of(size), 10) as run:
+            producer = self.producer(run, size)
+            consumer = run.consumer()
+            consumer.result()
+            time.sleep(0.5)
+            producer.kill()
+            run.processes.remove(producer)
+            self.producer(run, size)
+            first = consumer.result()
+            self.note(FIRST, AFTER_KILL, who.name, first["since_producers_start_ms"])
+            self.note(FIRST, GAP, who.name, first["without_picture_ms"])
+
+    # --- system calls -------------------------------------------------------------------
+
+    def calls(self):
+        """Per frame: what a long run has more than a short one, under strace -c."""
+        size = "1080p NV12"
+        for who in self.who:
+            if who.lossy:
+                self.excuse(CALLS, size, who.name, who.lossy)
+                continue
+
+            def measure(who=who):
+                few, many = [self.traced(who, size, frames) for frames in (1000, 6000)]
+                self.note(CALLS, size, who.name, sum(
+                    (calls - fewer_calls) / (frames - fewer_frames)
+                    for (fewer_calls, fewer_frames), (calls, frames) in zip(few, many)))
+
+            self.attempt(CALLS, size, who.name, measure)
+
+    def traced(self, who, size, frames):
+        """(system calls, frames) of the consumer's whole life, and of the producer's."""
+        with tempfile.TemporaryDirectory() as logs, Run(
+                who, self.programs, caps_of(size), 60) as run:
+            producer = run.producer(
+                "--frames", str(frames), lossless=True, frame_bytes=SIZES[size][3],
+                prefix=["strace", "-f", "-c", "-o", f"{logs}/producer"])
+            consumer = run.consumer(
+                lossless=True, prefix=["strace", "-f", "-c", "-o", f"{logs}/consumer"])
+            consumer.result()
+            producer.tell("go")
+            producer.result()
+            consumer.result()
+            # In this order: a consumer that sees its producer go ends by itself.
+            totals = [(f"{logs}/consumer", consumer.end()), (f"{logs}/producer", producer.end())]
+            return [(total_calls(log), frames) for log, frames in totals]
+
+    # --- instructions -------------------------------------------------------------------
+
+    def instructions(self):
+        """Of possum's transport alone; the same each time, so one round is enough."""
+        if self.results.get(INSTRUCTIONS.format("take")):
+            return
+        for readers, slots in [(n, 16) for n in (1, 4, 16, 32)] + [
+                (1, slots) for slots in (4, 8, 32)]:
+            case = f"{readers} reader{'s' if readers > 1 else ''}, {slots} slots"
+
+            def measure(readers=readers, slots=slots, case=case):
+                for step, count in self.counted(readers, slots).items():
+                    self.note(INSTRUCTIONS.format(step), case, "possum", count)
+
+            self.attempt(INSTRUCTIONS.format("take"), case, "possum", measure)
+
+    def counted(self, readers, slots):
+        with tempfile.TemporaryDirectory() as directory:
+            log = f"{directory}/callgrind"
+            try:
+                done = subprocess.run(
+                    ["valgrind", "--tool=callgrind", "--toggle-collect=measured",
+                     "--compress-strings=no", "--compress-pos=no",
+                     f"--callgrind-out-file={log}",
+                     f"{self.programs}/bench-instructions", str(readers), str(slots)],
+                    capture_output=True, text=True, timeout=100)
+            except (FileNotFoundError, subprocess.TimeoutExpired) as problem:
+                raise Failed(str(problem)) from None
+            if done.returncode != 0:
+                raise Failed(done.stderr.strip().split("\n")[-1])
+            frames = int(done.stdout)
+            with open(log, encoding="utf-8") as file:
+                costs = step_costs(file)
+        return {step: cost / frames / (readers if step in ("take", "release") else 1)
+                for step, cost in costs.items()}
+
+
+def step_costs(log):
+    """Instructions of all step_...() functions, each with what it calls. The format:
+    https://valgrind.org/docs/manual/cl-format.html"""
+    costs = dict.fromkeys(STEPS, 0)
+    callee, cost_follows = None, False
+    for line in log:
+        if line.startswith("cfn="):
+            name = line[4:].strip().removeprefix("step_")
+            callee = name if name in costs else None
+        elif cost_follows and callee:
+            costs[callee] += int(line.split()[-1])
+        cost_follows = line.startswith("calls=")
+    return costs
+
+
+def total_calls(log):
+    with open(log, encoding="utf-8") as file:
+        totals = [line.split() for line in file if line.rstrip().endswith("total")]
+    return int(totals[-1][3])
