@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstring>
 #include <string_view>
+#include <utility>
 
 #include "channel.h"
 #include "clock.h"
@@ -36,18 +37,22 @@ ChannelWatch::ChannelWatch(Everything)
       wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
 void ChannelWatch::arm() {
-  if (inotify_) return;
-  inotify_ = UniqueFd(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  if (std::exchange(armed_, true)) return;
+  if (!inotify_) inotify_ = UniqueFd(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   // Created, mode set (the writer's last step), removed. Not opened or closed: our own
   // looks do that.
   std::uint32_t events = IN_CREATE | IN_ATTRIB | IN_DELETE | IN_MOVED_TO;
   if (everything_) events |= IN_MOVED_FROM | IN_CLOSE_WRITE;
-  if (inotify_ && inotify_add_watch(inotify_.get(), kShmDirectory, events) < 0) {
-    inotify_.reset();
-  }
+  if (!inotify_) return;
+  watch_ = inotify_add_watch(inotify_.get(), kShmDirectory, events);
+  if (watch_ < 0) inotify_.reset();
 }
 
-void ChannelWatch::disarm() { inotify_.reset(); }
+void ChannelWatch::disarm() {
+  if (!std::exchange(armed_, false) || !inotify_) return;
+  inotify_rm_watch(inotify_.get(), watch_);
+  drain_events();
+}
 
 bool ChannelWatch::concerns(const char* file) const {
   return everything_ ? std::string_view(file).starts_with(file_) : file_ == file;

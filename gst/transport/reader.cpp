@@ -514,7 +514,6 @@ class Reader::Impl {
 
   AttachStatus attach(std::int64_t deadline_ns, Error& error) {
     detach();
-    watch_.arm();
     const AttachStatus status = search(deadline_ns, error);
     watch_.disarm();
     return status;
@@ -636,6 +635,10 @@ class Reader::Impl {
       if (now >= deadline_ns) {
         error = timeout_error(result);
         return AttachStatus::timeout;
+      }
+      if (!watch_.armed()) {
+        watch_.arm();
+        continue;  // what happened before that gave no event
       }
       const std::int64_t pause = result == Try::not_ready ? kSetUpPollNs
                                  : result == Try::no_page ? kPageFullNs

@@ -47,7 +47,6 @@ class Writer::Impl {
         watch_(options_.channel) {}
 
   WriteStatus open(Error& error) {
-    watch_.arm();
     const std::int64_t deadline =
         monotonic_ns() + std::min(options_.claim_timeout_ns, kLongNs);
     WriteStatus result = WriteStatus::ok;
@@ -60,12 +59,16 @@ class Writer::Impl {
       }
       result = WriteStatus::failed;
       if (status == ClaimStatus::failed || monotonic_ns() >= deadline) break;
+      result = WriteStatus::ok;
+      if (!watch_.armed()) {
+        watch_.arm();
+        continue;  // what happened before that gave no event
+      }
       watch_.wait(std::min(deadline, monotonic_ns() + kClaimPollNs));
       if (watch_.interrupted()) {
         result = WriteStatus::interrupted;
         break;
       }
-      result = WriteStatus::ok;
     }
     watch_.disarm();
     return result;
