@@ -31,9 +31,9 @@
  *
  * fork(). Handles belong to the process that made them. In a forked child every call on
  * them fails at once or does nothing, with POSSUM_ERROR_STATE where there is a status;
- * closing and releasing frees the child's memory and leaves the parent's channel, slots
- * and leases alone. A child that does not exec opens its own. After fork() in a process
- * with several threads POSIX allows no allocation, here as everywhere.
+ * closing and releasing does no harm to the parent's channel, slots and leases. A frame's
+ * bytes can still be read there, but nothing keeps them from changing once the parent has
+ * released the frame. A child opens its own.
  *
  * Safety. Nothing another process does can crash this one or make it read outside a
  * frame, but for cutting shared memory short, which only its owner can: see
@@ -254,17 +254,19 @@ POSSUM_API possum_status possum_writer_open(const possum_writer_options* options
  * on: interrupt and join first. */
 POSSUM_API void possum_writer_close(possum_writer* writer);
 
-/* Caps and size (0: as in the options) of the frames that are published from here on.
- * Readers get them with the first such frame. Slots borrowed before keep their size.
- * Touches no shared memory. Any thread. SETTINGS if the text is no caps. */
+/* Caps of the frames that are published from here on, and their size, as in the options.
+ * Readers get them with the first such frame. A slot borrowed before keeps its size, and
+ * has room for caps of 2048 bytes or as many as were set then. Touches no shared memory.
+ * Any thread. SETTINGS if the text is no caps. */
 POSSUM_API possum_status possum_writer_set_caps(possum_writer* writer, const char* caps,
                                                 size_t frame_bytes);
 
 /* Lends a slot with room for `bytes` (0: the frame size of the caps). `*slot` is the
- * caller's until possum_writer_publish() or possum_slot_return(). Its old content is
- * whatever an earlier frame left there. Waits only while blocking readers hold all
- * slots. Several slots may be borrowed at once, up to `slots` - 3; fewer while readers
- * hold many. Gives up a frame whose publication was not finished. Any thread.
+ * caller's until possum_writer_publish() or possum_slot_return(), NULL if the status is
+ * not OK. Its old content is whatever an earlier frame left there. Waits only while
+ * blocking readers hold all slots. Several slots may be borrowed at once, up to `slots`
+ * minus 2; one at a time leaves readers the most. Gives up a frame whose publication was
+ * not finished. Any thread.
  * TIMEOUT, INTERRUPTED, NO_SLOT, SETTINGS (no size known), NO_SPACE, STATE, NO_MEMORY,
  * and the reason when the channel is lost for good. */
 POSSUM_API possum_status possum_writer_borrow(possum_writer* writer, size_t bytes,
@@ -322,16 +324,16 @@ typedef struct possum_frame_params {
 POSSUM_API void possum_frame_params_init(possum_frame_params* params, size_t size);
 
 /* Offers the frame in `slot` to all readers, and to those that come before the next. No
- * copy. `params` may be NULL: captured now, default layout. The slot may not be written
- * from here on. Waits only while a blocking reader has no room. Any thread.
- * OK, NO_SLOT (the channel was made anew; the frame is dropped and counted) and failures
- * that say so below end the borrowing: forget the slot.
+ * copy. `params` may be NULL: captured now, default layout. From here on the slot is not
+ * to be written. Waits only while a blocking reader has no room. Any thread.
  * TIMEOUT, INTERRUPTED: readers that had room have the frame already; the slot is still
  * borrowed. Call again with the same slot to go on, or possum_slot_return() to let the
  * others miss the frame.
- * SETTINGS (planes do not fit the format or slot, the caps grew after the borrowing):
- * nothing was published and the slot is still borrowed. STATE after fork or on a slot
- * whose publication was given up, and other failures: forget the slot. */
+ * SETTINGS (no caps, planes that do not fit format or slot, caps that grew after the
+ * borrowing): nothing was published and the slot is still borrowed.
+ * All others end the borrowing, forget the slot: OK; NO_SLOT, the channel was made anew
+ * and the frame is dropped and counted; STATE after fork() or when the publication was
+ * given up for another frame; the reason when the channel is lost for good. */
 POSSUM_API possum_status possum_writer_publish(possum_writer* writer, possum_slot* slot,
                                                const possum_frame_params* params,
                                                int64_t deadline_ns);
