@@ -5,8 +5,8 @@
 //
 //   media/type(feature, feature), name=(type)value, name=value; next structure
 //
-// where a value is a word, "a \"quoted\" string with \303\244 escapes", or {a, list},
-// <an, array>, [ a, range ].
+// where a value is a word, "a \"quoted\" string with \303\244 escapes", <an, array>, or
+// not fixed: {a, list} or [ a, range ].
 #include "caps_text.h"
 
 #include "status.h"
@@ -56,9 +56,10 @@ class Scanner {
   bool value(CapsText::Field& field) {
     skip_blanks();
     if (rest_.empty()) return false;
-    field.fixed = std::string_view("{<[").find(rest_.front()) == std::string_view::npos;
-    if (!field.fixed) return nested(field.value);
-    return rest_.front() == '"' ? quoted(field.value) : word(field.value);
+    const char first = rest_.front();
+    field.fixed = first != '{' && first != '[';
+    if (!field.fixed || first == '<') return nested(field.value);
+    return first == '"' ? quoted(field.value) : word(field.value);
   }
 
  private:

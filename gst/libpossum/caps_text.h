@@ -21,7 +21,7 @@ struct CapsText {
   struct Field {
     std::string_view name;
     std::string value;   // without type, quotes and escapes
-    bool fixed = false;  // neither list nor range
+    bool fixed = false;  // neither a list of choices nor a range
   };
   std::string_view media_type;
   std::string_view features;  // between the brackets, or empty

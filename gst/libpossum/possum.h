@@ -457,21 +457,23 @@ POSSUM_API void possum_reader_close(possum_reader* reader);
 POSSUM_API possum_status possum_reader_attach(possum_reader* reader, int64_t deadline_ns);
 /* Leaves the channel. Frames in hand stay valid. One thread at a time, with take. */
 POSSUM_API void possum_reader_detach(possum_reader* reader);
-/* 1 from attach to detach, also when the writer is gone meanwhile. Any thread. */
+/* 1 from attach to detach or failure, also while the writer is gone. Any thread. */
 POSSUM_API int possum_reader_is_attached(const possum_reader* reader);
 
 /* Takes the oldest waiting frame, or waits for one. `*frame` is the caller's until
  * possum_frame_release(), NULL if the status is not OK. One thread at a time.
- * TIMEOUT, INTERRUPTED, EOS (again with each call until a new frame is there),
- * DISCONNECTED (possum_reader_attach() waits for the next writer). CORRUPT, STATE,
- * NO_MEMORY, SYSTEM: this attachment is over, attach again. */
+ * TIMEOUT, INTERRUPTED, EOS (again with each call until this writer has another frame),
+ * DISCONNECTED (possum_reader_attach() waits for the next writer). CORRUPT,
+ * SYSTEM: this attachment is over and the reader detached, attach again. STATE,
+ * NO_MEMORY. */
 POSSUM_API possum_status possum_reader_take(possum_reader* reader, int64_t deadline_ns,
                                             possum_frame** frame);
 
 /* The loop of most programs in one call: attaches if need be, takes a frame, and when the
  * writer has gone waits for the next one. One thread at a time.
- * EOS, INTERRUPTED, TIMEOUT (attached, no frame), NOT_FOUND or BUSY (not attached) when
- * the deadline comes; the failures of attach and take, after which the reader is
+ * EOS (to read on with the next writer set ignore_eos, or call possum_reader_detach()
+ * first), INTERRUPTED, TIMEOUT (attached, no frame), NOT_FOUND or BUSY (not attached)
+ * when the deadline comes; the failures of attach and take, after which the reader is
  * detached and the next call starts anew. */
 POSSUM_API possum_status possum_reader_next(possum_reader* reader, int64_t deadline_ns,
                                             possum_frame** frame);

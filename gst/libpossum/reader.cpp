@@ -200,6 +200,7 @@ possum_status take(possum_reader& reader, std::int64_t deadline_ns,
     case TakeStatus::failed:
       break;
   }
+  reader.reader->detach();
   return answer(error);
 }
 
@@ -211,8 +212,8 @@ possum_status next(possum_reader& reader, std::int64_t deadline_ns,
       if (status != POSSUM_OK) return status;
     }
     const possum_status status = take(reader, deadline_ns, frame);
-    if (status == POSSUM_DISCONNECTED || status < 0) reader.reader->detach();
     if (status != POSSUM_DISCONNECTED) return status;
+    reader.reader->detach();
   }
 }
 

@@ -4,8 +4,8 @@
 // The default layout of all formats here follows one rule (GStreamer 1.22,
 // gst-libs/gst/video/video-info.c; tests/libpossum/layout.cpp compares): a row takes a
 // multiple of four bytes, planes follow each other without a gap, and where chroma has
-// half the lines a plane is allocated an even number of luma lines, for interlaced
-// video an even number of chroma lines.
+// half the lines there is room for an even number of luma lines, for interlaced video
+// for an even number of chroma lines. What differs says so in the table.
 #include "video_layout.h"
 
 #include <charconv>
@@ -30,6 +30,14 @@ constexpr VideoFormat planar(const char* name, std::uint8_t bytes, std::uint8_t 
 }
 constexpr VideoFormat with_alpha(VideoFormat format) {
   format.plane[format.planes++] = format.plane[0];
+  return format;
+}
+constexpr VideoFormat with_even_lines(VideoFormat format) {
+  format.even_lines = true;
+  return format;
+}
+constexpr VideoFormat without_fields(VideoFormat format) {
+  format.no_fields = true;
   return format;
 }
 constexpr VideoFormat interleaved(const char* name, std::uint8_t bytes,
@@ -91,10 +99,10 @@ constexpr VideoFormat kFormats[] = {
     planar("I420_10BE", 2, 1, 1),
     planar("I420_12LE", 2, 1, 1),
     planar("I420_12BE", 2, 1, 1),
-    planar("I422_10LE", 2, 1, 0),
-    planar("I422_10BE", 2, 1, 0),
-    planar("I422_12LE", 2, 1, 0),
-    planar("I422_12BE", 2, 1, 0),
+    with_even_lines(planar("I422_10LE", 2, 1, 0)),
+    with_even_lines(planar("I422_10BE", 2, 1, 0)),
+    with_even_lines(planar("I422_12LE", 2, 1, 0)),
+    with_even_lines(planar("I422_12BE", 2, 1, 0)),
     planar("Y444_10LE", 2, 0, 0),
     planar("Y444_10BE", 2, 0, 0),
     planar("Y444_12LE", 2, 0, 0),
@@ -105,12 +113,12 @@ constexpr VideoFormat kFormats[] = {
     planar("GBR_10BE", 2, 0, 0),
     planar("GBR_12LE", 2, 0, 0),
     planar("GBR_12BE", 2, 0, 0),
-    interleaved("P010_10LE", 2, 1, 1),
-    interleaved("P010_10BE", 2, 1, 1),
-    interleaved("P012_LE", 2, 1, 1),
-    interleaved("P012_BE", 2, 1, 1),
-    interleaved("P016_LE", 2, 1, 1),
-    interleaved("P016_BE", 2, 1, 1),
+    without_fields(interleaved("P010_10LE", 2, 1, 1)),
+    without_fields(interleaved("P010_10BE", 2, 1, 1)),
+    without_fields(interleaved("P012_LE", 2, 1, 1)),
+    without_fields(interleaved("P012_BE", 2, 1, 1)),
+    without_fields(interleaved("P016_LE", 2, 1, 1)),
+    without_fields(interleaved("P016_BE", 2, 1, 1)),
 };
 
 // Index: possum_interlace. The values of "interlace-mode".
@@ -133,10 +141,11 @@ std::uint64_t allocated_lines(const VideoFormat& format, const PlaneKind& plane,
                               const possum_video& video) {
   const std::uint32_t lines = frame_lines(video);
   const bool halved = format.planes > 1 && format.plane[1].shift_y != 0;
-  if (!halved) return lines;
+  if (!halved) return format.even_lines ? round_up(lines, 2) : lines;
   const std::uint64_t luma = round_up(lines, 2);
   if (plane.shift_y == 0) return luma;
-  return video.interlace == POSSUM_PROGRESSIVE ? luma / 2 : round_up(luma / 2, 2);
+  const bool fields = video.interlace != POSSUM_PROGRESSIVE && !format.no_fields;
+  return fields ? round_up(luma / 2, 2) : luma / 2;
 }
 
 template <class Number>
@@ -153,15 +162,15 @@ class CapsReader {
   CapsReader(const CapsText& caps, std::string& why) : caps_(caps), why_(why) {}
 
   bool side(const char* name, std::int32_t& value) {
-    const auto text = fixed(name);
+    const auto text = value_of(name);
     if (!text) return wrong(name, "is missing");
     return (read_number(*text, value) && value >= 1 && value <= kMaxSide) ||
            wrong(name, "is not 1 to 32767");
   }
   // Left alone where there is none.
   bool fraction(const char* name, std::int32_t& n, std::int32_t& d) {
-    const auto text = fixed(name);
-    if (!text) return why_.empty();
+    const auto text = value_of(name);
+    if (!text) return true;
     const std::size_t slash = std::min(text->find('/'), text->size());
     d = 1;
     return (read_number(text->substr(0, slash), n) && n >= 0 &&
@@ -171,16 +180,16 @@ class CapsReader {
   }
   template <std::size_t Room>
   bool text(const char* name, char (&to)[Room]) {
-    const auto text = fixed(name);
-    if (!text) return why_.empty();
+    const auto text = value_of(name);
+    if (!text) return true;
     if (text->size() >= Room) return wrong(name, "is too long");
     std::memcpy(to, text->data(), text->size());
     to[text->size()] = '\0';
     return true;
   }
   bool interlace(std::int32_t& mode) {
-    const auto text = fixed("interlace-mode");
-    if (!text) return why_.empty();
+    const auto text = value_of("interlace-mode");
+    if (!text) return true;
     for (std::size_t i = 0; i < std::size(kInterlaceModes); ++i) {
       if (*text == kInterlaceModes[i]) {
         mode = static_cast<std::int32_t>(i);
@@ -195,12 +204,10 @@ class CapsReader {
   }
 
  private:
-  std::optional<std::string_view> fixed(const char* name) {
+  std::optional<std::string_view> value_of(const char* name) {
     const CapsText::Field* const field = caps_.find(name);
     if (field == nullptr) return std::nullopt;
-    if (field->fixed) return field->value;
-    wrong(name, "is a list or range");
-    return std::nullopt;
+    return field->value;
   }
   const CapsText& caps_;
   std::string& why_;
@@ -302,6 +309,10 @@ std::optional<possum_video> read_video_caps(std::string_view text, std::string& 
     why = "their memory is not system memory";
     return std::nullopt;
   }
+  for (const CapsText::Field& field : caps->fields) {
+    if (!field.fixed) why = std::string(field.name) + " is a list or range";
+  }
+  if (!why.empty()) return std::nullopt;
   possum_video video = default_video();
   CapsReader reader(*caps, why);
   if (!reader.text("format", video.format) || !reader.side("width", video.width) ||

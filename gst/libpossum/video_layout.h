@@ -25,7 +25,9 @@ struct VideoFormat {
   const char* name;
   unsigned planes;
   PlaneKind plane[POSSUM_MAX_PLANES];
-  bool pairs = false;  // a row consists of whole pairs of pixels
+  bool pairs = false;       // a row consists of whole pairs of pixels
+  bool even_lines = false;  // there is room for one more line if the number is odd
+  bool no_fields = false;   // interlacing changes nothing
 };
 
 const VideoFormat* find_format(std::string_view name);
