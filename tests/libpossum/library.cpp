@@ -538,10 +538,22 @@ TEST(several_slots_may_be_borrowed) {
     CHECK(shows_key(reader, key));
   }
   CHECK(statistics_of(writer).borrowed == 0);
-  for (std::uint64_t key = 0; key < 40; ++key) {
-    EXPECT(POSSUM_OK, publish_picture(writer, video, key));
-    CHECK(shows_key(reader, key));
+  // Those that were lent come back as well.
+  for (std::uint64_t key = 0; key < 40; key += 2) {
+    for (const int i : {0, 1}) {
+      EXPECT(POSSUM_OK, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &slots[i]));
+    }
+    for (const int i : {0, 1}) {
+      const possum_frame_params params = params_for(key + static_cast<std::uint64_t>(i));
+      draw_picture(video, possum_slot_data(slots[i]), params.offset);
+      EXPECT(POSSUM_OK, possum_writer_publish(writer, slots[i], &params, POSSUM_AT_ONCE));
+      CHECK(shows_key(reader, params.offset));
+    }
   }
+  for (possum_slot*& slot : slots) {
+    EXPECT(POSSUM_OK, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &slot));
+  }
+  for (possum_slot* slot : slots) possum_slot_return(slot);
   CHECK(statistics_of(writer).no_slot == 0);
   possum_reader_close(reader);
   possum_writer_close(writer);
