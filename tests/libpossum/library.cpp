@@ -987,6 +987,27 @@ TEST(times_of_another_clock_stand_for_the_arrival) {
   possum_reader_close(reader);
 }
 
+TEST(frame_of_the_future_stands_for_its_arrival) {
+  const std::string channel = unique_channel();
+  const auto writer = support::open_writer(support::plain_writer(channel));
+  publish_lie(*writer, kPicture, describe_truly);
+  const std::int64_t tomorrow = possum_now_ns() + 86'400 * std::int64_t{1'000'000'000};
+  for (const std::string& name : support::names_of(channel)) {
+    if (!name.starts_with("possum-d.")) continue;
+    const int fd = shm_open(("/" + name).c_str(), O_RDWR, 0);
+    constexpr off_t kAt =
+        sizeof(possum::layout::DataHeader) + offsetof(FrameDescriptor, publish_ns);
+    CHECK(pwrite(fd, &tomorrow, sizeof tomorrow, kAt) == sizeof tomorrow);
+    close(fd);
+  }
+  possum_reader* const reader = attach_reader(channel);
+  possum_frame* const frame = take(reader);
+  const possum_frame_info info = info_of(frame);
+  CHECK(info.publish_ns <= possum_now_ns() && info.capture_ns == info.publish_ns);
+  possum_frame_release(frame);
+  possum_reader_close(reader);
+}
+
 TEST(reader_leaves_a_channel_of_nonsense) {
   const std::string channel = unique_channel();
   possum_writer* const writer = open_writer(channel, kPicture);
