@@ -247,11 +247,11 @@ POSSUM_API possum_status possum_writer_open(const possum_writer_options* options
                                             possum_writer** writer);
 
 /* Removes the channel's names and lets readers know that the writer has gone. Without
- * EOS before it they wait for the next writer. Frames that readers have not taken yet
- * stay theirs; call possum_writer_eos() and possum_writer_drain() first to be sure that
- * blocking readers take them. Waits for nobody. Slots still borrowed stay valid memory
- * and are still to be returned. NULL: nothing. No other call on this writer may be going
- * on: interrupt and join first. */
+ * EOS before it they wait for the next writer. A frame that was not taken yet can be lost
+ * to its reader: call possum_writer_eos() and possum_writer_drain() first to be sure that
+ * blocking readers have all. Waits for nobody. Slots still borrowed stay valid memory and
+ * are still to be returned. NULL: nothing. No other call on this writer may be going on:
+ * interrupt and join first. */
 POSSUM_API void possum_writer_close(possum_writer* writer);
 
 /* Caps of the frames that are published from here on, and their size, as in the options.

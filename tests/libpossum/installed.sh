@@ -86,7 +86,8 @@ done
 writer=$!
 timeout 60 "$work/reader" >"$work/reader.log" || fail "the reader of the README"
 wait $writer || fail "the writer of the README"
-grep -qE '^frame [0-9]+: video/x-raw, .*, 99 bright$' "$work/reader.log" || fail "no last frame"
+grep -qE '^frame 100: video/x-raw, .*, 99 bright$' "$work/reader.log" || fail "no last frame"
+[ "$(grep -c '^frame ' "$work/reader.log")" -eq 100 ] || fail "frames are missing"
 grep -q 'said that this was all' "$work/reader.log" || fail "no end"
 
 if pkg-config --exists opencv4; then
@@ -102,6 +103,6 @@ if pkg-config --exists opencv4; then
   "$work/writer" 2>"$work/writer.log" || fail "the writer of the README"
   wait $edges || fail "edges of the README"
   wait $look || fail "who looks at the edges"
-  grep -qE '^frame [0-9]+: video/x-raw, .*, 0 bright$' "$work/look.log" || fail "no edges"
+  grep -qE '^frame 100: video/x-raw, .*, 0 bright$' "$work/look.log" || fail "no edges"
 fi
 if compgen -G "/dev/shm/possum-[cd].t$$.*" >/dev/null; then fail "names are left"; fi

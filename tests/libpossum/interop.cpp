@@ -319,7 +319,7 @@ TEST(c_reader_understands_bordered_pictures_of_possumsink) {
 
 TEST(c_reader_follows_possumsink_over_its_restart) {
   const std::string channel = unique_channel();
-  possum_reader* const reader = open_reader(channel);
+  possum_reader* const reader = open_reader(channel, blocking);
   std::uint64_t first = 0;
   for (int life = 0; life < 2; ++life) {
     Peer writer("element_writer", {channel, "1", "packed", caps_for("BGR")});
