@@ -79,6 +79,7 @@ SendStatus FrameSender::begin_copy(GstBuffer* buffer, Error& error) {
     case WriteStatus::ok:
       break;
     case WriteStatus::interrupted:
+    case WriteStatus::timeout:  // not without a deadline
       return SendStatus::interrupted;
     case WriteStatus::no_slot:
       return SendStatus::no_slot;

@@ -120,11 +120,11 @@ class Writer::Impl {
     return true;
   }
 
-  std::optional<SlotRef> lend(std::size_t bytes) {
+  std::optional<SlotRef> lend(std::size_t bytes, std::size_t caps_bytes) {
     if (forked()) return std::nullopt;
     const std::lock_guard lock(mutex_);
     if (!session_) return std::nullopt;
-    session_->set_need({bytes, 0, 0});
+    session_->set_need({bytes, caps_bytes, 0});
     const int slot = session_->core().lend();
     nudge_growth();
     if (slot < 0) return std::nullopt;
@@ -138,10 +138,10 @@ class Writer::Impl {
   }
 
   WriteStatus acquire(std::size_t bytes, std::size_t caps_bytes, std::size_t metas_bytes,
-                      SlotRef& ref, Error& error) {
+                      SlotRef& ref, Error& error, std::int64_t deadline_ns) {
     if (forked()) return fork_failure(error);
     std::unique_lock lock(mutex_);
-    Patience patience;
+    Patience patience{deadline_ns};
     if (session_) session_->clear_error();
     for (;;) {
       if (watch_.interrupted()) return WriteStatus::interrupted;
@@ -157,6 +157,7 @@ class Writer::Impl {
       }
       unsigned slot = 0;
       Found found = core.acquire(slot);
+      if (found == Found::wait && patience.over()) return WriteStatus::timeout;
       if (found == Found::wait) {
         if (spin(lock, ~std::uint32_t{0})) continue;
         session_->room().arm_unless(
@@ -198,7 +199,7 @@ class Writer::Impl {
 
   WriteStatus publish(const SlotRef& ref, layout::FrameDescriptor& frame,
                       std::string_view caps, std::span<const std::byte> metas,
-                      bool zero_copy, Error& error) {
+                      bool zero_copy, Error& error, std::int64_t deadline_ns) {
     if (forked()) return fork_failure(error);
     std::unique_lock lock(mutex_);
     if (!usable(error)) return WriteStatus::failed;
@@ -219,7 +220,7 @@ class Writer::Impl {
       session_->core().begin_publish(ref.slot, frame.seq);
       count_frame(frame, zero_copy);
     }
-    return finish_publish(lock, ref, error);
+    return finish_publish(lock, ref, error, deadline_ns);
   }
 
   void abandon_publish() {
@@ -228,9 +229,11 @@ class Writer::Impl {
     if (session_) session_->core().end_publish();
   }
 
-  WriteStatus wait_readers(const std::atomic<unsigned>& count, Error& error) {
-    return wait_until(
-        error, [&] { return count_active() >= count.load(std::memory_order_relaxed); });
+  WriteStatus wait_readers(const std::atomic<unsigned>& count, Error& error,
+                           std::int64_t deadline_ns) {
+    return wait_until(error, deadline_ns, [&] {
+      return count_active() >= count.load(std::memory_order_relaxed);
+    });
   }
 
   unsigned active_readers() const {
@@ -245,8 +248,8 @@ class Writer::Impl {
     if (session_) session_->core().set_eos();
   }
 
-  WriteStatus drain(Error& error) {
-    return wait_until(error, [&] { return session_->core().drained(); });
+  WriteStatus drain(Error& error, std::int64_t deadline_ns) {
+    return wait_until(error, deadline_ns, [&] { return session_->core().drained(); });
   }
 
   void flush() {
@@ -282,6 +285,7 @@ class Writer::Impl {
 
   // How long one wait has lasted, and since when each reader has not moved.
   struct Patience {
+    std::int64_t deadline_ns;
     std::int64_t since_ns = 0;  // of the first wait
     std::array<std::uint32_t, layout::kReaders> tenant{};
     std::array<int, layout::kReaders> offers{};  // the fewest seen
@@ -289,6 +293,7 @@ class Writer::Impl {
     bool starved() const {
       return since_ns != 0 && monotonic_ns() - since_ns > kStarvedNs;
     }
+    bool over() const { return monotonic_ns() >= deadline_ns; }
   };
   struct KnownReader {
     bool attached = false;
@@ -364,10 +369,11 @@ class Writer::Impl {
   // --------------------------------------------------------------------------
 
   WriteStatus finish_publish(std::unique_lock<std::mutex>& lock, const SlotRef& ref,
-                             Error& error) {
-    Patience patience;
+                             Error& error, std::int64_t deadline_ns) {
+    Patience patience{deadline_ns};
     while (!session_->core().continue_publish()) {
       if (watch_.interrupted()) return WriteStatus::interrupted;
+      if (patience.over()) return WriteStatus::timeout;
       if (!spin(lock, session_->core().pending_pages())) {
         if (session_->room().arm_unless(
                 [&] { return session_->core().continue_publish(); })) {
@@ -428,7 +434,7 @@ class Writer::Impl {
     auto& core = session_->core();
     const std::int64_t now = monotonic_ns();
     if (patience.since_ns == 0) patience.since_ns = now;
-    std::int64_t wake = now + kRoomWaitNs;
+    std::int64_t wake = std::min(now + kRoomWaitNs, patience.deadline_ns);
     for (unsigned r = 0; r < layout::kReaders; ++r) {
       if ((pages & slot_bit(r)) == 0) {
         patience.still_since_ns[r] = 0;
@@ -470,14 +476,15 @@ class Writer::Impl {
   }
 
   template <class Condition>
-  WriteStatus wait_until(Error& error, Condition condition) {
+  WriteStatus wait_until(Error& error, std::int64_t deadline_ns, Condition condition) {
     if (forked()) return fork_failure(error);
     std::unique_lock lock(mutex_);
-    Patience patience;
+    Patience patience{deadline_ns};
     for (;;) {
       if (watch_.interrupted()) return WriteStatus::interrupted;
       if (!usable(error)) return WriteStatus::failed;
       if (condition()) return WriteStatus::ok;
+      if (patience.over()) return WriteStatus::timeout;
       if (session_->room().arm_unless(condition)) return WriteStatus::ok;
       wait_for_readers(lock, patience, blocking_with_offers());
     }
@@ -757,11 +764,14 @@ void Writer::interrupt(bool on) { impl_->interrupt(on); }
 bool Writer::prepare(unsigned count, std::size_t bytes, Error& error) {
   return impl_->prepare(count, bytes, error);
 }
-std::optional<SlotRef> Writer::lend(std::size_t bytes) { return impl_->lend(bytes); }
+std::optional<SlotRef> Writer::lend(std::size_t bytes, std::size_t caps_bytes) {
+  return impl_->lend(bytes, caps_bytes);
+}
 void Writer::give_back(const SlotRef& ref) { impl_->give_back(ref); }
 WriteStatus Writer::acquire(std::size_t bytes, std::size_t caps_bytes,
-                            std::size_t metas_bytes, SlotRef& ref, Error& error) {
-  return impl_->acquire(bytes, caps_bytes, metas_bytes, ref, error);
+                            std::size_t metas_bytes, SlotRef& ref, Error& error,
+                            std::int64_t deadline_ns) {
+  return impl_->acquire(bytes, caps_bytes, metas_bytes, ref, error, deadline_ns);
 }
 bool Writer::publishable(const SlotRef& ref, std::size_t caps_bytes,
                          std::size_t metas_bytes) const {
@@ -770,16 +780,19 @@ bool Writer::publishable(const SlotRef& ref, std::size_t caps_bytes,
 bool Writer::visible(const SlotRef& ref) const { return impl_->visible(ref); }
 WriteStatus Writer::publish(const SlotRef& ref, layout::FrameDescriptor& frame,
                             std::string_view caps, std::span<const std::byte> metas,
-                            bool zero_copy, Error& error) {
-  return impl_->publish(ref, frame, caps, metas, zero_copy, error);
+                            bool zero_copy, Error& error, std::int64_t deadline_ns) {
+  return impl_->publish(ref, frame, caps, metas, zero_copy, error, deadline_ns);
 }
 void Writer::abandon_publish() { impl_->abandon_publish(); }
-WriteStatus Writer::wait_readers(const std::atomic<unsigned>& count, Error& error) {
-  return impl_->wait_readers(count, error);
+WriteStatus Writer::wait_readers(const std::atomic<unsigned>& count, Error& error,
+                                 std::int64_t deadline_ns) {
+  return impl_->wait_readers(count, error, deadline_ns);
 }
 unsigned Writer::active_readers() const { return impl_->active_readers(); }
 void Writer::set_eos() { impl_->set_eos(); }
-WriteStatus Writer::drain(Error& error) { return impl_->drain(error); }
+WriteStatus Writer::drain(Error& error, std::int64_t deadline_ns) {
+  return impl_->drain(error, deadline_ns);
+}
 void Writer::flush() { impl_->flush(); }
 WriterStatistics Writer::statistics() const { return impl_->statistics(); }
 std::uint64_t Writer::incarnation() const { return impl_->incarnation(); }

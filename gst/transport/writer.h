@@ -51,6 +51,7 @@ struct SlotRef {
 enum class WriteStatus {
   ok,
   interrupted,  // interrupt(true) was called; nothing is lost, call again
+  timeout,      // the deadline came first; nothing is lost, call again
   no_slot,      // readers hold every slot, or somebody truncated or removed the objects:
                 // drop the frame (counted)
   failed,       // see the Error
@@ -119,16 +120,16 @@ class Writer {
 
   // Lends a slot upstream without ever waiting: nullopt when that would leave the writer
   // too few. The borrower may write until it publishes and must give_back() in the end.
-  std::optional<SlotRef> lend(std::size_t bytes);
+  std::optional<SlotRef> lend(std::size_t bytes, std::size_t caps_bytes = 0);
   // From any thread, when the last reference to a lent slot's memory is gone. Also
   // returns an acquired slot that will not be published. Harmless after close().
   void give_back(const SlotRef& ref);
 
   // Finds a slot to copy a frame into; it belongs to the caller until publish() or
-  // give_back(). Waits only for blocking readers. `bytes` of pixels, caps and metas
-  // text as passed to publish() later.
+  // give_back(). Waits only for blocking readers, until deadline_ns (CLOCK_MONOTONIC).
+  // `bytes` of pixels, caps and metas text as passed to publish() later.
   WriteStatus acquire(std::size_t bytes, std::size_t caps_bytes, std::size_t metas_bytes,
-                      SlotRef& ref, Error& error);
+                      SlotRef& ref, Error& error, std::int64_t deadline_ns = kForever);
 
   // Is this lent slot still one of ours, unseen by any reader, and large enough for that
   // much text? If not, copy the frame into an acquired slot.
@@ -140,24 +141,25 @@ class Writer {
 
   // Offers the frame to every reader. Sets seq, publish_ns, caps_id, caps_bytes,
   // metas_bytes of the descriptor. Waits for room at blocking readers; after
-  // `interrupted` call again with the same arguments: it goes on where it was.
-  // Not thread safe against itself: one publishing thread.
+  // `interrupted` or `timeout` call again with the same arguments: it goes on where it
+  // was. Not thread safe against itself: one publishing thread.
   WriteStatus publish(const SlotRef& ref, layout::FrameDescriptor& frame,
                       std::string_view caps, std::span<const std::byte> metas,
-                      bool zero_copy, Error& error);
+                      bool zero_copy, Error& error, std::int64_t deadline_ns = kForever);
   // Forgets a publish that was interrupted and will not be continued: the readers that
   // had no room yet miss the frame.
   void abandon_publish();
 
   // Waits until `count` readers are attached. A killed one counts until housekeeping
   // finds out (250 ms at the most). `count` may change meanwhile: looked at every 20 ms.
-  WriteStatus wait_readers(const std::atomic<unsigned>& count, Error& error);
+  WriteStatus wait_readers(const std::atomic<unsigned>& count, Error& error,
+                           std::int64_t deadline_ns = kForever);
   unsigned active_readers() const;
 
   // Says that no frame follows, until the next publish() or flush().
   void set_eos();
   // Waits until each blocking reader has taken what it was offered, or left.
-  WriteStatus drain(Error& error);
+  WriteStatus drain(Error& error, std::int64_t deadline_ns = kForever);
   // Withdraws frames not yet taken, but not from blocking readers; clears EOS.
   void flush();
 

@@ -61,6 +61,8 @@ inline const char* text_of(WriteStatus status) {
       return "ok";
     case WriteStatus::interrupted:
       return "interrupted";
+    case WriteStatus::timeout:
+      return "timeout";
     case WriteStatus::no_slot:
       return "no_slot";
     case WriteStatus::failed:

@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// Slots are found by acquire(), which waits for blocking readers if it must. While one
+// such slot is out, others are lent: then the transport keeps enough in circulation.
+#include "writer_end.h"
+
+#include <signal.h>
+
+#include <chrono>
+#include <cstring>
+
+#include "status.h"
+#include "transport/clock.h"
+#include "transport/fork_guard.h"
+#include "users.h"
+
+namespace possum {
+namespace {
+
+// To be there before the first frame: the newest, the one being filled, one spare, and
+// one for a reader.
+constexpr unsigned kFirstSlots = 4;
+constexpr unsigned kSpareSlots = 2;
+
+// No signal of the program is handled in the transport's thread, where the program's
+// waits would not notice. Faults stay: they belong to the thread that makes them.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t all;
+    sigfillset(&all);
+    for (const int fault : {SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS}) {
+      sigdelset(&all, fault);
+    }
+    pthread_sigmask(SIG_BLOCK, &all, &before_);
+  }
+  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_;
+};
+
+possum_status bad_caps(const std::string& why) {
+  return answer(POSSUM_ERROR_SETTINGS, "The caps text is no caps: write " + why,
+                "for example video/x-raw, format=BGR, width=640, height=480");
+}
+
+possum_status bad_frame(const std::string& why) {
+  return answer(POSSUM_ERROR_SETTINGS, "The frame cannot be published: " + why,
+                "possum_frame_params");
+}
+
+}  // namespace
+
+possum_status WriterEnd::open(const possum_writer_options& wanted,
+                              std::shared_ptr<WriterEnd>& end) {
+  WriterOptions options;
+  if (wanted.channel != nullptr) options.channel = wanted.channel;
+  options.slots = wanted.slots;
+  options.perms = wanted.perms;
+  options.allow_blocking = wanted.allow_blocking != 0;
+  options.max_blocking_ns = wanted.max_blocking_ns;
+  options.claim_timeout_ns = wanted.claim_timeout_ns;
+  options.bus_guard = wanted.sigbus_guard != 0;
+  if (wanted.max_blocking_ns < 0 || wanted.claim_timeout_ns < 0) {
+    return answer(POSSUM_ERROR_SETTINGS,
+                  "max_blocking_ns and claim_timeout_ns are times: 0 or more",
+                  "possum_writer_options");
+  }
+  if (wanted.group != nullptr) {
+    options.group = find_group(wanted.group);
+    if (!options.group) {
+      return answer(POSSUM_ERROR_SETTINGS,
+                    std::string("Group \"") + wanted.group +
+                        "\" is unknown: use a name that getent group lists, or a number",
+                    "getgrnam_r");
+    }
+  }
+  Error error;
+  const std::string channel = options.channel;
+  const unsigned slots = options.slots;
+  std::unique_ptr<Writer> writer = Writer::create(std::move(options), {}, error);
+  if (!writer) return answer(error);
+  end.reset(new WriterEnd(std::move(writer), channel, slots));
+  possum_status status = POSSUM_OK;
+  if (wanted.caps != nullptr) status = end->set_caps(wanted.caps, wanted.frame_bytes);
+  if (status != POSSUM_OK) return status;
+  {
+    const SignalsBlocked blocked;
+    if (end->writer().open(error) != WriteStatus::ok) return answer(error);
+  }
+  const std::size_t bytes = wanted.caps ? end->format()->frame_bytes : wanted.frame_bytes;
+  if (bytes > 0 && !end->writer().prepare(std::min(kFirstSlots, slots), bytes, error)) {
+    return answer(error);
+  }
+  return POSSUM_OK;
+}
+
+WriterEnd::WriterEnd(std::unique_ptr<Writer> writer, std::string channel, unsigned slots)
+    : writer_(std::move(writer)),
+      channel_(std::move(channel)),
+      most_borrowed_(slots - kSpareSlots),
+      generation_(process_generation()),
+      opened_ns_(monotonic_ns()),
+      format_(std::make_shared<WriterFormat>()) {}
+
+// In a forked child the transport's thread may for ever be in the middle of something.
+WriterEnd::~WriterEnd() {
+  if (forked()) static_cast<void>(writer_.release());
+}
+
+void WriterEnd::close() {
+  if (!forked()) writer_->close();
+}
+
+bool WriterEnd::forked() const { return generation_ != process_generation(); }
+
+std::shared_ptr<const WriterFormat> WriterEnd::format() const {
+  const std::lock_guard lock(state_lock_);
+  return format_;
+}
+
+possum_status WriterEnd::set_caps(std::string caps, std::size_t frame_bytes) {
+  std::string why;
+  auto made = make_format(std::move(caps), frame_bytes, why);
+  if (!made) return bad_caps(why);
+  auto shared = std::make_shared<const WriterFormat>(std::move(*made));
+  const std::lock_guard lock(state_lock_);
+  format_.swap(shared);
+  return POSSUM_OK;
+}
+
+possum_status WriterEnd::outcome(WriteStatus status, const Error& error,
+                                 const char* waiting_for) {
+  const std::string channel = "channel \"" + channel_ + "\"";
+  switch (status) {
+    case WriteStatus::ok:
+      return POSSUM_OK;
+    case WriteStatus::interrupted:
+      return answer(POSSUM_INTERRUPTED,
+                    "The wait was interrupted; after possum_writer_interrupt(writer, 0) "
+                    "call again to go on",
+                    waiting_for);
+    case WriteStatus::timeout:
+      return answer(POSSUM_TIMEOUT,
+                    channel + " waited for " + waiting_for + " until the deadline",
+                    "call again to go on");
+    case WriteStatus::no_slot:
+      return answer(POSSUM_NO_SLOT,
+                    channel +
+                        " dropped a frame: readers hold every slot; let it have "
+                        "more slots, or readers hold fewer frames",
+                    waiting_for);
+    case WriteStatus::failed:
+      break;
+  }
+  return answer(error);
+}
+
+// --- slots -----------------------------------------------------------------------------
+
+bool WriterEnd::take_turn(Turn& turn, std::int64_t deadline_ns) {
+  turn = Turn(turn_, std::try_to_lock);
+  if (turn.owns_lock()) return true;
+  if (deadline_ns == kForever) {
+    turn.lock();
+    return true;
+  }
+  const std::chrono::steady_clock::time_point deadline{
+      // CLOCK_MONOTONIC
+      std::chrono::nanoseconds(std::max<std::int64_t>(deadline_ns, 0))};
+  if (turn.try_lock_until(deadline)) return true;
+  outcome(WriteStatus::timeout, {}, "another thread that publishes");
+  return false;
+}
+
+possum_status WriterEnd::obtain(const WriterFormat& format, std::size_t bytes,
+                                std::int64_t deadline_ns,
+                                std::unique_ptr<possum_slot>& slot) {
+  if (borrowed_ >= most_borrowed_) {
+    return answer(POSSUM_NO_SLOT,
+                  "The program has borrowed as many slots as it may: publish or return "
+                  "one, or open the channel with more",
+                  std::to_string(most_borrowed_));
+  }
+  auto made = std::make_unique<possum_slot>();
+  made->bytes = bytes;
+  if (acquired_ != 0) {
+    if (auto lent = writer_->lend(bytes, format.caps.size())) {
+      made->ref = std::move(*lent);
+      made->lent = true;
+    }
+  }
+  if (!made->lent) {
+    Error error;
+    const WriteStatus status =
+        writer_->acquire(bytes, format.caps.size(), 0, made->ref, error, deadline_ns);
+    if (status != WriteStatus::ok) return outcome(status, error, "blocking readers");
+    ++acquired_;
+  }
+  ++borrowed_;
+  slot = std::move(made);
+  return POSSUM_OK;
+}
+
+void WriterEnd::forget(const possum_slot& slot) {
+  --borrowed_;
+  if (!slot.lent) --acquired_;
+}
+
+// What was begun counts as published. The slot's struct is its borrower's.
+void WriterEnd::give_up_unfinished() {
+  const std::lock_guard lock(state_lock_);
+  if (unfinished_ == nullptr) return;
+  writer_->abandon_publish();
+  if (unfinished_->lent) writer_->give_back(unfinished_->ref);
+  unfinished_->state = SlotState::given_up;
+  forget(*unfinished_);
+  unfinished_ = nullptr;
+  writing_.reset();
+}
+
+possum_status WriterEnd::borrow(std::size_t bytes, std::int64_t deadline_ns,
+                                possum_slot** slot) {
+  const std::shared_ptr<const WriterFormat> format = this->format();
+  if (bytes == 0) bytes = format->frame_bytes;
+  if (bytes == 0) {
+    return answer(POSSUM_ERROR_SETTINGS,
+                  "How large a frame is follows from nothing: say it when borrowing, or "
+                  "set caps of raw video",
+                  "possum_writer_borrow");
+  }
+  Turn turn;
+  if (!take_turn(turn, deadline_ns)) return POSSUM_TIMEOUT;
+  give_up_unfinished();
+  std::unique_ptr<possum_slot> made;
+  const possum_status status = obtain(*format, bytes, deadline_ns, made);
+  if (status != POSSUM_OK) return status;
+  made->end = shared_from_this();
+  *slot = made.release();
+  return POSSUM_OK;
+}
+
+void WriterEnd::give_back(possum_slot* slot) {
+  const std::unique_ptr<possum_slot> owned(slot);
+  if (forked()) return;
+  const std::shared_ptr<WriterEnd> self = slot->end;  // until the lock is released
+  const std::lock_guard lock(state_lock_);
+  if (slot->state == SlotState::given_up) return;
+  const bool unfinished = slot->state == SlotState::unfinished;
+  if (unfinished) {
+    writer_->abandon_publish();
+    unfinished_ = nullptr;
+  }
+  // A published slot that was acquired belongs to nobody any more.
+  if (!unfinished || slot->lent) writer_->give_back(slot->ref);
+  forget(*slot);
+}
+
+// --- publishing ------------------------------------------------------------------------
+
+// `ended`: the slot is no longer borrowed.
+possum_status WriterEnd::offer(possum_slot& slot, bool zero_copy,
+                               std::int64_t deadline_ns, bool& ended) {
+  Error error;
+  const WriteStatus status = writer_->publish(slot.ref, slot.frame, slot.format->caps, {},
+                                              zero_copy, error, deadline_ns);
+  const std::lock_guard lock(state_lock_);
+  ended = false;
+  if (status == WriteStatus::interrupted || status == WriteStatus::timeout) {
+    slot.state = SlotState::unfinished;
+    unfinished_ = &slot;
+    return outcome(status, error, "blocking readers");
+  }
+  if (status == WriteStatus::failed && error.code == ErrorCode::settings) {
+    return bad_frame("its caps have become longer: borrow the slot after setting them");
+  }
+  ended = true;
+  if (unfinished_ == &slot) unfinished_ = nullptr;
+  if (status != WriteStatus::ok || slot.lent) writer_->give_back(slot.ref);
+  forget(slot);
+  return outcome(status, error, "");
+}
+
+possum_status WriterEnd::publish(possum_slot* slot, const possum_frame_params& params,
+                                 std::int64_t deadline_ns) {
+  Turn turn;
+  if (!take_turn(turn, deadline_ns)) return POSSUM_TIMEOUT;
+  SlotState state;
+  {
+    const std::lock_guard lock(state_lock_);
+    state = slot->state;
+  }
+  if (state == SlotState::given_up) {
+    turn.unlock();
+    delete slot;
+    return answer(POSSUM_ERROR_STATE,
+                  "The frame was given up when something else was published or borrowed: "
+                  "finish one frame before the next",
+                  "possum_writer_publish");
+  }
+  if (state == SlotState::borrowed) {
+    const std::shared_ptr<const WriterFormat> format = this->format();
+    layout::FrameDescriptor frame{};
+    std::string why;
+    if (format->caps.empty()) return bad_frame("set its caps first");
+    if (!describe_times(params, opened_ns_, frame, why) ||
+        !describe_planes(*format, params, slot->bytes, slot->ref.capacity, frame, why)) {
+      return bad_frame(why);
+    }
+    give_up_unfinished();
+    frame.flush_id = flush_id_;
+    slot->format = format;
+    slot->frame = frame;
+  }
+  bool ended = false;
+  const possum_status status = offer(*slot, true, deadline_ns, ended);
+  turn.unlock();  // before the last reference goes
+  if (ended) delete slot;
+  return status;
+}
+
+possum_status WriterEnd::write(const void* data, std::size_t bytes,
+                               const possum_frame_params& params,
+                               std::int64_t deadline_ns) {
+  Turn turn;
+  if (!take_turn(turn, deadline_ns)) return POSSUM_TIMEOUT;
+  bool ended = false;
+  if (writing_ && writing_data_ == data && writing_bytes_ == bytes) {
+    const possum_status status = offer(*writing_, false, deadline_ns, ended);
+    if (ended) writing_.reset();
+    return status;
+  }
+  const std::shared_ptr<const WriterFormat> format = this->format();
+  if (format->caps.empty()) return bad_frame("set its caps first");
+  layout::FrameDescriptor frame{};
+  layout::FrameDescriptor source{};
+  std::string why;
+  if (!describe_times(params, opened_ns_, frame, why) ||
+      !describe_planes(*format, params, bytes, bytes, source, why)) {
+    return bad_frame(why);
+  }
+  const bool by_planes = params.plane_count != 0;
+  if (by_planes && !format->video) {
+    return bad_frame("planes can be copied of raw video of a known format only");
+  }
+  possum_frame_params packed = params;
+  packed.plane_count = 0;
+  if (by_planes) packed.bytes = 0;
+  const std::size_t needed = by_planes ? static_cast<std::size_t>(format->video->bytes)
+                                       : static_cast<std::size_t>(source.data_bytes);
+  if (needed == 0) return bad_frame("it has no bytes");
+  if (!describe_planes(*format, packed, needed, needed, frame, why)) {
+    return bad_frame(why);
+  }
+  give_up_unfinished();
+  std::unique_ptr<possum_slot> slot;
+  const possum_status obtained = obtain(*format, needed, deadline_ns, slot);
+  if (obtained != POSSUM_OK) return obtained;
+  const auto* const from = static_cast<const std::byte*>(data);
+  if (by_planes) {
+    copy_planes(*format->video, from, source, slot->ref.data, frame);
+  } else {
+    std::memcpy(slot->ref.data, from, needed);
+  }
+  frame.flush_id = flush_id_;
+  slot->format = format;
+  slot->frame = frame;
+  const possum_status status = offer(*slot, false, deadline_ns, ended);
+  if (ended) return status;
+  if (status < 0) {  // cannot happen: it was obtained for these caps
+    writer_->give_back(slot->ref);
+    forget(*slot);
+    return status;
+  }
+  writing_ = std::move(slot);
+  writing_data_ = data;
+  writing_bytes_ = bytes;
+  return status;
+}
+
+void WriterEnd::flush() {
+  ++flush_id_;
+  writer_->flush();
+}
+
+// Somebody else's turn: that one goes on with the unfinished frame, or gives it up.
+void WriterEnd::abandon() {
+  const Turn turn(turn_, std::try_to_lock);
+  if (turn.owns_lock()) give_up_unfinished();
+}
+
+}  // namespace possum

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// What stands behind a possum_writer: the transport's Writer made safe for any thread,
+// and the bookkeeping of borrowed slots. Outlives the handle while slots are borrowed.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "possum.h"
+#include "transport/writer.h"
+#include "writer_format.h"
+
+namespace possum {
+
+class WriterEnd;
+
+enum class SlotState {
+  borrowed,
+  unfinished,  // some readers have it, others had no room yet
+  given_up,    // unfinished, and then something else was published
+};
+
+}  // namespace possum
+
+struct possum_slot {
+  std::shared_ptr<possum::WriterEnd> end;
+  possum::SlotRef ref;
+  std::size_t bytes = 0;                                  // that were asked for
+  bool lent = false;                                      // or acquired
+  possum::SlotState state = possum::SlotState::borrowed;  // guarded by end's state_lock_
+  // From the first try to publish it on.
+  std::shared_ptr<const possum::WriterFormat> format;
+  possum::layout::FrameDescriptor frame{};
+};
+
+namespace possum {
+
+class WriterEnd : public std::enable_shared_from_this<WriterEnd> {
+ public:
+  static possum_status open(const possum_writer_options& options,
+                            std::shared_ptr<WriterEnd>& end);
+  ~WriterEnd();
+  void close();
+
+  Writer& writer() const { return *writer_; }
+  bool forked() const;
+
+  possum_status set_caps(std::string caps, std::size_t frame_bytes);
+  possum_status borrow(std::size_t bytes, std::int64_t deadline_ns, possum_slot** slot);
+  void give_back(possum_slot* slot);
+  possum_status publish(possum_slot* slot, const possum_frame_params& params,
+                        std::int64_t deadline_ns);
+  possum_status write(const void* data, std::size_t bytes,
+                      const possum_frame_params& params, std::int64_t deadline_ns);
+  void abandon();
+  void flush();
+
+  // What a wait of the transport came to, for this thread.
+  possum_status outcome(WriteStatus status, const Error& error, const char* waiting_for);
+  unsigned borrowed() const { return borrowed_.load(); }
+
+ private:
+  using Turn = std::unique_lock<std::timed_mutex>;
+
+  WriterEnd(std::unique_ptr<Writer> writer, std::string channel, unsigned slots);
+  std::shared_ptr<const WriterFormat> format() const;
+  bool take_turn(Turn& turn, std::int64_t deadline_ns);
+  possum_status obtain(const WriterFormat& format, std::size_t bytes,
+                       std::int64_t deadline_ns, std::unique_ptr<possum_slot>& slot);
+  possum_status offer(possum_slot& slot, bool zero_copy, std::int64_t deadline_ns,
+                      bool& ended);
+  void give_up_unfinished();
+  void forget(const possum_slot& slot);
+
+  // Constant after construction.
+  std::unique_ptr<Writer> writer_;  // not touched, but left alone in a forked child
+  const std::string channel_;
+  const unsigned most_borrowed_;
+  const std::uint32_t generation_;
+  const std::int64_t opened_ns_;
+
+  // Lock order: turn_, state_lock_, the transport's own.
+  std::timed_mutex turn_;  // of the one that finds slots and publishes; held in waits
+  mutable std::mutex state_lock_;               // never held in a wait
+  std::shared_ptr<const WriterFormat> format_;  // guarded by state_lock_
+  possum_slot* unfinished_ = nullptr;           // guarded by state_lock_; not owned
+  // Of write(), guarded by turn_: the frame that was not finished, and where it came
+  // from.
+  std::unique_ptr<possum_slot> writing_;
+  const void* writing_data_ = nullptr;
+  std::size_t writing_bytes_ = 0;
+
+  std::atomic<std::uint32_t> flush_id_{0};
+  std::atomic<unsigned> borrowed_{0};
+  std::atomic<unsigned> acquired_{0};  // of the borrowed: not lent
+};
+
+}  // namespace possum

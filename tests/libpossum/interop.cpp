@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// libpossum here, possumsink and possumsrc in other processes: pictures, layouts, times,
+// flags, caps and ends in both directions.
+
+#include <gst/app/app.h>
+#include <gst/video/video.h>
+
+#include <string>
+#include <vector>
+
+#include "possum/refs.h"
+#include "support/check.h"
+#include "support/library.h"
+
+using namespace library;  // every test speaks its words
+using possum::Ref;
+
+namespace {
+
+Ref<GstElement> launch(const std::string& description) {
+  gst_init(nullptr, nullptr);
+  GError* error = nullptr;
+  GstElement* const pipeline = gst_parse_launch(description.c_str(), &error);
+  if (error != nullptr) std::fprintf(stderr, "%s\n", error->message);
+  CHECK(error == nullptr);
+  return Ref<GstElement>{pipeline};
+}
+
+Ref<GstElement> element(const Ref<GstElement>& pipeline, const char* name) {
+  return Ref<GstElement>{gst_bin_get_by_name(GST_BIN(pipeline.get()), name)};
+}
+
+guint row_bytes(const GstVideoFrame& picture, guint plane) {
+  gint components[GST_VIDEO_MAX_COMPONENTS];
+  gst_video_format_info_component(picture.info.finfo, plane, components);
+  return static_cast<guint>(GST_VIDEO_FRAME_COMP_WIDTH(&picture, components[0]) *
+                            GST_VIDEO_FRAME_COMP_PSTRIDE(&picture, components[0]));
+}
+guint rows(const GstVideoFrame& picture, guint plane) {
+  gint components[GST_VIDEO_MAX_COMPONENTS];
+  gst_video_format_info_component(picture.info.finfo, plane, components);
+  return static_cast<guint>(GST_VIDEO_FRAME_COMP_HEIGHT(&picture, components[0]));
+}
+
+// Is it the picture of its own offset?
+bool intact(GstBuffer* buffer, GstCaps* caps) {
+  GstVideoInfo info;
+  GstVideoFrame picture;
+  CHECK(gst_video_info_from_caps(&info, caps));
+  CHECK(gst_video_frame_map(&picture, &info, buffer, GST_MAP_READ));
+  bool same = true;
+  for (guint p = 0; p < GST_VIDEO_FRAME_N_PLANES(&picture); ++p) {
+    same &= plane_shows(
+        static_cast<const unsigned char*>(GST_VIDEO_FRAME_PLANE_DATA(&picture, p)),
+        static_cast<std::size_t>(GST_VIDEO_FRAME_PLANE_STRIDE(&picture, p)),
+        rows(picture, p), row_bytes(picture, p), p, GST_BUFFER_OFFSET(buffer));
+  }
+  gst_video_frame_unmap(&picture);
+  return same;
+}
+
+void draw(GstBuffer* buffer, const GstVideoInfo& info, std::uint64_t key) {
+  GstVideoFrame picture;
+  CHECK(gst_video_frame_map(&picture, const_cast<GstVideoInfo*>(&info), buffer,
+                            GST_MAP_WRITE));
+  for (guint p = 0; p < GST_VIDEO_FRAME_N_PLANES(&picture); ++p) {
+    draw_plane(static_cast<unsigned char*>(GST_VIDEO_FRAME_PLANE_DATA(&picture, p)),
+               static_cast<std::size_t>(GST_VIDEO_FRAME_PLANE_STRIDE(&picture, p)),
+               rows(picture, p), row_bytes(picture, p), p, key);
+  }
+  gst_video_frame_unmap(&picture);
+  GST_BUFFER_OFFSET(buffer) = key;
+}
+
+// With borders, so that strides and offsets are not the default ones.
+Ref<GstBuffer> new_picture(const GstVideoInfo& info, bool padded) {
+  GstVideoInfo real = info;
+  if (padded) {
+    GstVideoAlignment alignment;
+    gst_video_alignment_reset(&alignment);
+    alignment.padding_left = alignment.padding_right = 16;
+    alignment.padding_top = alignment.padding_bottom = 2;
+    CHECK(gst_video_info_align(&real, &alignment));
+  }
+  Ref<GstBuffer> buffer{gst_buffer_new_allocate(nullptr, real.size, nullptr)};
+  gst_buffer_add_video_meta_full(
+      buffer.get(), GST_VIDEO_FRAME_FLAG_NONE, GST_VIDEO_INFO_FORMAT(&real),
+      static_cast<guint>(real.width), static_cast<guint>(real.height),
+      GST_VIDEO_INFO_N_PLANES(&real), real.offset, real.stride);
+  return buffer;
+}
+
+std::string caps_for(const std::string& format, int width = 65, int height = 33) {
+  return "video/x-raw, format=" + format + ", width=" + std::to_string(width) +
+         ", height=" + std::to_string(height) + ", framerate=25/1";
+}
+
+const std::vector<std::string>& common_formats() {
+  static const std::vector<std::string> names = {
+      "BGR",  "RGB",  "BGRx", "RGBA",      "ARGB",      "GRAY8", "GRAY16_LE", "GRAY16_BE",
+      "I420", "YV12", "NV12", "NV21",      "Y42B",      "Y444",  "NV16",      "A420",
+      "Y41B", "GBRA", "RGBP", "P010_10LE", "I420_10LE", "RGB16", "ARGB64",    "YUY2"};
+  return names;
+}
+
+}  // namespace
+
+// CHANNEL PROPERTIES: possumsrc to an appsink; a line for each frame, then the end.
+ROLE(element_reader) {
+  const auto pipeline = launch("possumsrc channel=" + args[0] + " " + args[1] +
+                               " ! appsink name=sink sync=false max-buffers=1");
+  const auto sink = element(pipeline, "sink");
+  gst_element_set_state(pipeline.get(), GST_STATE_PLAYING);
+  support::say("playing");
+  while (GstSample* taken = gst_app_sink_pull_sample(GST_APP_SINK(sink.get()))) {
+    GstBuffer* const buffer = gst_sample_get_buffer(taken);
+    GstCaps* const caps = gst_sample_get_caps(taken);
+    const char* const format =
+        gst_structure_get_string(gst_caps_get_structure(caps, 0), "format");
+    std::string line = std::string(format) + " " +
+                       std::to_string(GST_BUFFER_OFFSET(buffer)) +
+                       (intact(buffer, caps) ? " intact" : " torn");
+    if (args.size() > 2) {
+      line += " pts " + std::to_string(GST_BUFFER_PTS(buffer)) + " duration " +
+              std::to_string(GST_BUFFER_DURATION(buffer)) + " flags " +
+              std::to_string(GST_BUFFER_FLAGS(buffer) & POSSUM_FLAG_CORRUPTED);
+    }
+    support::say(line);
+    gst_sample_unref(taken);
+  }
+  const Ref<GstBus> bus{gst_element_get_bus(pipeline.get())};
+  int errors = 0;
+  while (
+      const Ref<GstMessage> message{gst_bus_pop_filtered(bus.get(), GST_MESSAGE_ERROR)}) {
+    GError* error = nullptr;
+    gst_message_parse_error(message.get(), &error, nullptr);
+    // Base classes add one of their own.
+    if (!g_error_matches(error, GST_STREAM_ERROR, GST_STREAM_ERROR_FAILED)) {
+      support::say("error " + std::string(error->message));
+      ++errors;
+    }
+    g_error_free(error);
+  }
+  if (errors == 0) support::say("eos");
+  gst_element_set_state(pipeline.get(), GST_STATE_NULL);
+  return errors;
+}
+
+// CHANNEL FRAMES PADDED CAPS...: FRAMES pictures of each caps through possumsink.
+ROLE(element_writer) {
+  const auto pipeline =
+      launch("appsrc name=src format=time ! possumsink channel=" + args[0] +
+             " sync=false allow-blocking=true min-readers=1");
+  const auto source = element(pipeline, "src");
+  gst_element_set_state(pipeline.get(), GST_STATE_PLAYING);
+  support::say("playing");
+  std::uint64_t key = 0;
+  for (std::size_t i = 3; i < args.size(); ++i) {
+    const Ref<GstCaps> caps{gst_caps_from_string(args[i].c_str())};
+    GstVideoInfo info;
+    CHECK(gst_video_info_from_caps(&info, caps.get()));
+    gst_app_src_set_caps(GST_APP_SRC(source.get()), caps.get());
+    for (int n = 0; n < std::stoi(args[1]); ++n, ++key) {
+      Ref<GstBuffer> buffer = new_picture(info, args[2] == "padded");
+      draw(buffer.get(), info, key);
+      GST_BUFFER_PTS(buffer.get()) = key * 40 * GST_MSECOND;
+      GST_BUFFER_DURATION(buffer.get()) = 40 * GST_MSECOND;
+      GST_BUFFER_FLAG_SET(buffer.get(), GST_BUFFER_FLAG_CORRUPTED);
+      CHECK(gst_app_src_push_buffer(GST_APP_SRC(source.get()), buffer.release()) ==
+            GST_FLOW_OK);
+    }
+  }
+  gst_app_src_end_of_stream(GST_APP_SRC(source.get()));
+  const Ref<GstBus> bus{gst_element_get_bus(pipeline.get())};
+  const Ref<GstMessage> end{gst_bus_timed_pop_filtered(
+      bus.get(), GST_CLOCK_TIME_NONE,
+      static_cast<GstMessageType>(GST_MESSAGE_EOS | GST_MESSAGE_ERROR))};
+  const bool fine = GST_MESSAGE_TYPE(end.get()) == GST_MESSAGE_EOS;
+  gst_element_set_state(pipeline.get(), GST_STATE_NULL);
+  return fine ? 0 : 1;
+}
+
+TEST(possumsrc_shows_each_format_of_a_c_writer) {
+  const std::string channel = unique_channel();
+  Peer reader("element_reader", {channel, "leaky-type=none is-live=false"});
+  reader.expect("playing");
+  possum_writer* const writer = open_writer(channel, caps_for("BGR"), allow_blocking);
+  EXPECT(POSSUM_OK, possum_writer_wait_readers(writer, 1, in_ms(kLimitMs)));
+  std::uint64_t key = 0;
+  for (const std::string& format : common_formats()) {
+    const std::string caps = caps_for(format, format == "YUY2" ? 64 : 65);
+    EXPECT(POSSUM_OK, possum_writer_set_caps(writer, caps.c_str(), 0));
+    const possum_video video = video_of(caps);
+    for (int n = 0; n < 2; ++n, ++key) {
+      EXPECT(POSSUM_OK, publish_picture(writer, video, key, in_ms(kLimitMs)));
+      reader.expect(format + " " + std::to_string(key) + " intact");
+    }
+  }
+  possum_writer_eos(writer);
+  EXPECT(POSSUM_OK, possum_writer_drain(writer, in_ms(kLimitMs)));
+  reader.expect("eos");
+  CHECK(reader.join() == 0);
+  possum_writer_close(writer);
+}
+
+TEST(possumsrc_understands_strides_of_a_c_writer) {
+  const std::string channel = unique_channel();
+  Peer reader("element_reader", {channel, "leaky-type=none is-live=false"});
+  reader.expect("playing");
+  const std::string caps = caps_for("NV12");
+  possum_writer* const writer = open_writer(channel, caps, allow_blocking);
+  EXPECT(POSSUM_OK, possum_writer_wait_readers(writer, 1, in_ms(kLimitMs)));
+  possum_video video = video_of(caps);
+  possum_frame_params params = params_for(7);
+  params.plane_count = 2;
+  params.planes[0] = {8192, 128, 0};
+  params.planes[1] = {256, 96, 0};
+  for (unsigned p = 0; p < 2; ++p) {
+    video.planes[p].offset = params.planes[p].offset;
+    video.planes[p].stride = params.planes[p].stride;
+  }
+  possum_slot* slot = nullptr;
+  EXPECT(POSSUM_OK, possum_writer_borrow(writer, 16384, POSSUM_FOREVER, &slot));
+  draw_picture(video, possum_slot_data(slot), 7);
+  EXPECT(POSSUM_OK, possum_writer_publish(writer, slot, &params, POSSUM_FOREVER));
+  reader.expect("NV12 7 intact");
+  possum_writer_eos(writer);
+  reader.expect("eos");
+  possum_writer_close(writer);
+}
+
+TEST(possumsrc_has_times_and_flags_of_a_c_writer) {
+  const std::string channel = unique_channel();
+  Peer reader("element_reader", {channel, "leaky-type=none is-live=false", "with times"});
+  reader.expect("playing");
+  const std::string caps = caps_for("GRAY8");
+  possum_writer* const writer = open_writer(channel, caps, allow_blocking);
+  EXPECT(POSSUM_OK, possum_writer_wait_readers(writer, 1, in_ms(kLimitMs)));
+  for (std::uint64_t key = 0; key < 3; ++key) {
+    possum_slot* slot = nullptr;
+    EXPECT(POSSUM_OK, possum_writer_borrow(writer, 0, POSSUM_FOREVER, &slot));
+    draw_picture(video_of(caps), possum_slot_data(slot), key);
+    possum_frame_params params = params_for(key);
+    params.pts_ns = static_cast<std::int64_t>(key) * 50'000'000;
+    params.duration_ns = 50'000'000;
+    params.flags = key == 1 ? POSSUM_FLAG_CORRUPTED : 0;
+    EXPECT(POSSUM_OK, possum_writer_publish(writer, slot, &params, POSSUM_FOREVER));
+    reader.expect("GRAY8 " + std::to_string(key) + " intact pts " +
+                  std::to_string(params.pts_ns) + " duration 50000000 flags " +
+                  (key == 1 ? "256" : "0"));
+  }
+  possum_writer_eos(writer);
+  reader.expect("eos");
+  possum_writer_close(writer);
+}
+
+TEST(possumsrc_refuses_what_is_no_video_with_one_error) {
+  const std::string channel = unique_channel();
+  Peer reader("element_reader", {channel, ""});
+  reader.expect("playing");
+  possum_writer* const writer =
+      open_writer(channel, "application/x-possum-array, dtype=float32, shape=4");
+  const float values[4] = {1, 2, 3, 4};
+  EXPECT(POSSUM_OK, possum_writer_wait_readers(writer, 1, in_ms(kLimitMs)));
+  EXPECT(POSSUM_OK,
+         possum_writer_write(writer, values, sizeof values, nullptr, POSSUM_FOREVER));
+  const std::string error = reader.hear();
+  CHECK(error.find("error channel \"" + channel +
+                   "\" carries caps that are no raw video") == 0);
+  CHECK(reader.join() == 1);
+  possum_writer_close(writer);
+}
+
+namespace {
+
+// Reads all that `element_writer` sends and checks it.
+void check_sink(const std::vector<std::string>& formats, const std::string& padding,
+                std::uint64_t frames) {
+  const std::string channel = unique_channel();
+  possum_reader* const reader = open_reader(channel, blocking);
+  std::vector<std::string> args = {channel, std::to_string(frames), padding};
+  for (const std::string& format : formats) args.push_back(caps_for(format));
+  Peer writer("element_writer", args);
+  std::uint64_t key = 0;
+  for (const std::string& format : formats) {
+    for (std::uint64_t n = 0; n < frames; ++n, ++key) {
+      possum_frame* const frame = next(reader);
+      const possum_frame_info info = info_of(frame);
+      possum_video video;
+      possum_video_init(&video, sizeof video);
+      EXPECT(POSSUM_OK, possum_frame_get_video(frame, &video));
+      CHECK(video.format == format && video.framerate_n == 25);
+      CHECK(info.offset == key && shows_its_key(frame) && info.missed == 0);
+      CHECK(info.pts_ns == static_cast<std::int64_t>(key) * 40'000'000);
+      CHECK(info.duration_ns == 40'000'000);
+      CHECK((info.flags & POSSUM_FLAG_CORRUPTED) != 0);
+      possum_frame_release(frame);
+    }
+  }
+  possum_frame* frame = nullptr;
+  EXPECT(POSSUM_EOS, possum_reader_next(reader, in_ms(kLimitMs), &frame));
+  possum_reader_close(reader);
+  CHECK(writer.join() == 0);
+}
+
+}  // namespace
+
+TEST(c_reader_shows_each_format_of_possumsink) {
+  std::vector<std::string> formats = common_formats();
+  formats.pop_back();  // YUY2: an odd width has half a pixel more
+  check_sink(formats, "packed", 2);
+}
+
+TEST(c_reader_understands_bordered_pictures_of_possumsink) {
+  check_sink({"I420", "NV12", "BGRx", "GRAY16_LE"}, "padded", 3);
+}
+
+TEST(c_reader_follows_possumsink_over_its_restart) {
+  const std::string channel = unique_channel();
+  possum_reader* const reader = open_reader(channel, blocking);
+  std::uint64_t first = 0;
+  for (int life = 0; life < 2; ++life) {
+    Peer writer("element_writer", {channel, "1", "packed", caps_for("BGR")});
+    possum_frame* frame = next(reader);
+    CHECK(shows_its_key(frame) && info_of(frame).writer_id != first);
+    first = info_of(frame).writer_id;
+    possum_frame_release(frame);
+    EXPECT(POSSUM_EOS, possum_reader_next(reader, in_ms(kLimitMs), &frame));
+    CHECK(writer.join() == 0);
+    possum_reader_detach(reader);  // this one has said that it was all
+  }
+  possum_reader_close(reader);
+}
+
+TEST(possumsrc_follows_a_c_writer_over_its_death) {
+  const std::string channel = unique_channel();
+  Peer reader("element_reader", {channel, ""});
+  reader.expect("playing");
+  for (std::uint64_t key = 0; key < 2; ++key) {
+    Peer writer("c_writer", {channel, std::to_string(key)});
+    reader.expect("I420 " + std::to_string(key) + " intact");
+    writer.kill();
+  }
+  reader.kill();
+  possum_writer_close(open_writer(channel, caps_for("BGR")));  // clears up after the dead
+}
+
+// CHANNEL KEY: publishes one picture and stays.
+ROLE(c_writer) {
+  possum_writer* const writer = open_writer(args[0], caps_for("I420"));
+  EXPECT(POSSUM_OK,
+         publish_picture(writer, video_of(caps_for("I420")), std::stoull(args[1])));
+  pause();
+  return 0;
+}

@@ -1,0 +1,1033 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// libpossum from outside: what its header promises, between processes and threads, with
+// peers that die, lie, hoard and fork.
+
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "support/check.h"
+#include "support/library.h"
+
+using namespace library;  // every test speaks its words
+
+namespace {
+
+constexpr char kPicture[] = "video/x-raw, format=BGR, width=65, height=33";
+constexpr char kOther[] =
+    "video/x-raw, format=(string)NV12, width=(int)33, height=(int)17";
+constexpr char kArray[] =
+    "application/x-possum-array, dtype=(string)float32, shape=(string)\"4\\054\\ 8\"";
+constexpr std::int64_t kShortNs = 30 * support::kMs;
+
+std::uint64_t number(const std::string& text) { return std::stoull(text); }
+
+bool shows_key(possum_reader* reader, std::uint64_t key) {
+  possum_frame* const frame = take(reader);
+  const bool right = info_of(frame).offset == key && shows_its_key(frame);
+  possum_frame_release(frame);
+  return right;
+}
+
+}  // namespace
+
+// --- other processes -------------------------------------------------------------------
+
+// CHANNEL CAPS: publishes the keys that it is told, "eos" and "quit".
+ROLE(writer) {
+  const possum_video video = video_of(args[1]);
+  possum_writer* const writer = open_writer(args[0], args[1], allow_blocking);
+  support::say("open");
+  std::istringstream words;
+  while (support::listen(words)) {
+    std::string order;
+    words >> order;
+    if (order == "quit") break;
+    if (order == "eos") {
+      possum_writer_eos(writer);
+      EXPECT(POSSUM_OK, possum_writer_drain(writer, in_ms(kLimitMs)));
+    } else if (order == "readers") {
+      EXPECT(POSSUM_OK, possum_writer_wait_readers(writer, 1, in_ms(kLimitMs)));
+    } else {
+      EXPECT(POSSUM_OK, publish_picture(writer, video, number(order)));
+    }
+    support::say("done");
+  }
+  possum_writer_close(writer);
+  return 0;
+}
+
+// CHANNEL COUNT: blocking, checks that it gets 0..COUNT-1 and the end.
+ROLE(lossless_reader) {
+  possum_reader* const reader = attach_reader(args[0], blocking);
+  support::say("attached");
+  const std::uint64_t count = number(args[1]);
+  for (std::uint64_t key = 0; key < count; ++key) CHECK(shows_key(reader, key));
+  possum_frame* frame = nullptr;
+  EXPECT(POSSUM_EOS, possum_reader_take(reader, in_ms(kLimitMs), &frame));
+  CHECK(frame == nullptr && statistics_of(reader).missed == 0);
+  possum_reader_close(reader);
+  return 0;
+}
+
+// CHANNEL: holds what it takes, for ever.
+ROLE(hoarder) {
+  possum_reader* const reader = attach_reader(args[0], blocking);
+  take(reader);
+  support::say("holds");
+  pause();
+  return 0;
+}
+
+// CHANNEL: writes into a frame.
+ROLE(vandal) {
+  possum_reader* const reader = attach_reader(args[0]);
+  possum_frame* const frame = take(reader);
+  support::say("draws");
+  *static_cast<volatile char*>(const_cast<void*>(info_of(frame).data)) = 1;
+  support::say("drew");
+  return 0;
+}
+
+// --- arguments -------------------------------------------------------------------------
+
+TEST(nonsense_is_refused_with_a_sentence) {
+  possum_writer_options options;
+  possum_writer_options_init(&options, sizeof options);
+  possum_writer* writer = nullptr;
+  const auto refused = [&](auto change, const char* words) {
+    possum_writer_options wrong = options;
+    change(wrong);
+    EXPECT(POSSUM_ERROR_SETTINGS, possum_writer_open(&wrong, &writer));
+    CHECK(writer == nullptr && says(words));
+  };
+  refused([](auto& o) { o.channel = "a/b"; }, "a/b");
+  refused([](auto& o) { o.slots = 2; }, "3 to 32");
+  refused([](auto& o) { o.perms = 01777; }, "perms");
+  refused([](auto& o) { o.group = "no-such-group-here"; }, "no-such-group-here");
+  refused([](auto& o) { o.caps = "nonsense"; }, "no caps");
+  refused([](auto& o) { o.caps = "video/x-raw, text=\001"; }, "no caps");
+  refused([](auto& o) { o.max_blocking_ns = -1; }, "max_blocking_ns");
+  refused([](auto& o) { o.size = 4; }, "init function");
+  EXPECT(POSSUM_ERROR_SETTINGS, possum_writer_open(nullptr, &writer));
+  EXPECT(POSSUM_ERROR_SETTINGS, possum_writer_open(&options, nullptr));
+
+  possum_reader_options look;
+  possum_reader_options_init(&look, sizeof look);
+  possum_reader* reader = nullptr;
+  look.depth = 17;
+  EXPECT(POSSUM_ERROR_SETTINGS, possum_reader_open(&look, &reader));
+  CHECK(says("depth"));
+  look.depth = 1;
+  look.policy = 3;
+  EXPECT(POSSUM_ERROR_SETTINGS, possum_reader_open(&look, &reader));
+  look.policy = POSSUM_BLOCKING;
+  look.allowed_owner = "no-such-user-here";
+  EXPECT(POSSUM_ERROR_SETTINGS, possum_reader_open(&look, &reader));
+  CHECK(says("no-such-user-here") && reader == nullptr);
+}
+
+TEST(null_handles_do_no_harm) {
+  possum_frame* frame = nullptr;
+  possum_slot* slot = nullptr;
+  EXPECT(POSSUM_ERROR_SETTINGS, possum_reader_next(nullptr, POSSUM_AT_ONCE, &frame));
+  EXPECT(POSSUM_ERROR_SETTINGS, possum_writer_borrow(nullptr, 1, POSSUM_AT_ONCE, &slot));
+  possum_writer_close(nullptr);
+  possum_reader_close(nullptr);
+  possum_slot_return(nullptr);
+  possum_frame_release(nullptr);
+  possum_writer_interrupt(nullptr, 1);
+  possum_reader_skip_to_newest(nullptr);
+  CHECK(possum_frame_ref(nullptr) == nullptr && possum_slot_data(nullptr) == nullptr);
+  CHECK(possum_writer_reader_count(nullptr) == 0 && info_of(nullptr).data == nullptr);
+}
+
+TEST(structs_may_be_those_of_a_later_version) {
+  struct Later {
+    possum_reader_options options;
+    std::uint64_t unknown;
+  } later;
+  std::memset(&later, 0xff, sizeof later);
+  possum_reader_options_init(&later.options, sizeof later);
+  CHECK(later.options.size == sizeof later && later.unknown == 0);
+  possum_reader* reader = nullptr;
+  EXPECT(POSSUM_OK, possum_reader_open(&later.options, &reader));
+  possum_reader_close(reader);
+  later.unknown = 1;
+  EXPECT(POSSUM_ERROR_SETTINGS, possum_reader_open(&later.options, &reader));
+  CHECK(says("newer"));
+
+  struct LaterInfo {
+    possum_frame_info info;
+    std::uint64_t unknown = 1;
+  } info;
+  possum_frame_get_info(nullptr, &info.info, sizeof info);
+  CHECK(info.unknown == 0);
+  unsigned char earlier[24];
+  std::memset(earlier, 1, sizeof earlier);
+  possum_frame_get_info(nullptr, reinterpret_cast<possum_frame_info*>(earlier), 16);
+  CHECK(earlier[15] == 0 && earlier[16] == 1);
+}
+
+TEST(each_status_has_a_name_and_deadlines_are_moments) {
+  for (int status = POSSUM_ERROR_SYSTEM; status <= POSSUM_NO_SLOT; ++status) {
+    CHECK(std::string(possum_status_name(static_cast<possum_status>(status))) !=
+          "unknown");
+  }
+  CHECK(possum_version() >> 16 == POSSUM_VERSION_MAJOR);
+  CHECK(possum_deadline(POSSUM_FOREVER) == POSSUM_FOREVER);
+  CHECK(possum_deadline(-5) == POSSUM_AT_ONCE);
+  const std::int64_t before = possum_now_ns();
+  CHECK(possum_deadline(1000) >= before + 1000);
+}
+
+// --- frames ----------------------------------------------------------------------------
+
+TEST(frame_arrives_with_all_that_is_known_of_it) {
+  const std::string channel = unique_channel();
+  const std::int64_t opened = possum_now_ns();
+  possum_writer* const writer = open_writer(channel, kPicture);
+  possum_reader* const reader = attach_reader(channel);
+  const possum_video video = video_of(kPicture);
+  possum_frame_params params = params_for(9);
+  params.capture_ns = possum_now_ns();
+  params.duration_ns = 40'000'000;
+  params.latency_ns = 7;
+  params.offset_end = 10;
+  params.flags = POSSUM_FLAG_DISCONT | POSSUM_FLAG_CORRUPTED | POSSUM_FLAG_INTERLACED;
+  possum_slot* slot = nullptr;
+  EXPECT(POSSUM_OK, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &slot));
+  CHECK(possum_slot_bytes(slot) >= video.bytes);
+  CHECK(statistics_of(writer).borrowed == 1);
+  draw_picture(video, possum_slot_data(slot), 9);
+  EXPECT(POSSUM_OK, possum_writer_publish(writer, slot, &params, POSSUM_AT_ONCE));
+
+  possum_frame* const frame = take(reader);
+  const possum_frame_info info = info_of(frame);
+  CHECK(shows_its_key(frame));
+  CHECK(info.seq == 1 && info.missed == 0 && info.writer_id != 0);
+  CHECK(info.capture_ns == params.capture_ns && info.publish_ns >= params.capture_ns);
+  CHECK(info.pts_ns >= 0 && info.pts_ns <= params.capture_ns - opened);
+  CHECK(info.dts_ns == POSSUM_NO_TIME && info.duration_ns == 40'000'000);
+  CHECK(info.latency_ns == 7 && info.offset == 9 && info.offset_end == 10);
+  CHECK(info.flags == params.flags && info.is_copy == 0 && info.is_video == 1);
+  CHECK(info.width == 65 && info.height == 33 && info.plane_count == 1);
+  CHECK(info.planes[0].stride == 196 && info.planes[0].pixel_bytes == 3);
+  CHECK(info.bytes == video.bytes && info.planes[0].data == info.data);
+  CHECK(std::string(info.caps) == kPicture && info.caps == possum_frame_caps(frame));
+  const possum_writer_statistics told = statistics_of(writer);
+  CHECK(told.frames == 1 && told.zero_copy == 1 && told.held == 1 && told.borrowed == 0);
+  CHECK(told.readers == 1 && possum_writer_reader_count(writer) == 1);
+  possum_reader_info who;
+  CHECK(possum_writer_get_readers(writer, &who, sizeof who, 1) == 1);
+  CHECK(who.pid == static_cast<std::uint32_t>(getpid()) && who.held == 1);
+  const possum_reader_statistics seen = statistics_of(reader);
+  CHECK(seen.frames == 1 && seen.bytes == video.bytes && seen.attachments == 1);
+  CHECK(seen.writer_pid == static_cast<std::uint32_t>(getpid()));
+  CHECK(std::string(seen.writer_name).starts_with("libpossum-libra"));
+  possum_frame_release(frame);
+  possum_reader_close(reader);
+  possum_writer_close(writer);
+}
+
+TEST(recorded_material_has_its_own_time_and_none_of_the_clock) {
+  const std::string channel = unique_channel();
+  possum_writer* const writer = open_writer(channel, kPicture);
+  possum_reader* const reader = attach_reader(channel);
+  const std::vector<char> picture(video_of(kPicture).bytes);
+  possum_frame_params params = params_for(0);
+  params.pts_ns = 5'000;
+  params.dts_ns = 4'000;
+  EXPECT(POSSUM_OK, possum_writer_write(writer, picture.data(), picture.size(), &params,
+                                        POSSUM_AT_ONCE));
+  possum_frame* frame = take(reader);
+  possum_frame_info info = info_of(frame);
+  CHECK(info.pts_ns == 5'000 && info.dts_ns == 4'000);
+  CHECK(info.capture_ns == info.publish_ns);
+  possum_frame_release(frame);
+  params.pts_ns = -1;
+  EXPECT(POSSUM_ERROR_SETTINGS,
+         possum_writer_write(writer, picture.data(), picture.size(), &params,
+                             POSSUM_AT_ONCE));
+  // A clock an hour ahead is another clock.
+  params = params_for(0);
+  params.capture_ns = possum_now_ns() + 7200 * std::int64_t{1'000'000'000};
+  EXPECT(POSSUM_OK, possum_writer_write(writer, picture.data(), picture.size(), &params,
+                                        POSSUM_AT_ONCE));
+  frame = take(reader);
+  info = info_of(frame);
+  CHECK(info.capture_ns <= possum_now_ns() && info.capture_ns >= info.publish_ns);
+  possum_frame_release(frame);
+  possum_reader_close(reader);
+  possum_writer_close(writer);
+}
+
+TEST(planes_may_lie_anywhere_in_a_slot) {
+  const std::string channel = unique_channel();
+  possum_writer* const writer = open_writer(channel, kOther);
+  possum_reader* const reader = attach_reader(channel);
+  possum_video video = video_of(kOther);
+  possum_frame_params params = params_for(3);
+  params.plane_count = 2;
+  params.planes[0] = {4096, 64, 0};
+  params.planes[1] = {64, 80, 0};
+  for (unsigned p = 0; p < 2; ++p) {
+    video.planes[p].offset = params.planes[p].offset;
+    video.planes[p].stride = params.planes[p].stride;
+  }
+  possum_slot* slot = nullptr;
+  EXPECT(POSSUM_OK, possum_writer_borrow(writer, 8000, POSSUM_AT_ONCE, &slot));
+  draw_picture(video, possum_slot_data(slot), 3);
+  EXPECT(POSSUM_OK, possum_writer_publish(writer, slot, &params, POSSUM_AT_ONCE));
+  possum_frame* const frame = take(reader);
+  CHECK(shows_its_key(frame));
+  possum_video there;
+  possum_video_init(&there, sizeof there);
+  EXPECT(POSSUM_OK, possum_frame_get_video(frame, &there));
+  CHECK(there.planes[0].offset == 4096 && there.planes[1].stride == 80);
+  CHECK(there.bytes == 8000);
+  possum_frame_release(frame);
+  possum_reader_close(reader);
+  possum_writer_close(writer);
+}
+
+TEST(planes_that_do_not_fit_are_refused_and_the_slot_stays_borrowed) {
+  const std::string channel = unique_channel();
+  possum_writer* const writer = open_writer(channel, kOther);
+  possum_slot* slot = nullptr;
+  EXPECT(POSSUM_OK, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &slot));
+  const auto refused = [&](auto change) {
+    possum_frame_params params = params_for(0);
+    change(params);
+    EXPECT(POSSUM_ERROR_SETTINGS,
+           possum_writer_publish(writer, slot, &params, POSSUM_AT_ONCE));
+  };
+  refused([](auto& p) { p.plane_count = 1; });
+  refused([](auto& p) { p.plane_count = 5; });
+  refused([](auto& p) { p.plane_count = 2, p.planes[0].stride = 32; });
+  refused([](auto& p) {
+    p.plane_count = 2, p.planes[0].stride = p.planes[1].stride = 36;
+    p.planes[1].offset = ~std::uint64_t{0};
+  });
+  refused([](auto& p) { p.bytes = std::uint64_t{1} << 40; });
+  refused([](auto& p) { p.bytes = 100; });
+  EXPECT(POSSUM_OK, possum_writer_publish(writer, slot, nullptr, POSSUM_AT_ONCE));
+  CHECK(statistics_of(writer).frames == 1 && statistics_of(writer).borrowed == 0);
+  possum_writer_close(writer);
+}
+
+TEST(write_copies_rows_from_any_layout) {
+  const std::string channel = unique_channel();
+  possum_writer* const writer = open_writer(channel, kOther);
+  possum_reader* const reader = attach_reader(channel);
+  possum_video video = video_of(kOther);
+  std::vector<unsigned char> memory(6000, 0xee);
+  possum_frame_params params = params_for(4);
+  params.plane_count = 2;
+  params.planes[0] = {3000, 50, 0};
+  params.planes[1] = {11, 70, 0};
+  for (unsigned p = 0; p < 2; ++p) {
+    video.planes[p].offset = params.planes[p].offset;
+    video.planes[p].stride = params.planes[p].stride;
+  }
+  draw_picture(video, memory.data(), 4);
+  EXPECT(POSSUM_OK, possum_writer_write(writer, memory.data(), memory.size(), &params,
+                                        POSSUM_AT_ONCE));
+  possum_frame* const frame = take(reader);
+  CHECK(shows_its_key(frame) && info_of(frame).planes[0].stride == 36);
+  CHECK(info_of(frame).bytes == video_of(kOther).bytes);
+  CHECK(statistics_of(writer).copied == 1);
+  possum_frame_release(frame);
+  EXPECT(POSSUM_ERROR_SETTINGS,
+         possum_writer_write(writer, memory.data(), 100, nullptr, POSSUM_AT_ONCE));
+  possum_reader_close(reader);
+  possum_writer_close(writer);
+}
+
+TEST(anything_with_a_media_type_crosses) {
+  const std::string channel = unique_channel();
+  possum_writer* const writer = open_writer(channel, kArray);
+  possum_reader* const reader = attach_reader(channel);
+  float values[32];
+  for (int i = 0; i < 32; ++i) values[i] = static_cast<float>(i) / 3;
+  EXPECT(POSSUM_OK,
+         possum_writer_write(writer, values, sizeof values, nullptr, POSSUM_AT_ONCE));
+  possum_frame* const frame = take(reader);
+  const possum_frame_info info = info_of(frame);
+  CHECK(info.is_video == 0 && info.plane_count == 0 && info.bytes == sizeof values);
+  CHECK(std::memcmp(info.data, values, sizeof values) == 0);
+  char shape[8];
+  CHECK(possum_caps_get(info.caps, "shape", shape, sizeof shape) == 4);
+  CHECK(std::string(shape) == "4, 8");
+  possum_video video;
+  possum_video_init(&video, sizeof video);
+  EXPECT(POSSUM_ERROR_FORMAT, possum_frame_get_video(frame, &video));
+  possum_frame_release(frame);
+  possum_slot* slot = nullptr;
+  EXPECT(POSSUM_ERROR_SETTINGS, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &slot));
+  CHECK(says("How large"));
+  possum_reader_close(reader);
+  possum_writer_close(writer);
+}
+
+TEST(caps_change_from_one_frame_to_the_next) {
+  const std::string channel = unique_channel();
+  possum_writer* const writer = open_writer(channel, kPicture, allow_blocking);
+  possum_reader* const reader = attach_reader(channel, blocking);
+  std::vector<possum_frame*> kept;
+  for (std::uint64_t key = 0; key < 12; ++key) {
+    const char* const caps = key % 4 < 2 ? kPicture : kOther;
+    EXPECT(POSSUM_OK, possum_writer_set_caps(writer, caps, 0));
+    EXPECT(POSSUM_OK, publish_picture(writer, video_of(caps), key));
+    possum_frame* const frame = take(reader);
+    CHECK(std::string(possum_frame_caps(frame)) == caps && shows_its_key(frame));
+    kept.push_back(frame);
+    if (kept.size() > 4) {
+      CHECK(shows_its_key(kept.front()));
+      possum_frame_release(kept.front());
+      kept.erase(kept.begin());
+    }
+  }
+  CHECK(possum_frame_caps(kept[0]) == possum_frame_caps(kept[1]));
+  EXPECT(POSSUM_ERROR_SETTINGS, possum_writer_set_caps(writer, "?", 0));
+  possum_slot* slot = nullptr;
+  EXPECT(POSSUM_OK, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &slot));
+  const std::string longer = kPicture + std::string(", x=") + std::string(9000, 'x');
+  EXPECT(POSSUM_OK, possum_writer_set_caps(writer, longer.c_str(), 0));
+  EXPECT(POSSUM_ERROR_SETTINGS,
+         possum_writer_publish(writer, slot, nullptr, POSSUM_AT_ONCE));
+  possum_slot_return(slot);
+  EXPECT(POSSUM_OK, publish_picture(writer, video_of(kPicture), 99));
+  CHECK(shows_key(reader, 99));
+  for (possum_frame* frame : kept) possum_frame_release(frame);
+  possum_reader_close(reader);
+  possum_writer_close(writer);
+}
+
+TEST(frames_outlive_reader_writer_and_channel) {
+  const std::string channel = unique_channel();
+  possum_writer* const writer = open_writer(channel, kPicture);
+  possum_reader* const reader = attach_reader(channel);
+  EXPECT(POSSUM_OK, publish_picture(writer, video_of(kPicture), 5));
+  possum_frame* const frame = take(reader);
+  possum_slot* slot = nullptr;
+  EXPECT(POSSUM_OK, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &slot));
+  possum_reader_close(reader);
+  possum_writer_close(writer);
+  CHECK(support::names_of(channel).empty());
+  CHECK(possum_frame_ref(frame) == frame);
+  possum_frame_release(frame);
+  CHECK(shows_its_key(frame));
+  possum_frame_release(frame);
+  std::memset(possum_slot_data(slot), 1, possum_slot_bytes(slot));
+  possum_slot_return(slot);
+}
+
+TEST(many_threads_release_frames) {
+  const std::string channel = unique_channel();
+  possum_writer* const writer = open_writer(channel, kPicture, allow_blocking);
+  possum_reader* const reader =
+      attach_reader(channel, [](possum_reader_options& options) {
+        options.policy = POSSUM_BLOCKING;
+        options.depth = 8;
+      });
+  const possum_video video = video_of(kPicture);
+  constexpr std::uint64_t kFrames = 600;
+  std::thread publisher([&] {
+    for (std::uint64_t key = 0; key < kFrames; ++key) {
+      EXPECT(POSSUM_OK, publish_picture(writer, video, key));
+    }
+  });
+  std::mutex lock;
+  std::vector<possum_frame*> waiting;
+  std::atomic<std::uint64_t> released{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 6; ++i) {
+    threads.emplace_back([&] {
+      while (released < kFrames) {
+        possum_frame* frame = nullptr;
+        {
+          const std::lock_guard guard(lock);
+          if (!waiting.empty()) {
+            frame = waiting.back();
+            waiting.pop_back();
+          }
+        }
+        if (frame == nullptr) {
+          std::this_thread::yield();
+          continue;
+        }
+        CHECK(shows_its_key(frame));
+        possum_frame_release(frame);
+        ++released;
+      }
+    });
+  }
+  for (std::uint64_t key = 0; key < kFrames; ++key) {
+    possum_frame* const frame = take(reader);
+    CHECK(info_of(frame).offset == key);
+    const std::lock_guard guard(lock);
+    waiting.push_back(frame);
+  }
+  publisher.join();
+  for (std::thread& thread : threads) thread.join();
+  CHECK(statistics_of(writer).held == 0);
+  possum_reader_close(reader);
+  possum_writer_close(writer);
+}
+
+TEST(copy_option_gives_slots_back_at_once) {
+  const std::string channel = unique_channel();
+  possum_writer* const writer = open_writer(channel, kPicture);
+  possum_reader* const reader =
+      attach_reader(channel, [](possum_reader_options& options) { options.copy = 1; });
+  std::vector<possum_frame*> kept;
+  for (std::uint64_t key = 0; key < 40; ++key) {
+    EXPECT(POSSUM_OK, publish_picture(writer, video_of(kPicture), key));
+    kept.push_back(take(reader));
+    CHECK(info_of(kept.back()).is_copy == 1);
+  }
+  CHECK(statistics_of(writer).held == 0 && statistics_of(reader).copied == 40);
+  for (possum_frame* frame : kept) {
+    CHECK(shows_its_key(frame));
+    possum_frame_release(frame);
+  }
+  possum_reader_close(reader);
+  possum_writer_close(writer);
+}
+
+TEST(the_kernel_refuses_to_write_into_a_frame) {
+  const std::string channel = unique_channel();
+  possum_writer* const writer = open_writer(channel, kPicture);
+  EXPECT(POSSUM_OK, publish_picture(writer, video_of(kPicture), 1));
+  Peer vandal("vandal", {channel});
+  vandal.expect("draws");
+  CHECK(!vandal.hear_if_alive());
+  possum_writer_close(writer);
+}
+
+// --- slots -----------------------------------------------------------------------------
+
+TEST(several_slots_may_be_borrowed) {
+  const std::string channel = unique_channel();
+  possum_writer* const writer = open_writer(
+      channel, kPicture, [](possum_writer_options& options) { options.slots = 6; });
+  possum_reader* const reader = attach_reader(channel);
+  const possum_video video = video_of(kPicture);
+  possum_slot* slots[4] = {};
+  for (possum_slot*& slot : slots) {
+    EXPECT(POSSUM_OK, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &slot));
+  }
+  possum_slot* fifth = nullptr;
+  EXPECT(POSSUM_NO_SLOT, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &fifth));
+  CHECK(fifth == nullptr && says("return one"));
+  possum_slot_return(slots[3]);
+  for (std::uint64_t key = 0; key < 3; ++key) {
+    draw_picture(video, possum_slot_data(slots[key]), key);
+  }
+  for (std::uint64_t key = 0; key < 3; ++key) {
+    const possum_frame_params params = params_for(key);
+    EXPECT(POSSUM_OK, possum_writer_publish(writer, slots[key], &params, POSSUM_AT_ONCE));
+    CHECK(shows_key(reader, key));
+  }
+  CHECK(statistics_of(writer).borrowed == 0);
+  // Those that were lent come back as well.
+  for (std::uint64_t key = 0; key < 40; key += 2) {
+    for (const int i : {0, 1}) {
+      EXPECT(POSSUM_OK, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &slots[i]));
+    }
+    for (const int i : {0, 1}) {
+      const possum_frame_params params = params_for(key + static_cast<std::uint64_t>(i));
+      draw_picture(video, possum_slot_data(slots[i]), params.offset);
+      EXPECT(POSSUM_OK, possum_writer_publish(writer, slots[i], &params, POSSUM_AT_ONCE));
+      CHECK(shows_key(reader, params.offset));
+    }
+  }
+  for (possum_slot*& slot : slots) {
+    EXPECT(POSSUM_OK, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &slot));
+  }
+  for (possum_slot* slot : slots) possum_slot_return(slot);
+  CHECK(statistics_of(writer).no_slot == 0);
+  possum_reader_close(reader);
+  possum_writer_close(writer);
+}
+
+TEST(another_writers_slot_is_refused) {
+  possum_writer* const one = open_writer(unique_channel(), kPicture);
+  possum_writer* const two = open_writer(unique_channel(), kPicture);
+  possum_slot* slot = nullptr;
+  EXPECT(POSSUM_OK, possum_writer_borrow(one, 0, POSSUM_AT_ONCE, &slot));
+  EXPECT(POSSUM_ERROR_SETTINGS,
+         possum_writer_publish(two, slot, nullptr, POSSUM_AT_ONCE));
+  EXPECT(POSSUM_OK, possum_writer_publish(one, slot, nullptr, POSSUM_AT_ONCE));
+  possum_writer_close(one);
+  possum_writer_close(two);
+}
+
+// --- waits -----------------------------------------------------------------------------
+
+namespace {
+
+// A writer whose blocking reader, of depth 1, has one frame waiting.
+struct HeldUp {
+  const std::string channel = unique_channel();
+  const possum_video video = video_of(kPicture);
+  possum_writer* writer = open_writer(channel, kPicture, allow_blocking);
+  possum_reader* reader = attach_reader(channel, [](possum_reader_options& options) {
+    options.policy = POSSUM_BLOCKING;
+    options.depth = 1;
+  });
+  HeldUp() { EXPECT(POSSUM_OK, publish_picture(writer, video, 0)); }
+  ~HeldUp() {
+    possum_reader_close(reader);
+    possum_writer_close(writer);
+  }
+  possum_slot* unfinished(std::uint64_t key) {
+    possum_slot* slot = nullptr;
+    EXPECT(POSSUM_OK, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &slot));
+    draw_picture(video, possum_slot_data(slot), key);
+    const possum_frame_params params = params_for(key);
+    EXPECT(POSSUM_TIMEOUT,
+           possum_writer_publish(writer, slot, &params, possum_deadline(kShortNs)));
+    return slot;
+  }
+};
+
+}  // namespace
+
+TEST(publication_goes_on_after_a_deadline) {
+  HeldUp held;
+  possum_reader* const second = attach_reader(held.channel);
+  CHECK(shows_key(second, 0));
+  possum_slot* const slot = held.unfinished(1);
+  CHECK(shows_key(second, 1));  // had room
+  EXPECT(POSSUM_TIMEOUT,
+         possum_writer_publish(held.writer, slot, nullptr, possum_deadline(kShortNs)));
+  CHECK(shows_key(held.reader, 0));
+  EXPECT(POSSUM_OK, possum_writer_publish(held.writer, slot, nullptr, POSSUM_AT_ONCE));
+  CHECK(shows_key(held.reader, 1));
+  possum_frame* frame = nullptr;
+  EXPECT(POSSUM_TIMEOUT, possum_reader_take(second, POSSUM_AT_ONCE, &frame));  // once
+  CHECK(statistics_of(held.writer).borrowed == 0);
+  possum_reader_close(second);
+}
+
+TEST(publication_can_be_given_up) {
+  HeldUp held;
+  possum_slot_return(held.unfinished(1));
+  CHECK(shows_key(held.reader, 0));
+  EXPECT(POSSUM_OK, publish_picture(held.writer, held.video, 2));
+  possum_frame* frame = take(held.reader);
+  CHECK(info_of(frame).offset == 2 && info_of(frame).missed == 1);
+  possum_frame_release(frame);
+
+  EXPECT(POSSUM_OK, publish_picture(held.writer, held.video, 3));
+  possum_slot* const slot = held.unfinished(4);
+  CHECK(shows_key(held.reader, 3));
+  EXPECT(POSSUM_OK, publish_picture(held.writer, held.video, 5));  // instead
+  EXPECT(POSSUM_ERROR_STATE,
+         possum_writer_publish(held.writer, slot, nullptr, POSSUM_AT_ONCE));
+  CHECK(shows_key(held.reader, 5) && statistics_of(held.writer).borrowed == 0);
+}
+
+TEST(write_goes_on_after_a_deadline) {
+  HeldUp held;
+  std::vector<unsigned char> picture(held.video.bytes);
+  const auto write = [&](std::uint64_t key, std::int64_t deadline) {
+    const possum_frame_params params = params_for(key);
+    return possum_writer_write(held.writer, picture.data(), picture.size(), &params,
+                               deadline);
+  };
+  draw_picture(held.video, picture.data(), 1);
+  EXPECT(POSSUM_TIMEOUT, write(1, possum_deadline(kShortNs)));
+  CHECK(shows_key(held.reader, 0));
+  std::fill(picture.begin(), picture.end(), 0);  // it is not read again
+  EXPECT(POSSUM_OK, write(1, POSSUM_AT_ONCE));
+  draw_picture(held.video, picture.data(), 2);
+  EXPECT(POSSUM_TIMEOUT, write(2, possum_deadline(kShortNs)));
+  possum_writer_abandon(held.writer);
+  CHECK(shows_key(held.reader, 1));
+  draw_picture(held.video, picture.data(), 3);
+  EXPECT(POSSUM_OK, write(3, POSSUM_AT_ONCE));
+  CHECK(shows_key(held.reader, 3) && statistics_of(held.writer).borrowed == 0);
+}
+
+TEST(interrupt_ends_every_wait) {
+  HeldUp held;
+  possum_reader* const other = open_reader(unique_channel());
+  possum_slot* slot = nullptr;
+  possum_frame* frame = nullptr;
+  EXPECT(POSSUM_OK, possum_writer_borrow(held.writer, 0, POSSUM_AT_ONCE, &slot));
+  const auto ended = [&](auto wait, auto interrupt) {
+    possum_status status = POSSUM_OK;
+    std::atomic<bool> waits{false};
+    std::thread waiting([&] {
+      waits = true;
+      status = wait();
+    });
+    CHECK(support::eventually([&] { return waits.load(); }));
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));  // into the wait, mostly
+    interrupt(1);
+    waiting.join();
+    interrupt(0);
+    EXPECT(POSSUM_INTERRUPTED, status);
+  };
+  const auto end_writer = [&](int on) { possum_writer_interrupt(held.writer, on); };
+  const auto end_other = [&](int on) { possum_reader_interrupt(other, on); };
+  ended([&] { return possum_writer_publish(held.writer, slot, nullptr, POSSUM_FOREVER); },
+        end_writer);
+  ended([&] { return possum_writer_drain(held.writer, POSSUM_FOREVER); }, end_writer);
+  ended([&] { return possum_writer_wait_readers(held.writer, 2, POSSUM_FOREVER); },
+        end_writer);
+  ended([&] { return possum_reader_attach(other, POSSUM_FOREVER); }, end_other);
+  ended([&] { return possum_reader_next(other, POSSUM_FOREVER, &frame); }, end_other);
+  CHECK(shows_key(held.reader, 0));
+  EXPECT(POSSUM_OK, possum_writer_publish(held.writer, slot, nullptr, POSSUM_AT_ONCE));
+  possum_frame_release(take(held.reader));
+  ended([&] { return possum_reader_take(held.reader, POSSUM_FOREVER, &frame); },
+        [&](int on) { possum_reader_interrupt(held.reader, on); });
+  CHECK(frame == nullptr);
+  possum_reader_close(other);
+}
+
+TEST(every_wait_ends_at_its_deadline) {
+  HeldUp held;
+  const std::int64_t before = possum_now_ns();
+  EXPECT(POSSUM_TIMEOUT,
+         possum_writer_wait_readers(held.writer, 2, possum_deadline(kShortNs)));
+  EXPECT(POSSUM_TIMEOUT, possum_writer_drain(held.writer, possum_deadline(kShortNs)));
+  possum_frame_release(take(held.reader));
+  possum_frame* frame = nullptr;
+  EXPECT(POSSUM_TIMEOUT,
+         possum_reader_take(held.reader, possum_deadline(kShortNs), &frame));
+  CHECK(possum_now_ns() - before >= 3 * kShortNs);
+  possum_reader* const other = open_reader("nobody-writes-here");
+  EXPECT(POSSUM_ERROR_NOT_FOUND, possum_reader_attach(other, possum_deadline(kShortNs)));
+  CHECK(says("nobody-writes-here"));
+  EXPECT(POSSUM_DISCONNECTED, possum_reader_take(other, POSSUM_AT_ONCE, &frame));
+  possum_reader_close(other);
+}
+
+// A reader that holds its frames holds the writer up only if it may; a thread that waits
+// for its turn keeps its deadline too.
+TEST(threads_take_turns_and_keep_their_deadlines) {
+  HeldUp held;
+  std::thread first(
+      [&] { EXPECT(POSSUM_OK, publish_picture(held.writer, held.video, 1)); });
+  // Its frame is offered in vain.
+  CHECK(support::eventually([&] { return statistics_of(held.writer).frames == 2; }));
+  EXPECT(POSSUM_TIMEOUT,
+         publish_picture(held.writer, held.video, 2, possum_deadline(kShortNs)));
+  CHECK(shows_key(held.reader, 0));
+  first.join();
+  CHECK(shows_key(held.reader, 1));
+}
+
+// --- ends ------------------------------------------------------------------------------
+
+TEST(blocking_reader_in_another_process_gets_every_frame_and_the_end) {
+  const std::string channel = unique_channel();
+  possum_writer* const writer = open_writer(channel, kPicture, allow_blocking);
+  Peer reader("lossless_reader", {channel, "2000"});
+  reader.expect("attached");
+  const possum_video video = video_of(kPicture);
+  for (std::uint64_t key = 0; key < 2000; ++key) {
+    EXPECT(POSSUM_OK, publish_picture(writer, video, key));
+  }
+  possum_writer_eos(writer);
+  EXPECT(POSSUM_OK, possum_writer_drain(writer, in_ms(kLimitMs)));
+  CHECK(reader.join() == 0);
+  CHECK(statistics_of(writer).no_slot == 0);
+  possum_writer_close(writer);
+}
+
+TEST(reader_follows_a_killed_writer_to_the_next) {
+  const std::string channel = unique_channel();
+  possum_reader* const reader = open_reader(channel);
+  std::uint64_t last_writer = 0;
+  for (std::uint64_t life = 0; life < 3; ++life) {
+    Peer writer("writer", {channel, life == 1 ? kOther : kPicture});
+    writer.expect("open");
+    writer.order(std::to_string(life), "done");
+    possum_frame* const frame = next(reader);
+    const possum_frame_info info = info_of(frame);
+    CHECK(info.offset == life && shows_its_key(frame) && info.seq == 1);
+    CHECK(info.writer_id != last_writer);
+    last_writer = info.writer_id;
+    writer.kill();
+    CHECK(shows_its_key(frame));
+    possum_frame_release(frame);
+  }
+  possum_frame* frame = nullptr;
+  EXPECT(POSSUM_DISCONNECTED, possum_reader_take(reader, in_ms(kLimitMs), &frame));
+  EXPECT(POSSUM_ERROR_NOT_FOUND, possum_reader_next(reader, POSSUM_AT_ONCE, &frame));
+  CHECK(statistics_of(reader).attachments == 3);
+  possum_reader_close(reader);
+  possum_writer_close(open_writer(channel, kPicture));  // clears up after the dead
+}
+
+TEST(end_of_stream_is_a_state_or_a_pause) {
+  const std::string channel = unique_channel();
+  possum_writer* const writer = open_writer(channel, kPicture);
+  possum_reader* const reader = attach_reader(channel);
+  possum_reader* const patient = attach_reader(
+      channel, [](possum_reader_options& options) { options.ignore_eos = 1; });
+  possum_frame* frame = nullptr;
+  possum_writer_eos(writer);
+  EXPECT(POSSUM_EOS, possum_reader_take(reader, in_ms(kLimitMs), &frame));
+  EXPECT(POSSUM_EOS, possum_reader_next(reader, in_ms(kLimitMs), &frame));
+  EXPECT(POSSUM_TIMEOUT, possum_reader_take(patient, possum_deadline(kShortNs), &frame));
+  EXPECT(POSSUM_OK, publish_picture(writer, video_of(kPicture), 1));
+  CHECK(shows_key(reader, 1) && shows_key(patient, 1));
+  possum_writer_close(writer);
+  EXPECT(POSSUM_DISCONNECTED, possum_reader_take(patient, in_ms(kLimitMs), &frame));
+  possum_reader_close(patient);
+  possum_reader_close(reader);
+}
+
+TEST(flush_withdraws_and_shows_in_the_next_frame) {
+  const std::string channel = unique_channel();
+  possum_writer* const writer = open_writer(channel, kPicture);
+  possum_reader* const reader = attach_reader(channel);
+  const possum_video video = video_of(kPicture);
+  EXPECT(POSSUM_OK, publish_picture(writer, video, 0));
+  possum_frame* frame = take(reader);
+  const std::uint32_t before = info_of(frame).flush_id;
+  possum_frame_release(frame);
+  EXPECT(POSSUM_OK, publish_picture(writer, video, 1));
+  possum_writer_flush(writer);
+  EXPECT(POSSUM_TIMEOUT, possum_reader_take(reader, POSSUM_AT_ONCE, &frame));
+  EXPECT(POSSUM_OK, publish_picture(writer, video, 2));
+  frame = take(reader);
+  CHECK(info_of(frame).offset == 2 && info_of(frame).flush_id != before);
+  CHECK(info_of(frame).missed == 1);
+  possum_frame_release(frame);
+  possum_reader_close(reader);
+  possum_writer_close(writer);
+}
+
+TEST(dropping_reader_sees_the_newest) {
+  const std::string channel = unique_channel();
+  possum_writer* const writer = open_writer(channel, kPicture);
+  possum_reader* const reader = attach_reader(channel);
+  for (std::uint64_t key = 0; key < 20; ++key) {
+    EXPECT(POSSUM_OK, publish_picture(writer, video_of(kPicture), key));
+  }
+  possum_reader_skip_to_newest(reader);
+  CHECK(shows_key(reader, 19));
+  possum_reader_close(reader);
+  possum_writer_close(writer);
+}
+
+// --- peers that are in the way ---------------------------------------------------------
+
+TEST(a_second_writer_and_unwanted_blocking_are_refused) {
+  const std::string channel = unique_channel();
+  possum_writer* const writer = open_writer(channel, kPicture);
+  possum_writer_options options;
+  possum_writer_options_init(&options, sizeof options);
+  options.channel = channel.c_str();
+  options.claim_timeout_ns = 0;
+  possum_writer* second = nullptr;
+  EXPECT(POSSUM_ERROR_BUSY, possum_writer_open(&options, &second));
+  CHECK(says(std::to_string(getpid())) && second == nullptr);
+  possum_reader* const reader = open_reader(channel, blocking);
+  EXPECT(POSSUM_ERROR_NO_BLOCKING, possum_reader_attach(reader, POSSUM_AT_ONCE));
+  CHECK(says("allow_blocking"));
+  possum_reader_close(reader);
+  possum_writer_close(writer);
+}
+
+TEST(killed_hoarder_gives_everything_back) {
+  const std::string channel = unique_channel();
+  possum_writer* const writer = open_writer(channel, kPicture, allow_blocking);
+  const possum_video video = video_of(kPicture);
+  EXPECT(POSSUM_OK, publish_picture(writer, video, 0));
+  Peer hoarder("hoarder", {channel});
+  hoarder.expect("holds");
+  possum_status status = POSSUM_OK;
+  while (status == POSSUM_OK) {
+    status = publish_picture(writer, video, 1, possum_deadline(kShortNs));
+  }
+  EXPECT(POSSUM_TIMEOUT, status);
+  hoarder.kill();
+  EXPECT(POSSUM_OK, publish_picture(writer, video, 2, in_ms(kLimitMs)));
+  CHECK(support::eventually([&] { return possum_writer_reader_count(writer) == 0; }));
+  possum_writer_close(writer);
+}
+
+TEST(handles_are_dead_in_a_forked_child) {
+  const std::string channel = unique_channel();
+  possum_writer* const writer = open_writer(channel, kPicture);
+  possum_reader* const reader = attach_reader(channel);
+  const possum_video video = video_of(kPicture);
+  EXPECT(POSSUM_OK, publish_picture(writer, video, 1));
+  possum_frame* const frame = take(reader);
+  possum_slot* slot = nullptr;
+  EXPECT(POSSUM_OK, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &slot));
+  const pid_t child = fork();
+  if (child == 0) {
+    possum_frame* none = nullptr;
+    possum_slot* no_slot = nullptr;
+    EXPECT(POSSUM_ERROR_STATE, possum_reader_take(reader, POSSUM_FOREVER, &none));
+    EXPECT(POSSUM_ERROR_STATE, possum_reader_attach(reader, POSSUM_FOREVER));
+    EXPECT(POSSUM_ERROR_STATE, possum_writer_borrow(writer, 0, POSSUM_FOREVER, &no_slot));
+    EXPECT(POSSUM_ERROR_STATE, possum_writer_publish(writer, slot, nullptr, 0));
+    CHECK(says("fork()") && statistics_of(writer).frames == 0);
+    possum_writer_eos(writer);
+    CHECK(shows_its_key(frame));
+    possum_frame_release(frame);
+    possum_reader_close(reader);
+    possum_writer_close(writer);
+    _exit(0);
+  }
+  int status = 0;
+  CHECK(waitpid(child, &status, 0) == child && status == 0);
+  CHECK(statistics_of(writer).held == 1 && shows_its_key(frame));
+  draw_picture(video, possum_slot_data(slot), 2);
+  const possum_frame_params params = params_for(2);
+  EXPECT(POSSUM_OK, possum_writer_publish(writer, slot, &params, POSSUM_AT_ONCE));
+  CHECK(shows_key(reader, 2));
+  possum_frame_release(frame);
+  possum_reader_close(reader);
+  possum_writer_close(writer);
+}
+
+// --- peers that lie --------------------------------------------------------------------
+
+namespace {
+
+using possum::layout::FrameDescriptor;
+
+// Publishes through the transport, which passes on what libpossum and possumsink would
+// not.
+void publish_lie(possum::Writer& writer, const std::string& caps,
+                 const std::function<void(FrameDescriptor&)>& lie) {
+  possum::SlotRef ref;
+  possum::Error error;
+  CHECK(writer.acquire(8192, caps.size(), 0, ref, error) == possum::WriteStatus::ok);
+  FrameDescriptor frame = support::descriptor_for(1, 8192);
+  lie(frame);
+  CHECK(writer.publish(ref, frame, caps, {}, false, error) == possum::WriteStatus::ok);
+}
+
+void describe_truly(FrameDescriptor& frame) {
+  frame.frame_flags |= possum::layout::kFramePlanes;
+  frame.width = 65;
+  frame.height = 33;
+  frame.plane_count = 1;
+  frame.planes[0] = {0, 196 * 33, 196, 0};
+}
+
+}  // namespace
+
+TEST(frames_that_contradict_their_caps_end_the_attachment) {
+  const std::string channel = unique_channel();
+  const auto writer = support::open_writer(support::plain_writer(channel));
+  possum_reader* const reader = open_reader(channel);
+  const auto refused = [&](const std::string& caps, auto lie) {
+    publish_lie(*writer, caps, [&](FrameDescriptor& frame) {
+      describe_truly(frame);
+      lie(frame);
+    });
+    possum_frame* frame = nullptr;
+    EXPECT(POSSUM_ERROR_CORRUPT, possum_reader_next(reader, in_ms(kLimitMs), &frame));
+    CHECK(frame == nullptr && says(channel) && !possum_reader_is_attached(reader));
+  };
+  const auto truth = [](FrameDescriptor&) {};
+  refused(kPicture, [](auto& f) { f.planes[0].stride = 194; });
+  refused(kPicture, [](auto& f) { f.planes[0].stride = -196; });
+  refused(kPicture, [](auto& f) { f.planes[0].stride = INT32_MAX; });
+  refused(kPicture, [](auto& f) { f.planes[0].bytes = 196 * 32 + 194; });
+  refused(kPicture, [](auto& f) { f.plane_count = 2; });
+  refused(kPicture, [](auto& f) { f.width = 64; });
+  refused(kPicture, [](auto& f) { f.height = 0; });
+  refused(kPicture, [](auto& f) { f.frame_flags = 0, f.data_bytes = 1000; });
+  refused("video/x-raw, format=BGR, width=32767, height=32767",
+          [](auto& f) { f.frame_flags = 0; });
+  refused("video/x-raw, format=BGR\n", truth);
+  refused("video/x-raw, format=\"\xff\"", truth);
+  refused("nothing", truth);
+  refused("", truth);
+  publish_lie(*writer, kPicture, describe_truly);
+  possum_frame_release(next(reader));
+  // Formats and media that are not known here come without rows to rely on.
+  publish_lie(*writer, "video/x-raw, format=v210, width=65, height=33", describe_truly);
+  possum_frame* const frame = next(reader);
+  const possum_frame_info info = info_of(frame);
+  CHECK(info.is_video == 0 && info.plane_count == 1 && info.planes[0].height == 0);
+  CHECK(info.width == 65 && info.planes[0].bytes == 196 * 33);
+  possum_frame_release(frame);
+  possum_reader_close(reader);
+}
+
+TEST(times_of_another_clock_stand_for_the_arrival) {
+  const std::string channel = unique_channel();
+  const auto writer = support::open_writer(support::plain_writer(channel));
+  possum_reader* const reader = attach_reader(channel);
+  for (const std::int64_t time : {INT64_MAX, INT64_MIN + 1, std::int64_t{-1}}) {
+    publish_lie(*writer, kPicture, [&](FrameDescriptor& frame) {
+      describe_truly(frame);
+      frame.pts_ns = frame.duration_ns = frame.latency_ns = time;
+    });
+    possum_frame* const frame = take(reader);
+    const possum_frame_info info = info_of(frame);
+    CHECK(info.capture_ns > 0 && info.capture_ns <= possum_now_ns());
+    CHECK(info.pts_ns == POSSUM_NO_TIME && info.latency_ns >= 0);
+    CHECK(info.duration_ns == POSSUM_NO_TIME || info.duration_ns >= 0);
+    possum_frame_release(frame);
+  }
+  possum_reader_close(reader);
+}
+
+TEST(frame_of_the_future_stands_for_its_arrival) {
+  const std::string channel = unique_channel();
+  const auto writer = support::open_writer(support::plain_writer(channel));
+  publish_lie(*writer, kPicture, describe_truly);
+  const std::int64_t tomorrow = possum_now_ns() + 86'400 * std::int64_t{1'000'000'000};
+  for (const std::string& name : support::names_of(channel)) {
+    if (!name.starts_with("possum-d.")) continue;
+    const int fd = shm_open(("/" + name).c_str(), O_RDWR, 0);
+    constexpr off_t kAt =
+        sizeof(possum::layout::DataHeader) + offsetof(FrameDescriptor, publish_ns);
+    CHECK(pwrite(fd, &tomorrow, sizeof tomorrow, kAt) == sizeof tomorrow);
+    close(fd);
+  }
+  possum_reader* const reader = attach_reader(channel);
+  possum_frame* const frame = take(reader);
+  const possum_frame_info info = info_of(frame);
+  CHECK(info.publish_ns <= possum_now_ns() && info.capture_ns == info.publish_ns);
+  possum_frame_release(frame);
+  possum_reader_close(reader);
+}
+
+TEST(reader_leaves_a_channel_of_nonsense) {
+  const std::string channel = unique_channel();
+  possum_writer* const writer = open_writer(channel, kPicture);
+  possum_reader* const reader = attach_reader(channel);
+  const std::string name = "/possum-c." + channel;
+  const int fd = shm_open(name.c_str(), O_RDWR, 0);
+  CHECK(fd >= 0);
+  unsigned char byte = 0;
+  CHECK(pread(fd, &byte, 1, 0) == 1);
+  byte ^= 0xff;
+  CHECK(pwrite(fd, &byte, 1, 0) == 1);
+  close(fd);
+  possum_reader* const late = open_reader(channel);
+  const possum_status status = possum_reader_attach(late, POSSUM_AT_ONCE);
+  CHECK(status == POSSUM_ERROR_CORRUPT || status == POSSUM_ERROR_INCOMPATIBLE);
+  CHECK(says(channel));
+  // The writer finds out and makes the channel anew.
+  CHECK(support::eventually(
+      [&] { return possum_reader_attach(late, POSSUM_AT_ONCE) == POSSUM_OK; }));
+  possum_reader_close(late);
+  possum_reader_close(reader);
+  possum_writer_close(writer);
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// possum.hpp and possum_opencv.hpp: owners that give back what they hold, and Mats of the
+// right type, size and stride on the very memory of frames and slots.
+
+#include <opencv2/core.hpp>
+#include <opencv2/imgproc.hpp>
+#include <string>
+#include <vector>
+
+#include "possum_opencv.hpp"
+#include "support/check.h"
+
+namespace {
+
+std::string new_channel() {
+  static int count = 0;
+  return check::channel_prefix() + std::to_string(++count);
+}
+
+possum::FrameParams at(unsigned number) {
+  possum::FrameParams params;
+  params.offset = number;
+  return params;
+}
+
+}  // namespace
+
+TEST(every_format_has_the_type_that_the_table_says) {
+  const struct {
+    const char* format;
+    std::vector<int> types;  // of its planes
+  } expected[] = {
+      {"GRAY8", {CV_8UC1}},
+      {"GRAY16_LE", {CV_16UC1}},
+      {"BGR", {CV_8UC3}},
+      {"RGB", {CV_8UC3}},
+      {"BGRx", {CV_8UC4}},
+      {"RGBA", {CV_8UC4}},
+      {"ARGB64", {CV_16UC4}},
+      {"RGBA64_LE", {CV_16UC4}},
+      {"YUY2", {CV_8UC2}},
+      {"I420", {CV_8UC1, CV_8UC1, CV_8UC1}},
+      {"A420", {CV_8UC1, CV_8UC1, CV_8UC1, CV_8UC1}},
+      {"NV12", {CV_8UC1, CV_8UC2}},
+      {"NV24", {CV_8UC1, CV_8UC2}},
+      {"I420_10LE", {CV_16UC1, CV_16UC1, CV_16UC1}},
+      {"P010_10LE", {CV_16UC1, CV_16UC2}},
+      {"GRAY16_BE", {-1}},
+      {"I422_12BE", {-1, -1, -1}},
+      {"RGB16", {-1}},
+      {"BGR15", {-1}},
+      {"RGB10A2_LE", {-1}},
+  };
+  for (const auto& e : expected) {
+    const possum::Video video(e.format, 65, 33);
+    CHECK(video.plane_count == e.types.size());
+    for (unsigned p = 0; p < video.plane_count; ++p) {
+      CHECK(possum::mat_type(e.format, video.planes[p].pixel_bytes) == e.types[p]);
+    }
+  }
+}
+
+TEST(what_is_drawn_on_a_slot_is_seen_in_a_frame) {
+  const std::string channel = new_channel();
+  const possum::Video video = possum::Video("NV12", 65, 33).rate(25);
+  possum::Writer writer(channel.c_str(), video);
+  possum::Reader reader(channel.c_str());
+  CHECK(reader.attach() == POSSUM_OK && reader.attached());
+  possum::Slot slot;
+  CHECK(writer.borrow(slot) == POSSUM_OK);
+  cv::Mat luma = possum::view(slot, video, 0);
+  cv::Mat chroma = possum::view(slot, video, 1);
+  CHECK(luma.rows == 33 && luma.cols == 65 && luma.step == 68);
+  CHECK(chroma.rows == 17 && chroma.cols == 33 && chroma.step == 68);
+  luma.setTo(60);
+  luma.at<unsigned char>(32, 64) = 200;
+  chroma.setTo(cv::Scalar(90, 170));
+  const possum::FrameParams params = at(3);
+  CHECK(writer.publish(slot, &params) == POSSUM_OK && !slot);
+
+  possum::Frame frame;
+  CHECK(reader.take(frame) == POSSUM_OK);
+  const cv::Mat seen = possum::view(frame);
+  CHECK(seen.data == frame.info().data && seen.step == 68 && seen.type() == CV_8UC1);
+  CHECK(seen.at<unsigned char>(32, 64) == 200 && seen.at<unsigned char>(0, 0) == 60);
+  CHECK(possum::view(frame, 1).at<cv::Vec2b>(16, 32) == cv::Vec2b(90, 170));
+  cv::Mat small;
+  cv::resize(seen, small, cv::Size(16, 16));
+  CHECK(small.at<unsigned char>(3, 3) == 60);
+  CHECK(frame.video().framerate_n == 25 && frame.info().offset == 3);
+
+  const possum::Frame copy = frame;  // another owner
+  frame = possum::Frame();
+  CHECK(writer.statistics().held == 1 && possum::view(copy).data == seen.data);
+}
+
+TEST(strides_of_the_frame_count_and_not_those_of_its_caps) {
+  const std::string channel = new_channel();
+  const possum::Video video("BGR", 10, 4);
+  possum::Writer writer(channel.c_str(), video);
+  possum::Reader reader(channel.c_str());
+  reader.attach();
+  possum::Slot slot;
+  writer.borrow(slot, 4096);
+  cv::Mat wide(4, 10, CV_8UC3, static_cast<unsigned char*>(slot.data()) + 128, 256);
+  wide.setTo(cv::Scalar(1, 2, 3));
+  possum::FrameParams params;
+  params.plane_count = 1;
+  params.planes[0] = {128, 256, 0};
+  writer.publish(slot, &params);
+  possum::Frame frame;
+  reader.take(frame);
+  const cv::Mat seen = possum::view(frame);
+  CHECK(seen.step == 256 && seen.size() == cv::Size(10, 4));
+  CHECK(seen.at<cv::Vec3b>(3, 9) == cv::Vec3b(1, 2, 3));
+}
+
+TEST(failures_are_exceptions_and_expected_outcomes_are_not) {
+  const auto status_of = [](auto call) {
+    try {
+      call();
+    } catch (const possum::Error& error) {
+      CHECK(std::string(error.what()).size() > 10 && !error.detail().empty());
+      return error.status();
+    }
+    return POSSUM_OK;
+  };
+  CHECK(status_of([] { possum::Reader("a/b"); }) == POSSUM_ERROR_SETTINGS);
+  CHECK(status_of([] { possum::Video("nonsense", 1, 1); }) == POSSUM_ERROR_FORMAT);
+  const std::string channel = new_channel();
+  possum::Reader reader(channel.c_str());
+  possum::Frame frame;
+  CHECK(status_of([&] { reader.next(frame, POSSUM_AT_ONCE); }) == POSSUM_ERROR_NOT_FOUND);
+  CHECK(reader.take(frame, POSSUM_AT_ONCE) == POSSUM_DISCONNECTED && !frame);
+
+  const possum::Video packed("RGB16", 8, 8);
+  possum::Writer writer(channel.c_str(), packed);
+  CHECK(reader.attach() == POSSUM_OK);
+  CHECK(reader.take(frame, POSSUM_AT_ONCE) == POSSUM_TIMEOUT);
+  {
+    possum::Slot slot;
+    CHECK(writer.borrow(slot) == POSSUM_OK && writer.statistics().borrowed == 1);
+    CHECK(status_of([&] { possum::view(slot, packed); }) == POSSUM_ERROR_FORMAT);
+    CHECK(status_of([&] { possum::view(slot, possum::Video("BGR", 4000, 4000)); }) ==
+          POSSUM_ERROR_SETTINGS);
+    CHECK(status_of([&] { possum::view(slot, possum::Video("BGR", 8, 8), 1); }) ==
+          POSSUM_ERROR_SETTINGS);
+    possum::FrameParams wrong;
+    wrong.bytes = 1;
+    CHECK(status_of([&] { writer.publish(slot, &wrong); }) == POSSUM_ERROR_SETTINGS);
+    CHECK(slot);  // still borrowed
+  }
+  CHECK(writer.statistics().borrowed == 0);  // gave itself back
+  writer.interrupt();
+  CHECK(writer.wait_readers(9) == POSSUM_INTERRUPTED);
+  writer.interrupt(false);
+}

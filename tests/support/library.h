@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// Verbs for the tests of libpossum: both ends through possum.h alone, and pictures whose
+// every byte follows from a number. Include it after check.h.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <string>
+
+#include "possum.h"
+#include "support/transport.h"
+
+namespace library {
+
+using support::in_ms;
+using support::kLimitMs;
+using support::Peer;
+using support::unique_channel;
+
+// A status that is not this one ends the test, with what the library says about it.
+inline void expect(possum_status wanted, possum_status status, const char* file,
+                   int line) {
+  if (status == wanted) return;
+  std::fprintf(stderr, "%s instead of %s: %s (%s)\n", possum_status_name(status),
+               possum_status_name(wanted), possum_error_message(), possum_error_detail());
+  check::failed(file, line, "the status is as expected");
+}
+#define EXPECT(wanted, status) ::library::expect(wanted, status, __FILE__, __LINE__)
+
+inline bool says(const std::string& words) {
+  return std::string(possum_error_message()).find(words) != std::string::npos;
+}
+
+using WriterTweak = std::function<void(possum_writer_options&)>;
+using ReaderTweak = std::function<void(possum_reader_options&)>;
+
+inline void allow_blocking(possum_writer_options& options) { options.allow_blocking = 1; }
+inline void blocking(possum_reader_options& options) { options.policy = POSSUM_BLOCKING; }
+
+inline possum_writer* open_writer(const std::string& channel, const std::string& caps,
+                                  const WriterTweak& tweak = {}) {
+  possum_writer_options options;
+  possum_writer_options_init(&options, sizeof options);
+  options.channel = channel.c_str();
+  options.caps = caps.c_str();
+  if (tweak) tweak(options);
+  possum_writer* writer = nullptr;
+  EXPECT(POSSUM_OK, possum_writer_open(&options, &writer));
+  return writer;
+}
+
+inline possum_reader* open_reader(const std::string& channel,
+                                  const ReaderTweak& tweak = {}) {
+  possum_reader_options options;
+  possum_reader_options_init(&options, sizeof options);
+  options.channel = channel.c_str();
+  if (tweak) tweak(options);
+  possum_reader* reader = nullptr;
+  EXPECT(POSSUM_OK, possum_reader_open(&options, &reader));
+  return reader;
+}
+
+inline possum_reader* attach_reader(const std::string& channel,
+                                    const ReaderTweak& tweak = {}) {
+  possum_reader* const reader = open_reader(channel, tweak);
+  EXPECT(POSSUM_OK, possum_reader_attach(reader, in_ms(kLimitMs)));
+  return reader;
+}
+
+inline possum_frame* take(possum_reader* reader) {
+  possum_frame* frame = nullptr;
+  EXPECT(POSSUM_OK, possum_reader_take(reader, in_ms(kLimitMs), &frame));
+  return frame;
+}
+inline possum_frame* next(possum_reader* reader) {
+  possum_frame* frame = nullptr;
+  EXPECT(POSSUM_OK, possum_reader_next(reader, in_ms(kLimitMs), &frame));
+  return frame;
+}
+
+inline possum_frame_info info_of(const possum_frame* frame) {
+  possum_frame_info info;
+  possum_frame_get_info(frame, &info, sizeof info);
+  return info;
+}
+inline possum_writer_statistics statistics_of(const possum_writer* writer) {
+  possum_writer_statistics statistics;
+  possum_writer_get_statistics(writer, &statistics, sizeof statistics);
+  return statistics;
+}
+inline possum_reader_statistics statistics_of(const possum_reader* reader) {
+  possum_reader_statistics statistics;
+  possum_reader_get_statistics(reader, &statistics, sizeof statistics);
+  return statistics;
+}
+
+inline possum_video video_of(const std::string& caps) {
+  possum_video video;
+  possum_video_init(&video, sizeof video);
+  EXPECT(POSSUM_OK, possum_video_from_caps(&video, caps.c_str()));
+  return video;
+}
+
+inline possum_frame_params params_for(std::uint64_t key) {
+  possum_frame_params params;
+  possum_frame_params_init(&params, sizeof params);
+  params.offset = key;
+  return params;
+}
+
+// --- pictures --------------------------------------------------------------------------
+
+inline unsigned char picture_byte(std::uint64_t key, unsigned plane, std::size_t row,
+                                  std::size_t byte) {
+  return static_cast<unsigned char>(key * 37 + plane * 101 + row * 7 + byte * 3 +
+                                    (row * byte >> 4));
+}
+
+// `bytes` of each row; the rest of the stride is left alone.
+inline void draw_plane(unsigned char* data, std::size_t stride, std::size_t rows,
+                       std::size_t bytes, unsigned plane, std::uint64_t key) {
+  for (std::size_t y = 0; y < rows; ++y) {
+    for (std::size_t x = 0; x < bytes; ++x) {
+      data[y * stride + x] = picture_byte(key, plane, y, x);
+    }
+  }
+}
+inline bool plane_shows(const unsigned char* data, std::size_t stride, std::size_t rows,
+                        std::size_t bytes, unsigned plane, std::uint64_t key) {
+  for (std::size_t y = 0; y < rows; ++y) {
+    for (std::size_t x = 0; x < bytes; ++x) {
+      if (data[y * stride + x] != picture_byte(key, plane, y, x)) return false;
+    }
+  }
+  return true;
+}
+
+inline void draw_picture(const possum_video& video, void* to, std::uint64_t key) {
+  for (unsigned p = 0; p < video.plane_count; ++p) {
+    const possum_plane_layout& plane = video.planes[p];
+    draw_plane(static_cast<unsigned char*>(to) + plane.offset,
+               static_cast<std::size_t>(plane.stride), plane.height,
+               std::size_t{plane.width} * plane.pixel_bytes, p, key);
+  }
+}
+
+// Of raw video, with its own offset for a key.
+inline bool shows_its_key(const possum_frame* frame) {
+  const possum_frame_info info = info_of(frame);
+  CHECK(info.is_video == 1 && info.plane_count > 0);
+  for (unsigned p = 0; p < info.plane_count; ++p) {
+    const possum_frame_plane& plane = info.planes[p];
+    if (!plane_shows(static_cast<const unsigned char*>(plane.data),
+                     static_cast<std::size_t>(plane.stride), plane.height,
+                     std::size_t{plane.width} * plane.pixel_bytes, p, info.offset)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// Borrows, draws and offers one picture; gives it up at the deadline.
+inline possum_status publish_picture(possum_writer* writer, const possum_video& video,
+                                     std::uint64_t key,
+                                     std::int64_t deadline_ns = POSSUM_FOREVER) {
+  possum_slot* slot = nullptr;
+  const possum_status status =
+      possum_writer_borrow(writer, video.bytes, deadline_ns, &slot);
+  if (status != POSSUM_OK) return status;
+  draw_picture(video, possum_slot_data(slot), key);
+  const possum_frame_params params = params_for(key);
+  const possum_status result = possum_writer_publish(writer, slot, &params, deadline_ns);
+  if (result == POSSUM_TIMEOUT) possum_slot_return(slot);
+  return result;
+}
+
+}  // namespace library
