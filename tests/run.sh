@@ -120,10 +120,11 @@ plain() {
   build build-test || return
   run_tests build-test
 }
-# The sanitizers make everything about three times as slow.
+# The sanitizers make everything about three times as slow, and so does optimizing what they
+# add to the code.
 sanitized() {
   say 'build with address and undefined behaviour sanitizers, all tests'
-  build build-sanitize -Db_sanitize=address,undefined -Db_lundef=false || return
+  build build-sanitize -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false || return
   local but=(--no-suite source)
   [ ${#runs[@]} -eq 1 ] || but+=(--no-suite slow)
   CK_TIMEOUT_MULTIPLIER=$((CK_TIMEOUT_MULTIPLIER * 3)) run_tests build-sanitize "${but[@]}"
