@@ -4,6 +4,7 @@
 // The doorbell between two processes: no ring is lost, the semaphore does not fill up,
 // and neither signals nor a peer's scribbling stop or crash the sleeper.
 #include "transport/doorbell.h"
+#include "transport/spin.h"
 
 #include <signal.h>
 #include <sys/mman.h>
@@ -312,6 +313,52 @@ TEST(stuffed_semaphore_does_not_make_a_busy_wait) {
   ::kill(child, SIGKILL);
   waitpid(child, nullptr, 0);
   CHECK(sleeps < 5000);  // 17 per 2 ms nap at most, about
+}
+
+TEST(a_spin_ends_with_what_it_waits_for) {
+  possum::Spin spin;
+  int looks = 0;
+  CHECK(spin.until([&] { return ++looks == 3; }));
+  CHECK(looks == 3);
+}
+
+// How often it went to sleep at once before it looked round again.
+int waits_without_a_look(possum::Spin& spin) {
+  for (int waits = 0;; ++waits) {
+    bool looked = false;
+    CHECK(!spin.until([&] {
+      looked = true;
+      return false;
+    }));
+    spin.slept(1000);
+    if (looked) return waits;
+  }
+}
+
+TEST(a_spin_in_vain_is_tried_less_and_less) {
+  possum::Spin spin;
+  CHECK(waits_without_a_look(spin) == 0);
+  for (int waits = 1; waits < 255; waits = 2 * waits + 1) {
+    CHECK(waits_without_a_look(spin) == waits);
+  }
+  CHECK(waits_without_a_look(spin) == 255);
+  CHECK(waits_without_a_look(spin) == 255);  // never given up
+  for (int i = 0; i < 255; ++i) CHECK(!spin.until([] { return true; }));
+  CHECK(spin.until([] { return true; }));  // it pays again
+  CHECK(waits_without_a_look(spin) == 0);
+  CHECK(waits_without_a_look(spin) == 1);
+}
+
+TEST(nobody_spins_for_the_next_picture_of_a_camera) {
+  possum::Spin spin;
+  CHECK(waits_without_a_look(spin) == 0);
+  CHECK(!spin.until([] { return true; }));
+  for (int i = 0; i < 10; ++i) {
+    spin.slept(16 * kMs);
+    CHECK(!spin.until([] { return true; }));
+  }
+  spin.slept(1000);  // frames come fast now
+  CHECK(spin.until([] { return true; }));
 }
 
 TEST(sem_image_is_repeatable_and_knows_the_value) {
