@@ -569,7 +569,8 @@ OpenStatus cannot_open(const OpenOptions& options, int error_number, Error& erro
               : system_error(ErrorCode::system,
                              quoted(options.channel) + " could not be opened", "shm_open",
                              error_number);
-  return OpenStatus::failed;
+  // EAGAIN: somebody's lease on the file has to be broken first, see open(2).
+  return error_number == EAGAIN ? OpenStatus::not_ready : OpenStatus::failed;
 }
 
 }  // namespace
