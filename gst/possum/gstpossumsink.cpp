@@ -695,7 +695,7 @@ static void gst_possum_sink_class_init(GstPossumSinkClass* klass) {
   element_class->set_state = gst_possum_sink_set_state;
   element_class->send_event = gst_possum_sink_send_event;
   gst_element_class_set_static_metadata(
-      element_class, "possum sink", "Sink/Video",
+      element_class, "Possum video sink", "Sink/Video",
       "Shows raw video to other processes through shared memory", "the possum authors");
   const Ref<GstCaps> caps = possum::sink_template_caps();
   gst_element_class_add_pad_template(

@@ -376,10 +376,11 @@ static void install_properties(GObjectClass* klass) {
    * element starts.
    */
   install(PROP_CHANNEL,
-          g_param_spec_string("channel", "Channel",
-                              "Name of the channel to read: [A-Za-z0-9_][A-Za-z0-9._-]"
-                              "{0,119}, machine-wide",
-                              defaults.channel.c_str(), flags));
+          g_param_spec_string(
+              "channel", "Channel",
+              "Name of the channel to read, unique on the machine: 1 to 120 letters, "
+              "digits, '.', '_' or '-', the first no '.' or '-'",
+              defaults.channel.c_str(), flags));
   /**
    * GstPossumSrc:leaky-type:
    *
@@ -390,9 +391,7 @@ static void install_properties(GObjectClass* klass) {
   install(PROP_LEAKY_TYPE,
           g_param_spec_enum(
               "leaky-type", "Leaky type",
-              "What to do when max-buffers frames wait: drop the oldest "
-              "(downstream), drop the newest (upstream), or make the writer "
-              "wait (none; only if it has allow-blocking)",
+              "What happens when max-buffers frames wait and another one comes",
               GST_TYPE_POSSUM_SRC_LEAKY_TYPE, static_cast<gint>(defaults.leaky), flags));
   /**
    * GstPossumSrc:max-buffers:
@@ -402,8 +401,9 @@ static void install_properties(GObjectClass* klass) {
    */
   install(PROP_MAX_BUFFERS,
           g_param_spec_uint("max-buffers", "Max buffers",
-                            "Frames that may wait for this reader", 1,
-                            possum::layout::kMaxDepth, defaults.max_buffers, flags));
+                            "Frames that may wait for this reader before leaky-type "
+                            "applies",
+                            1, possum::layout::kMaxDepth, defaults.max_buffers, flags));
   /**
    * GstPossumSrc:connection-timeout:
    *
@@ -411,11 +411,13 @@ static void install_properties(GObjectClass* klass) {
    * each disconnect; 0 is for ever. It also counts while 32 readers are attached. Then
    * the element posts a RESOURCE error, NOT_FOUND or BUSY.
    */
-  install(PROP_CONNECTION_TIMEOUT,
-          g_param_spec_uint64("connection-timeout", "Connection timeout",
-                              "Nanoseconds to wait for a channel before an error "
-                              "(0 = for ever)",
-                              0, G_MAXUINT64, defaults.connection_timeout, flags));
+  install(
+      PROP_CONNECTION_TIMEOUT,
+      g_param_spec_uint64(
+          "connection-timeout", "Connection timeout",
+          "Nanoseconds that each wait for a channel may last, at the start and after a "
+          "disconnect, before it is an error (0: for ever)",
+          0, G_MAXUINT64, defaults.connection_timeout, flags));
   /**
    * GstPossumSrc:on-disconnect:
    *
@@ -425,7 +427,7 @@ static void install_properties(GObjectClass* klass) {
    */
   install(PROP_ON_DISCONNECT,
           g_param_spec_enum("on-disconnect", "On disconnect",
-                            "What to do when the writer vanishes or stops without EOS",
+                            "What to do when the writer dies, or stops without EOS",
                             GST_TYPE_POSSUM_SRC_ON_DISCONNECT,
                             static_cast<gint>(defaults.on_disconnect), flags));
   /**
@@ -435,9 +437,11 @@ static void install_properties(GObjectClass* klass) {
    * #GstPossumSrc:on-disconnect. With "wait", frames that the same writer sends after its
    * EOS arrive too.
    */
-  install(PROP_IGNORE_EOS, g_param_spec_boolean("ignore-eos", "Ignore EOS",
-                                                "Treat the writer's EOS as a disconnect",
-                                                defaults.ignore_eos, flags));
+  install(PROP_IGNORE_EOS,
+          g_param_spec_boolean(
+              "ignore-eos", "Ignore EOS",
+              "Treat the writer's EOS as a disconnect: on-disconnect says what follows",
+              defaults.ignore_eos, flags));
   /**
    * GstPossumSrc:timestamp-mode:
    *
@@ -448,8 +452,7 @@ static void install_properties(GObjectClass* klass) {
    */
   install(PROP_TIMESTAMP_MODE,
           g_param_spec_enum("timestamp-mode", "Timestamp mode",
-                            "Where PTS and DTS come from: the capture time on this "
-                            "pipeline's clock, or the writer's running time",
+                            "What PTS and DTS of a frame say",
                             GST_TYPE_POSSUM_SRC_TIMESTAMP_MODE,
                             static_cast<gint>(defaults.timestamp_mode), flags));
   /**
@@ -458,33 +461,39 @@ static void install_properties(GObjectClass* klass) {
    * If false, the pipeline prerolls with the first frame, and time stamps are as with
    * timestamp-mode=running-time.
    */
-  install(PROP_IS_LIVE,
-          g_param_spec_boolean("is-live", "Is live",
-                               "Act as a live source; otherwise preroll with the first "
-                               "frame and stamp as with timestamp-mode=running-time",
-                               defaults.is_live, flags));
+  install(
+      PROP_IS_LIVE,
+      g_param_spec_boolean(
+          "is-live", "Is live",
+          "Be a live source. If false, preroll with the first frame and stamp as with "
+          "timestamp-mode=running-time",
+          defaults.is_live, flags));
   /**
    * GstPossumSrc:allowed-owner:
    *
    * User name or uid whose channels are accepted, besides those of this user and root;
    * "any" accepts all. Whoever owns the channel decides what is shown.
    */
-  install(PROP_ALLOWED_OWNER,
-          g_param_spec_string("allowed-owner", "Allowed owner",
-                              "User name or uid, besides this user and root, whose "
-                              "channels are accepted (\"any\" = everybody's)",
-                              nullptr, flags));
+  install(
+      PROP_ALLOWED_OWNER,
+      g_param_spec_string(
+          "allowed-owner", "Allowed owner",
+          "User name or uid whose channels are accepted besides those of this user and "
+          "root (\"any\": everybody's, NULL: nobody else's)",
+          nullptr, flags));
   /**
    * GstPossumSrc:copy-frames:
    *
    * Copy each frame on arrival and give its slot back at once, for pipelines that keep
    * many frames for long.
    */
-  install(PROP_COPY_FRAMES,
-          g_param_spec_boolean("copy-frames", "Copy frames",
-                               "Copy each frame on arrival instead of showing the shared "
-                               "memory downstream",
-                               defaults.copy_frames, flags));
+  install(
+      PROP_COPY_FRAMES,
+      g_param_spec_boolean(
+          "copy-frames", "Copy frames",
+          "Copy each frame on arrival and give its slot back at once, for pipelines that "
+          "keep many frames for long",
+          defaults.copy_frames, flags));
   /**
    * GstPossumSrc:sigbus-guard:
    *
@@ -515,13 +524,16 @@ static void install_properties(GObjectClass* klass) {
    * #GST_CLOCK_TIME_NONE before the first); "writer-pid" (guint, 0 before the first
    * attachment).
    */
-  install(PROP_STATS,
-          g_param_spec_boxed(
-              "stats", "Statistics",
-              "frames, bytes, missed, copied, reconnects, age (ns) of the "
-              "newest frame, writer-pid",
-              GST_TYPE_STRUCTURE,
-              static_cast<GParamFlags>(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS)));
+  install(
+      PROP_STATS,
+      g_param_spec_boxed(
+          "stats", "Statistics",
+          "Since the start: frames and bytes taken; missed (sent but not got); copied "
+          "(frames that had to be copied); reconnects; age (ns from the newest frame's "
+          "capture to its arrival, -1: none yet); writer-pid (0: none yet). "
+          "NULL before the first start",
+          GST_TYPE_STRUCTURE,
+          static_cast<GParamFlags>(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS)));
 }
 
 static void gst_possum_src_class_init(GstPossumSrcClass* klass) {

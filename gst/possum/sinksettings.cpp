@@ -151,21 +151,22 @@ void install_sink_properties(GObjectClass* klass) {
   install(PROP_SLOTS,
           g_param_spec_uint(
               "slots", "Slots",
-              "The most frames that shared memory may hold at once. The pool starts with "
+              "The most slots, of one frame each, in shared memory. The pool starts with "
               "what upstream and one reader need and grows when readers hold more",
               3, 32, initial.slots, kBeforePaused));
   install(PROP_PERMS,
           g_param_spec_uint(
               "perms", "Permissions",
-              "Mode of the shared memory objects, octal as in chmod (0600: this user "
-              "only, 0660: the group may read too). Readers need both r and w; pixels "
+              "Mode of the shared memory objects, as in chmod (default 0600: this user "
+              "only; 0660: the group may read too). Readers need both r and w; pixels "
               "are never writable for group and others",
               0, 0777, initial.perms, kBeforePaused));
   install(PROP_GROUP,
-          g_param_spec_string("group", "Group",
-                              "Group that owns the shared memory objects: a name or a "
-                              "number (NULL: the process's group)",
-                              nullptr, kBeforePaused));
+          g_param_spec_string(
+              "group", "Group",
+              "Group that owns the shared memory objects, by name or number, for perms "
+              "(NULL: the process's group)",
+              nullptr, kBeforePaused));
   install(PROP_MIN_READERS,
           g_param_spec_uint(
               "min-readers", "Minimum readers",
@@ -193,9 +194,10 @@ void install_sink_properties(GObjectClass* klass) {
               "passes on what is not ours to the one before it",
               initial.sigbus_guard, kBeforePaused));
   install(PROP_NUM_READERS,
-          g_param_spec_uint("num-readers", "Number of readers",
-                            "Readers attached now. Notified from a thread of its own", 0,
-                            32, 0, kReadOnly));
+          g_param_spec_uint(
+              "num-readers", "Number of readers",
+              "Readers attached now. notify::num-readers comes from a thread of its own",
+              0, 32, 0, kReadOnly));
   // Takes the place of GstBaseSink's property of that name and contains what that has.
   install(PROP_STATS,
           g_param_spec_boxed(

@@ -15,9 +15,11 @@ constexpr int value_of(possum::TimestampMode v) { return static_cast<int>(v); }
 GType gst_possum_src_leaky_type_get_type(void) {
   using possum::Leaky;
   static const GEnumValue values[] = {
-      {value_of(Leaky::none), "Make the writer wait (needs its allow-blocking)", "none"},
-      {value_of(Leaky::upstream), "Drop the newest frame", "upstream"},
-      {value_of(Leaky::downstream), "Drop the oldest frame", "downstream"},
+      {value_of(Leaky::none),
+       "Make the writer wait, so that nothing is missed (needs allow-blocking there)",
+       "none"},
+      {value_of(Leaky::upstream), "Drop the newest frame, keep what waits", "upstream"},
+      {value_of(Leaky::downstream), "Drop the oldest frame that waits", "downstream"},
       {0, nullptr, nullptr},
   };
   static const GType type = g_enum_register_static("GstPossumSrcLeakyType", values);
@@ -27,9 +29,9 @@ GType gst_possum_src_leaky_type_get_type(void) {
 GType gst_possum_src_on_disconnect_get_type(void) {
   using possum::OnDisconnect;
   static const GEnumValue values[] = {
-      {value_of(OnDisconnect::wait), "Wait for the next writer", "wait"},
-      {value_of(OnDisconnect::eos), "End the stream", "eos"},
-      {value_of(OnDisconnect::error), "Post an error", "error"},
+      {value_of(OnDisconnect::wait), "Wait for the next writer of that channel", "wait"},
+      {value_of(OnDisconnect::eos), "End the stream with EOS", "eos"},
+      {value_of(OnDisconnect::error), "Post a RESOURCE error", "error"},
       {0, nullptr, nullptr},
   };
   static const GType type = g_enum_register_static("GstPossumSrcOnDisconnect", values);
@@ -39,10 +41,10 @@ GType gst_possum_src_on_disconnect_get_type(void) {
 GType gst_possum_src_timestamp_mode_get_type(void) {
   using possum::TimestampMode;
   static const GEnumValue values[] = {
-      {value_of(TimestampMode::clock), "When the frame was captured, on this clock",
+      {value_of(TimestampMode::clock), "Capture time, as running time of this pipeline",
        "clock"},
-      {value_of(TimestampMode::running_time), "The running time of the writer",
-       "running-time"},
+      {value_of(TimestampMode::running_time),
+       "The writer's own PTS and DTS, for recorded material", "running-time"},
       {0, nullptr, nullptr},
   };
   static const GType type = g_enum_register_static("GstPossumSrcTimestampMode", values);
