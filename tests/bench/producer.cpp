@@ -35,6 +35,7 @@ struct Options {
 Options options;
 
 struct Measure {
+  std::uint64_t producer = 0;  // asking each time would be a system call a frame
   std::atomic<bool> go = false;
   std::atomic<std::uint64_t> total = 0;
   std::int64_t starting_ns = 0;  // constant while frames flow
@@ -157,7 +158,7 @@ GstFlowReturn fill(GstPushSrc* push, GstBuffer* buffer) {
   bench::Stamp stamp{};
   stamp.magic = bench::kMagic;
   stamp.seq = seq;
-  stamp.producer = static_cast<std::uint64_t>(getpid());
+  stamp.producer = measure.producer;
   stamp.starting_ns = measure.starting_ns;
   stamp.phase = phase;
   stamp.sent_ns = bench::now_ns();
@@ -201,6 +202,7 @@ int run() {
   if (!pipeline) return 2;
   measure.pushes_ns.reserve(1 << 20);
   measure.starting_ns = bench::now_ns();
+  measure.producer = static_cast<std::uint64_t>(getpid());
   gst_element_set_state(pipeline, GST_STATE_PLAYING);
   bench::say("playing");
   bench::obey([](const std::string& command) {
