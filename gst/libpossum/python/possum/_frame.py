@@ -286,7 +286,7 @@ class Frame(numpy.ndarray):  # type: ignore[type-arg]
     @property
     def age(self) -> float:
         """Seconds since capture."""
-        return (time.monotonic_ns() - self._known.capture) / 1e9
+        return float(time.monotonic_ns() - self._known.capture) / 1e9
 
     @property
     def latency(self) -> int:

@@ -44,8 +44,10 @@ def _describe(dtype: "numpy.dtype[Any]") -> Any:
         fields = []
         for name in dtype.names or ():
             kind, offset = dtype.fields[name][:2]
-            base, shape = kind.base, list(kind.shape)
-            fields.append([name, _describe(base), offset] + ([shape] if shape else []))
+            shape: List[int] = []
+            while kind.shape:  # arrays of arrays
+                kind, shape = kind.base, shape + list(kind.shape)
+            fields.append([name, _describe(kind), offset] + ([shape] if shape else []))
         return {"size": dtype.itemsize, "fields": fields}
     text = dtype.name if dtype.isnative and dtype.kind in "biufc" else dtype.str
     if dtype.hasobject or dtype.itemsize == 0 or not _PLAIN.fullmatch(text):
@@ -117,27 +119,37 @@ def dtype_from_text(text: str) -> "numpy.dtype[Any]":
 # --- ctypes structures
 
 
-def _check_fields(struct: Type[ctypes.Structure]) -> None:
-    """Refuses what NumPy would take, or would refuse without saying what to do."""
-    for base in reversed(struct.__mro__):
+def _dtype_of_ctypes(kind: Any) -> Any:
+    if issubclass(kind, ctypes.Array):
+        return numpy.dtype((_dtype_of_ctypes(kind._type_), (kind._length_,)))
+    if issubclass(kind, ctypes.Structure):
+        return _dtype_of_fields(kind)
+    if issubclass(kind, ctypes.Union):
+        raise InvalidValue("is a union")
+    if not issubclass(kind, ctypes._SimpleCData) or kind._type_ in "PzZOX":
+        raise InvalidValue("holds an address, which means nothing in another process")
+    return numpy.dtype("=U1" if kind is ctypes.c_wchar else kind)
+
+
+def _dtype_of_fields(struct: Type[ctypes.Structure]) -> Any:
+    names, formats, offsets = [], [], []
+    for base in reversed(struct.__mro__):  # base classes' fields come first
         for field in base.__dict__.get("_fields_", ()):
-            name, kind = field[0], field[1]
-            why = ""
-            if len(field) > 2:
-                why = "is a bit field"
-            while isinstance(kind, type) and issubclass(kind, ctypes.Array):
-                kind = kind._type_
-            if issubclass(kind, ctypes.Structure):
-                _check_fields(kind)
-            elif issubclass(kind, ctypes.Union):
-                why = "is a union"
-            elif not issubclass(kind, ctypes._SimpleCData) or kind._type_ in "PzZOX":
-                why = "holds an address, which means nothing in another process"
-            if why:
+            try:
+                if len(field) > 2:
+                    raise InvalidValue("is a bit field")
+                formats.append(_dtype_of_ctypes(field[1]))
+            except InvalidValue as error:
                 raise InvalidValue(
-                    f"{struct.__name__}.{name} {why}: use numbers, characters, arrays and "
-                    "structures of those"
-                )
+                    f"{struct.__name__}.{field[0]} {error}: use numbers, characters, arrays "
+                    "and structures of those"
+                ) from None
+            names.append(field[0])
+            offsets.append(getattr(struct, field[0]).offset)
+    size = ctypes.sizeof(struct)
+    return numpy.dtype(
+        {"names": names, "formats": formats, "offsets": offsets, "itemsize": size}
+    )
 
 
 def _ctypes_of(dtype: "numpy.dtype[Any]", name: str) -> Any:
@@ -205,15 +217,17 @@ def _names_of(dtype: "numpy.dtype[Any]") -> bool:
 
 def dtype_of_struct(struct: Type[ctypes.Structure]) -> "numpy.dtype[Any]":
     """InvalidValue for structures that cannot cross."""
-    _check_fields(struct)
+    if not hasattr(struct, "_fields_") or ctypes.sizeof(struct) == 0:
+        raise InvalidValue(f"{struct.__name__} has no fields to send")
+    text = dtype_to_text(_dtype_of_fields(struct))
     try:
-        dtype = numpy.dtype(struct)
-        if not dtype.fields:
-            raise InvalidValue(f"{struct.__name__} has no fields")
-        struct_from_text(dtype_to_text(dtype), struct.__name__)
-    except (TypeError, ValueError, NotImplementedError) as error:
-        raise InvalidValue(f"{struct.__name__} cannot cross: {error}")
-    return dtype
+        struct_from_text(text, struct.__name__)
+    except InvalidValue:
+        raise InvalidValue(
+            f"{struct.__name__} cannot be made again from a description: give it and its "
+            "fields ordinary names, and no alignment of its own"
+        ) from None
+    return dtype_from_text(text)  # as readers have it
 
 
 def struct_from_text(text: str, name: str) -> Type[ctypes.Structure]:

@@ -185,7 +185,7 @@ class Handle:
                 self._interrupt(0)
 
 
-def close_with(owner: Any, handle: Handle) -> "weakref.finalize[..., Any]":
+def close_with(owner: Any, handle: Handle) -> Any:
     """Closes with the owner's end, at the latest when the interpreter ends."""
     return weakref.finalize(owner, handle.close)
 

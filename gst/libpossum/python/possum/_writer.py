@@ -162,7 +162,7 @@ class Slot:
         self._arrays = []
 
     def _parameters(self) -> c.FrameParams:
-        params = c.prepared(c.FrameParams, lib.possum_frame_params_init)
+        params: c.FrameParams = c.prepared(c.FrameParams, lib.possum_frame_params_init)
         for name in ("pts", "dts", "duration", "capture"):
             time = getattr(self, name)
             if time is not None:
