@@ -65,7 +65,12 @@ class Counters:
         self._known = {}
 
     def of(self, frame):
-        """None where the writer has none. Waits for nothing: it was sent first."""
+        """None where the writer has none, or had sent it before this reader was there."""
+        self.catch_up()
+        return self._known.get(frame.capture)
+
+    def catch_up(self):
+        """Waits for nothing: a counter is sent before its picture."""
         try:
             while True:
                 counter = self._reader.read(timeout=0)
@@ -76,7 +81,6 @@ class Counters:
             pass
         while len(self._known) > 64:
             del self._known[next(iter(self._known))]
-        return self._known.get(frame.capture)
 
     def close(self):
         self._reader.close()
@@ -107,6 +111,7 @@ def read(options, reader, counters, window):
         cv2.namedWindow(name)
     left = options.frames
     while left is None or left > 0:
+        counters.catch_up()
         try:
             frame = reader.read(timeout=WAIT if window else None)
         except possum.Timeout:
