@@ -108,7 +108,7 @@ def wants_to_end(name):
 def read(options, reader, counters, window):
     name = f"possum {options.channel}"
     if window:
-        cv2.namedWindow(name)
+        cv2.namedWindow(name, cv2.WINDOW_AUTOSIZE | cv2.WINDOW_GUI_NORMAL)
     left = options.frames
     while left is None or left > 0:
         counters.catch_up()

@@ -195,6 +195,7 @@ class Memory(Case):
         mean = frame.mean()
         del frame
         self.assertEqual(self.to.statistics.held, 0)
+        self.assertIs(type(results[0]), numpy.ndarray)
         self.assertTrue((results[0] == 4).all())
         results[1][:] = 5
         self.assertTrue((pickled == 3).all())

@@ -5,6 +5,7 @@
 import asyncio
 import multiprocessing
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -147,6 +148,7 @@ class Signals(Case):
         timer.start()
         self.assertEqual(list(reader), [])
         timer.join()
+        self.assertTrue(select.select([heard], [], [], PATIENCE)[0])
         self.assertEqual(os.read(heard, 8), bytes([signal.SIGUSR1]))
         self.assertEqual(signal.set_wakeup_fd(mine), mine)
 
@@ -273,14 +275,15 @@ class Asyncio(Case):
             frame = await asyncio.wait_for(reader.read_async(), PATIENCE)
             self.assertEqual((frame.seq, frame[0, 0]), (1, 5))
             del frame
+            while writer.statistics.held:  # a moment later in the thread that read it
+                await asyncio.sleep(0.001)
             waiting = asyncio.ensure_future(reader.read_async())
             await asyncio.sleep(0.01)
             reader.close()
             with self.assertRaises(possum.Closed):
                 await asyncio.wait_for(waiting, PATIENCE)
 
-        asyncio.run(main())
-        self.assertEqual(writer.statistics.held, 0)
+        asyncio.run(asyncio.wait_for(main(), PATIENCE))
 
 
 def spawned(channel, result):

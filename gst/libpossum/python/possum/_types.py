@@ -50,7 +50,7 @@ def _describe(dtype: "numpy.dtype[Any]") -> Any:
             fields.append([name, _describe(kind), offset] + ([shape] if shape else []))
         return {"size": dtype.itemsize, "fields": fields}
     text = dtype.name if dtype.isnative and dtype.kind in "biufc" else dtype.str
-    if dtype.hasobject or dtype.itemsize == 0 or not _PLAIN.fullmatch(text):
+    if dtype.itemsize == 0 or not _PLAIN.fullmatch(text):
         raise InvalidValue(
             f"Values of dtype {dtype} mean nothing in another process: use numbers, "
             "fixed-size strings, times, or fields of those"
