@@ -15,6 +15,7 @@ from support import PATIENCE, Case
 
 ROOT = Path(os.environ["POSSUM_SOURCE_ROOT"])
 PROGRAMS = ROOT / "examples" / "python"
+CPP = Path(os.environ["POSSUM_BUILD_ROOT"]) / "examples" / "opencv"
 LINE = re.compile(
     r"frame (\d+), [\d.]+ ms old, (\d+) missed(?:, number (\d+) from drawn)?, ([\d.]+) bright"
 )
@@ -83,7 +84,7 @@ class Programs(Case):
 
     def test_with_gstreamer(self):
         running = []
-        for format in ("I420", "RGBx", "NV12"):
+        for format in ("I420", "NV12"):
             channel = self.channel()
             element = self.launch(
                 f"videotestsrc pattern=white is-live=true ! video/x-raw,format={format},"
@@ -103,8 +104,24 @@ class Programs(Case):
         writer.send_signal(signal.SIGINT)
         self.expect_end(writer)
 
+    @unittest.skipUnless((CPP / "possum-capture").exists(), "not built")
+    def test_with_cpp(self):
+        channel = self.channel()
+        display = self.process(
+            CPP / "possum-display", "--channel", channel, "--no-window", stdout=subprocess.PIPE
+        )
+        writer = self.start("write.py", channel, "--frames", "15", "--fps", "50")
+        self.expect_end(writer)
+        self.assertRegex(display.communicate(timeout=PATIENCE)[0], r"carried: [1-9]")
+        capture = self.process(CPP / "possum-capture", "--channel", channel, "--test")
+        reader = self.start("read.py", channel, "--frames", "2")
+        self.assertEqual(len(self.lines(reader, 2)), 2)
+        self.expect_end(reader)
+        capture.terminate()
+        self.expect_end(capture)
+
     def test_bad_input(self):
-        wrong = (("--file", "/nowhere"), ("--camera", "99"), ("--size", "x"))
+        wrong = (("--file", "/nowhere"), ("--size", "x"))
         running = [
             self.process(sys.executable, PROGRAMS / "write.py", *arguments, stderr=subprocess.PIPE)
             for arguments in wrong
