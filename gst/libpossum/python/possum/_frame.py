@@ -1,0 +1,369 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Copyright (C) 2026 the possum authors
+"""Frames as NumPy arrays: where the rows lie, what type the samples have, who owns them."""
+
+import ctypes
+import functools
+import math
+import time
+from typing import Any, List, NamedTuple, Optional, Tuple, Type
+
+import numpy
+
+from . import _types
+from ._errors import Error, InvalidValue
+from ._library import NO_OFFSET, NO_TIME, FrameInfo, Video, caps_field, lib
+
+_WORDS = ("RGB16", "BGR16", "RGB15", "BGR15")  # pixels of packed bits, in 16
+_LONG_WORDS = ("BGR10A2_LE", "RGB10A2_LE")  # in 32
+
+
+class _Memory:
+    """Memory as NumPy takes it; array bases refer to it, so it lives as long as they."""
+
+    __slots__ = ("__array_interface__", "__weakref__")
+
+    def __init__(self, address: int, size: int, read_only: bool) -> None:
+        self.__array_interface__ = {
+            "version": 3,
+            "shape": (size,),
+            "typestr": "|u1",
+            "data": (address, read_only),
+        }
+
+
+class _Lease(_Memory):
+    """Owner of one frame of the library. The last array over it gives it back.
+
+    No exporter of buffers, so NumPy refuses to make such an array writable.
+    """
+
+    __slots__ = ("pointer",)
+
+    def __init__(self, pointer: int, address: int, size: int) -> None:
+        self.pointer = pointer
+        super().__init__(address, size, True)
+
+    def __del__(self, release: Any = lib.possum_frame_release) -> None:
+        release(self.pointer)
+
+
+class Layout(NamedTuple):
+    """One array within a frame: bytes from its first one, rows by strides."""
+
+    dtype: Any
+    shape: Tuple[int, ...]
+    offset: int
+    strides: Optional[Tuple[int, ...]]
+
+    def over(self, kind: Any, memory: Any) -> Any:
+        return kind.__new__(
+            kind, self.shape, self.dtype, memory, self.offset, self.strides
+        )
+
+
+@functools.lru_cache(maxsize=256)
+def plane_layout(
+    format: str, width: int, height: int, pixel_bytes: int, offset: int, stride: int
+) -> Layout:
+    """Height x width, with the samples of a pixel as third dimension if there are some."""
+    if format in _WORDS or format in _LONG_WORDS:
+        dtype = "<u4" if format in _LONG_WORDS else "=u2"
+        return Layout(numpy.dtype(dtype), (height, width), offset, (stride, pixel_bytes))
+    if format.endswith("BE"):
+        dtype = ">u2"
+    elif format.endswith("LE"):
+        dtype = "<u2"
+    else:
+        dtype = "=u2" if format.endswith("64") else "u1"
+    sample = numpy.dtype(dtype)
+    samples = pixel_bytes // sample.itemsize
+    if samples == 1:
+        return Layout(sample, (height, width), offset, (stride, pixel_bytes))
+    return Layout(
+        sample, (height, width, samples), offset, (stride, pixel_bytes, sample.itemsize)
+    )
+
+
+def video_layouts(video: Video) -> List[Layout]:
+    format = video.format.decode()
+    return [
+        plane_layout(format, p.width, p.height, p.pixel_bytes, p.offset, p.stride)
+        for p in video.planes[: video.plane_count]
+    ]
+
+
+class _Kind(NamedTuple):
+    """What caps say, looked at once for each text."""
+
+    media_type: str
+    format: str
+    dtype: Any
+    shape: Tuple[int, ...]
+    name: str
+
+
+@functools.lru_cache(maxsize=64)
+def _kind_of(caps: bytes) -> _Kind:
+    media_type = caps_field(caps, None) or ""
+    if media_type == _types.ARRAY:
+        dtype = _types.dtype_from_text(caps_field(caps, "dtype") or "")
+        shape = _types.shape_from_text(caps_field(caps, "shape"))
+        return _Kind(media_type, "", dtype, shape, "")
+    if media_type == _types.STRUCT:
+        dtype = _types.dtype_from_text(caps_field(caps, "dtype") or "")
+        return _Kind(media_type, "", dtype, (), caps_field(caps, "name") or "")
+    return _Kind(media_type, caps_field(caps, "format") or "", None, (), "")
+
+
+_dtype_of_struct = functools.lru_cache(maxsize=64)(_types.dtype_of_struct)
+
+
+@functools.lru_cache(maxsize=64)
+def _struct_of(caps: bytes) -> Type[ctypes.Structure]:
+    kind = _kind_of(caps)
+    return _types.struct_from_text(caps_field(caps, "dtype") or "", kind.name)
+
+
+class _About:
+    """What is known of a frame besides its bytes. Holds no memory of the frame."""
+
+    __slots__ = (
+        "caps", "format", "width", "height", "seq", "missed", "writer_id", "capture",
+        "published", "pts", "dts", "duration", "latency", "offset", "offset_end", "flags",
+        "flush_id", "is_copy", "layouts", "is_struct", "struct",
+    )  # fmt: skip
+
+    def __init__(self, info: FrameInfo, struct: Optional[Type[ctypes.Structure]]) -> None:
+        kind = _kind_of(info.caps)
+        self.caps = info.caps
+        self.format = kind.format if info.is_video else ""
+        self.width = info.width
+        self.height = info.height
+        self.seq = info.seq
+        self.missed = info.missed
+        self.writer_id = info.writer_id
+        self.capture = info.capture_ns
+        self.published = info.publish_ns
+        self.pts = _time(info.pts_ns)
+        self.dts = _time(info.dts_ns)
+        self.duration = _time(info.duration_ns)
+        self.latency = info.latency_ns
+        self.offset = None if info.offset == NO_OFFSET else info.offset
+        self.offset_end = None if info.offset_end == NO_OFFSET else info.offset_end
+        self.flags = info.flags
+        self.flush_id = info.flush_id
+        self.is_copy = bool(info.is_copy)
+        self.is_struct = kind.media_type == _types.STRUCT
+        self.struct = struct
+        if struct and (not self.is_struct or _dtype_of_struct(struct) != kind.dtype):
+            raise InvalidValue(
+                f"The writer sends {self.caps.decode()}, which is no {struct.__name__} as it "
+                "is here: use the same class on both sides, or none at the reader"
+            )
+        self.layouts = _layouts_of(info, kind)
+
+
+def _time(ns: int) -> Optional[int]:
+    return None if ns == NO_TIME else ns
+
+
+def _layouts_of(info: FrameInfo, kind: _Kind) -> List[Layout]:
+    if info.is_video:
+        return [
+            plane_layout(
+                kind.format, p.width, p.height, p.pixel_bytes, p.offset, p.stride
+            )
+            for p in info.planes[: info.plane_count]
+        ]
+    if kind.dtype is None:
+        return [Layout(numpy.dtype("u1"), (info.bytes,), 0, None)]
+    if kind.dtype.itemsize * math.prod(kind.shape) > info.bytes:
+        raise InvalidValue(
+            f"A frame of {info.bytes} bytes came, too short for what its caps say: "
+            f"{kind.dtype} in shape {kind.shape}. The writer is at fault"
+        )
+    return [Layout(kind.dtype, kind.shape, 0, None)]
+
+
+class Frame(numpy.ndarray):  # type: ignore[type-arg]
+    """A frame in shared memory: a read-only array that knows when and what it is.
+
+    Video: height x width or height x width x samples, of the first plane if there are
+    several, uint8 or 16-bit; `planes` has them all. Arrays: as they were sent. Structures:
+    a value of a dtype with fields, and `value`. Anything else: its bytes.
+
+    The memory is the writer's slot, which goes back when this array and all views of it
+    are gone. Copies and results of computations are arrays of their own.
+
+    Times are nanoseconds. Those of capture and publication are CLOCK_MONOTONIC, as
+    time.monotonic_ns(); pts, dts and duration are None where they are not known.
+    """
+
+    _about: Optional[_About]
+
+    def __array_finalize__(self, source: Any) -> None:
+        self._about = getattr(source, "_about", None)
+
+    def __array_wrap__(
+        self, array: Any, context: Any = None, return_scalar: bool = False
+    ) -> Any:
+        """Results are arrays or numbers like any other."""
+        plain = array.view(numpy.ndarray)
+        return plain[()] if return_scalar or plain.ndim == 0 else plain
+
+    def __reduce__(self) -> Any:
+        """Pickled (multiprocessing) as a plain array: the slot is of this process."""
+        return self.view(numpy.ndarray).__reduce__()
+
+    @property
+    def _known(self) -> _About:
+        if self._about is None:
+            raise AttributeError("This array did not come through a channel")
+        return self._about
+
+    @property
+    def caps(self) -> str:
+        """Media type and fields, as text in GStreamer's form."""
+        return str(self._known.caps.decode())
+
+    def field(self, name: str) -> Optional[str]:
+        """A field of the caps as text, None if there is none."""
+        return caps_field(self._known.caps, name)
+
+    @property
+    def format(self) -> str:
+        """GStreamer's name ("BGR", "NV12"), "" if this is no video known here."""
+        return self._known.format
+
+    @property
+    def width(self) -> int:
+        """Of the picture in pixels, 0 if this is none."""
+        return int(self._known.width)
+
+    @property
+    def height(self) -> int:
+        """Of the picture in lines, 0 if this is none."""
+        return int(self._known.height)
+
+    @property
+    def seq(self) -> int:
+        """1, 2, 3, ... for each writer; gaps are missed frames."""
+        return int(self._known.seq)
+
+    @property
+    def missed(self) -> int:
+        """Frames that this reader missed right before this one."""
+        return int(self._known.missed)
+
+    @property
+    def writer_id(self) -> int:
+        """Another number for each writer, also of the same name."""
+        return int(self._known.writer_id)
+
+    @property
+    def pts(self) -> Optional[int]:
+        """The writer's running time, or what a program gave."""
+        return self._known.pts
+
+    @property
+    def dts(self) -> Optional[int]:
+        return self._known.dts
+
+    @property
+    def duration(self) -> Optional[int]:
+        return self._known.duration
+
+    @property
+    def capture(self) -> int:
+        """The moment that the picture shows; of publication if the writer does not know."""
+        return int(self._known.capture)
+
+    @property
+    def published(self) -> int:
+        return int(self._known.published)
+
+    @property
+    def age(self) -> float:
+        """Seconds since capture."""
+        return float(time.monotonic_ns() - self._known.capture) / 1e9
+
+    @property
+    def latency(self) -> int:
+        """Of the writer's source."""
+        return int(self._known.latency)
+
+    @property
+    def offset(self) -> Optional[int]:
+        """A number of the source's own, such as a frame count."""
+        return self._known.offset
+
+    @property
+    def offset_end(self) -> Optional[int]:
+        return self._known.offset_end
+
+    @property
+    def frame_flags(self) -> int:
+        """GstBufferFlags, such as possum.FLAG_DISCONT."""
+        return int(self._known.flags)
+
+    @property
+    def flush_id(self) -> int:
+        """Changes when the writer was flushed: times may start anew."""
+        return int(self._known.flush_id)
+
+    @property
+    def is_copy(self) -> bool:
+        """True: private memory, because slots ran short or the reader asked for it."""
+        return self._known.is_copy
+
+    @property
+    def planes(self) -> Tuple["Frame", ...]:
+        """All planes, of one sample or more each. Of this very frame, not of a view."""
+        layouts = self._known.layouts
+        memory = _memory_of(self)
+        if memory is None:
+            raise InvalidValue("A copy has no planes: ask the frame for them")
+        planes = []
+        for layout in layouts:
+            plane = layout.over(Frame, memory)
+            plane._about = self._about
+            planes.append(plane)
+        return tuple(planes)
+
+    @property
+    def value(self) -> ctypes.Structure:
+        """A structure as ctypes has it, in private memory. Its class is the one that the
+        Reader was given, or is made of the writer's description. AttributeError if this is
+        no structure."""
+        about = self._known
+        if not about.is_struct or self.shape != ():
+            raise AttributeError(f"This is no structure but {self.caps}")
+        struct = about.struct or _struct_of(about.caps)
+        return struct.from_buffer_copy(self.tobytes())
+
+
+def _memory_of(array: Any) -> Any:
+    """All bytes of the frame that `array` looks at, None for a copy."""
+    base = array
+    while isinstance(base, numpy.ndarray):
+        base = base.base
+    return numpy.asarray(base) if isinstance(base, _Memory) else None
+
+
+def take_over(pointer: int, struct: Optional[Type[ctypes.Structure]]) -> Frame:
+    """The library's frame, owned from here on, as an array."""
+    info = FrameInfo()
+    lib.possum_frame_get_info(pointer, ctypes.byref(info), ctypes.sizeof(info))
+    lease = _Lease(pointer, info.data, info.bytes)
+    about = _About(info, struct)
+    if not about.layouts:
+        raise Error(f"A frame without planes came: {about.caps.decode()}")
+    frame: Frame = about.layouts[0].over(Frame, numpy.asarray(lease))
+    frame._about = about
+    return frame
+
+
+def writable(address: int, size: int) -> Any:
+    """Bytes of a borrowed slot."""
+    return numpy.asarray(_Memory(address, size, False))

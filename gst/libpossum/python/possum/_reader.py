@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Copyright (C) 2026 the possum authors
+"""The reading end of a channel."""
+
+import asyncio
+import concurrent.futures
+import ctypes
+import queue
+import threading
+import weakref
+from typing import Any, Iterator, NamedTuple, Optional, Type
+
+from . import _library as c
+from ._errors import Closed, InvalidValue
+from ._frame import Frame, take_over
+from ._library import lib
+from ._waiting import Handle, close_with, turn
+
+_WORTH_WAITING = (c.TIMEOUT, c.INTERRUPTED, c.ERROR_NOT_FOUND, c.ERROR_BUSY)
+_POLICIES = ("drop-oldest", "drop-newest", "blocking")
+
+
+class ReaderStatistics(NamedTuple):
+    """frames and bytes taken; frames missed and of those taken, copied; attachments: one
+    more than there were reconnects; pid and name of the last writer's program (0, "")."""
+
+    frames: int
+    bytes: int
+    missed: int
+    copied: int
+    attachments: int
+    writer_pid: int
+    writer_name: str
+
+
+class _Waiter:
+    """A thread that reads while an event loop does something else."""
+
+    def __init__(self) -> None:
+        self._orders: "queue.SimpleQueue[Any]" = queue.SimpleQueue()
+        threading.Thread(target=self._serve, name="possum-reader", daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            order = self._orders.get()
+            if order is None:
+                return
+            future, read = order
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(read())
+                except BaseException as error:  # the asking coroutine's, whatever it is
+                    future.set_exception(error)
+            del order, future, read  # the frame is not this thread's to keep
+
+    def ask(self, read: Any) -> "concurrent.futures.Future[Optional[Frame]]":
+        future: "concurrent.futures.Future[Optional[Frame]]" = concurrent.futures.Future()
+        self._orders.put((future, read))
+        return future
+
+    def end(self) -> None:
+        self._orders.put(None)
+
+
+class _Taken(ctypes.c_void_p):
+    """A frame of the library until it is a Frame."""
+
+    def __del__(self, release: Any = lib.possum_frame_release) -> None:
+        release(self.value)
+
+
+class Reader:
+    """Frames of a channel: `for frame in possum.Reader("cam")`, also `async for`.
+
+    Waits for the channel to be there, and for the next writer when one goes. The loop ends
+    when the writer says that it was all (EOS), when the reader is closed, and with
+    reconnect=False when the writer is gone.
+
+    channel: its name, [A-Za-z0-9_][A-Za-z0-9._-]*, at most 120 characters.
+    policy: what happens when `depth` frames (1..16) wait: "drop-oldest" (the newest count),
+        "drop-newest", or "blocking" (every frame counts; the writer must allow it).
+    timeout: seconds that a loop waits for each frame before it raises Timeout; None: ever.
+    type: the ctypes.Structure that the frames' `value` is to be; InvalidValue from reading
+        if the writer sends another one.
+    copy: each frame is a private copy, for programs that keep many.
+    ignore_eos: EOS is a pause.
+    allowed_owner: user whose channels are accepted besides this one's and root's, or "any".
+    sigbus_guard: survive somebody who cuts the shared memory short (possum.h).
+
+    Any thread may use it; of several that read each frame goes to one. Not after fork().
+    """
+
+    def __init__(
+        self,
+        channel: str = "default",
+        *,
+        policy: str = "drop-oldest",
+        depth: int = 3,
+        timeout: Optional[float] = None,
+        type: Optional[Type[ctypes.Structure]] = None,
+        reconnect: bool = True,
+        copy: bool = False,
+        ignore_eos: bool = False,
+        allowed_owner: Optional[str] = None,
+        sigbus_guard: bool = False,
+    ) -> None:
+        if policy not in _POLICIES:
+            raise InvalidValue(f"policy is one of {', '.join(_POLICIES)}, not {policy!r}")
+        if not 1 <= depth <= 16:
+            raise InvalidValue(f"depth is 1 to 16 frames, not {depth}")
+        options = c.prepared(c.ReaderOptions, lib.possum_reader_options_init)
+        options.channel = c.encoded(channel)
+        options.policy = _POLICIES.index(policy)
+        options.depth = depth
+        options.allowed_owner = c.encoded(allowed_owner)
+        options.ignore_eos = ignore_eos
+        options.copy = copy
+        options.sigbus_guard = sigbus_guard
+        pointer = ctypes.c_void_p()
+        c.checked(lib.possum_reader_open(ctypes.byref(options), ctypes.byref(pointer)))
+        self._channel = channel
+        self._timeout = timeout
+        self._type = type
+        self._reconnect = reconnect
+        self._handle = Handle(
+            f"reader of {channel}",
+            pointer.value or 0,
+            lib.possum_reader_close,
+            lib.possum_reader_interrupt,
+        )
+        self._close = close_with(self, self._handle)
+        self._lock = threading.RLock()  # one thread at a time reads
+        # Guarded by the lock. A frame stays here if a signal handler raises right after it
+        # was taken.
+        self._taken = _Taken()
+        self._was_attached = False
+        # Of the event loop's thread.
+        self._waiter: Optional[_Waiter] = None
+        self._pending: "Optional[concurrent.futures.Future[Optional[Frame]]]" = None
+
+    # --- reading
+
+    def read(self, timeout: Optional[float] = None) -> Optional[Frame]:
+        """The next frame, None if there will be none (see the class).
+
+        timeout: seconds; None: ever, 0: only what is there. Timeout: nothing came;
+        NotFound, one of those: there was no writer. Busy at the deadline: 32 readers. Closed
+        by another thread. Other Errors: the channel cannot be read; reading on tries anew.
+        """
+        deadline = c.deadline_of(timeout)
+        with self._handle as pointer, turn(self._lock, timeout):
+            if not self._taken.value and not self._take(pointer, deadline):
+                return None
+            taken, self._taken.value = self._taken.value, None
+            return take_over(taken, self._type)  # type: ignore[arg-type]
+
+    def _take(self, pointer: int, deadline: int) -> bool:
+        take = lib.possum_reader_next if self._reconnect else lib.possum_reader_take
+        if not self._reconnect and not self._was_attached:
+            c.checked(self._handle.wait(lib.possum_reader_attach, pointer, deadline))
+            self._was_attached = True
+        out = ctypes.byref(self._taken)
+        status = take(pointer, c.AT_ONCE, out)
+        if status in _WORTH_WAITING:
+            status = self._handle.wait(take, pointer, deadline, out)
+        if status in (c.EOS, c.DISCONNECTED):
+            return False
+        c.checked(status)
+        return True
+
+    def skip_to_newest(self) -> None:
+        """Lets go of all waiting frames but the newest."""
+        with self._handle as pointer, turn(self._lock, None):
+            lib.possum_reader_skip_to_newest(pointer)
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        was_open = not self._handle.closed
+        try:
+            frame = self.read(self._timeout)
+        except Closed:
+            if was_open:
+                raise StopIteration from None
+            raise
+        if frame is None:
+            raise StopIteration
+        return frame
+
+    # --- with asyncio
+
+    async def read_async(self) -> Optional[Frame]:
+        """As read(), without holding up the event loop. One coroutine at a time; a frame
+        that comes after the coroutine was cancelled is for the next one."""
+        if self._waiter is None:
+            self._waiter = _Waiter()
+            weakref.finalize(self, self._waiter.end)
+        if self._pending is None or self._pending.cancelled():
+            self._pending = self._waiter.ask(lambda: self.read(self._timeout))
+        try:
+            return await asyncio.wrap_future(self._pending)
+        finally:
+            if self._pending.done():
+                self._pending = None
+
+    def __aiter__(self) -> "Reader":
+        return self
+
+    async def __anext__(self) -> Frame:
+        was_open = not self._handle.closed
+        try:
+            frame = await self.read_async()
+        except Closed:
+            if was_open:
+                raise StopAsyncIteration from None
+            raise
+        if frame is None:
+            raise StopAsyncIteration
+        return frame
+
+    # --- about it
+
+    @property
+    def channel(self) -> str:
+        return self._channel
+
+    @property
+    def attached(self) -> bool:
+        """Also while the writer is gone."""
+        with self._handle as pointer:
+            return bool(lib.possum_reader_is_attached(pointer))
+
+    @property
+    def statistics(self) -> ReaderStatistics:
+        got = c.ReaderStatistics()
+        with self._handle as pointer:
+            lib.possum_reader_get_statistics(pointer, ctypes.byref(got), ctypes.sizeof(got))
+        return ReaderStatistics(
+            got.frames,
+            got.bytes,
+            got.missed,
+            got.copied,
+            got.attachments,
+            got.writer_pid,
+            got.writer_name.decode(errors="replace"),
+        )
+
+    # --- the end
+
+    @property
+    def closed(self) -> bool:
+        return self._handle.closed
+
+    def close(self) -> None:
+        """Leaves the channel and ends all waits. Frames in hand stay valid. Any thread, and
+        signal handlers."""
+        self._close()
+
+    def __enter__(self) -> "Reader":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    async def __aenter__(self) -> "Reader":
+        return self
+
+    async def __aexit__(self, *_: Any) -> None:
+        self.close()

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Copyright (C) 2026 the possum authors
+"""Waits inside of libpossum that signals, close() and fork() do not break.
+
+Python runs signal handlers in its main thread, between bytecodes. A thread that waits in
+a C library gets to none, so Ctrl-C would do nothing. Python can write each signal's number
+into a descriptor, though (signal.set_wakeup_fd()): while the main thread waits, this is a
+pipe of ours, and a thread that reads it interrupts the wait. The main thread then gets to
+its handlers, and waits on if none of them raised. Nobody looks at a clock for this.
+"""
+
+import os
+import signal
+import threading
+import weakref
+from contextlib import contextmanager
+from typing import Any, Callable, Iterator, List, Optional
+
+from ._errors import Closed, Error, Timeout
+from ._library import INTERRUPTED
+
+Interrupt = Callable[[int], None]
+
+
+class _Wakeup:
+    """The pipe and the thread that reads it. One for the process."""
+
+    def __init__(self) -> None:
+        self.read_end, self.write_end = os.pipe()
+        os.set_blocking(self.write_end, False)
+        self.lock = threading.RLock()
+        # Guarded by the lock.
+        self.target: Optional[Interrupt] = None  # of the main thread's wait
+        self.forward = -1  # whoever wants to know of signals as well
+        threading.Thread(target=self._serve, name="possum-signals", daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            signals = os.read(self.read_end, 512)
+            with self.lock:
+                if self.target:
+                    self.target(1)
+                if self.forward != -1:
+                    try:
+                        os.write(self.forward, signals)
+                    except OSError:
+                        pass  # full or closed: the owner's matter, as for the interpreter
+
+    def wait(self, interrupt: Interrupt, call: Callable[[], None]) -> None:
+        """In the main thread. Signals from before are handled by now: Python looks for them
+        after each call, among them that of set_wakeup_fd()."""
+        outer = self.target  # only this thread sets it
+        before = signal.set_wakeup_fd(self.write_end, warn_on_full_buffer=False)
+        try:
+            with self.lock:
+                self.target = interrupt
+                if before != self.write_end:
+                    self.forward = before
+            call()
+        finally:
+            with self.lock:
+                self.target = outer
+                interrupt(0)
+            signal.set_wakeup_fd(before, warn_on_full_buffer=False)
+
+
+_wakeup: Optional[_Wakeup] = None
+
+
+def _the_wakeup() -> _Wakeup:
+    global _wakeup
+    if _wakeup is None:
+        _wakeup = _Wakeup()
+    return _wakeup
+
+
+def _forget_in_child() -> None:
+    """The pipe is the parent's, and the thread did not come along."""
+    global _wakeup
+    old, _wakeup = _wakeup, None
+    if old is None:
+        return
+    if threading.current_thread() is threading.main_thread():
+        current = signal.set_wakeup_fd(-1)
+        if current != old.write_end and current != -1:
+            signal.set_wakeup_fd(current)
+    os.close(old.read_end)
+    os.close(old.write_end)
+
+
+os.register_at_fork(after_in_child=_forget_in_child)
+
+
+class Handle:
+    """A reader or writer of the library, closed when nobody is inside of it any more."""
+
+    def __init__(self, what: str, pointer: int, close: Any, interrupt: Any) -> None:
+        self._what = what
+        self._pointer: Optional[int] = pointer
+        self._close = close
+        self._interrupt_call = interrupt
+        self._pid = os.getpid()
+        # Reentrant, for signal handlers that close what they interrupt.
+        self._lock = threading.RLock()
+        self._users = 0
+        self.closed = False
+
+    def __enter__(self) -> int:
+        if os.getpid() != self._pid:
+            raise Error(
+                f"This {self._what} was opened before fork() and belongs to the parent "
+                "process: open one in this process"
+            )
+        with self._lock:
+            # In this order: a signal handler may close between any two steps.
+            self._users += 1
+            if not self.closed and self._pointer is not None:
+                return self._pointer
+            self._leave()
+        raise Closed(f"This {self._what} is closed")
+
+    def __exit__(self, *_: Any) -> None:
+        with self._lock:
+            self._leave()
+
+    def _leave(self) -> None:
+        self._users -= 1
+        if self.closed and self._users == 0:
+            self._close_now()
+
+    def _close_now(self) -> None:
+        pointer, self._pointer = self._pointer, None
+        if pointer is not None:
+            self._close(pointer)
+
+    def close(self) -> None:
+        """Ends all waits. From any thread, also from a signal handler."""
+        if os.getpid() != self._pid:
+            return  # the lock may be another thread's, who is not here
+        with self._lock:
+            self.closed = True
+            if self._users == 0:
+                self._close_now()
+            elif self._pointer is not None:
+                self._interrupt_call(self._pointer, 1)
+
+    def _interrupt(self, on: int) -> None:
+        with self._lock:
+            if self._pointer is not None:
+                self._interrupt_call(self._pointer, 1 if on or self.closed else 0)
+
+    def wait(self, function: Any, *arguments: Any, results: Optional[List[int]] = None) -> int:
+        """Calls a function of the library, which waits and returns a status, until that is
+        another one than INTERRUPTED. Between __enter__ and __exit__.
+
+        results: gets each status before any signal handler runs, hence also where one
+        raises. Why extend() and map(): they call and store without a bytecode between.
+        """
+        got = [] if results is None else results
+        columns = [(argument,) for argument in arguments]
+
+        def call() -> None:
+            got.extend(map(function, *columns))
+
+        in_main = threading.current_thread() is threading.main_thread()
+        while True:
+            if in_main:
+                _the_wakeup().wait(self._interrupt, call)
+            else:
+                call()
+            if got[-1] != INTERRUPTED:
+                return got[-1]
+            if self.closed:
+                raise Closed(f"This {self._what} was closed meanwhile")
+            if not in_main:
+                self._pass_interrupt()
+
+    def _pass_interrupt(self) -> None:
+        """The interrupt was for the main thread, or is left from its last wait."""
+        wakeup = _wakeup
+        if wakeup is None:
+            return
+        with wakeup.lock:
+            if wakeup.target != self._interrupt:
+                self._interrupt(0)
+
+
+def close_with(owner: Any, handle: Handle) -> Any:
+    """Closes with the owner's end, at the latest when the interpreter ends."""
+    return weakref.finalize(owner, handle.close)
+
+
+@contextmanager
+def turn(lock: Any, timeout: Optional[float]) -> Iterator[None]:
+    """Holds the lock; Timeout when another thread has it for that many seconds."""
+    seconds = -1.0 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX)
+    if not lock.acquire(timeout=seconds):
+        raise Timeout("Another thread waits in the same reader or writer")
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Copyright (C) 2026 the possum authors
+"""Video to and from possumsink and possumsrc: every byte, whatever format and strides."""
+
+import gc
+import os
+import pickle
+import tempfile
+import unittest
+import weakref
+
+import numpy
+import possum
+from support import PATIENCE, Case
+
+WIDTH, HEIGHT, FRAMES = 321, 37, 3
+# Format: shape and dtype of each plane. The width is odd, so rows are padded.
+FORMATS = {
+    "BGR": [((37, 321, 3), "u1")],
+    "RGBA": [((37, 321, 4), "u1")],
+    "GRAY8": [((37, 321), "u1")],
+    "GRAY16_LE": [((37, 321), "<u2")],
+    "GRAY16_BE": [((37, 321), ">u2")],
+    "ARGB64": [((37, 321, 4), "=u2")],
+    "RGB16": [((37, 321), "=u2")],
+    "YUY2": [((37, 321, 2), "u1")],
+    "I420": [((37, 321), "u1"), ((19, 161), "u1"), ((19, 161), "u1")],
+    "NV12": [((37, 321), "u1"), ((19, 161, 2), "u1")],
+    "I420_10LE": [((37, 321), "<u2"), ((19, 161), "<u2"), ((19, 161), "<u2")],
+    "P010_10LE": [((37, 321), "<u2"), ((19, 161, 2), "<u2")],
+}
+
+
+def row_bytes(plane):
+    return plane.itemsize * int(numpy.prod(plane.shape[1:]))
+
+
+def planes_in(data, planes):
+    """What lies in `data` where planes of these shapes are, with rows padded to 4 bytes;
+    plane heights are even where formats are subsampled."""
+    at = 0
+    for plane in planes:
+        stride = (row_bytes(plane) + 3) // 4 * 4
+        lines = plane.shape[0]
+        if len(planes) > 1 and plane is planes[0]:
+            lines += lines % 2
+        rows = numpy.frombuffer(data, "u1", lines * stride, at).reshape(lines, stride)
+        at += lines * stride
+        pixels = rows[: plane.shape[0], : row_bytes(plane)].copy()
+        yield pixels.view(plane.dtype).reshape(plane.shape)
+
+
+class Elements(Case):
+    def test_possumsink_writes(self):
+        with tempfile.TemporaryDirectory() as directory:
+            channels, branches = {}, []
+            for format in FORMATS:
+                channels[format] = self.channel()
+                branches.append(
+                    f"videotestsrc num-buffers={FRAMES} pattern=smpte horizontal-speed=5 ! "
+                    f"video/x-raw,format={format},width={WIDTH},height={HEIGHT},framerate=25/1"
+                    f" ! tee name=t{format} t{format}. ! queue ! filesink async=false "
+                    f"location={directory}/{format} t{format}. ! queue ! possumsink "
+                    f"async=false channel={channels[format]} allow-blocking=true min-readers=1"
+                )
+            readers = {
+                format: self.reader(channel, policy="blocking", timeout=PATIENCE)
+                for format, channel in channels.items()
+            }
+            process = self.launch(*branches)
+            frames = {format: list(reader) for format, reader in readers.items()}
+            self.expect_end(process)
+            for format, planes in FORMATS.items():
+                with self.subTest(format), open(f"{directory}/{format}", "rb") as file:
+                    self.compare(frames[format], file.read(), format, planes)
+
+    def compare(self, frames, data, format, planes):
+        self.assertEqual(len(frames), FRAMES)
+        size = len(data) // FRAMES
+        for number, frame in enumerate(frames):
+            self.assertEqual((frame.format, frame.width, frame.height), (format, 321, 37))
+            self.assertEqual([(p.shape, p.dtype) for p in frame.planes], planes)
+            self.assertTrue(numpy.array_equal(frame, frame.planes[0]))
+            self.assertEqual(frame.seq, number + 1)
+            self.assertEqual(frame.pts, number * 40_000_000)
+            self.assertEqual(frame.duration, 40_000_000)
+            self.assertIn(f"format=(string){format},", frame.caps)
+            self.assertEqual(frame.field("framerate"), "25/1")
+            self.assertFalse(frame.flags.writeable)
+            sent = planes_in(data[number * size : (number + 1) * size], frame.planes)
+            for plane, expected in zip(frame.planes, sent):
+                self.assertTrue(numpy.array_equal(plane, expected))
+
+    def test_possumsrc_reads(self):
+        random = numpy.random.default_rng(1)
+        with tempfile.TemporaryDirectory() as directory:
+            writers, branches, pictures = {}, [], {}
+            for format, planes in FORMATS.items():
+                channel = self.channel()
+                writers[format] = self.writer(
+                    channel,
+                    format=format,
+                    width=WIDTH,
+                    height=HEIGHT,
+                    framerate=25,
+                    allow_blocking=True,
+                )
+                branches.append(
+                    f"possumsrc channel={channel} leaky-type=none num-buffers={FRAMES} ! "
+                    f"video/x-raw,format={format},width={WIDTH},height={HEIGHT},"
+                    f"framerate=25/1 ! filesink async=false location={directory}/{format}"
+                )
+                pictures[format] = [
+                    [
+                        numpy.frombuffer(
+                            random.bytes(int(numpy.prod(shape)) * numpy.dtype(dtype).itemsize),
+                            dtype,
+                        ).reshape(shape)
+                        for shape, dtype in planes
+                    ]
+                    for _ in range(FRAMES)
+                ]
+            process = self.launch(*branches)
+            for format, writer in writers.items():
+                writer.wait_readers(1, PATIENCE)
+                first, second, third = pictures[format]
+                writer.write(first if len(first) > 1 else first[0])
+                with writer.borrow() as slot:
+                    for plane, picture in zip(slot.planes, second):
+                        plane[:] = picture
+                # All planes in one, as OpenCV has them; rows from a wider picture otherwise.
+                if len(third) > 1:
+                    writer.write(numpy.concatenate([plane.ravel() for plane in third]))
+                else:
+                    wider = numpy.empty((HEIGHT, WIDTH + 9) + third[0].shape[2:], third[0].dtype)
+                    wider[:, 9:] = third[0]
+                    writer.write(wider[:, 9:])
+            self.expect_end(process)
+            for format in FORMATS:
+                with self.subTest(format), open(f"{directory}/{format}", "rb") as file:
+                    data = file.read()
+                    size = len(data) // FRAMES
+                    for number, picture in enumerate(pictures[format]):
+                        part = data[number * size : (number + 1) * size]
+                        for plane, sent in zip(planes_in(part, picture), picture):
+                            self.assertTrue(numpy.array_equal(plane, sent))
+
+
+class Memory(Case):
+    def setUp(self):
+        super().setUp()
+        self.to, self.reader_ = self.pair(format="GRAY8", width=64, height=48)
+
+    def send(self, value):
+        self.to.write(numpy.full((48, 64), value, "u1"))
+        return self.reader_.read(PATIENCE)
+
+    def test_kept_frames_stay(self):
+        kept = [self.send(value) for value in range(20)]
+        self.assertEqual(self.to.statistics.held, sum(not f.is_copy for f in kept))
+        self.assertGreater(self.to.statistics.held, 3)
+        self.reader_.close()
+        self.to.close()
+        for value, frame in enumerate(kept):
+            self.assertTrue((frame == value).all())
+
+    def test_slots_come_back(self):
+        frame = self.send(1)
+        self.assertEqual(self.to.statistics.held, 1)
+        row = frame[5, ::2]
+        plane = frame.planes[0].T
+        del frame
+        gc.collect()
+        self.assertEqual(self.to.statistics.held, 1)  # views hold it
+        del row
+        self.assertEqual(self.to.statistics.held, 1)
+        self.assertEqual(plane[3, 3], 1)
+        del plane
+        self.assertEqual(self.to.statistics.held, 0)
+
+    def test_cycles_are_collected(self):
+        frame = self.send(1)
+        ring = {"frame": frame}
+        ring["ring"] = ring
+        gone = weakref.ref(frame)
+        del frame, ring
+        gc.collect()
+        self.assertIsNone(gone())
+        self.assertEqual(self.to.statistics.held, 0)
+
+    def test_results_hold_no_slot(self):
+        frame = self.send(3)
+        results = [frame + 1, frame.copy(), frame.mean(axis=0), frame > 2, frame.tolist()]
+        pickled = pickle.loads(pickle.dumps(frame))
+        mean = frame.mean()
+        del frame
+        self.assertEqual(self.to.statistics.held, 0)
+        self.assertIs(type(results[0]), numpy.ndarray)
+        self.assertTrue((results[0] == 4).all())
+        results[1][:] = 5
+        self.assertTrue((pickled == 3).all())
+        self.assertIs(type(pickled), numpy.ndarray)
+        self.assertEqual(mean, 3)
+
+    def test_nothing_can_be_written(self):
+        frame = self.send(3)
+        for array in (frame, frame[1:], frame.planes[0], frame.view(numpy.ndarray), frame.T):
+            with self.assertRaisesRegex(ValueError, "read-only"):
+                array[0] = 0
+            with self.assertRaises(ValueError):
+                array.flags.writeable = True
+            with self.assertRaises(ValueError):
+                numpy.add(array, 1, out=array)
+        with self.assertRaises((ValueError, BufferError, TypeError)):
+            memoryview(frame)[0, 0] = 1
+        self.assertTrue((frame == 3).all())
+
+    def test_private_copies(self):
+        reader = self.reader(self.to.channel, copy=True, timeout=PATIENCE)
+        with self.assertRaises(possum.Timeout):
+            reader.read(timeout=0)
+        del self.reader_
+        self.to.write(numpy.full((48, 64), 9, "u1"))
+        frame = reader.read(PATIENCE)
+        self.assertTrue(frame.is_copy)
+        self.assertEqual((frame[0, 0], frame.flags.writeable), (9, False))
+
+
+class Slots(Case):
+    def setUp(self):
+        super().setUp()
+        self.to, self.reader_ = self.pair(format="BGR", width=10, height=8)
+
+    def test_times_and_flags(self):
+        with self.to.borrow() as slot:
+            slot.array[:] = (1, 2, 3)
+            slot.pts, slot.dts, slot.duration = 5, 4, 3
+            slot.capture, slot.offset, slot.flags = 1000, 77, possum.FLAG_DISCONT
+        frame = self.reader_.read(PATIENCE)
+        self.assertEqual(frame[7, 9].tolist(), [1, 2, 3])
+        self.assertEqual((frame.pts, frame.dts, frame.duration), (5, 4, 3))
+        self.assertEqual((frame.capture, frame.offset), (1000, 77))
+        self.assertEqual(frame.frame_flags & possum.FLAG_DISCONT, possum.FLAG_DISCONT)
+        self.assertGreater(frame.age, 0)
+
+    def test_an_exception_gives_it_back(self):
+        with self.assertRaisesRegex(RuntimeError, "mine"):
+            with self.to.borrow() as slot:
+                raise RuntimeError("mine")
+        self.assertEqual(self.to.statistics.borrowed, 0)
+        self.assertEqual(self.to.statistics.frames, 0)
+        with self.assertRaisesRegex(possum.Closed, "borrow another"):
+            slot.array
+
+    def test_a_forgotten_one_comes_back(self):
+        slot = self.to.borrow()
+        self.assertEqual(self.to.statistics.borrowed, 1)
+        del slot
+        self.assertEqual(self.to.statistics.borrowed, 0)
+
+    def test_published_once(self):
+        slot = self.to.borrow()
+        array = slot.array
+        self.assertTrue(slot.publish())
+        self.assertFalse(array.flags.writeable)
+        with self.assertRaises(possum.Closed):
+            slot.publish()
+        slot.discard()
+        with self.assertRaisesRegex(possum.InvalidValue, "pts is nanoseconds"):
+            self.to.write(numpy.zeros((8, 10, 3), "u1"), pts=-1)
+        self.assertEqual(self.to.statistics.borrowed, 0)
+
+    def test_a_blocking_reader_without_room(self):
+        picture = numpy.zeros((8, 10, 3), "u1")
+        for _ in range(3):
+            self.assertTrue(self.to.write(picture))
+        with self.assertRaises(possum.Timeout):
+            self.to.write(picture, timeout=0.01)
+        with self.to.borrow() as slot:
+            with self.assertRaises(possum.Timeout):
+                slot.publish(timeout=0.01)
+            self.reader_.read(PATIENCE)  # room for one; the block's end goes on
+        self.assertEqual(self.to.statistics.borrowed, 0)
+        self.assertEqual([self.reader_.read(PATIENCE).seq for _ in range(3)][0], 2)
+
+
+if __name__ == "__main__":
+    unittest.main()

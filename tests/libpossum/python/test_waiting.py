@@ -1,0 +1,408 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Copyright (C) 2026 the possum authors
+"""What ends a wait: frames, writers, deadlines, signals, close(); threads, asyncio, fork."""
+
+import asyncio
+import multiprocessing
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+import numpy
+import possum
+from support import PATIENCE, Case
+
+PICTURE = numpy.zeros((4, 4), "u1")
+GRAY = {"format": "GRAY8", "width": 4, "height": 4}
+AT_ONCE = 0.5 * int(os.environ.get("CK_TIMEOUT_MULTIPLIER", "1"))
+
+READS = """
+import sys, possum
+reader = possum.Reader(sys.argv[1], policy=sys.argv[2])
+print("reading")
+try:
+    for frame in reader:
+        print("frame", frame.seq)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+WRITES = """
+import sys, numpy, possum
+with possum.Writer(sys.argv[1], dtype="u1", shape=4, allow_blocking=True) as writer:
+    writer.wait_readers(1)
+    print("writing")
+    try:
+        while True:
+            writer.write(numpy.zeros(4, "u1"))
+    except KeyboardInterrupt:
+        print("interrupted", writer.statistics.borrowed)
+"""
+HANDLES = """
+import signal, sys, possum
+reader = possum.Reader(sys.argv[1])
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+signal.signal(signal.SIGTERM, lambda *_: reader.close())
+print("reading")
+for frame in reader:
+    print("frame", frame.seq)
+print("ended")
+"""
+LOOP = """
+import asyncio, sys, possum
+async def main():
+    async with possum.Reader(sys.argv[1]) as reader:
+        print("reading")
+        async for frame in reader:
+            print("frame", frame.seq)
+try:
+    asyncio.run(main())
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def sleeps(process):
+    """Whether all threads of it wait in the kernel."""
+    states = []
+    for task in os.listdir(f"/proc/{process.pid}/task"):
+        with open(f"/proc/{process.pid}/task/{task}/stat") as stat:
+            states.append(stat.read().rpartition(")")[2].split()[0])
+    return set(states) == {"S"}
+
+
+class Signals(Case):
+    def interrupt(self, process, number=signal.SIGINT):
+        """Once it waits in the library. Returns the seconds until it has ended."""
+        end = time.monotonic() + PATIENCE
+        calm = 0
+        while calm < 3 and time.monotonic() < end:
+            time.sleep(0.01)
+            calm = calm + 1 if sleeps(process) else 0
+        begin = time.monotonic()
+        process.send_signal(number)
+        self.expect_end(process)
+        return time.monotonic() - begin
+
+    def test_without_a_writer(self):
+        process = self.python(READS, self.channel(), "drop-oldest")
+        self.expect_line(process, "reading")
+        self.assertLess(self.interrupt(process), AT_ONCE)
+        self.expect_line(process, "interrupted")
+
+    def test_without_a_frame(self):
+        writer, _ = self.pair(**GRAY)
+        process = self.python(READS, writer.channel, "blocking")
+        self.expect_line(process, "reading")
+        writer.wait_readers(2, PATIENCE)
+        writer.write(PICTURE)
+        self.expect_line(process, "frame 1")
+        self.assertLess(self.interrupt(process), AT_ONCE)
+        self.expect_line(process, "interrupted")
+
+    def test_writer_that_is_held_up(self):
+        channel = self.channel()
+        process = self.python(WRITES, channel)
+        reader = self.reader(channel, policy="blocking", timeout=PATIENCE)
+        first = reader.read(PATIENCE)
+        self.expect_line(process, "writing")
+        self.assertLess(self.interrupt(process), AT_ONCE)
+        self.expect_line(process, "interrupted 0")
+        self.assertEqual(first.tolist(), [0] * 4)
+
+    def test_handlers_run_and_the_wait_goes_on(self):
+        channel = self.channel()
+        process = self.python(HANDLES, channel)
+        self.expect_line(process, "reading")
+        for _ in range(3):
+            process.send_signal(signal.SIGUSR1)
+            self.expect_line(process, "handled")
+        writer = self.writer(channel, **GRAY)
+        writer.wait_readers(1, PATIENCE)
+        writer.write(PICTURE)
+        self.expect_line(process, "frame 1")
+        self.assertLess(self.interrupt(process, signal.SIGTERM), AT_ONCE)
+        self.expect_line(process, "ended")
+
+    def test_asyncio(self):
+        process = self.python(LOOP, self.channel())
+        self.expect_line(process, "reading")
+        self.assertLess(self.interrupt(process), AT_ONCE)
+        self.expect_line(process, "interrupted")
+
+    def test_others_hear_of_signals_too(self):
+        reader = self.reader(self.channel())
+        heard, mine = os.pipe()
+        self.addCleanup(os.close, heard)
+        self.addCleanup(os.close, mine)
+        os.set_blocking(mine, False)
+        handler = signal.signal(signal.SIGUSR1, lambda *_: reader.close())
+        self.addCleanup(signal.signal, signal.SIGUSR1, handler)
+        before = signal.set_wakeup_fd(mine)
+        self.addCleanup(signal.set_wakeup_fd, before)
+        timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1))
+        timer.start()
+        self.assertEqual(list(reader), [])
+        timer.join()
+        self.assertTrue(select.select([heard], [], [], PATIENCE)[0])
+        self.assertEqual(os.read(heard, 8), bytes([signal.SIGUSR1]))
+        self.assertEqual(signal.set_wakeup_fd(mine), mine)
+
+
+class Waits(Case):
+    def test_deadlines(self):
+        reader = self.reader(self.channel(), timeout=0.02)
+        begin = time.monotonic()
+        with self.assertRaises(possum.NotFound) as caught:
+            next(reader)
+        self.assertGreaterEqual(time.monotonic() - begin, 0.02)
+        self.assertIsInstance(caught.exception, TimeoutError)
+        self.assertEqual(caught.exception.status, "not-found")
+        writer = self.writer(reader.channel, **GRAY)
+        with self.assertRaises(possum.Timeout) as caught:
+            reader.read(0.02)
+        self.assertNotIsInstance(caught.exception, possum.NotFound)
+        with self.assertRaises(possum.Timeout):
+            writer.wait_readers(2, timeout=0.02)
+
+    def test_the_next_writer(self):
+        channel = self.channel()
+        reader = self.reader(channel, policy="blocking", timeout=PATIENCE)
+        once = self.reader(channel, policy="blocking", timeout=PATIENCE, reconnect=False)
+        frames, ids = [], set()
+        only = []
+        thread = threading.Thread(target=lambda: only.extend(once))
+        thread.start()
+        for number in range(3):
+            writer = self.writer(channel, allow_blocking=True, **GRAY)
+            reading = threading.Thread(target=lambda: frames.append(next(reader)))
+            reading.start()
+            writer.wait_readers(1 if number else 2, PATIENCE)
+            writer.write(PICTURE + number)
+            reading.join()
+            writer.drain(PATIENCE)
+            ids.add(frames[-1].writer_id)
+            writer.close()
+        thread.join()
+        self.assertEqual([frame[0, 0] for frame in frames], [0, 1, 2])
+        self.assertEqual(len(ids), 3)
+        self.assertEqual([frame[0, 0] for frame in only], [0])
+        self.assertEqual(reader.statistics.attachments, 3)
+
+    def test_eos_ends_the_loop(self):
+        writer, reader = self.pair(**GRAY)
+        writer.write(PICTURE)
+        writer.eos()
+        self.assertEqual([frame.seq for frame in reader], [1])
+        self.assertIsNone(reader.read(PATIENCE))
+        writer.write(PICTURE)
+        self.assertEqual(reader.read(PATIENCE).seq, 2)
+
+    def test_closed_by_another_thread(self):
+        reader = self.reader(self.channel())
+        seen = []
+        thread = threading.Thread(target=lambda: seen.append(list(reader)))
+        thread.start()
+        reader.close()
+        thread.join(PATIENCE)
+        self.assertFalse(thread.is_alive())
+        for use in (reader.read, lambda: next(reader), lambda: reader.statistics):
+            with self.assertRaisesRegex(possum.Closed, "is closed"):
+                use()
+        reader.close()
+
+    def test_many_threads(self):
+        writer, reader = self.pair(**GRAY)
+        lock, seen = threading.Lock(), []
+
+        def read():
+            for frame in reader:
+                with lock:
+                    seen.append(frame.seq)
+
+        def write():
+            for _ in range(25):
+                self.assertTrue(writer.write(PICTURE, timeout=PATIENCE))
+
+        readers = [threading.Thread(target=read) for _ in range(3)]
+        writers = [threading.Thread(target=write) for _ in range(4)]
+        for thread in readers + writers:
+            thread.start()
+        for thread in writers:
+            thread.join()
+        writer.drain(PATIENCE)
+        writer.eos()
+        for thread in readers:
+            thread.join(PATIENCE)
+            self.assertFalse(thread.is_alive())
+        self.assertEqual(sorted(seen), list(range(1, 101)))
+        self.assertEqual(writer.statistics.held, 0)
+
+
+class Asyncio(Case):
+    def test_frames_of_two_channels_at_once(self):
+        pairs = [self.pair(**GRAY) for _ in range(2)]
+
+        async def read(reader):
+            return [frame.seq async for frame in reader]
+
+        async def write(writer):
+            for _ in range(10):
+                while not writer.statistics.held < 2:
+                    await asyncio.sleep(0)
+                writer.write(PICTURE, timeout=PATIENCE)
+                await asyncio.sleep(0.001)
+            writer.eos()
+
+        async def main():
+            jobs = [read(reader) for _, reader in pairs] + [write(to) for to, _ in pairs]
+            return await asyncio.gather(*jobs)
+
+        self.assertEqual(asyncio.run(main())[:2], [list(range(1, 11))] * 2)
+
+    def test_a_cancelled_wait_loses_nothing(self):
+        writer, reader = self.pair(**GRAY)
+
+        async def main():
+            for _ in range(2):
+                with self.assertRaises(asyncio.TimeoutError):
+                    await asyncio.wait_for(reader.read_async(), 0.02)
+            writer.write(PICTURE + 5)
+            frame = await asyncio.wait_for(reader.read_async(), PATIENCE)
+            self.assertEqual((frame.seq, frame[0, 0]), (1, 5))
+            del frame
+            while writer.statistics.held:  # a moment later in the thread that read it
+                await asyncio.sleep(0.001)
+            waiting = asyncio.ensure_future(reader.read_async())
+            await asyncio.sleep(0.01)
+            reader.close()
+            with self.assertRaises(possum.Closed):
+                await asyncio.wait_for(waiting, PATIENCE)
+
+        asyncio.run(asyncio.wait_for(main(), PATIENCE))
+
+
+def spawned(channel, result):
+    with possum.Reader(channel, policy="blocking", timeout=PATIENCE) as reader:
+        result.put([frame[0, 0] for frame in reader])
+
+
+class Processes(Case):
+    def test_forked(self):
+        writer, reader = self.pair(**GRAY)
+        writer.write(PICTURE + 3)
+        frame = reader.read(PATIENCE)
+        slot = writer.borrow()
+        out, into = os.pipe()
+        child = os.fork()
+        if child == 0:
+            said = []
+            for use in (
+                lambda: reader.read(0),
+                lambda: writer.write(PICTURE),
+                lambda: slot.publish(),
+                lambda: reader.statistics,
+            ):
+                try:
+                    use()
+                    said.append("used")
+                except possum.Error as error:
+                    said.append(str("before fork()" in str(error)))
+            said.append(str(frame[0, 0]))
+            writer.close()
+            reader.close()
+            slot.discard()
+            del frame, slot
+            own = possum.Reader(writer.channel, timeout=PATIENCE)
+            said.append(str(next(own).seq))
+            own.close()
+            os.write(into, " ".join(said).encode())
+            os._exit(0)
+        os.close(into)
+        with open(out) as told:
+            self.assertEqual(told.read(), "True True True True 3 1")
+        self.assertEqual(os.waitpid(child, 0)[1], 0)
+        slot.array[:] = 4
+        self.assertTrue(slot.publish(PATIENCE))
+        self.assertEqual((reader.read(PATIENCE)[0, 0], frame[0, 0]), (4, 3))
+
+    def test_spawned(self):
+        channel = self.channel()
+        writer = self.writer(channel, allow_blocking=True, **GRAY)
+        context = multiprocessing.get_context("spawn")
+        result = context.SimpleQueue()
+        process = context.Process(target=spawned, args=(channel, result))
+        process.start()
+        writer.wait_readers(1, PATIENCE)
+        for value in range(5):
+            writer.write(PICTURE + value)
+        writer.eos()
+        self.assertEqual(result.get(), list(range(5)))
+        process.join(PATIENCE)
+
+    def test_ends_without_close(self):
+        """The names go with the interpreter."""
+        channel = self.channel()
+        program = "import possum, sys; w = possum.Writer(sys.argv[1], dtype='u1', shape=3)"
+        self.expect_end(self.python(program, channel))
+
+
+class Errors(Case):
+    def test_arguments(self):
+        for options, why in (
+            ({"format": "BGR"}, "width and height"),
+            ({"format": "QQQ", "width": 1, "height": 1}, "QQQ"),
+            ({"format": "BGR", "width": 0, "height": 1}, "32767"),
+            ({"format": "BGR", "width": 2**40, "height": 1}, "32767"),
+            ({"width": 3}, "format"),
+            ({"dtype": "u1"}, "both dtype and shape"),
+            ({"dtype": "u1", "shape": (2, 0)}, "from 1 on"),
+            ({"dtype": "nonsense", "shape": 3}, "no dtype"),
+            ({"dtype": "u1", "shape": 3, "caps": "a/b"}, "exclude"),
+            ({"caps": "a/b"}, "frame_bytes"),
+            ({"caps": "video/x-raw, format=BGR"}, "."),
+            ({"slots": 99}, "slots"),
+        ):
+            with self.subTest(options), self.assertRaisesRegex(possum.InvalidValue, why):
+                possum.Writer(self.channel(), **options)
+        for name in ("", "a b", "a\0b", "/etc/passwd", "ä"):
+            with self.subTest(name), self.assertRaises(possum.InvalidValue):
+                possum.Writer(name, dtype="u1", shape=3)
+            with self.subTest(name), self.assertRaises(possum.InvalidValue):
+                possum.Reader(name)
+        for options in ({"policy": "newest"}, {"depth": 0}, {"allowed_owner": "nobody knows"}):
+            with self.subTest(options), self.assertRaises(possum.InvalidValue):
+                possum.Reader("x", **options)
+        writer = self.writer(self.channel())
+        with self.assertRaisesRegex(possum.InvalidValue, "give format"):
+            writer.borrow()
+
+    def test_two_writers(self):
+        writer = self.writer(self.channel(), **GRAY)
+        with self.assertRaisesRegex(possum.Busy, str(os.getpid())) as caught:
+            possum.Writer(writer.channel, claim_timeout=0.01, **GRAY)
+        self.assertEqual(caught.exception.status, "busy")
+
+    def test_blocking_is_not_allowed(self):
+        writer = self.writer(self.channel(), **GRAY)
+        with self.assertRaisesRegex(possum.Error, "lock"):
+            self.reader(writer.channel, policy="blocking").read(PATIENCE)
+
+    def test_the_library(self):
+        program = "try: import possum\nexcept ImportError as error: print(error)"
+        for library in ("/nowhere.so", "libm.so.6"):
+            done = subprocess.run(
+                [sys.executable, "-c", program],
+                env={**os.environ, "POSSUM_LIBRARY": library},
+                capture_output=True,
+                text=True,
+            )
+            self.assertRegex(done.stdout, "not found .*name the library in POSSUM_LIBRARY")
+
+
+if __name__ == "__main__":
+    unittest.main()
