@@ -559,8 +559,11 @@ class Reader::Impl {
         POSSUM_CRASH_POINT("wait.owner");
         a->forget_replaced();
       }
-      // Behind a look at the writer comes the word's last chance: no more delay.
-      if (!look && spin_.until([&] { return a->offered() || watch_.interrupted(); })) {
+      // Behind a look at the writer comes the word's last chance: no more delay. Not for
+      // an offer that cannot be taken either.
+      if (!look && fruitless == 0 &&
+          spin_.until([&] { return a->offered() || watch_.interrupted(); })) {
+        ++fruitless;
         continue;
       }
       a->bell().arm();

@@ -33,6 +33,9 @@ constexpr std::int64_t kClaimPollNs = 20 * kMs;  // behind inotify
 // With /dev/shm full and readers sitting on every slot that is large enough for new caps,
 // no reader's progress may ever free one: give up with the reason.
 constexpr std::int64_t kStarvedNs = 5000 * kMs;
+// A reader that flips bits in its word all the time moves and makes no progress; what
+// counts its time is behind a sleep.
+constexpr int kMaxSpins = 64;
 constexpr std::int64_t kLongNs = std::int64_t{1} << 60;  // keeps sums in range
 constexpr unsigned kMinSlots = 3;
 
@@ -159,7 +162,7 @@ class Writer::Impl {
       Found found = core.acquire(slot);
       if (found == Found::wait && patience.over()) return WriteStatus::timeout;
       if (found == Found::wait) {
-        if (spin(lock, ~std::uint32_t{0})) continue;
+        if (spin(lock, patience, ~std::uint32_t{0})) continue;
         session_->room().arm_unless(
             [&] { return (found = core.acquire(slot)) != Found::wait; });
       }
@@ -287,6 +290,7 @@ class Writer::Impl {
   struct Patience {
     std::int64_t deadline_ns;
     std::int64_t since_ns = 0;  // of the first wait
+    int spins = 0;
     std::array<std::uint32_t, layout::kReaders> tenant{};
     std::array<int, layout::kReaders> offers{};  // the fewest seen
     std::array<std::int64_t, layout::kReaders> still_since_ns{};
@@ -374,7 +378,7 @@ class Writer::Impl {
     while (!session_->core().continue_publish()) {
       if (watch_.interrupted()) return WriteStatus::interrupted;
       if (patience.over()) return WriteStatus::timeout;
-      if (!spin(lock, session_->core().pending_pages())) {
+      if (!spin(lock, patience, session_->core().pending_pages())) {
         if (session_->room().arm_unless(
                 [&] { return session_->core().continue_publish(); })) {
           break;
@@ -407,7 +411,9 @@ class Writer::Impl {
 
   // Before going to sleep. True: one of these readers has moved, or the session is
   // another one: look again. Lets go of the mutex, as sleep_on_room() does.
-  bool spin(std::unique_lock<std::mutex>& lock, std::uint32_t pages) {
+  bool spin(std::unique_lock<std::mutex>& lock, Patience& patience, std::uint32_t pages) {
+    if (patience.spins == kMaxSpins) return false;
+    ++patience.spins;
     const std::shared_ptr<WriterSession> session = session_;
     std::array<std::uint64_t, layout::kReaders> before;
     for (std::uint32_t rest = pages; rest != 0; rest &= rest - 1) {

@@ -6,10 +6,14 @@
 // another process wherever its answers suffice.
 #include "transport/writer.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <atomic>
 
 #include "support/peers.h"
+#include "transport/channel.h"
 #include "transport/reader.h"
 
 using namespace support;
@@ -343,6 +347,69 @@ TEST(reader_that_blocks_too_long_is_demoted) {
   }
   CHECK(stuck.frame().seq == 99);
   CHECK(stuck.frame().seq == 100);
+}
+
+// Flips a bit of a page's word all the time, as a peer may that has it mapped. Nobody was
+// ever given that slot.
+class Restless {
+ public:
+  Restless(const std::string& channel, unsigned page, bool only_set) {
+    possum::UniqueFd fd(shm_open(possum::control_name(channel).c_str(), O_RDWR, 0));
+    Error error;
+    object_ = possum::ShmObject::map(fd.get(), possum::control_bytes(),
+                                     possum::Access::read_write, false, error);
+    CHECK(object_);
+    auto& word = possum::ControlMap(object_).page(page).word;
+    thread_ = std::thread([this, &word, only_set] {
+      constexpr std::uint64_t kBit = possum::layout::make_word(1u << 31, 0);
+      while (!over_) only_set ? word.fetch_or(kBit) : word.fetch_xor(kBit);
+    });
+  }
+  ~Restless() {
+    over_ = true;
+    thread_.join();
+  }
+
+ private:
+  std::shared_ptr<possum::ShmObject> object_;
+  std::atomic<bool> over_{false};
+  std::thread thread_;
+};
+
+TEST(reader_that_only_moves_is_demoted_too) {
+  const std::string channel = unique_channel();
+  WriterOptions options = blocking_writer(channel);
+  options.max_blocking_ns = 60 * kMs;
+  const auto writer = open_writer(options);
+  const auto stuck = attach_reader(reader_of(channel, Policy::blocking));
+  const Restless restless(channel, 0, false);
+  publish_all(*writer, 1, 3);
+  std::thread watchdog([&] {
+    if (!eventually([&] { return writer->statistics().frames > 4; }, 5000)) {
+      writer->interrupt(true);
+    }
+  });
+  CHECK(publish_ref(*writer, acquired(*writer), 4) == WriteStatus::ok);
+  CHECK(writer->statistics().readers.at(0).demoted);
+  publish(*writer, 5);
+  watchdog.join();
+}
+
+TEST(offer_that_cannot_be_taken_ends_the_reader) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  const auto reader = attach_reader(reader_of(channel));
+  const Restless restless(channel, 0, true);
+  std::atomic<bool> over{false};
+  std::thread watchdog([&] {
+    if (!eventually([&] { return over.load(); }, 5000)) reader->interrupt(true);
+  });
+  Frame frame;
+  Error error;
+  CHECK(reader->take(in_ms(kLimitMs), frame, error) == TakeStatus::failed);
+  CHECK(error.code == ErrorCode::corrupt);
+  over = true;
+  watchdog.join();
 }
 
 TEST(slow_but_steady_blocking_reader_is_not_demoted) {
