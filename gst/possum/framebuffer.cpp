@@ -118,7 +118,7 @@ void set_video_meta(GstBuffer* shell, const GstVideoInfo& info,
     strides[p] = frame.planes[p].stride;
   }
   GstVideoMeta* const meta = gst_possum_shells_video_meta(
-      shell, static_cast<GstVideoFrameFlags>(frame.video_flags),
+      shell, static_cast<GstVideoFrameFlags>(frame.video_flags & kCarriedVideoFlags),
       GST_VIDEO_INFO_FORMAT(&info), frame.width, frame.height, frame.plane_count, offsets,
       strides);
   if (!has_padding(frame)) return;

@@ -22,6 +22,13 @@ namespace possum {
 inline constexpr guint kCarriedFlags =
     ~static_cast<guint>((GST_MINI_OBJECT_FLAG_LAST - 1) | GST_BUFFER_FLAG_TAG_MEMORY);
 
+// The GstVideoFrameFlags that there are in GStreamer 1.22. A writer may send any bits, an
+// enumeration has not room for all of them.
+inline constexpr guint kCarriedVideoFlags =
+    GST_VIDEO_FRAME_FLAG_INTERLACED | GST_VIDEO_FRAME_FLAG_TFF |
+    GST_VIDEO_FRAME_FLAG_RFF | GST_VIDEO_FRAME_FLAG_ONEFIELD |
+    GST_VIDEO_FRAME_FLAG_MULTIPLE_VIEW | GST_VIDEO_FRAME_FLAG_FIRST_IN_BUNDLE;
+
 // How a plane is spread over its bytes. For a tiled format a row is a row of tiles.
 struct PlaneShape {
   std::uint64_t rows = 0;

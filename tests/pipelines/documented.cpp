@@ -108,6 +108,7 @@ class Session {
     if (next_writer_.empty()) return;
     end_writer();
     writer_.emplace(start(next_writer_));
+    ends_by_itself_ = has(next_writer_, "num-buffers");
     // One that waits for its reader has no frame yet.
     if (!has(next_writer_, "min-readers")) await_frame();
     next_writer_.clear();
@@ -126,16 +127,17 @@ class Session {
     end_writer();
     player.expect_status(0);
   }
-  // -e makes an EOS of it; it may have ended by itself.
+  // -e makes an EOS of it.
   void end_writer() {
     if (!writer_) return;
-    writer_->signal(SIGINT);
+    if (!ends_by_itself_) writer_->signal(SIGINT);
     writer_->expect_status(0);
     writer_.reset();
   }
 
   const std::string channel_ = support::unique_channel();
   const support::TemporaryDirectory directory_;
+  bool ends_by_itself_ = false;
   std::string next_writer_;  // until somebody reads
   std::optional<Child> writer_;
 };
