@@ -82,6 +82,7 @@ struct WriterStatistics {
 
 // Called from the housekeeping thread only, with no lock held. A function may be empty.
 struct WriterEvents {
+  // A reader that came and went between two looks, 10 ms at most, is not told of at all.
   std::function<void(unsigned index, std::uint32_t pid)> reader_attached;
   // reason: "left", "died"
   std::function<void(unsigned index, const char* reason)> reader_detached;

@@ -136,6 +136,7 @@ TEST(killed_readers_leave_the_channel_as_it_was) {
   for (int round = 0; round < 10; ++round) {
     Child reader = start_reader(channel);
     next_frame(reader);
+    writer.wait_line("attached");  // it has its frame sooner than the writer knows of it
     reader.kill();
     writer.wait_line("died");
   }
