@@ -39,8 +39,8 @@ constexpr std::int64_t kSearchNs = 250 * kMs;    // the slow poll behind inotify
 constexpr std::int64_t kPageFullNs = 100 * kMs;  // between looks for a free page
 constexpr std::int64_t kSetUpPollNs = 5 * kMs;   // while a writer is setting up
 constexpr std::int64_t kSetUpLimitNs = 1000 * kMs;
-// Looks in a row that find an offer after a try that found none to take: one is a race,
-// so many are a writer that offers nonsense for ever.
+// Tries in a row that took nothing though something was offered: one is a race, so many
+// are a writer that offers nonsense for ever.
 constexpr int kMaxFruitless = 100;
 // Takes some 50 us to map, far less than a frame at any rate.
 constexpr std::size_t kWarmUpStep = 2 << 20;
@@ -545,9 +545,15 @@ class Reader::Impl {
     int fruitless = 0;
     for (;;) {
       if (watch_.interrupted()) return TakeStatus::interrupted;
+      const bool offered = a->offered();
       const TakeStatus got = a->try_take(a, frame, error);
       if (got != TakeStatus::timeout) return got;
-      if (!look && a->warm_up()) continue;  // there is time before the next frame
+      if (offered && ++fruitless >= kMaxFruitless) {
+        error = damaged(options_.channel, "nothing that is offered is a new frame");
+        return TakeStatus::failed;
+      }
+      // There is time before the next frame.
+      if (!look && monotonic_ns() < deadline_ns && a->warm_up()) continue;
       // In this order: the lock, the state, the word. Only an empty word lets the others
       // count, so nothing that was offered before the end is lost.
       const bool dead = look && !a->writer_alive();
@@ -559,11 +565,8 @@ class Reader::Impl {
         POSSUM_CRASH_POINT("wait.owner");
         a->forget_replaced();
       }
-      // Behind a look at the writer comes the word's last chance: no more delay. Not for
-      // an offer that cannot be taken either.
-      if (!look && fruitless == 0 &&
-          spin_.until([&] { return a->offered() || watch_.interrupted(); })) {
-        ++fruitless;
+      // Behind a look at the writer comes the word's last chance: no more delay.
+      if (!look && spin_.until([&] { return a->offered() || watch_.interrupted(); })) {
         continue;
       }
       a->bell().arm();
@@ -578,10 +581,6 @@ class Reader::Impl {
         continue;
       }
       a->bell().disarm();
-      if (next == Next::take && ++fruitless >= kMaxFruitless) {
-        error = damaged(options_.channel, "nothing that is offered is a new frame");
-        return TakeStatus::failed;
-      }
       if (next == Next::eos) return TakeStatus::eos;
       if (next == Next::disconnected) {
         dead_incarnation_ = a->incarnation();

@@ -349,21 +349,32 @@ TEST(reader_that_blocks_too_long_is_demoted) {
   CHECK(stuck.frame().seq == 100);
 }
 
-// Flips a bit of a page's word all the time, as a peer may that has it mapped. Nobody was
-// ever given that slot.
+// Flips a bit of a page's word all the time, as a peer may that has it mapped, or offers
+// that slot as the writer does. Nobody was ever given it.
 class Restless {
  public:
-  Restless(const std::string& channel, unsigned page, bool only_set) {
+  enum class Does { flip, offer };
+
+  Restless(const std::string& channel, unsigned page, Does what) {
     possum::UniqueFd fd(shm_open(possum::control_name(channel).c_str(), O_RDWR, 0));
     Error error;
     object_ = possum::ShmObject::map(fd.get(), possum::control_bytes(),
                                      possum::Access::read_write, false, error);
     CHECK(object_);
-    auto& word = possum::ControlMap(object_).page(page).word;
-    thread_ = std::thread([this, &word, only_set] {
+    semaphore_ = possum::SemaphoreMapping::map(fd.get(),
+                                               possum::layout::kReaderUnit + page, error);
+    CHECK(semaphore_);
+    auto& unit = possum::ControlMap(object_).page(page);
+    thread_ = std::thread([this, &unit, what] {
       constexpr std::uint64_t kBit = possum::layout::make_word(1u << 31, 0);
+      possum::Doorbell bell(unit.bell, *semaphore_);
       while (!over_) {
-        only_set ? word.fetch_or(kBit) : word.fetch_xor(kBit);
+        if (what == Does::flip) {
+          unit.word.fetch_xor(kBit);
+        } else {
+          unit.word.fetch_or(kBit);
+          bell.ring();
+        }
         std::this_thread::yield();  // ThreadSanitizer locks what is atomic, unfairly
       }
     });
@@ -375,6 +386,7 @@ class Restless {
 
  private:
   std::shared_ptr<possum::ShmObject> object_;
+  std::unique_ptr<possum::SemaphoreMapping> semaphore_;
   std::atomic<bool> over_{false};
   std::thread thread_;
 };
@@ -385,7 +397,7 @@ TEST(reader_that_only_moves_is_demoted_too) {
   options.max_blocking_ns = 60 * kMs;
   const auto writer = open_writer(options);
   const auto stuck = attach_reader(reader_of(channel, Policy::blocking));
-  const Restless restless(channel, 0, false);
+  const Restless restless(channel, 0, Restless::Does::flip);
   publish_all(*writer, 1, 3);
   std::thread watchdog([&] {
     if (!eventually([&] { return writer->statistics().frames > 4; }, 5000)) {
@@ -402,7 +414,7 @@ TEST(offer_that_cannot_be_taken_ends_the_reader) {
   const std::string channel = unique_channel();
   const auto writer = open_writer(plain_writer(channel));
   const auto reader = attach_reader(reader_of(channel));
-  const Restless restless(channel, 0, true);
+  const Restless restless(channel, 0, Restless::Does::offer);
   std::atomic<bool> over{false};
   std::thread watchdog([&] {
     if (!eventually([&] { return over.load(); }, 5000)) reader->interrupt(true);
