@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 #include "clock.h"
 
@@ -19,8 +20,7 @@ class Spin {
   // Looks for up to kSpinNs. True as soon as look() is; then there is no need to sleep.
   template <class Look>
   bool until(Look look) {
-    tried_ = skip_ == 0;
-    if (!tried_) {
+    if (skip_ > 0) {
       --skip_;
       return false;
     }
@@ -34,15 +34,17 @@ class Spin {
         pause();
       }
     } while (monotonic_ns() < end_ns);
+    in_vain_ = true;
     return false;
   }
 
-  // until() was false and the thread has slept for so long.
+  // The thread has slept for so long.
   void slept(std::int64_t duration_ns) {
+    const bool in_vain = std::exchange(in_vain_, false);
     if (duration_ns > kShortNs) {
       skip_ = 1;  // no hurry: the next one sleeps at once too
-    } else if (tried_) {
-      // In vain. Perhaps there is one processor, and the peer runs because we slept.
+    } else if (in_vain) {
+      // Perhaps there is one processor, and the peer runs because we slept.
       if (failures_ < kMostFailures) ++failures_;
       skip_ = (1u << failures_) - 1;
     }
@@ -63,7 +65,7 @@ class Spin {
 #endif
   }
 
-  bool tried_ = false;
+  bool in_vain_ = false;   // the last try, and no sleep since
   unsigned failures_ = 0;  // tries in a row that ended in a sleep
   unsigned skip_ = 0;      // waits that go to sleep at once
 };
