@@ -227,11 +227,11 @@ class WriterCore {
     // Those first that somebody waits at: the standing offers of all the others take a
     // while, above all when their pages have left the cache since the last frame.
     const std::uint32_t attached = attached_;
-    for (std::uint32_t rest = attached; rest != 0; rest &= rest - 1) {
-      begin_offer(static_cast<unsigned>(std::countr_zero(rest)), slot);
-    }
-    for (unsigned r = 0; r < kPages; ++r) {
-      if ((attached & slot_bit(r)) == 0) begin_offer(r, slot);
+    for (const bool first : {true, false}) {
+      for (unsigned r = 0; r < kPages; ++r) {
+        if (((attached & slot_bit(r)) != 0) != first) continue;
+        if (!offer(r, slot)) pending_pages_ |= slot_bit(r);
+      }
     }
     latest_ = static_cast<int>(slot);
     env_.header().latest.store(slot + 1, std::memory_order_relaxed);
@@ -511,10 +511,6 @@ class WriterCore {
     }
     if (latest_ != kNone) forget_latest();
     return !came;
-  }
-
-  void begin_offer(unsigned r, unsigned slot) {
-    if (!offer(r, slot)) pending_pages_ |= slot_bit(r);
   }
 
   // False: a blocking reader has no room.
