@@ -8,11 +8,11 @@
 #include <signal.h>
 
 #include <chrono>
-#include <cstring>
 
 #include "status.h"
 #include "transport/clock.h"
 #include "transport/fork_guard.h"
+#include "transport/pixel_copy.h"
 #include "users.h"
 
 namespace possum {
@@ -364,7 +364,7 @@ possum_status WriterEnd::write(const void* data, std::size_t bytes,
   if (by_planes) {
     copy_planes(*format->video, from, source, slot->ref.data, frame);
   } else {
-    std::memcpy(slot->ref.data, from, needed);
+    copy_pixels(slot->ref.data, from, needed, needed);
   }
   frame.flush_id = flush_id_;
   slot->format = format;

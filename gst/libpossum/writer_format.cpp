@@ -6,11 +6,11 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstring>
 
 #include "caps_text.h"
 #include "status.h"
 #include "transport/clock.h"
+#include "transport/pixel_copy.h"
 #include "video_layout.h"
 
 namespace possum {
@@ -192,7 +192,7 @@ void copy_planes(const possum_video& video, const std::byte* source,
     const std::byte* in = source + from.planes[p].offset;
     std::byte* out = target + to.planes[p].offset;
     for (std::uint32_t row = 0; row < kind.height; ++row) {
-      std::memcpy(out, in, bytes);
+      copy_pixels(out, in, bytes, to.data_bytes);
       in += from.planes[p].stride;
       out += to.planes[p].stride;
     }

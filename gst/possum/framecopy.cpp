@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "frameinfo.h"
+#include "transport/pixel_copy.h"
 
 namespace possum {
 namespace {
@@ -51,6 +52,7 @@ struct PlaneCopy {
   std::size_t dest_step;
   std::size_t row_bytes;  // that must be there
   std::size_t rows;
+  std::size_t frame_bytes;
 };
 
 bool copy_rows(const PlaneCopy& p) {
@@ -64,7 +66,7 @@ bool copy_rows(const PlaneCopy& p) {
     const std::size_t bytes =
         std::min(wanted, static_cast<std::size_t>(p.source_end - from));
     if (bytes < std::min(p.row_bytes, wanted)) return false;
-    std::memcpy(to, from, bytes);
+    copy_pixels(to, from, bytes, p.frame_bytes);
     std::memset(to + bytes, 0, p.dest_step - bytes);
   }
   return true;
@@ -125,6 +127,7 @@ bool copy_plane(const MappedFrame& frame, const GstVideoInfo& info, unsigned pla
   copy.dest_step = to.step;
   copy.row_bytes = from.row_bytes;
   copy.rows = std::min(from.rows, to.rows);
+  copy.frame_bytes = info.size;
   if (!copy_rows(copy)) return false;
   clear_rest(info, plane, copy.rows * copy.dest_step, dest);
   return true;
@@ -137,13 +140,27 @@ bool same_layout(const GstVideoMeta* meta, const GstVideoInfo& info) {
          std::equal(meta->stride, meta->stride + meta->n_planes, info.stride);
 }
 
+// From one memory after the other: no merging first.
+bool copy_all(GstBuffer* buffer, std::size_t bytes, std::byte* dest) {
+  std::size_t done = 0;
+  for (guint i = 0; done < bytes && i < gst_buffer_n_memory(buffer); ++i) {
+    GstMemory* memory = gst_buffer_peek_memory(buffer, i);
+    GstMapInfo map;
+    if (!gst_memory_map(memory, &map, GST_MAP_READ)) return false;
+    const std::size_t part = std::min(bytes - done, map.size);
+    copy_pixels(dest + done, map.data, part, bytes);
+    gst_memory_unmap(memory, &map);
+    done += part;
+  }
+  return done == bytes;
+}
+
 }  // namespace
 
 bool copy_frame(GstBuffer* buffer, const GstVideoInfo& info, std::byte* dest) {
-  // gst_buffer_extract() copies from one memory after the other: no merging first.
   if (same_layout(gst_buffer_get_video_meta(buffer), info) &&
       gst_buffer_get_size(buffer) >= info.size) {
-    return gst_buffer_extract(buffer, 0, dest, info.size) == info.size;
+    return copy_all(buffer, info.size, dest);
   }
   const MappedFrame frame(info, buffer);
   if (!frame) return false;
