@@ -18,8 +18,8 @@ otherwise idle machine; --quick: ten minutes.
   --no-install   install nothing
   -h, --help
 
-BENCH OPTION: --rounds N, --add, --report, --figures GROUP, --size SIZE, --contestant NAME; see
-tests/bench/README.md.
+BENCH OPTION: --rounds N, --add, --report, --length X, --figures GROUP, --size SIZE,
+--contestant NAME; see tests/bench/README.md.
 END
 }
 set -eu
