@@ -140,12 +140,12 @@ def earlier(options):
         with open(path, encoding="utf-8") as file:
             outcome = json.load(file)
     except FileNotFoundError:
-        if options.add:
+        if not options.report:
             return None
         sys.exit(f"{path} is not there: measure first")
     except ValueError as problem:
         sys.exit(f"{path}: {problem}")
-    if options.add and outcome["machine"] != machine():
+    if not options.report and outcome["machine"] != machine():
         sys.exit(f"{path} is of another machine or another GStreamer: choose another --output")
     return outcome
 
@@ -160,7 +160,7 @@ def measure(options, outcome):
     begin = time.monotonic()
     for number in range(1, options.rounds + 1):
         for group in options.figures or GROUPS:
-            print(f"round {number} of {options.rounds}, {group}: ", end="", file=sys.stderr,
+            print(f"round {number} of {options.rounds}, {group}", end="", file=sys.stderr,
                   flush=True)
             group_begin = time.monotonic()
             try:
@@ -168,11 +168,11 @@ def measure(options, outcome):
             finally:
                 write(options, outcome)
             now = time.monotonic()
-            print(f"{now - group_begin:.0f} s, {now - begin:.0f} s in all", file=sys.stderr,
-                  flush=True)
+            print(f": {now - group_begin:.0f} s, {now - begin:.0f} s in all",
+                  file=sys.stderr, flush=True)
         left = (time.monotonic() - begin) / number * (options.rounds - number)
         if left:
-            print(f"about {left / 60:.0f} minutes more", file=sys.stderr, flush=True)
+            print(f"about {left / 60:.1f} minutes more", file=sys.stderr, flush=True)
 
 
 def end(number, _frame):

@@ -198,7 +198,8 @@ def document(raw):
             parts.append(f'<g transform="translate({x},{y})">{"".join(panel)}</g>')
         y += max(height for height, _ in row) + GAP
     y += 10
-    for line in textwrap.wrap(description(raw), 140):
+    words = description(raw) + " Lines across bars: from the smallest value to the largest."
+    for line in textwrap.wrap(words, 140):
         parts.append(text(MARGIN, y, line, fill="#666666"))
         y += 16
     width = 2 * MARGIN + 2 * WIDTH + GAP

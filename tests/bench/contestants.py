@@ -4,7 +4,6 @@
 
 import contextlib
 import glob
-import json
 import os
 import shutil
 import signal
@@ -12,7 +11,7 @@ import subprocess
 import tempfile
 import time
 
-from processes import Failed, end_session, output_of, started
+from processes import Failed, end_session, output_of, read_result, started
 
 
 def element_exists(name):
@@ -238,7 +237,7 @@ class Limit:
             prefix = ["taskset", "--cpu-list", str(place[0])]
         elif place:
             arguments = (*arguments, *place)
-        result = json.loads(output_of(
+        result = read_result(output_of(
             [*prefix, self.program, *map(str, arguments)], 2 * seconds + 15))
         return result["produced"], result["received"]
 

@@ -101,16 +101,16 @@ class Figures:
 
     def attempt(self, figure, case, name, measure):
         """One measurement. What has failed twice and never succeeded is not tried again."""
-        failures = self.failures.setdefault(figure, {}).setdefault(case, {})
-        values = self.results.get(figure, {}).get(case, {}).get(name)
-        if not values and failures.get(name, 0) >= 2:
+        failed = self.failures.get(figure, {}).get(case, {}).get(name, 0)
+        if failed >= 2 and not self.results.get(figure, {}).get(case, {}).get(name):
             return
         try:
             measure()
         except Failed as problem:
-            failures[name] = failures.get(name, 0) + 1
-            self.excuse(figure, case, name, str(problem))
-            print(f"   {name}: {figure}, {case}: {problem}", file=sys.stderr)
+            self.failures.setdefault(figure, {}).setdefault(case, {})[name] = failed + 1
+            why = str(problem) or "it ended early"
+            self.excuse(figure, case, name, why)
+            print(f"\n   {name}: {figure}, {case}: {why}", end="", file=sys.stderr)
 
     # --- one run ------------------------------------------------------------------------
 

@@ -57,6 +57,13 @@ def output_of(arguments, seconds):
     return printed
 
 
+def read_result(text):
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise Failed("") from None  # it ended while it wrote
+
+
 class Process:
     """A producer or consumer; its lines of JSON are results."""
 
@@ -88,11 +95,14 @@ class Process:
         return (telling or logged or posted or [""])[-1]
 
     def result(self):
-        return json.loads(self.line("{"))
+        return read_result(self.line("{"))
 
     def tell(self, command):
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(command + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise Failed("") from None
 
     def stop(self):
         """SIGSTOP: it lives, and does nothing."""
@@ -100,7 +110,8 @@ class Process:
 
     def end(self):
         """In order, so that whoever traces it writes down all it has seen."""
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.wait()
 
     def kill(self):
