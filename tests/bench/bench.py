@@ -13,8 +13,10 @@ import json
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
+import time
 
 import chart
 import contestants
@@ -32,7 +34,7 @@ GROUPS = {
         for size in sizes for foreign in (False, True) for read_all in (False, True)],
     "readers": lambda figures, sizes: [
         figures.readers(count, stopped)
-        for count, stopped in ((1, 0), (4, 0), (16, 0), (32, 0), (16, 1))],
+        for stopped in (0, 1) for count in (1, 4, 16, 32) if count > stopped],
     "start": lambda figures, sizes: figures.start(),
     "calls": lambda figures, sizes: figures.calls(),
     "instructions": lambda figures, sizes: figures.instructions(),
@@ -76,10 +78,12 @@ def parse():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--programs", required=True, help="directory of bench-producer")
     parser.add_argument("--output", default=".", help="directory for bench.{json,md,svg}")
-    parser.add_argument("--rounds", type=int, default=5, help="default: 5; --quick: 3")
+    parser.add_argument("--rounds", type=int, help="default: 5; --quick: 3")
     parser.add_argument("--quick", action="store_true", help="fewer sizes, shorter runs")
     parser.add_argument("--add", action="store_true",
-                        help="to what bench.json in the output directory holds")
+                        help="to what bench.json in the output directory holds, if any")
+    parser.add_argument("--length", type=float, default=1,
+                        help="of each run, as a multiple of the usual; default: 1")
     parser.add_argument("--report", action="store_true",
                         help="measure nothing, show again what bench.json holds")
     parser.add_argument("--figures", action="append", choices=GROUPS, help="only these")
@@ -91,8 +95,11 @@ def parse():
     options.saturated, options.paced, options.readers = 2.0, 300, 600
     if options.quick:
         options.saturated, options.paced, options.readers = 1.5, 150, 180
-        options.rounds = min(options.rounds, 3)
         options.size = options.size or QUICK_SIZES
+    options.rounds = options.rounds or (3 if options.quick else 5)
+    options.saturated *= options.length
+    options.paced = max(1, round(options.paced * options.length))
+    options.readers = max(1, round(options.readers * options.length))
     return options
 
 
@@ -119,27 +126,69 @@ def write(options, outcome):
         "bench.svg": chart.document(outcome),
     }
     for name, text in texts.items():
-        with open(os.path.join(options.output, name), "w", encoding="utf-8") as file:
+        path = os.path.join(options.output, name)
+        with open(path + ".new", "w", encoding="utf-8") as file:
             file.write(text)
+        os.replace(path + ".new", path)  # an hour's values are there as a whole
     return texts["bench.md"]
 
 
-def main():
-    options = parse()
-    outcome = {"machine": machine(), "absent": {}, "results": {}, "reasons": {}}
-    if options.add or options.report:
-        with open(os.path.join(options.output, "bench.json"), encoding="utf-8") as file:
+def earlier(options):
+    """What bench.json holds; None: there is none."""
+    path = os.path.join(options.output, "bench.json")
+    try:
+        with open(path, encoding="utf-8") as file:
             outcome = json.load(file)
-    if not options.report:
-        outcome["absent"].update(contest(options))
-        print("contestants:", ", ".join(who.name for who in options.contestants),
-              file=sys.stderr)
-        figures = Figures(options, outcome["results"], outcome["reasons"])
-        for number in range(options.rounds):
-            for group in options.figures or GROUPS:
-                print(f"round {number + 1} of {options.rounds}: {group}", file=sys.stderr)
+    except FileNotFoundError:
+        if not options.report:
+            return None
+        sys.exit(f"{path} is not there: measure first")
+    except ValueError as problem:
+        sys.exit(f"{path}: {problem}")
+    if not options.report and outcome["machine"] != machine():
+        sys.exit(f"{path} is of another machine or another GStreamer: choose another --output")
+    return outcome
+
+
+def measure(options, outcome):
+    """All rounds. What there is so far is written after each group, and when interrupted."""
+    outcome["absent"].update(contest(options))
+    print("contestants:", ", ".join(who.name for who in options.contestants),
+          file=sys.stderr, flush=True)
+    figures = Figures(options, outcome["results"], outcome["reasons"],
+                      outcome.setdefault("failures", {}))
+    begin = time.monotonic()
+    for number in range(1, options.rounds + 1):
+        for group in options.figures or GROUPS:
+            print(f"round {number} of {options.rounds}, {group}", end="", file=sys.stderr,
+                  flush=True)
+            group_begin = time.monotonic()
+            try:
                 GROUPS[group](figures, options.size or SIZES)
-            write(options, outcome)
+            finally:
+                write(options, outcome)
+            now = time.monotonic()
+            print(f": {now - group_begin:.0f} s, {now - begin:.0f} s in all",
+                  file=sys.stderr, flush=True)
+        left = (time.monotonic() - begin) / number * (options.rounds - number)
+        if left:
+            print(f"about {left / 60:.1f} minutes more", file=sys.stderr, flush=True)
+
+
+def end(number, _frame):
+    """As Ctrl-C: the processes of the run are ended, their names removed, values kept."""
+    sys.exit(128 + number)
+
+
+def main():
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
+    options = parse()
+    outcome = earlier(options) if options.add or options.report else None
+    if not outcome:
+        outcome = {"machine": machine(), "absent": {}, "results": {}, "reasons": {}}
+    if not options.report:
+        measure(options, outcome)
     print(write(options, outcome))
 
 

@@ -3,6 +3,7 @@
 """One SVG picture: bars for the figures that matter most, curves for what costs grow with."""
 
 import math
+import statistics
 import textwrap
 from html import escape
 
@@ -37,29 +38,38 @@ def heading(title, subtitle):
 
 
 def bars(title, subtitle, row):
-    """row: (name, value). A panel, as curves(): its height and what is in it."""
+    """row: (name, values), at least one. A panel, as curves(): its height and what is in it.
+    The line across a bar goes from the smallest value to the largest."""
     parts = heading(title, subtitle)
-    largest = max(value for _, value in row)
-    for number, (name, value) in enumerate(row):
+    largest = max(max(values) for _, values in row) or 1
+
+    def across(value):
+        return max(1.0, 210 * value / largest)
+
+    for number, (name, values) in enumerate(row):
         y = BARS_TOP + BAR_STEP * number
-        length = max(1.0, 210 * value / largest)
+        median = statistics.median(values)
+        length, low, high = across(median), across(min(values)), across(max(values))
         parts += [
             text(148, y + 12, name, "end"),
             f'<rect x="156" y="{y}" width="{length:.1f}" height="16" rx="2" '
             f'fill="{COLOURS[name]}"/>',
-            text(162 + length, y + 12, short(value))]
+            text(162 + max(length, high), y + 12, short(median))]
+        if high - low >= 1:
+            parts.append(f'<line x1="{156 + low:.1f}" x2="{156 + high:.1f}" y1="{y + 8}" '
+                         f'y2="{y + 8}" stroke="black" stroke-opacity="0.6"/>')
     return BARS_TOP + BAR_STEP * len(row), parts
 
 
 class Axis:
     def __init__(self, values, begin, end, logarithmic):
         self.begin, self.end, self.logarithmic = begin, end, logarithmic
-        low, high = min(values), max(values)
+        low, high = min(values), max(values) or 1
         if logarithmic:
             self.low = 10 ** math.floor(math.log10(low))
             self.high = 10 ** math.ceil(math.log10(high * 1.0001))
         else:
-            step = 10 ** math.floor(math.log10(high or 1))
+            step = 10 ** math.floor(math.log10(high))
             while high / step < 3:
                 step /= 2
             self.low, self.step = 0, step
@@ -122,8 +132,7 @@ def legend(names):
 
 
 def bar_panel(outcome, title, subtitle, figure, case):
-    row = [(name, value) for name in SHOWN
-           if (value := outcome.median(figure, case, name)) is not None]
+    row = [(name, values) for name in SHOWN if (values := outcome.values(figure, case, name))]
     return bars(title, f"{case}; {subtitle}", row) if row else None
 
 
@@ -189,7 +198,8 @@ def document(raw):
             parts.append(f'<g transform="translate({x},{y})">{"".join(panel)}</g>')
         y += max(height for height, _ in row) + GAP
     y += 10
-    for line in textwrap.wrap(description(raw), 140):
+    words = description(raw) + " Lines across bars: from the smallest value to the largest."
+    for line in textwrap.wrap(words, 140):
         parts.append(text(MARGIN, y, line, fill="#666666"))
         y += 16
     width = 2 * MARGIN + 2 * WIDTH + GAP

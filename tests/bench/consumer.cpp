@@ -11,7 +11,6 @@
 #include <gst/base/gstbasesink.h>
 #include <gst/gst.h>
 
-#include <atomic>
 #include <string>
 
 #include "options.h"
@@ -27,7 +26,6 @@ Options options;
 
 struct Measure {
   std::int64_t starting_ns = 0;  // constant while frames flow
-  std::atomic<std::uint64_t> total = 0;
   // Streaming thread.
   bool seen = false;
   std::uint64_t producer = 0;
@@ -37,7 +35,7 @@ struct Measure {
   bench::Usage from;
   std::uint64_t received = 0;  // measured
   std::uint64_t missed = 0;
-  std::vector<std::int64_t> latency_ns;
+  bench::Samples latency_ns;
 };
 Measure measure;
 
@@ -97,7 +95,7 @@ void note(const bench::Stamp& stamp, std::int64_t now) {
   }
   if (stamp.phase == bench::Phase::measured) {
     ++measure.received;
-    measure.latency_ns.push_back(now - stamp.sent_ns);
+    measure.latency_ns.add(now - stamp.sent_ns);
   } else if (measure.phase == bench::Phase::measured) {
     report();
   }
@@ -106,7 +104,6 @@ void note(const bench::Stamp& stamp, std::int64_t now) {
 
 GstFlowReturn render(GstBaseSink*, GstBuffer* buffer) {
   const std::int64_t now = bench::now_ns();
-  ++measure.total;
   GstMapInfo map;
   if (!gst_buffer_map(buffer, &map, GST_MAP_READ)) return GST_FLOW_ERROR;
   const auto* const frame = reinterpret_cast<const std::byte*>(map.data);
@@ -115,7 +112,8 @@ GstFlowReturn render(GstBaseSink*, GstBuffer* buffer) {
     give_up("a frame was torn, or none of the producer's");
   }
   note(stamp, now);
-  if (options.all && !bench::read_all(frame, map.size)) give_up("a frame was not whole");
+  if (options.all && !bench::read_all(frame, map.size, stamp.background))
+    give_up("a frame was not whole");
   gst_buffer_unmap(buffer, &map);
   return GST_FLOW_OK;
 }
@@ -137,13 +135,10 @@ int run() {
   const std::string line = std::string(options.src) + " ! stampsink";
   GstElement* pipeline = bench::make_pipeline(line.c_str());
   if (!pipeline) return 2;
-  measure.latency_ns.reserve(1 << 20);
   measure.starting_ns = bench::now_ns();
   gst_element_set_state(pipeline, GST_STATE_PLAYING);
   bench::say("playing");
-  bench::obey([](const std::string& command) {
-    if (command == "end") bench::say_total(measure.total);
-  });
+  bench::obey([](const std::string&) {});
 }
 
 }  // namespace

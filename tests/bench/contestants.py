@@ -2,8 +2,8 @@
 # Copyright (C) 2026 the possum authors
 """Ways to bring raw video from one process to another, and the machine's own limits."""
 
+import contextlib
 import glob
-import json
 import os
 import shutil
 import signal
@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 
-from processes import Failed
+from processes import Failed, end_session, output_of, read_result, started
 
 
 def element_exists(name):
@@ -22,6 +22,27 @@ def element_exists(name):
 def property_exists(element, name):
     shown = subprocess.run(["gst-inspect-1.0", element], capture_output=True, text=True)
     return f"  {name} " in shown.stdout
+
+
+def session(leader):
+    """The processes of a session: their ids."""
+    found = []
+    for stat in glob.glob("/proc/[0-9]*/stat"):
+        try:
+            with open(stat, encoding="utf-8") as file:
+                fields = file.read().rsplit(")", 1)[1].split()
+        except OSError:
+            continue  # it has gone
+        if int(fields[3]) == leader:
+            found.append(int(stat.split("/")[2]))
+    return found
+
+
+def remove_names(channel):
+    """What killed peers of this channel left; nobody succeeds the last one."""
+    for name in glob.glob(f"/dev/shm/possum-[cd].{channel}*"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
 
 
 class Contestant:
@@ -67,9 +88,7 @@ class Possum(Contestant):
         self.channel = f"bench.{os.getpid()}.{Contestant.runs}"
 
     def stop(self):
-        # Producers are killed; nobody succeeds the last one.
-        for name in glob.glob(f"/dev/shm/possum-[cd].{self.channel}*"):
-            os.unlink(name)
+        remove_names(self.channel)
         super().stop()
 
     def sink(self, lossless, readers, frame_bytes):
@@ -96,7 +115,8 @@ class Shm(Contestant):
 
     def stop(self):
         for name in set(glob.glob("/dev/shm/shmpipe.*")) - self.before:
-            os.unlink(name)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
         super().stop()
 
     def sink(self, lossless, readers, frame_bytes):
@@ -113,7 +133,7 @@ class Shm(Contestant):
 
 class UnixFd(Contestant):
     """Always lossless: it blocks when a reader's socket is full. Proposes an allocator of
-    memfds; memory without a descriptor is copied into one that is made for the frame."""
+    memfds, and takes no memory without a descriptor."""
 
     name = "unixfd"
     elements = ("unixfdsink", "unixfdsrc")
@@ -150,13 +170,12 @@ class PipeWire(Contestant):
 
     def start(self):
         super().start()
-        self.daemons = subprocess.Popen(
+        self.daemons = started(
             ["dbus-run-session", "--", "sh", "-c", "wireplumber & exec pipewire"],
             env={**os.environ, **self.environment()},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
         )
         while not os.path.exists(f"{self.directory}/pipewire-0"):
             if self.daemons.poll() is not None:
@@ -167,8 +186,11 @@ class PipeWire(Contestant):
     def stop(self):
         daemons = self.__dict__.pop("daemons", None)
         if daemons:
-            os.killpg(daemons.pid, signal.SIGKILL)
-            daemons.wait()
+            # Not all of them stay in its process group.
+            for process in session(daemons.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+            end_session(daemons)
         super().stop()
 
     def environment(self):
@@ -180,16 +202,7 @@ class PipeWire(Contestant):
         }
 
     def helpers(self):
-        found = []
-        for stat in glob.glob("/proc/[0-9]*/stat"):
-            try:
-                with open(stat, encoding="utf-8") as file:
-                    fields = file.read().rsplit(")", 1)[1].split()
-            except OSError:
-                continue
-            if int(fields[3]) == self.daemons.pid:  # its session
-                found.append(int(stat.split("/")[2]))
-        return found
+        return session(self.daemons.pid)
 
     def sink(self, lossless, readers, frame_bytes):
         return (
@@ -218,19 +231,14 @@ class Limit:
     def __init__(self, programs):
         self.program = f"{programs}/bench-limits"
 
-    def run(self, *arguments, place=None):
+    def run(self, *arguments, seconds, place=None):
         prefix = []
         if place and place[0] == place[1]:
             prefix = ["taskset", "--cpu-list", str(place[0])]
         elif place:
             arguments = (*arguments, *place)
-        done = subprocess.run(
-            [*prefix, self.program, *map(str, arguments)], capture_output=True, text=True)
-        if done.returncode != 0:
-            raise Failed(done.stderr.strip() or f"it ended with {done.returncode}")
-        result = json.loads(done.stdout)
-        for reader in result["received"]:
-            reader.setdefault("missed", 0)
+        result = read_result(output_of(
+            [*prefix, self.program, *map(str, arguments)], 2 * seconds + 15))
         return result["produced"], result["received"]
 
 
@@ -238,7 +246,8 @@ class Wake(Limit):
     name = "bare semaphore"
 
     def pair(self, frame_bytes, frames, rate, readers=1, place=None):
-        return self.run("wake", readers, frames, rate, place=place)
+        return self.run("wake", readers, frames, rate, place=place,
+                        seconds=frames / rate)
 
 
 class Demonstration(Limit):
@@ -247,21 +256,23 @@ class Demonstration(Limit):
     name = "copy under a semaphore"
 
     def pair(self, frame_bytes, frames, rate, readers=1, place=None):
-        return self.run("semaphore", frame_bytes, readers, frames, rate, "copy")
+        return self.run("semaphore", frame_bytes, readers, frames, rate, "copy",
+                        seconds=frames / rate)
 
 
 class Peek(Limit):
     name = "look under a semaphore"
 
     def pair(self, frame_bytes, frames, rate, readers=1, place=None):
-        return self.run("semaphore", frame_bytes, readers, frames, rate, "look")
+        return self.run("semaphore", frame_bytes, readers, frames, rate, "look",
+                        seconds=frames / rate)
 
 
 class Copy(Limit):
     name = "bare memcpy"
 
     def rate(self, frame_bytes, seconds):
-        produced, _ = self.run("copy", frame_bytes, seconds)
+        produced, _ = self.run("copy", frame_bytes, seconds, seconds=seconds)
         return produced["frames"] / produced["seconds"]
 
 

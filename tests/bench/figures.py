@@ -2,15 +2,17 @@
 # Copyright (C) 2026 the possum authors
 """What is measured, and how each figure is called."""
 
+import collections
+import contextlib
 import os
+import re
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 
 import contestants
-from processes import Failed, Run
+from processes import Failed, Run, output_of
 
 SIZES = {
     "VGA I420": ("I420", 640, 480, 460800),
@@ -20,12 +22,15 @@ SIZES = {
     "8K I420": ("I420", 7680, 4320, 49766400),
 }
 MIB = 1 << 20
+WARM_UP = 0.3  # seconds from the first frame on, until all buffers have been touched
 
 RATE = "frames/s, saturated"
 LATENCY = "latency {}, us"
 CPU = "CPU, ms per 1000 frames, {}"
+CPU_OF = "CPU of {}, ms per 1000 frames, {}"
 FAULTS = "page faults per frame"
 CALLS = "system calls per frame, saturated"
+CALLS_AWAKE = "system calls per frame but futex(), saturated"
 SLEEPS = "sleeps per frame, saturated"
 OWN = "own memory of {}, MiB"
 SHARED = "shared memory of all, MiB"
@@ -57,25 +62,30 @@ def caps_of(size):
 
 
 def cpu_seconds(processes):
-    """CPU time that these processes have used so far."""
-    total = 0
+    """CPU time that each of these processes has used so far, if it still lives."""
+    used = {}
     for process in processes:
-        for task in os.listdir(f"/proc/{process}/task"):
-            with open(f"/proc/{process}/task/{task}/schedstat", encoding="utf-8") as file:
-                total += int(file.read().split()[0])
-    return total / 1e9
+        with contextlib.suppress(OSError):
+            # As clock_getcpuclockid(3) makes it: the clock of all threads, also of those
+            # that have ended.
+            used[process] = time.clock_gettime(~process << 3 | 2)
+    return used
+
+
+def cpu_seconds_since(before):
+    return sum(now - before[process] for process, now in cpu_seconds(before).items())
 
 
 class Figures:
     """Results: figure -> case -> contestant -> one value per round."""
 
-    def __init__(self, options, results, reasons):
+    def __init__(self, options, results, reasons, failures):
         self.options = options
         self.programs = options.programs
         self.who = options.contestants
         self.results = results
         self.reasons = reasons  # the same without values: why there is none
-        self.failures = {}  # (figure, case, contestant) -> those of this process
+        self.failures = failures  # the same: how many
         self.wake = contestants.Wake(self.programs)
         self.demonstration = contestants.Demonstration(self.programs)
         self.peek = contestants.Peek(self.programs)
@@ -90,16 +100,17 @@ class Figures:
         self.reasons.setdefault(figure, {}).setdefault(case, {})[name] = reason
 
     def attempt(self, figure, case, name, measure):
-        """One measurement. What has failed twice is not tried again."""
-        failures = self.failures.setdefault((figure, case, name), [])
-        if len(failures) == 2:
+        """One measurement. What has failed twice and never succeeded is not tried again."""
+        failed = self.failures.get(figure, {}).get(case, {}).get(name, 0)
+        if failed >= 2 and not self.results.get(figure, {}).get(case, {}).get(name):
             return
         try:
             measure()
         except Failed as problem:
-            failures.append(problem)
-            self.excuse(figure, case, name, str(problem))
-            print(f"   {name}: {figure}, {case}: {problem}", file=sys.stderr)
+            self.failures.setdefault(figure, {}).setdefault(case, {})[name] = failed + 1
+            why = str(problem) or "it ended early"
+            self.excuse(figure, case, name, why)
+            print(f"\n   {name}: {figure}, {case}: {why}", end="", file=sys.stderr)
 
     # --- one run ------------------------------------------------------------------------
 
@@ -120,7 +131,7 @@ class Figures:
                 consumer.result()  # its first frame
             for consumer in consumers[:stopped]:
                 consumer.stop()
-            time.sleep(0.3)  # until all buffers have been touched
+            time.sleep(WARM_UP)
             helpers = who.helpers()
             before = cpu_seconds(helpers)
             run.allow(2 * (seconds or frames / rate) + 5)
@@ -128,7 +139,7 @@ class Figures:
             produced = producer.result()
             received = [consumer.result() for consumer in consumers[stopped:]]
             produced["helpers_us_per_frame"] = (
-                (cpu_seconds(helpers) - before) * 1e6 / produced["frames"])
+                cpu_seconds_since(before) * 1e6 / produced["frames"])
             for result in received:
                 if lossless and result["missed"]:
                     raise Failed(f"{result['missed']:.0f} frames were missed")
@@ -149,18 +160,28 @@ class Figures:
                     who, size, seconds=self.options.saturated, foreign=foreign,
                     read_all=read_all)
                 self.note(RATE, case, who.name, received["frames"] / received["seconds"])
-                for figure, key, factor in (
-                        (CPU.format("saturated"), "cpu_us_per_frame", 1),
-                        (SLEEPS, "sleeps_per_frame", 1),
-                        (FAULTS + ", saturated", "faults_per_frame", 1)):
-                    self.note(figure, case, who.name, factor * (produced[key] + received[key]))
+                self.note_cpu("saturated", case, who.name, produced, received)
+                for figure, key in ((SLEEPS, "sleeps_per_frame"),
+                                    (FAULTS + ", saturated", "faults_per_frame")):
+                    self.note(figure, case, who.name, produced[key] + received[key])
 
             self.attempt(RATE, case, who.name, measure)
-        if not foreign and not read_all:
-            self.note(RATE, case, self.nothing.name, self.alone(size))
-        if foreign and not read_all:
-            self.note(RATE, case, self.copy.name,
-                      self.copy.rate(SIZES[size][3], self.options.saturated))
+        if read_all:
+            return
+        limit, rate = (self.copy, self.copied) if foreign else (self.nothing, self.alone)
+        self.attempt(RATE, case, limit.name,
+                     lambda: self.note(RATE, case, limit.name, rate(size)))
+
+    def note_cpu(self, kind, case, name, produced, received):
+        helpers = produced.get("helpers_us_per_frame", 0)
+        parts = {"the writer": produced["cpu_us_per_frame"],
+                 "the reader": received["cpu_us_per_frame"]}
+        self.note(CPU.format(kind), case, name, sum(parts.values()) + helpers)
+        for side, part in parts.items():
+            self.note(CPU_OF.format(side, kind), case, name, part)
+
+    def copied(self, size):
+        return self.copy.rate(SIZES[size][3], self.options.saturated)
 
     def alone(self, size):
         with Run(self.nothing, self.programs, caps_of(size), 15) as run:
@@ -184,18 +205,20 @@ class Figures:
 
             self.attempt(LATENCY.format("p50"), case, who.name, measure)
         for limit in (self.demonstration, self.peek) if foreign else (self.wake,):
-            self.note_paced(case, limit.name,
-                            *limit.pair(SIZES[size][3], frames, 60, place=place))
+
+            def bare(limit=limit):
+                self.note_paced(case, limit.name,
+                                *limit.pair(SIZES[size][3], frames, 60, place=place))
+
+            self.attempt(LATENCY.format("p50"), case, limit.name, bare)
 
     def note_paced(self, case, name, produced, received):
         (received,) = received
         for part in ("p50", "p90", "p99"):
             self.note(LATENCY.format(part), case, name, received[f"latency_{part}_us"])
-        for figure, key in ((CPU.format("60 fps"), "cpu_us_per_frame"),
-                            (FAULTS, "faults_per_frame")):
-            self.note(figure, case, name,
-                      produced[key] + received[key] + produced.get("helpers_us_per_frame", 0)
-                      if key == "cpu_us_per_frame" else produced[key] + received[key])
+        self.note_cpu("60 fps", case, name, produced, received)
+        self.note(FAULTS, case, name,
+                  produced["faults_per_frame"] + received["faults_per_frame"])
         self.note(MISSED, case, name,
                   1000 * received["missed"] / (received["missed"] + received["frames"]))
         if name == self.wake.name:
@@ -221,8 +244,12 @@ class Figures:
             self.attempt(READERS_CPU, case, who.name, measure)
         if not stopped:
             for limit in (self.wake, self.peek):
-                self.note_readers(case, limit.name,
-                                  *limit.pair(SIZES[size][3], frames, 60, count))
+
+                def bare(limit=limit):
+                    self.note_readers(case, limit.name,
+                                      *limit.pair(SIZES[size][3], frames, 60, count))
+
+                self.attempt(READERS_CPU, case, limit.name, bare)
 
     def note_readers(self, case, name, produced, received):
         self.note(READERS_CPU, case, name,
@@ -277,7 +304,7 @@ class Figures:
     # --- system calls -------------------------------------------------------------------
 
     def calls(self):
-        """Per frame: what a long run has more than a short one, under strace -c."""
+        """Those that strace sees of both processes while the measured frames pass."""
         size = "1080p NV12"
         for who in self.who:
             if who.lossy:
@@ -285,29 +312,36 @@ class Figures:
                 continue
 
             def measure(who=who):
-                few, many = [self.traced(who, size, frames) for frames in (1000, 6000)]
-                self.note(CALLS, size, who.name, sum(
-                    (calls - fewer_calls) / (frames - fewer_frames)
-                    for (fewer_calls, fewer_frames), (calls, frames) in zip(few, many)))
+                frames = 5000
+                seen = self.traced(who, size, frames)
+                self.note(CALLS, size, who.name, sum(seen.values()) / frames)
+                self.note(CALLS_AWAKE, size, who.name,
+                          (sum(seen.values()) - seen["futex"]) / frames)
 
             self.attempt(CALLS, size, who.name, measure)
 
     def traced(self, who, size, frames):
-        """(system calls, frames) of the consumer's whole life, and of the producer's."""
+        """How often each system call was made, by its name."""
         with tempfile.TemporaryDirectory() as logs, Run(
                 who, self.programs, caps_of(size), 60) as run:
             producer = run.producer(
                 "--frames", str(frames), lossless=True, frame_bytes=SIZES[size][3],
-                prefix=["strace", "-f", "-c", "-o", f"{logs}/producer"])
+                prefix=["strace", "-f", "-o", f"{logs}/producer"])
             consumer = run.consumer(
-                lossless=True, prefix=["strace", "-f", "-c", "-o", f"{logs}/consumer"])
+                lossless=True, prefix=["strace", "-f", "-o", f"{logs}/consumer"])
             consumer.result()
+            time.sleep(WARM_UP)
             producer.tell("go")
             producer.result()
             consumer.result()
             # In this order: a consumer that sees its producer go ends by itself.
-            totals = [(f"{logs}/consumer", consumer.end()), (f"{logs}/producer", producer.end())]
-            return [(total_calls(log), frames) for log, frames in totals]
+            consumer.end()
+            producer.end()
+            seen = collections.Counter()
+            for side in ("consumer", "producer"):
+                with open(f"{logs}/{side}", encoding="utf-8") as log:
+                    seen += measured_calls(log)
+            return seen
 
     # --- instructions -------------------------------------------------------------------
 
@@ -328,18 +362,16 @@ class Figures:
     def counted(self, readers, slots):
         with tempfile.TemporaryDirectory() as directory:
             log = f"{directory}/callgrind"
+            channel = f"bench.{os.getpid()}.instructions"
             try:
-                done = subprocess.run(
+                frames = int(output_of(
                     ["valgrind", "--tool=callgrind", "--toggle-collect=measured",
                      "--compress-strings=no", "--compress-pos=no",
                      f"--callgrind-out-file={log}",
-                     f"{self.programs}/bench-instructions", str(readers), str(slots)],
-                    capture_output=True, text=True, timeout=100)
-            except (FileNotFoundError, subprocess.TimeoutExpired) as problem:
-                raise Failed(str(problem)) from None
-            if done.returncode != 0:
-                raise Failed(done.stderr.strip().split("\n")[-1])
-            frames = int(done.stdout)
+                     f"{self.programs}/bench-instructions", channel, str(readers),
+                     str(slots)], 100))
+            finally:
+                contestants.remove_names(channel)
             with open(log, encoding="utf-8") as file:
                 costs = step_costs(file)
         return {step: cost / frames / (readers if step in ("take", "release") else 1)
@@ -361,7 +393,18 @@ def step_costs(log):
     return costs
 
 
-def total_calls(log):
-    with open(log, encoding="utf-8") as file:
-        totals = [line.split() for line in file if line.rstrip().endswith("total")]
-    return int(totals[-1][3])
+def measured_calls(log):
+    """How often each system call begins between the two getrusage(), with which a process
+    begins and ends to measure. Not the one that belongs to them."""
+    seen, measuring = collections.Counter(), False
+    for line in log:
+        call = re.match(r"\d+ +(\w+)\(", line)
+        if not call:
+            continue
+        if call[1] == "getrusage":
+            if measuring:
+                return seen
+            measuring = True
+        elif measuring and "CLOCK_PROCESS_CPUTIME_ID" not in line:
+            seen[call[1]] += 1
+    raise Failed("strace did not see the measured frames")

@@ -4,11 +4,10 @@
 // The transport's steps of one frame, each in a function of its own for Callgrind to
 // count the instructions of: one writer and its readers in one process, nobody asleep.
 //
-//   valgrind --tool=callgrind --toggle-collect=measured bench-instructions READERS SLOTS
+//   valgrind --tool=callgrind --toggle-collect=measured bench-instructions CHANNEL
+//   READERS SLOTS
 //
 // Prints how many frames were counted.
-#include <unistd.h>
-
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -118,14 +117,14 @@ extern "C" {
 }
 
 int main(int argc, char** argv) {
-  if (argc != 3) {
-    std::fprintf(stderr, "bench-instructions READERS SLOTS\n");
+  if (argc != 4) {
+    std::fprintf(stderr, "bench-instructions CHANNEL READERS SLOTS\n");
     return 2;
   }
-  const std::string channel = "bench." + std::to_string(getpid());
-  const auto writer = make_writer(channel, static_cast<unsigned>(std::atoi(argv[2])));
+  const std::string channel = argv[1];
+  const auto writer = make_writer(channel, static_cast<unsigned>(std::atoi(argv[3])));
   std::vector<std::unique_ptr<Reader>> readers;
-  for (int i = 0; i < std::atoi(argv[1]); ++i) readers.push_back(make_reader(channel));
+  for (int i = 0; i < std::atoi(argv[2]); ++i) readers.push_back(make_reader(channel));
   run(*writer, readers, kWarmUp);
   measured(*writer, readers);
   std::printf("%d\n", kFrames);

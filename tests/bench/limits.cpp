@@ -4,9 +4,10 @@
 // What the machine itself can do, and the plainest way there is, measured beside the
 // contestants. One line of JSON: what the writing process measured, and each reader.
 //
-//   bench-limits wake READERS FRAMES RATE   sem_post() to the return of sem_wait() in
-//   other
-//                                           processes, all asleep; no frame
+//   bench-limits wake READERS FRAMES RATE [CORE CORE]
+//                                           sem_post() to the return of sem_wait() in
+//                                           other processes, all asleep; no frame. The
+//                                           cores of the writer and of the readers
 //   bench-limits copy BYTES SECONDS         memcpy() over as many buffers as a pool has
 //   bench-limits semaphore BYTES READERS FRAMES RATE look|copy
 //                                           one shared array guarded by a semaphore:
@@ -61,13 +62,19 @@ void wait(sem_t* semaphore) {
 class Measure {
  public:
   void note(std::int64_t ns) {
-    if (++seen_ <= kWarmUp) return;
-    if (ns_.empty()) from_ = bench::Usage::now();
-    ns_.push_back(ns);
+    // As many frames as periods: from the last that is not measured.
+    if (++seen_ == kWarmUp) from_ = bench::Usage::now();
+    if (seen_ <= kWarmUp) return;
+    ++noted_;
+    ns_.add(ns);
+  }
+  void miss(std::uint64_t frames) {
+    if (noted_ > 0) missed_ += frames;
   }
   bench::Report report() {
     bench::Report report;
-    report.add(bench::Usage::now() - from_, static_cast<double>(ns_.size()));
+    report.add(bench::Usage::now() - from_, static_cast<double>(noted_));
+    report.add("missed", static_cast<double>(missed_));
     report.add_latency(ns_);
     report.add_memory();
     return report;
@@ -75,8 +82,10 @@ class Measure {
 
  private:
   int seen_ = 0;
+  int noted_ = 0;
+  std::uint64_t missed_ = 0;
   bench::Usage from_;
-  std::vector<std::int64_t> ns_;
+  bench::Samples ns_;
 };
 
 // Forks the readers, writes at a pace, and prints what all have measured.
@@ -146,7 +155,7 @@ int measure_semaphore(std::size_t bytes, int readers, int frames, int rate, bool
   Shared* shared = share(bytes);
   auto* const frame = reinterpret_cast<std::byte*>(shared + 1);
   const std::unique_ptr<std::byte[]> own(new std::byte[bytes]);
-  bench::draw_background(own.get(), bytes);
+  bench::draw_background(own.get(), bytes, 0x0101010101010101);
   return run_readers(
       shared, readers, frames, rate,
       [&](int, Measure& measure) {
@@ -155,6 +164,7 @@ int measure_semaphore(std::size_t bytes, int readers, int frames, int rate, bool
           bench::Stamp stamp{};
           wait(&shared->guard);
           const bool fresh = shared->count != seen;
+          if (fresh) measure.miss(shared->count - seen - 1);
           seen = shared->count;
           over = shared->over;
           if (fresh && copy) std::memcpy(own.get(), frame, bytes);

@@ -10,7 +10,6 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -63,19 +62,12 @@ inline GstElement* make_pipeline(const char* line) {
   return pipeline;
 }
 
-// Hands on each line of standard input, in the end "end", and then ends the process: at
-// once, since with the peer gone some elements wait for ever.
+// Hands on each line of standard input, and then ends the process: at once, since with
+// the peer gone some elements wait for ever.
 template <typename Command>
 [[noreturn]] void obey(Command command) {
   for (std::string line; std::getline(std::cin, line);) command(line);
-  command("end");
   _exit(0);
-}
-
-// How many frames the process has seen in all.
-inline void say_total(std::uint64_t frames) {
-  std::printf("{\"total\": %" PRIu64 "}\n", frames);
-  std::fflush(stdout);
 }
 
 // For the script, which waits for such lines.

@@ -17,6 +17,7 @@ LOGGED = re.compile(r"ERROR +\S+ \S+:\d+:\S+?:(?:<[^>]*>)? (.*)")
 GLIBS = re.compile(r"\(\S+:\d+\): |\b\d\d:\d\d:\d\d\.\d+: ")
 # Posted by base classes after an element has failed without a word.
 GENERIC = ("Internal data stream error", "GStreamer error: state change failed")
+TOO_LONG = "did not finish in time"
 
 
 class Failed(Exception):
@@ -24,18 +25,56 @@ class Failed(Exception):
     process ended early, and what it said is why."""
 
 
+def started(arguments, **more):
+    """A process in a session of its own, so that all it starts can be ended with it."""
+    try:
+        return subprocess.Popen(arguments, text=True, start_new_session=True, **more)
+    except OSError as problem:
+        raise Failed(str(problem)) from None
+
+
+def end_session(process):
+    """Ends it, and what it has started and not put elsewhere."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def output_of(arguments, seconds):
+    """What a program printed, which may take so long."""
+    process = started(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                      stderr=subprocess.PIPE)
+    try:
+        printed, said = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        raise Failed(TOO_LONG) from None
+    finally:
+        end_session(process)
+        process.stdout.close()
+        process.stderr.close()
+    if process.returncode != 0:
+        raise Failed((said.strip() or f"it ended with {process.returncode}").split("\n")[-1])
+    return printed
+
+
+def read_result(text):
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise Failed("") from None  # it ended while it wrote
+
+
 class Process:
     """A producer or consumer; its lines of JSON are results."""
 
     def __init__(self, arguments, environment, prefix=()):
         self.errors = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen(
+        self.process = started(
             [*prefix, *arguments],
             env={**os.environ, "GST_DEBUG": "1", "GST_DEBUG_NO_COLOR": "1", **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
-            text=True,
         )
 
     def line(self, beginning):
@@ -56,26 +95,27 @@ class Process:
         return (telling or logged or posted or [""])[-1]
 
     def result(self):
-        return json.loads(self.line("{"))
+        return read_result(self.line("{"))
 
     def tell(self, command):
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(command + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise Failed("") from None
 
     def stop(self):
         """SIGSTOP: it lives, and does nothing."""
         self.process.send_signal(signal.SIGSTOP)
 
     def end(self):
-        """In order, so that whoever traces it can say what was seen. All its frames."""
-        self.process.stdin.close()
-        total = json.loads(self.line('{"total"'))["total"]
+        """In order, so that whoever traces it writes down all it has seen."""
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.wait()
-        return total
 
     def kill(self):
-        self.process.kill()
-        self.process.wait()
+        end_session(self.process)
         for stream in (self.process.stdin, self.process.stdout, self.errors):
             with contextlib.suppress(BrokenPipeError):
                 stream.close()
@@ -118,7 +158,7 @@ class Run:
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
     def too_long(self, _signal, _frame):
-        raise Failed("did not finish in time")
+        raise Failed(TOO_LONG)
 
     def start(self, side, *arguments, prefix=()):
         if self.place:

@@ -5,8 +5,8 @@ usage() {
 usage: tests/bench/run.sh [OPTION...] [BENCH OPTION...]
 
 Installs the packages that are missing (apt, with sudo unless root), builds in build-bench/,
-measures, prints a table, and writes bench.json, bench.md and bench.svg. Half an hour of an
-otherwise idle machine; --quick: ten minutes.
+measures, prints a table, and writes bench.json, bench.md and bench.svg. Two hours of an
+otherwise idle machine, in 5 rounds; --quick: half an hour, in 3.
 
   --quick        fewer sizes, shorter runs
   --debian13     in a Debian 13 root, which has a newer GStreamer with all contestants. It is
@@ -18,8 +18,8 @@ otherwise idle machine; --quick: ten minutes.
   --no-install   install nothing
   -h, --help
 
-BENCH OPTION: --rounds N, --add, --report, --figures GROUP, --size SIZE, --contestant NAME; see
-tests/bench/README.md.
+BENCH OPTION: --rounds N, --add, --report, --length X, --figures GROUP, --size SIZE,
+--contestant NAME; see tests/bench/README.md.
 END
 }
 set -eu

@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,26 @@ inline double kib(const char* path, const std::string& field) {
   return 0;
 }
 
+// Durations in nanoseconds: the first of them, in memory that is there before the first
+// frame, so that the benchmark's own page faults do not count.
+class Samples {
+ public:
+  Samples() : ns_(kMost) {}
+  void add(std::int64_t ns) {
+    if (count_ < kMost) ns_[count_++] = ns;
+  }
+  // Nondecreasing.
+  std::span<const std::int64_t> sorted() {
+    std::sort(ns_.begin(), ns_.begin() + static_cast<std::ptrdiff_t>(count_));
+    return {ns_.data(), count_};
+  }
+
+ private:
+  static constexpr std::size_t kMost = 1 << 14;
+  std::vector<std::int64_t> ns_;
+  std::size_t count_ = 0;
+};
+
 class Report {
  public:
   void add(const char* name, double value) {
@@ -72,9 +93,9 @@ class Report {
     add("shared_kib", kib("/proc/self/smaps_rollup", "Pss_Shmem:"));
   }
   // Percentiles in microseconds.
-  void add_latency(std::vector<std::int64_t>& ns) {
+  void add_latency(Samples& samples) {
+    const auto ns = samples.sorted();
     if (ns.empty()) return;
-    std::sort(ns.begin(), ns.end());
     const auto at = [&](double part) {
       const auto last = static_cast<double>(ns.size() - 1);
       return static_cast<double>(ns[static_cast<std::size_t>(part * last)]) / 1e3;
