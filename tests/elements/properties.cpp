@@ -110,6 +110,8 @@ void expect_enum(const char* name, const std::vector<std::string>& nicks) {
   expect_equal(klass->n_values, nicks.size());
   for (guint i = 0; i < klass->n_values; ++i) {
     expect_equal(klass->values[i].value_nick, nicks[i]);
+    fail_unless(strlen(klass->values[i].value_name) > 10, "%s is not described",
+                nicks[i].c_str());
   }
 }
 
