@@ -13,13 +13,13 @@
 namespace possum {
 
 // Does not own what lies on it. As many places as slots: more frames than that cannot be
-// under way without a copy.
-template <class T>
+// under way without a copy. A test has an Atomic of its own.
+template <class T, template <class> class Atomic = std::atomic>
 class Shelf {
  public:
   // NULL when the shelf is empty. transfer full
   T* take() noexcept {
-    for (std::atomic<T*>& place : places_) {
+    for (Atomic<T*>& place : places_) {
       if (place.load(std::memory_order_relaxed) == nullptr) continue;
       if (T* const spare = place.exchange(nullptr, std::memory_order_acquire)) {
         return spare;
@@ -29,7 +29,7 @@ class Shelf {
   }
   // False when the shelf is full; else it has taken `spare`.
   bool put(T* spare) noexcept {
-    for (std::atomic<T*>& place : places_) {
+    for (Atomic<T*>& place : places_) {
       T* empty = nullptr;
       if (place.load(std::memory_order_relaxed) == nullptr &&
           place.compare_exchange_strong(empty, spare, std::memory_order_release,
@@ -41,7 +41,7 @@ class Shelf {
   }
 
  private:
-  std::array<std::atomic<T*>, layout::kSlots> places_{};
+  std::array<Atomic<T*>, layout::kSlots> places_{};
 };
 
 }  // namespace possum

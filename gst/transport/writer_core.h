@@ -82,10 +82,14 @@ class WriterCore {
     return s;
   }
 
-  // Can a reader see the slot, now or by attaching?
+  // Can a reader see the slot, now or by attaching? Only pages that were given it can say
+  // so: a slot that was lent anew costs no look at shared memory.
   bool visible(unsigned slot) {
     if (latest_ == static_cast<int>(slot)) return true;
-    const Scan s = scan_for(slot_bit(slot));
+    Scan s;
+    for (unsigned r = 0; r < kPages; ++r) {
+      if ((given_[r] & slot_bit(slot)) != 0) look_at(r, s);
+    }
     return ((s.offered | s.taken) & slot_bit(slot)) != 0;
   }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "support/elements.h"
+#include "support/properties.h"
 
 // Last: it includes gstcheck.h.
 #include "support/suite.h"
@@ -50,12 +51,6 @@ constexpr Property kSrcProperties[] = {
     {"allowed-owner", "NULL", kReady},   {"copy-frames", "false", kReady},
     {"sigbus-guard", "false", kReady},   {"stats", nullptr, kNever},
 };
-
-Ref<GstElement> make(const char* factory) {
-  GstElement* element = gst_element_factory_make(factory, nullptr);
-  require(element != nullptr, std::string("no ") + factory);
-  return Ref<GstElement>{static_cast<GstElement*>(gst_object_ref_sink(element))};
-}
 
 std::string default_of(GParamSpec* spec) {
   const GValue* value = g_param_spec_get_default_value(spec);
@@ -115,6 +110,8 @@ void expect_enum(const char* name, const std::vector<std::string>& nicks) {
   expect_equal(klass->n_values, nicks.size());
   for (guint i = 0; i < klass->n_values; ++i) {
     expect_equal(klass->values[i].value_nick, nicks[i]);
+    fail_unless(strlen(klass->values[i].value_name) > 10, "%s is not described",
+                nicks[i].c_str());
   }
 }
 
@@ -156,17 +153,6 @@ void expect_factory(const char* factory, const char* klass) {
   auto* info = GST_ELEMENT_FACTORY(found.get());
   expect_equal(gst_element_factory_get_metadata(info, GST_ELEMENT_METADATA_KLASS), klass);
   expect_equal(gst_plugin_feature_get_plugin_name(feature), "possum");
-}
-
-template <class T>
-T get(GstElement* element, const char* property) {
-  T value{};
-  g_object_get(element, property, &value, nullptr);
-  return value;
-}
-
-std::string text_property(GstElement* element, const char* property) {
-  return Ref<gchar>{get<gchar*>(element, property)}.get();
 }
 
 // In any order, and no others.
@@ -310,34 +296,15 @@ GST_END_TEST
 
 GST_START_TEST(properties_keep_what_they_are_set_to) {
   const Ref<GstElement> sink = make("possumsink");
-  set_properties(sink.get(),
-                 "channel=cam.1 slots=5 perms=432 group=root min-readers=2 "
-                 "allow-blocking=true max-blocking-time=7");
+  set_properties(sink.get(), std::string("channel=cam.1 ") + kEverySinkProperty);
   expect_equal(text_property(sink.get(), "channel"), "cam.1");
-  expect_equal(get<guint>(sink.get(), "slots"), 5);
-  expect_equal(get<guint>(sink.get(), "perms"), 0660);
-  expect_equal(text_property(sink.get(), "group"), "root");
-  expect_equal(get<guint>(sink.get(), "min-readers"), 2);
-  fail_unless(get<gboolean>(sink.get(), "allow-blocking"));
-  expect_equal(get<guint64>(sink.get(), "max-blocking-time"), 7);
+  expect_every_sink_property(sink.get());
   expect_equal(get<guint>(sink.get(), "num-readers"), 0);
 
   const Ref<GstElement> src = make("possumsrc");
-  set_properties(src.get(),
-                 "channel=cam.1 leaky-type=none max-buffers=16 connection-timeout=9 "
-                 "on-disconnect=error ignore-eos=true timestamp-mode=running-time "
-                 "is-live=false allowed-owner=any copy-frames=true");
+  set_properties(src.get(), std::string("channel=cam.1 ") + kEverySrcProperty);
   expect_equal(text_property(src.get(), "channel"), "cam.1");
-  expect_equal(get<gint>(src.get(), "leaky-type"), 0);
-  expect_equal(get<guint>(src.get(), "max-buffers"), 16);
-  expect_equal(get<guint64>(src.get(), "connection-timeout"), 9);
-  expect_equal(get<gint>(src.get(), "on-disconnect"), 2);
-  fail_unless(get<gboolean>(src.get(), "ignore-eos"));
-  expect_equal(get<gint>(src.get(), "timestamp-mode"), 1);
-  fail_if(get<gboolean>(src.get(), "is-live"));
-  fail_if(gst_base_src_is_live(GST_BASE_SRC(src.get())));
-  expect_equal(text_property(src.get(), "allowed-owner"), "any");
-  fail_unless(get<gboolean>(src.get(), "copy-frames"));
+  expect_every_src_property(src.get());
 }
 GST_END_TEST
 

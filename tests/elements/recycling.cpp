@@ -10,12 +10,14 @@
 #include <atomic>
 #include <cstdlib>
 #include <fstream>
+#include <functional>
 #include <sstream>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "possum/shelf.h"
 #include "support/elements.h"
 
 // Last: it includes gstcheck.h.
@@ -217,6 +219,17 @@ Readable readable_frames() {
   }
   return sum;
 }
+
+// Lets another thread in between a look at it and what follows.
+template <class T>
+struct Disturbed : std::atomic<T> {
+  static inline std::function<void()> meanwhile;  // once
+  T load(std::memory_order order) const {
+    const T seen = std::atomic<T>::load(order);
+    if (meanwhile) std::exchange(meanwhile, nullptr)();
+    return seen;
+  }
+};
 
 GQuark test_quark() { return g_quark_from_static_string("possum-test"); }
 
@@ -515,6 +528,23 @@ GST_START_TEST(a_pool_lends_again_what_came_back) {
 }
 GST_END_TEST
 
+// None is lost, none is had twice.
+GST_START_TEST(two_threads_meet_at_one_place_of_a_shelf) {
+  possum::Shelf<int, Disturbed> shelf;
+  std::function<void()>& meanwhile = Disturbed<int*>::meanwhile;
+  std::array<int, 2> spares{};
+  meanwhile = [&] { require(shelf.put(&spares[1]), "no room"); };
+  fail_unless(shelf.put(&spares[0]));
+  fail_unless(shelf.take() == &spares[1]);
+  fail_unless(shelf.take() == &spares[0]);
+
+  fail_unless(shelf.put(&spares[0]));
+  meanwhile = [&] { require(shelf.take() == &spares[0], "lost"); };
+  fail_unless(shelf.take() == nullptr);
+  fail_if(meanwhile);
+}
+GST_END_TEST
+
 // Every thread lets go of what another one took.
 GST_START_TEST(buffers_come_back_from_many_threads) {
   Producer producer(new_channel());
@@ -561,6 +591,7 @@ static Suite* recycling_suite() {
   tcase_add_test(tcase, a_writable_copy_keeps_the_slot_and_not_the_buffer);
   tcase_add_test(tcase, buffers_outlive_element_and_channel);
   tcase_add_test(tcase, a_pool_lends_again_what_came_back);
+  tcase_add_test(tcase, two_threads_meet_at_one_place_of_a_shelf);
   tcase_add_test(tcase, buffers_come_back_from_many_threads);
   return suite;
 }
