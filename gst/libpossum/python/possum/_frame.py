@@ -6,13 +6,13 @@ import ctypes
 import functools
 import math
 import time
-from typing import Any, List, NamedTuple, Optional, Tuple, Type
+from typing import Any, List, NamedTuple, Optional, Tuple, Type, Union
 
 import numpy
 
 from . import _types
 from ._errors import Error, InvalidValue
-from ._library import NO_OFFSET, NO_TIME, FrameInfo, Video, caps_field, lib
+from ._library import NO_OFFSET, NO_TIME, FrameInfo, Video, caps_field, filled, lib
 
 _WORDS = ("RGB16", "BGR16", "RGB15", "BGR15")  # pixels of packed bits, in 16
 _LONG_WORDS = ("BGR10A2_LE", "RGB10A2_LE")  # in 32
@@ -85,11 +85,10 @@ def plane_layout(
     )
 
 
-def video_layouts(video: Video) -> List[Layout]:
-    format = video.format.decode()
+def plane_layouts(format: str, described: Union[Video, FrameInfo]) -> List[Layout]:
     return [
         plane_layout(format, p.width, p.height, p.pixel_bytes, p.offset, p.stride)
-        for p in video.planes[: video.plane_count]
+        for p in described.planes[: described.plane_count]
     ]
 
 
@@ -170,12 +169,7 @@ def _time(ns: int) -> Optional[int]:
 
 def _layouts_of(info: FrameInfo, kind: _Kind) -> List[Layout]:
     if info.is_video:
-        return [
-            plane_layout(
-                kind.format, p.width, p.height, p.pixel_bytes, p.offset, p.stride
-            )
-            for p in info.planes[: info.plane_count]
-        ]
+        return plane_layouts(kind.format, info)
     if kind.dtype is None:
         return [Layout(numpy.dtype("u1"), (info.bytes,), 0, None)]
     if kind.dtype.itemsize * math.prod(kind.shape) > info.bytes:
@@ -353,8 +347,7 @@ def _memory_of(array: Any) -> Any:
 
 def take_over(pointer: int, struct: Optional[Type[ctypes.Structure]]) -> Frame:
     """The library's frame, owned from here on, as an array."""
-    info = FrameInfo()
-    lib.possum_frame_get_info(pointer, ctypes.byref(info), ctypes.sizeof(info))
+    info = filled(FrameInfo, lib.possum_frame_get_info, pointer)
     lease = _Lease(pointer, info.data, info.bytes)
     about = _About(info, struct)
     if not about.layouts:

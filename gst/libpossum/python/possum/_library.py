@@ -294,10 +294,10 @@ _check_version(lib)
 _declare(lib)
 
 
-def prepared(struct: Any, init: Any) -> Any:
-    """A struct with its defaults, by its init function."""
+def filled(struct: Any, function: Any, *of: Any) -> Any:
+    """A struct as a function of the library fills it: with defaults, or with facts."""
     value = struct()
-    init(ctypes.byref(value), ctypes.sizeof(value))
+    function(*of, ctypes.byref(value), ctypes.sizeof(value))
     return value
 
 

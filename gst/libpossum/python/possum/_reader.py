@@ -108,7 +108,7 @@ class Reader:
             raise InvalidValue(f"policy is one of {', '.join(_POLICIES)}, not {policy!r}")
         if not 1 <= depth <= 16:
             raise InvalidValue(f"depth is 1 to 16 frames, not {depth}")
-        options = c.prepared(c.ReaderOptions, lib.possum_reader_options_init)
+        options = c.filled(c.ReaderOptions, lib.possum_reader_options_init)
         options.channel = c.encoded(channel)
         options.policy = _POLICIES.index(policy)
         options.depth = depth
@@ -233,9 +233,8 @@ class Reader:
 
     @property
     def statistics(self) -> ReaderStatistics:
-        got = c.ReaderStatistics()
         with self._handle as pointer:
-            lib.possum_reader_get_statistics(pointer, ctypes.byref(got), ctypes.sizeof(got))
+            got = c.filled(c.ReaderStatistics, lib.possum_reader_get_statistics, pointer)
         return ReaderStatistics(
             got.frames,
             got.bytes,

@@ -13,7 +13,7 @@ import numpy
 from . import _library as c
 from . import _types
 from ._errors import Closed, InvalidValue, NoSlot
-from ._frame import Layout, video_layouts, writable
+from ._frame import Layout, plane_layouts, writable
 from ._library import lib
 from ._waiting import Handle, close_with, turn
 
@@ -51,7 +51,7 @@ def _format_of_video(video: c.Video) -> _Format:
     length = lib.possum_video_to_caps(ctypes.byref(video), None, 0)
     text = ctypes.create_string_buffer(length + 1)
     lib.possum_video_to_caps(ctypes.byref(video), text, len(text))
-    return _Format(text.value.decode(), video.bytes, tuple(video_layouts(video)))
+    return _Format(text.value.decode(), video.bytes, tuple(plane_layouts(video.format.decode(), video)))
 
 
 def _video(format: str, width: Optional[int], height: Optional[int], rate: Rate) -> _Format:
@@ -60,7 +60,7 @@ def _video(format: str, width: Optional[int], height: Optional[int], rate: Rate)
     fraction = Fraction(rate).limit_denominator(1001)
     if not 0 <= fraction < 2**31:
         raise InvalidValue(f"framerate is frames a second, not {rate}")
-    video = c.prepared(c.Video, lib.possum_video_init)
+    video = c.filled(c.Video, lib.possum_video_init)
     side = 2**31 - 1  # ctypes would cut larger numbers off
     c.checked(
         lib.possum_video_set_format(
@@ -94,9 +94,9 @@ def _structure(struct: Type[ctypes.Structure]) -> _Format:
 def _from_caps(caps: str, frame_bytes: int) -> _Format:
     text = c.encoded(caps) or b""
     if c.caps_field(text, None) == "video/x-raw":
-        video = c.prepared(c.Video, lib.possum_video_init)
+        video = c.filled(c.Video, lib.possum_video_init)
         c.checked(lib.possum_video_from_caps(ctypes.byref(video), text))
-        return _Format(caps, video.bytes, tuple(video_layouts(video)))
+        return _Format(caps, video.bytes, tuple(plane_layouts(video.format.decode(), video)))
     if frame_bytes < 1:
         raise InvalidValue("Caps of anything but raw video need frame_bytes as well")
     layout = Layout(numpy.dtype("u1"), (frame_bytes,), 0, None)
@@ -162,7 +162,7 @@ class Slot:
         self._arrays = []
 
     def _parameters(self) -> c.FrameParams:
-        params: c.FrameParams = c.prepared(c.FrameParams, lib.possum_frame_params_init)
+        params: c.FrameParams = c.filled(c.FrameParams, lib.possum_frame_params_init)
         for name in ("pts", "dts", "duration", "capture"):
             time = getattr(self, name)
             if time is not None:
@@ -296,7 +296,7 @@ class Writer:
         self._follows = self._format is None  # what is written says what it is
         if not 0 <= slots < 2**32 or not 0 <= perms < 2**32:
             raise InvalidValue("slots is 3 to 32, perms a mode such as 0o660")
-        options = c.prepared(c.WriterOptions, lib.possum_writer_options_init)
+        options = c.filled(c.WriterOptions, lib.possum_writer_options_init)
         options.channel = c.encoded(channel)
         if self._format:
             options.caps = c.encoded(self._format.caps)
@@ -446,9 +446,8 @@ class Writer:
 
     @property
     def statistics(self) -> WriterStatistics:
-        got = c.WriterStatistics()
         with self._handle as pointer:
-            lib.possum_writer_get_statistics(pointer, ctypes.byref(got), ctypes.sizeof(got))
+            got = c.filled(c.WriterStatistics, lib.possum_writer_get_statistics, pointer)
         return WriterStatistics(
             got.frames,
             got.bytes,
