@@ -6,7 +6,8 @@ import ctypes
 import functools
 import math
 import time
-from typing import Any, List, NamedTuple, Optional, Tuple, Type, Union
+import weakref
+from typing import Any, Iterable, List, NamedTuple, Optional, Tuple, Type, Union
 
 import numpy
 
@@ -19,11 +20,18 @@ _LONG_WORDS = ("BGR10A2_LE", "RGB10A2_LE")  # in 32
 
 
 class _Memory:
-    """Memory as NumPy takes it; array bases refer to it, so it lives as long as they."""
+    """Memory of the library as NumPy takes it. The last array over it gives it back.
 
-    __slots__ = ("__array_interface__", "__weakref__")
+    No exporter of buffers, so NumPy refuses to make arrays over read-only memory writable.
+    """
 
-    def __init__(self, address: int, size: int, read_only: bool) -> None:
+    __slots__ = ("__array_interface__", "__weakref__", "_owner", "_release")
+
+    def __init__(
+        self, owner: int, release: Any, address: int, size: int, read_only: bool
+    ) -> None:
+        self._owner = owner
+        self._release = release
         self.__array_interface__ = {
             "version": 3,
             "shape": (size,),
@@ -31,21 +39,8 @@ class _Memory:
             "data": (address, read_only),
         }
 
-
-class _Lease(_Memory):
-    """Owner of one frame of the library. The last array over it gives it back.
-
-    No exporter of buffers, so NumPy refuses to make such an array writable.
-    """
-
-    __slots__ = ("pointer",)
-
-    def __init__(self, pointer: int, address: int, size: int) -> None:
-        self.pointer = pointer
-        super().__init__(address, size, True)
-
-    def __del__(self, release: Any = lib.possum_frame_release) -> None:
-        release(self.pointer)
+    def __del__(self) -> None:
+        self._release(self._owner)
 
 
 class Layout(NamedTuple):
@@ -180,7 +175,24 @@ def _layouts_of(info: FrameInfo, kind: _Kind) -> List[Layout]:
     return [Layout(kind.dtype, kind.shape, 0, None)]
 
 
-class Frame(numpy.ndarray):  # type: ignore[type-arg]
+class _Array(numpy.ndarray):  # type: ignore[type-arg]
+    """An array over memory of the library, unlike the results of computing with it."""
+
+    def __array_wrap__(
+        self, array: Any, context: Any = None, return_scalar: bool = False
+    ) -> Any:
+        """Results are arrays or numbers like any other; in place is in place."""
+        if array is self:
+            return array
+        plain = array.view(numpy.ndarray)
+        return plain[()] if return_scalar or plain.ndim == 0 else plain
+
+    def __reduce__(self) -> Any:
+        """Pickled (multiprocessing) as a plain array: the slot is of this process."""
+        return self.view(numpy.ndarray).__reduce__()
+
+
+class Frame(_Array):
     """A frame in shared memory: a read-only array that knows when and what it is.
 
     Video: height x width or height x width x samples, of the first plane if there are
@@ -198,17 +210,6 @@ class Frame(numpy.ndarray):  # type: ignore[type-arg]
 
     def __array_finalize__(self, source: Any) -> None:
         self._about = getattr(source, "_about", None)
-
-    def __array_wrap__(
-        self, array: Any, context: Any = None, return_scalar: bool = False
-    ) -> Any:
-        """Results are arrays or numbers like any other."""
-        plain = array.view(numpy.ndarray)
-        return plain[()] if return_scalar or plain.ndim == 0 else plain
-
-    def __reduce__(self) -> Any:
-        """Pickled (multiprocessing) as a plain array: the slot is of this process."""
-        return self.view(numpy.ndarray).__reduce__()
 
     @property
     def _known(self) -> _About:
@@ -348,7 +349,7 @@ def _memory_of(array: Any) -> Any:
 def take_over(pointer: int, struct: Optional[Type[ctypes.Structure]]) -> Frame:
     """The library's frame, owned from here on, as an array."""
     info = filled(FrameInfo, lib.possum_frame_get_info, pointer)
-    lease = _Lease(pointer, info.data, info.bytes)
+    lease = _Memory(pointer, lib.possum_frame_release, info.data, info.bytes, True)
     about = _About(info, struct)
     if not about.layouts:
         raise Error(f"A frame without planes came: {about.caps.decode()}")
@@ -357,6 +358,39 @@ def take_over(pointer: int, struct: Optional[Type[ctypes.Structure]]) -> Frame:
     return frame
 
 
-def writable(address: int, size: int) -> Any:
-    """Bytes of a borrowed slot."""
-    return numpy.asarray(_Memory(address, size, False))
+class SlotArray(_Array):
+    """Memory of a borrowed slot, to draw on. Knows its views, to end that for all."""
+
+    _views: Optional["weakref.WeakValueDictionary[int, SlotArray]"]
+
+    def __array_finalize__(self, source: Any) -> None:
+        self._views = getattr(source, "_views", None)
+        if self._views is not None:
+            self._views[id(self)] = self
+
+
+def lent(slot: Any, size: int) -> Any:
+    """The bytes of a borrowed slot. They stay memory as long as there are arrays over them,
+    whatever becomes of slot and writer."""
+    kept = lib.possum_slot_memory(slot)
+    if not kept:
+        raise MemoryError
+    address = lib.possum_slot_data(slot)
+    return numpy.asarray(_Memory(kept, lib.possum_memory_release, address, size, False))
+
+
+def slot_arrays(memory: Any, layouts: Iterable[Layout]) -> List[SlotArray]:
+    views: "weakref.WeakValueDictionary[int, SlotArray]" = weakref.WeakValueDictionary()
+    arrays: List[SlotArray] = [layout.over(SlotArray, memory) for layout in layouts]
+    for array in arrays:
+        array._views = views
+        views[id(array)] = array
+    return arrays
+
+
+def freeze(array: SlotArray) -> None:
+    """Makes all arrays of its slot read-only: readers look at the same memory now."""
+    for reference in array._views.valuerefs() if array._views is not None else ():
+        view = reference()
+        if view is not None and _memory_of(view) is not None:  # not a copy
+            view.flags.writeable = False

@@ -244,6 +244,8 @@ possum_writer_borrow !:pntp
 possum_slot_data p:p
 possum_slot_bytes n:p
 possum_slot_return -:p
+possum_slot_memory p:p
+possum_memory_release -:p
 possum_frame_params_init -:pn
 possum_writer_publish !:pppt
 possum_writer_wait_readers !:put

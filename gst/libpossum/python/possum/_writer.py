@@ -13,7 +13,7 @@ import numpy
 from . import _library as c
 from . import _types
 from ._errors import Closed, InvalidValue, NoSlot
-from ._frame import Layout, plane_layouts, writable
+from ._frame import Layout, SlotArray, freeze, lent, plane_layouts, slot_arrays
 from ._library import lib
 from ._waiting import Handle, close_with, turn
 
@@ -107,8 +107,10 @@ class Slot:
     """A borrowed frame of shared memory, to fill: `array`, or all `planes`, or `value`.
 
     As a context manager it is published at the end of the block, and given back if that
-    raises. The arrays belong to the slot: after publish() or discard() they, and views of
-    them, are not to be touched. The old content is whatever an earlier frame left there.
+    raises. The old content is whatever an earlier frame left there. From the first try to
+    publish it on the arrays and views of them are read-only, since readers may look at the
+    same memory; afterwards they show whatever it carries then. What was made of them past
+    NumPy's slicing (numpy.asarray(), memoryview(), `value`) is not to be written any more.
 
     Attributes for publishing, nanoseconds: pts (recorded material: since its beginning),
     dts, duration; capture: time.monotonic_ns() of the moment that the picture shows, None:
@@ -118,13 +120,11 @@ class Slot:
     def __init__(self, writer: "Writer", format: _Format, pointer: "_Borrowed") -> None:
         self._writer = writer
         self._pointer = pointer
-        memory = writable(lib.possum_slot_data(pointer), format.bytes)
+        self._memory = lent(pointer, format.bytes)
         self._struct = format.struct
-        self._arrays: List[Any] = [
-            layout.over(numpy.ndarray, memory) for layout in format.layouts
-        ]
+        self._arrays: List[SlotArray] = slot_arrays(self._memory, format.layouts)
         if format.struct:
-            memory[:] = 0
+            self._memory[:] = 0
         self.pts: Optional[int] = None
         self.dts: Optional[int] = None
         self.duration: Optional[int] = None
@@ -144,12 +144,12 @@ class Slot:
 
     @property
     def value(self) -> ctypes.Structure:
-        """The structure in shared memory, all zeros at first. Not to be touched after
+        """The structure in shared memory, all zeros at first. Not to be written after
         publish()."""
         self._check()
         if not self._struct:
             raise AttributeError("This writer sends no structures")
-        return self._struct.from_address(self._arrays[0].ctypes.data)
+        return self._struct.from_buffer(self._memory)
 
     def _check(self) -> None:
         if not self._pointer.value:
@@ -157,9 +157,9 @@ class Slot:
 
     def _forget(self) -> None:
         self._pointer.value = None
-        for array in self._arrays:
-            array.flags.writeable = False
+        freeze(self._arrays[0])
         self._arrays = []
+        self._memory = None
 
     def _parameters(self) -> c.FrameParams:
         params: c.FrameParams = c.filled(c.FrameParams, lib.possum_frame_params_init)
@@ -199,6 +199,8 @@ class Slot:
             finally:
                 if results and results[-1] not in _STILL_BORROWED:
                     self._forget()
+                elif results and results[-1] != c.ERROR_SETTINGS:
+                    freeze(self._arrays[0])  # readers that had room have it
             if status == c.NO_SLOT:
                 return False
             c.checked(status)
