@@ -190,7 +190,8 @@ def _places() -> Iterator[str]:
         return
     multiarch = sysconfig.get_config_var("MULTIARCH") or ""
     for directory in list(Path(__file__).resolve().parents)[1:5]:
-        for place in (directory / _SONAME, directory / multiarch / _SONAME):
+        for folder in ("", multiarch, "lib64"):
+            place = directory / folder / _SONAME
             if place.is_file():
                 yield str(place)
     yield _SONAME
