@@ -5,6 +5,7 @@
 import gc
 import os
 import pickle
+import sys
 import tempfile
 import unittest
 import weakref
@@ -187,6 +188,17 @@ class Memory(Case):
         gc.collect()
         self.assertIsNone(gone())
         self.assertEqual(self.to.statistics.held, 0)
+
+    def test_letting_go_runs_no_python(self):
+        """Signal handlers would run there, and Python drops what they raise in a __del__."""
+        frame, slot = self.send(1), self.to.borrow()
+        row, part = frame[1], slot.array[1:]
+        called = []
+        sys.setprofile(lambda _, event, __: called.append(event))
+        del frame, row, slot, part
+        sys.setprofile(None)
+        self.assertEqual(set(called) - {"c_call", "c_return"}, set())
+        self.assertEqual((self.to.statistics.held, self.to.statistics.borrowed), (0, 0))
 
     def test_results_hold_no_slot(self):
         frame = self.send(3)

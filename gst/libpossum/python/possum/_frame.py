@@ -7,40 +7,47 @@ import functools
 import math
 import time
 import weakref
-from typing import Any, Iterable, List, NamedTuple, Optional, Tuple, Type, Union
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple, Type, Union
 
 import numpy
 
 from . import _types
 from ._errors import Error, InvalidValue
-from ._library import NO_OFFSET, NO_TIME, FrameInfo, Video, caps_field, filled, lib
+from ._library import (
+    NO_OFFSET,
+    NO_TIME,
+    FrameInfo,
+    FramePointer,
+    MemoryPointer,
+    SlotPointer,
+    Video,
+    caps_field,
+    filled,
+    lib,
+)
 
 _WORDS = ("RGB16", "BGR16", "RGB15", "BGR15")  # pixels of packed bits, in 16
 _LONG_WORDS = ("BGR10A2_LE", "RGB10A2_LE")  # in 32
 
 
 class _Memory:
-    """Memory of the library as NumPy takes it. The last array over it gives it back.
+    """Memory of the library as NumPy takes it: `owner` lives as long as arrays over it.
 
     No exporter of buffers, so NumPy refuses to make arrays over read-only memory writable.
     """
 
-    __slots__ = ("__array_interface__", "__weakref__", "_owner", "_release")
+    __slots__ = ("__array_interface__", "__weakref__", "_owner")
 
     def __init__(
-        self, owner: int, release: Any, address: int, size: int, read_only: bool
+        self, owner: ctypes.c_void_p, address: int, size: int, read_only: bool
     ) -> None:
         self._owner = owner
-        self._release = release
         self.__array_interface__ = {
             "version": 3,
             "shape": (size,),
             "typestr": "|u1",
             "data": (address, read_only),
         }
-
-    def __del__(self) -> None:
-        self._release(self._owner)
 
 
 class Layout(NamedTuple):
@@ -346,10 +353,10 @@ def _memory_of(array: Any) -> Any:
     return numpy.asarray(base) if isinstance(base, _Memory) else None
 
 
-def take_over(pointer: int, struct: Optional[Type[ctypes.Structure]]) -> Frame:
+def take_over(pointer: FramePointer, struct: Optional[Type[ctypes.Structure]]) -> Frame:
     """The library's frame, owned from here on, as an array."""
     info = filled(FrameInfo, lib.possum_frame_get_info, pointer)
-    lease = _Memory(pointer, lib.possum_frame_release, info.data, info.bytes, True)
+    lease = _Memory(pointer, info.data, info.bytes, True)
     about = _About(info, struct)
     if not about.layouts:
         raise Error(f"A frame without planes came: {about.caps.decode()}")
@@ -361,36 +368,36 @@ def take_over(pointer: int, struct: Optional[Type[ctypes.Structure]]) -> Frame:
 class SlotArray(_Array):
     """Memory of a borrowed slot, to draw on. Knows its views, to end that for all."""
 
-    _views: Optional["weakref.WeakValueDictionary[int, SlotArray]"]
+    # By id(), which the next one takes over from one that is gone. No callbacks: what signal
+    # handlers raise there is lost.
+    _views: Optional[Dict[int, "weakref.ref[SlotArray]"]]
 
     def __array_finalize__(self, source: Any) -> None:
         self._views = getattr(source, "_views", None)
         if self._views is not None:
-            self._views[id(self)] = self
+            self._views[id(self)] = weakref.ref(self)
 
 
-def lent(slot: Any, size: int) -> Any:
+def lent(slot: SlotPointer, size: int) -> Any:
     """The bytes of a borrowed slot. They stay memory as long as there are arrays over them,
     whatever becomes of slot and writer."""
-    kept = lib.possum_slot_memory(slot)
+    kept = MemoryPointer(lib.possum_slot_memory(slot))
     if not kept:
         raise MemoryError
-    address = lib.possum_slot_data(slot)
-    return numpy.asarray(_Memory(kept, lib.possum_memory_release, address, size, False))
+    return numpy.asarray(_Memory(kept, lib.possum_slot_data(slot), size, False))
 
 
 def slot_arrays(memory: Any, layouts: Iterable[Layout]) -> List[SlotArray]:
-    views: "weakref.WeakValueDictionary[int, SlotArray]" = weakref.WeakValueDictionary()
     arrays: List[SlotArray] = [layout.over(SlotArray, memory) for layout in layouts]
+    views = {id(array): weakref.ref(array) for array in arrays}
     for array in arrays:
         array._views = views
-        views[id(array)] = array
     return arrays
 
 
 def freeze(array: SlotArray) -> None:
     """Makes all arrays of its slot read-only: readers look at the same memory now."""
-    for reference in array._views.valuerefs() if array._views is not None else ():
+    for reference in list(array._views.values()) if array._views is not None else ():
         view = reference()
         if view is not None and _memory_of(view) is not None:  # not a copy
             view.flags.writeable = False

@@ -6,6 +6,7 @@ Names and order of the members are those of possum.h, which also says what they 
 """
 
 import ctypes
+import functools
 import os
 import sysconfig
 from pathlib import Path
@@ -295,6 +296,30 @@ def _declare(loaded: ctypes.CDLL) -> None:
 lib: Any = _load()
 _check_version(lib)
 _declare(lib)
+
+
+def _finalizer(release: Any) -> Any:
+    """A __del__ that calls release(self) without running a bytecode. Before those Python runs
+    signal handlers, and what one raises in a __del__ is lost: Ctrl-C would do nothing."""
+    return property(functools.partial(functools.partial, release))
+
+
+class FramePointer(ctypes.c_void_p):
+    """A frame of the library, or none. Released with this."""
+
+    __del__ = _finalizer(lib.possum_frame_release)
+
+
+class SlotPointer(ctypes.c_void_p):
+    """A borrowed slot or none, given back with this."""
+
+    __del__ = _finalizer(lib.possum_slot_return)
+
+
+class MemoryPointer(ctypes.c_void_p):
+    """The mapping of a slot, kept as long as this."""
+
+    __del__ = _finalizer(lib.possum_memory_release)
 
 
 def filled(struct: Any, function: Any, *of: Any) -> Any:

@@ -117,7 +117,7 @@ class Slot:
     that of publication; offset: a number of your own, such as a frame count; flags.
     """
 
-    def __init__(self, writer: "Writer", format: _Format, pointer: "_Borrowed") -> None:
+    def __init__(self, writer: "Writer", format: _Format, pointer: c.SlotPointer) -> None:
         self._writer = writer
         self._pointer = pointer
         self._memory = lent(pointer, format.bytes)
@@ -227,13 +227,6 @@ class Slot:
 _STILL_BORROWED = (c.TIMEOUT, c.INTERRUPTED, c.ERROR_SETTINGS)
 
 
-class _Borrowed(ctypes.c_void_p):
-    """A slot of the library, given back when nobody knows it any more."""
-
-    def __del__(self, give_back: Any = lib.possum_slot_return) -> None:
-        give_back(self.value)
-
-
 class Writer:
     """The one writer of a channel; any number of readers, before or after it.
 
@@ -339,7 +332,7 @@ class Writer:
     def _borrow(self, format: _Format, timeout: Optional[float]) -> Slot:
         timeout = self.timeout if timeout is None else timeout
         deadline = c.deadline_of(timeout)
-        borrowed = _Borrowed()
+        borrowed = c.SlotPointer()
         with self._handle as pointer, turn(self._lock, timeout):
             arguments = (pointer, format.bytes)
             out = ctypes.byref(borrowed)
