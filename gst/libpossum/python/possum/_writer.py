@@ -51,7 +51,8 @@ def _format_of_video(video: c.Video) -> _Format:
     length = lib.possum_video_to_caps(ctypes.byref(video), None, 0)
     text = ctypes.create_string_buffer(length + 1)
     lib.possum_video_to_caps(ctypes.byref(video), text, len(text))
-    return _Format(text.value.decode(), video.bytes, tuple(plane_layouts(video.format.decode(), video)))
+    layouts = plane_layouts(video.format.decode(), video)
+    return _Format(text.value.decode(), video.bytes, tuple(layouts))
 
 
 def _video(format: str, width: Optional[int], height: Optional[int], rate: Rate) -> _Format:
