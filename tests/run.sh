@@ -50,7 +50,7 @@ wanted=(
   qemu-system-x86 kmod xz-utils v4l-utils clang-format-14
   clang-14 libclang-rt-14-dev musl-tools relacy-dev
   python3-gi python3-numpy python3-opencv gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0
-  gir1.2-gst-rtsp-server-1.0 iproute2
+  python3-pip python3-setuptools python3-wheel gir1.2-gst-rtsp-server-1.0 iproute2
 )
 
 # build DIRECTORY [MESON OPTION...] [-- TARGET...]

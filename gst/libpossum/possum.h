@@ -280,6 +280,16 @@ POSSUM_API size_t possum_slot_bytes(const possum_slot* slot);
 /* Gives back a slot that will not be published. NULL: nothing. Any thread. */
 POSSUM_API void possum_slot_return(possum_slot* slot);
 
+/* Keeps the memory of a slot mapped, for languages where pointers into it can outlive the
+ * borrowing: published or returned, the writer closed, reading and writing there still
+ * cannot crash. It gives no right to write: after the borrowing the bytes are those of
+ * whatever frame the slot carries, and readers may be looking at them. */
+typedef struct possum_memory possum_memory;
+/* For possum_memory_release(); NULL for NULL, and when memory runs out. Any thread. */
+POSSUM_API possum_memory* possum_slot_memory(const possum_slot* slot);
+/* NULL: nothing. Any thread. */
+POSSUM_API void possum_memory_release(possum_memory* memory);
+
 /* Bits of `flags`: those of GstBuffer and GstVideoBuffer, with GStreamer's values. Other
  * bits of them cross as well. */
 #define POSSUM_FLAG_DISCONT 0x40u    /* does not follow the frame before */

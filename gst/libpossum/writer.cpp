@@ -3,6 +3,8 @@
 //
 // The writing half of possum.h: checks what comes in, hands over, catches.
 #include <atomic>
+#include <memory>
+#include <new>
 
 #include "status.h"
 #include "transport/clock.h"
@@ -121,6 +123,14 @@ size_t possum_slot_bytes(const possum_slot* slot) {
 void possum_slot_return(possum_slot* slot) {
   if (slot != nullptr) slot->end->give_back(slot);
 }
+
+struct possum_memory {
+  std::shared_ptr<possum::ShmObject> mapping;
+};
+possum_memory* possum_slot_memory(const possum_slot* slot) {
+  return slot ? new (std::nothrow) possum_memory{slot->ref.mapping} : nullptr;
+}
+void possum_memory_release(possum_memory* memory) { delete memory; }
 
 possum_status possum_writer_publish(possum_writer* writer, possum_slot* slot,
                                     const possum_frame_params* params,

@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Copyright (C) 2026 the possum authors
 #
-# installed.sh SOURCE_ROOT BUILD_ROOT: libpossum as a program finds it once installed. The
+# installed.sh SOURCE_ROOT BUILD_ROOT [PYTHON]: libpossum as a program finds it once installed. The
 # headers compile by the strictest rules, the library exports what they declare and needs
-# nothing of GStreamer, and the programs in its README do what that says.
+# nothing of GStreamer, and the programs in its README do what that says. So does the package
+# for Python: from the directory where that looks, and as pip installs it.
 set -euo pipefail
 readme=$1/gst/libpossum/README.md
 build=$2
+python=${3-}
 work=$(mktemp -d)
 channels=(cam edges)
 
@@ -25,7 +27,7 @@ fail() {
   exit 1
 }
 
-meson install -C "$build" --no-rebuild --destdir "$work/root" --tags runtime,devel \
+meson install -C "$build" --no-rebuild --destdir "$work/root" --tags runtime,devel,python-runtime \
   >"$work/install.log" 2>&1 || fail "meson install"
 pc=$(find "$work/root" -name possum-1.0.pc)
 library=$(find "$work/root" -name libpossum.so.1)
@@ -104,5 +106,30 @@ if pkg-config --exists opencv4; then
   wait $edges || fail "edges of the README"
   wait $look || fail "who looks at the edges"
   grep -qE '^frame 100: video/x-raw, .*, 0 bright$' "$work/look.log" || fail "no edges"
+fi
+# --- Python
+hello='import possum, sys
+with possum.Writer(sys.argv[1], dtype="u1", shape=3):
+    print(possum.__file__, possum._library.lib._name)'
+if [ -n "$python" ]; then
+  site=$(find "$work/root" -path '*/possum/py.typed')
+  site=${site%/possum/py.typed}
+  prefix=${library#"$work/root"}
+  prefix=${prefix%%/lib*}
+  known=$("$python" -c 'import site; print(*site.getsitepackages(), sep="\n")')
+  ! grep -q "^$prefix/lib" <<<"$known" || grep -qxF "${site#"$work/root"}" <<<"$known" ||
+    fail "$python does not look for packages in ${site#"$work/root"}, but in $known"
+  said=$(env -u POSSUM_LIBRARY -u LD_LIBRARY_PATH PYTHONPATH="$site" PYTHONDONTWRITEBYTECODE=1 \
+    timeout 60 "$python" -c "$hello" t$$.cam) || fail "the installed package for Python"
+  [ "$said" = "$site/possum/__init__.py $library" ] || fail "another package or library: $said"
+  if "$python" -c 'from importlib.util import find_spec
+assert find_spec("pip") and find_spec("setuptools") and find_spec("wheel")' 2>/dev/null; then
+    cp -r "$1/gst/libpossum/python" "$work/source"
+    "$python" -m pip install --quiet --no-index --no-build-isolation --no-deps --target "$work/pip" \
+      "$work/source" >"$work/pip.log" 2>&1 || fail "pip install"
+    diff -r -x __pycache__ "$site/possum" "$work/pip/possum" >"$work/pip.log" || fail "pip installs other files"
+  else
+    echo "pip is not tried: python3-pip, python3-setuptools or python3-wheel is missing"
+  fi
 fi
 if compgen -G "/dev/shm/possum-[cd].t$$.*" >/dev/null; then fail "names are left"; fi

@@ -427,7 +427,15 @@ TEST(frames_outlive_reader_writer_and_channel) {
   CHECK(shows_its_key(frame));
   possum_frame_release(frame);
   std::memset(possum_slot_data(slot), 1, possum_slot_bytes(slot));
+  const auto* const bytes = static_cast<const char*>(possum_slot_data(slot));
+  const std::size_t last = possum_slot_bytes(slot) - 1;
+  possum_memory* const memory = possum_slot_memory(slot);
+  CHECK(memory != nullptr);
   possum_slot_return(slot);
+  CHECK(bytes[0] == 1 && bytes[last] == 1);
+  possum_memory_release(memory);
+  possum_memory_release(nullptr);
+  CHECK(possum_slot_memory(nullptr) == nullptr);
 }
 
 TEST(many_threads_release_frames) {

@@ -5,6 +5,7 @@
 import gc
 import os
 import pickle
+import sys
 import tempfile
 import unittest
 import weakref
@@ -188,6 +189,17 @@ class Memory(Case):
         self.assertIsNone(gone())
         self.assertEqual(self.to.statistics.held, 0)
 
+    def test_letting_go_runs_no_python(self):
+        """Signal handlers would run there, and Python drops what they raise in a __del__."""
+        frame, slot = self.send(1), self.to.borrow()
+        row, part = frame[1], slot.array[1:]
+        called = []
+        sys.setprofile(lambda _, event, __: called.append(event))
+        del frame, row, slot, part
+        sys.setprofile(None)
+        self.assertEqual(set(called) - {"c_call", "c_return"}, set())
+        self.assertEqual((self.to.statistics.held, self.to.statistics.borrowed), (0, 0))
+
     def test_results_hold_no_slot(self):
         frame = self.send(3)
         results = [frame + 1, frame.copy(), frame.mean(axis=0), frame > 2, frame.tolist()]
@@ -270,6 +282,39 @@ class Slots(Case):
             self.to.write(numpy.zeros((8, 10, 3), "u1"), pts=-1)
         self.assertEqual(self.to.statistics.borrowed, 0)
 
+    def test_views_are_read_only_once_published(self):
+        with self.to.borrow() as slot:
+            slot.array[:] = 7
+            views = [slot.array, slot.array[1:], slot.planes[0][::2].T, slot.array.view("i1")]
+            slot.array[0] += 1
+            own = [slot.array.copy(), slot.array + 1]
+        frame = self.reader_.read(PATIENCE)
+        for view in views:
+            with self.assertRaisesRegex(ValueError, "read-only"):
+                view[:] = 9
+        for array in own:
+            array[:] = 9
+        self.assertEqual((frame.min(), frame.max()), (7, 8))
+
+    def test_memory_outlives_the_writer(self):
+        """In another process, which a mistake would end."""
+        program = (
+            "import ctypes, possum, sys\n"
+            "class One(ctypes.Structure):\n"
+            "    _fields_ = [('x', ctypes.c_int)]\n"
+            "writer = possum.Writer(sys.argv[1], type=One)\n"
+            "with writer.borrow() as slot:\n"
+            "    value, array = slot.value, slot.array['x'][...]\n"
+            "    buffer = memoryview(slot.array).cast('B')\n"
+            "    value.x = 7\n"
+            "writer.close()\n"
+            "del slot, writer\n"
+            "print(array, value.x, buffer[0])\n"
+        )
+        process = self.python(program, self.channel())
+        self.expect_line(process, "7 7 7")
+        self.expect_end(process)
+
     def test_a_blocking_reader_without_room(self):
         picture = numpy.zeros((8, 10, 3), "u1")
         for _ in range(3):
@@ -279,6 +324,7 @@ class Slots(Case):
         with self.to.borrow() as slot:
             with self.assertRaises(possum.Timeout):
                 slot.publish(timeout=0.01)
+            self.assertFalse(slot.array.flags.writeable)  # other readers may have it
             self.reader_.read(PATIENCE)  # room for one; the block's end goes on
         self.assertEqual(self.to.statistics.borrowed, 0)
         self.assertEqual([self.reader_.read(PATIENCE).seq for _ in range(3)][0], 2)

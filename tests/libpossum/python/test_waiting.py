@@ -279,6 +279,8 @@ class Asyncio(Case):
                 await asyncio.sleep(0.001)
             waiting = asyncio.ensure_future(reader.read_async())
             await asyncio.sleep(0.01)
+            with self.assertRaisesRegex(possum.Error, "Another coroutine"):
+                await reader.read_async()
             reader.close()
             with self.assertRaises(possum.Closed):
                 await asyncio.wait_for(waiting, PATIENCE)

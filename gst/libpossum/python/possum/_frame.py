@@ -6,46 +6,48 @@ import ctypes
 import functools
 import math
 import time
-from typing import Any, List, NamedTuple, Optional, Tuple, Type
+import weakref
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple, Type, Union
 
 import numpy
 
 from . import _types
 from ._errors import Error, InvalidValue
-from ._library import NO_OFFSET, NO_TIME, FrameInfo, Video, caps_field, lib
+from ._library import (
+    NO_OFFSET,
+    NO_TIME,
+    FrameInfo,
+    FramePointer,
+    MemoryPointer,
+    SlotPointer,
+    Video,
+    caps_field,
+    filled,
+    lib,
+)
 
 _WORDS = ("RGB16", "BGR16", "RGB15", "BGR15")  # pixels of packed bits, in 16
 _LONG_WORDS = ("BGR10A2_LE", "RGB10A2_LE")  # in 32
 
 
 class _Memory:
-    """Memory as NumPy takes it; array bases refer to it, so it lives as long as they."""
+    """Memory of the library as NumPy takes it: `owner` lives as long as arrays over it.
 
-    __slots__ = ("__array_interface__", "__weakref__")
+    No exporter of buffers, so NumPy refuses to make arrays over read-only memory writable.
+    """
 
-    def __init__(self, address: int, size: int, read_only: bool) -> None:
+    __slots__ = ("__array_interface__", "__weakref__", "_owner")
+
+    def __init__(
+        self, owner: ctypes.c_void_p, address: int, size: int, read_only: bool
+    ) -> None:
+        self._owner = owner
         self.__array_interface__ = {
             "version": 3,
             "shape": (size,),
             "typestr": "|u1",
             "data": (address, read_only),
         }
-
-
-class _Lease(_Memory):
-    """Owner of one frame of the library. The last array over it gives it back.
-
-    No exporter of buffers, so NumPy refuses to make such an array writable.
-    """
-
-    __slots__ = ("pointer",)
-
-    def __init__(self, pointer: int, address: int, size: int) -> None:
-        self.pointer = pointer
-        super().__init__(address, size, True)
-
-    def __del__(self, release: Any = lib.possum_frame_release) -> None:
-        release(self.pointer)
 
 
 class Layout(NamedTuple):
@@ -85,11 +87,10 @@ def plane_layout(
     )
 
 
-def video_layouts(video: Video) -> List[Layout]:
-    format = video.format.decode()
+def plane_layouts(format: str, described: Union[Video, FrameInfo]) -> List[Layout]:
     return [
         plane_layout(format, p.width, p.height, p.pixel_bytes, p.offset, p.stride)
-        for p in video.planes[: video.plane_count]
+        for p in described.planes[: described.plane_count]
     ]
 
 
@@ -170,12 +171,7 @@ def _time(ns: int) -> Optional[int]:
 
 def _layouts_of(info: FrameInfo, kind: _Kind) -> List[Layout]:
     if info.is_video:
-        return [
-            plane_layout(
-                kind.format, p.width, p.height, p.pixel_bytes, p.offset, p.stride
-            )
-            for p in info.planes[: info.plane_count]
-        ]
+        return plane_layouts(kind.format, info)
     if kind.dtype is None:
         return [Layout(numpy.dtype("u1"), (info.bytes,), 0, None)]
     if kind.dtype.itemsize * math.prod(kind.shape) > info.bytes:
@@ -186,7 +182,24 @@ def _layouts_of(info: FrameInfo, kind: _Kind) -> List[Layout]:
     return [Layout(kind.dtype, kind.shape, 0, None)]
 
 
-class Frame(numpy.ndarray):  # type: ignore[type-arg]
+class _Array(numpy.ndarray):  # type: ignore[type-arg]
+    """An array over memory of the library, unlike the results of computing with it."""
+
+    def __array_wrap__(
+        self, array: Any, context: Any = None, return_scalar: bool = False
+    ) -> Any:
+        """Results are arrays or numbers like any other; in place is in place."""
+        if array is self:
+            return array
+        plain = array.view(numpy.ndarray)
+        return plain[()] if return_scalar or plain.ndim == 0 else plain
+
+    def __reduce__(self) -> Any:
+        """Pickled (multiprocessing) as a plain array: the slot is of this process."""
+        return self.view(numpy.ndarray).__reduce__()
+
+
+class Frame(_Array):
     """A frame in shared memory: a read-only array that knows when and what it is.
 
     Video: height x width or height x width x samples, of the first plane if there are
@@ -204,17 +217,6 @@ class Frame(numpy.ndarray):  # type: ignore[type-arg]
 
     def __array_finalize__(self, source: Any) -> None:
         self._about = getattr(source, "_about", None)
-
-    def __array_wrap__(
-        self, array: Any, context: Any = None, return_scalar: bool = False
-    ) -> Any:
-        """Results are arrays or numbers like any other."""
-        plain = array.view(numpy.ndarray)
-        return plain[()] if return_scalar or plain.ndim == 0 else plain
-
-    def __reduce__(self) -> Any:
-        """Pickled (multiprocessing) as a plain array: the slot is of this process."""
-        return self.view(numpy.ndarray).__reduce__()
 
     @property
     def _known(self) -> _About:
@@ -351,11 +353,10 @@ def _memory_of(array: Any) -> Any:
     return numpy.asarray(base) if isinstance(base, _Memory) else None
 
 
-def take_over(pointer: int, struct: Optional[Type[ctypes.Structure]]) -> Frame:
+def take_over(pointer: FramePointer, struct: Optional[Type[ctypes.Structure]]) -> Frame:
     """The library's frame, owned from here on, as an array."""
-    info = FrameInfo()
-    lib.possum_frame_get_info(pointer, ctypes.byref(info), ctypes.sizeof(info))
-    lease = _Lease(pointer, info.data, info.bytes)
+    info = filled(FrameInfo, lib.possum_frame_get_info, pointer)
+    lease = _Memory(pointer, info.data, info.bytes, True)
     about = _About(info, struct)
     if not about.layouts:
         raise Error(f"A frame without planes came: {about.caps.decode()}")
@@ -364,6 +365,39 @@ def take_over(pointer: int, struct: Optional[Type[ctypes.Structure]]) -> Frame:
     return frame
 
 
-def writable(address: int, size: int) -> Any:
-    """Bytes of a borrowed slot."""
-    return numpy.asarray(_Memory(address, size, False))
+class SlotArray(_Array):
+    """Memory of a borrowed slot, to draw on. Knows its views, to end that for all."""
+
+    # By id(), which the next one takes over from one that is gone. No callbacks: what signal
+    # handlers raise there is lost.
+    _views: Optional[Dict[int, "weakref.ref[SlotArray]"]]
+
+    def __array_finalize__(self, source: Any) -> None:
+        self._views = getattr(source, "_views", None)
+        if self._views is not None:
+            self._views[id(self)] = weakref.ref(self)
+
+
+def lent(slot: SlotPointer, size: int) -> Any:
+    """The bytes of a borrowed slot. They stay memory as long as there are arrays over them,
+    whatever becomes of slot and writer."""
+    kept = MemoryPointer(lib.possum_slot_memory(slot))
+    if not kept:
+        raise MemoryError
+    return numpy.asarray(_Memory(kept, lib.possum_slot_data(slot), size, False))
+
+
+def slot_arrays(memory: Any, layouts: Iterable[Layout]) -> List[SlotArray]:
+    arrays: List[SlotArray] = [layout.over(SlotArray, memory) for layout in layouts]
+    views = {id(array): weakref.ref(array) for array in arrays}
+    for array in arrays:
+        array._views = views
+    return arrays
+
+
+def freeze(array: SlotArray) -> None:
+    """Makes all arrays of its slot read-only: readers look at the same memory now."""
+    for reference in list(array._views.values()) if array._views is not None else ():
+        view = reference()
+        if view is not None and _memory_of(view) is not None:  # not a copy
+            view.flags.writeable = False

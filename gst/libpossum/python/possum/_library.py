@@ -6,6 +6,7 @@ Names and order of the members are those of possum.h, which also says what they 
 """
 
 import ctypes
+import functools
 import os
 import sysconfig
 from pathlib import Path
@@ -190,7 +191,8 @@ def _places() -> Iterator[str]:
         return
     multiarch = sysconfig.get_config_var("MULTIARCH") or ""
     for directory in list(Path(__file__).resolve().parents)[1:5]:
-        for place in (directory / _SONAME, directory / multiarch / _SONAME):
+        for folder in ("", multiarch, "lib64"):
+            place = directory / folder / _SONAME
             if place.is_file():
                 yield str(place)
     yield _SONAME
@@ -244,6 +246,8 @@ possum_writer_borrow !:pntp
 possum_slot_data p:p
 possum_slot_bytes n:p
 possum_slot_return -:p
+possum_slot_memory p:p
+possum_memory_release -:p
 possum_frame_params_init -:pn
 possum_writer_publish !:pppt
 possum_writer_wait_readers !:put
@@ -294,10 +298,34 @@ _check_version(lib)
 _declare(lib)
 
 
-def prepared(struct: Any, init: Any) -> Any:
-    """A struct with its defaults, by its init function."""
+def _finalizer(release: Any) -> Any:
+    """A __del__ that calls release(self) without running a bytecode. Before those Python runs
+    signal handlers, and what one raises in a __del__ is lost: Ctrl-C would do nothing."""
+    return property(functools.partial(functools.partial, release))
+
+
+class FramePointer(ctypes.c_void_p):
+    """A frame of the library, or none. Released with this."""
+
+    __del__ = _finalizer(lib.possum_frame_release)
+
+
+class SlotPointer(ctypes.c_void_p):
+    """A borrowed slot or none, given back with this."""
+
+    __del__ = _finalizer(lib.possum_slot_return)
+
+
+class MemoryPointer(ctypes.c_void_p):
+    """The mapping of a slot, kept as long as this."""
+
+    __del__ = _finalizer(lib.possum_memory_release)
+
+
+def filled(struct: Any, function: Any, *of: Any) -> Any:
+    """A struct as a function of the library fills it: with defaults, or with facts."""
     value = struct()
-    init(ctypes.byref(value), ctypes.sizeof(value))
+    function(*of, ctypes.byref(value), ctypes.sizeof(value))
     return value
 
 

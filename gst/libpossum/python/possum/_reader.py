@@ -11,7 +11,7 @@ import weakref
 from typing import Any, Iterator, NamedTuple, Optional, Type
 
 from . import _library as c
-from ._errors import Closed, InvalidValue
+from ._errors import Closed, Error, InvalidValue
 from ._frame import Frame, take_over
 from ._library import lib
 from ._waiting import Handle, close_with, turn
@@ -62,13 +62,6 @@ class _Waiter:
         self._orders.put(None)
 
 
-class _Taken(ctypes.c_void_p):
-    """A frame of the library until it is a Frame."""
-
-    def __del__(self, release: Any = lib.possum_frame_release) -> None:
-        release(self.value)
-
-
 class Reader:
     """Frames of a channel: `for frame in possum.Reader("cam")`, also `async for`.
 
@@ -108,7 +101,7 @@ class Reader:
             raise InvalidValue(f"policy is one of {', '.join(_POLICIES)}, not {policy!r}")
         if not 1 <= depth <= 16:
             raise InvalidValue(f"depth is 1 to 16 frames, not {depth}")
-        options = c.prepared(c.ReaderOptions, lib.possum_reader_options_init)
+        options = c.filled(c.ReaderOptions, lib.possum_reader_options_init)
         options.channel = c.encoded(channel)
         options.policy = _POLICIES.index(policy)
         options.depth = depth
@@ -132,10 +125,11 @@ class Reader:
         self._lock = threading.RLock()  # one thread at a time reads
         # Guarded by the lock. A frame stays here if a signal handler raises right after it
         # was taken.
-        self._taken = _Taken()
+        self._taken = c.FramePointer()
         self._was_attached = False
         # Of the event loop's thread.
         self._waiter: Optional[_Waiter] = None
+        self._awaited = False
         self._pending: "Optional[concurrent.futures.Future[Optional[Frame]]]" = None
 
     # --- reading
@@ -151,8 +145,8 @@ class Reader:
         with self._handle as pointer, turn(self._lock, timeout):
             if not self._taken.value and not self._take(pointer, deadline):
                 return None
-            taken, self._taken.value = self._taken.value, None
-            return take_over(taken, self._type)  # type: ignore[arg-type]
+            taken, self._taken = self._taken, c.FramePointer()
+            return take_over(taken, self._type)
 
     def _take(self, pointer: int, deadline: int) -> bool:
         take = lib.possum_reader_next if self._reconnect else lib.possum_reader_take
@@ -191,16 +185,20 @@ class Reader:
     # --- with asyncio
 
     async def read_async(self) -> Optional[Frame]:
-        """As read(), without holding up the event loop. One coroutine at a time; a frame
-        that comes after the coroutine was cancelled is for the next one."""
+        """As read(), without holding up the event loop. One coroutine at a time, else Error;
+        a frame that comes after the coroutine was cancelled is for the next one."""
         if self._waiter is None:
             self._waiter = _Waiter()
             weakref.finalize(self, self._waiter.end)
+        if self._awaited:
+            raise Error("Another coroutine reads already: one at a time, or a reader for each")
         if self._pending is None or self._pending.cancelled():
             self._pending = self._waiter.ask(lambda: self.read(self._timeout))
+        self._awaited = True
         try:
             return await asyncio.wrap_future(self._pending)
         finally:
+            self._awaited = False
             if self._pending.done():
                 self._pending = None
 
@@ -233,9 +231,8 @@ class Reader:
 
     @property
     def statistics(self) -> ReaderStatistics:
-        got = c.ReaderStatistics()
         with self._handle as pointer:
-            lib.possum_reader_get_statistics(pointer, ctypes.byref(got), ctypes.sizeof(got))
+            got = c.filled(c.ReaderStatistics, lib.possum_reader_get_statistics, pointer)
         return ReaderStatistics(
             got.frames,
             got.bytes,

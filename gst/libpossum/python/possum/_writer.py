@@ -13,7 +13,7 @@ import numpy
 from . import _library as c
 from . import _types
 from ._errors import Closed, InvalidValue, NoSlot
-from ._frame import Layout, video_layouts, writable
+from ._frame import Layout, SlotArray, freeze, lent, plane_layouts, slot_arrays
 from ._library import lib
 from ._waiting import Handle, close_with, turn
 
@@ -51,7 +51,8 @@ def _format_of_video(video: c.Video) -> _Format:
     length = lib.possum_video_to_caps(ctypes.byref(video), None, 0)
     text = ctypes.create_string_buffer(length + 1)
     lib.possum_video_to_caps(ctypes.byref(video), text, len(text))
-    return _Format(text.value.decode(), video.bytes, tuple(video_layouts(video)))
+    layouts = plane_layouts(video.format.decode(), video)
+    return _Format(text.value.decode(), video.bytes, tuple(layouts))
 
 
 def _video(format: str, width: Optional[int], height: Optional[int], rate: Rate) -> _Format:
@@ -60,7 +61,7 @@ def _video(format: str, width: Optional[int], height: Optional[int], rate: Rate)
     fraction = Fraction(rate).limit_denominator(1001)
     if not 0 <= fraction < 2**31:
         raise InvalidValue(f"framerate is frames a second, not {rate}")
-    video = c.prepared(c.Video, lib.possum_video_init)
+    video = c.filled(c.Video, lib.possum_video_init)
     side = 2**31 - 1  # ctypes would cut larger numbers off
     c.checked(
         lib.possum_video_set_format(
@@ -94,9 +95,9 @@ def _structure(struct: Type[ctypes.Structure]) -> _Format:
 def _from_caps(caps: str, frame_bytes: int) -> _Format:
     text = c.encoded(caps) or b""
     if c.caps_field(text, None) == "video/x-raw":
-        video = c.prepared(c.Video, lib.possum_video_init)
+        video = c.filled(c.Video, lib.possum_video_init)
         c.checked(lib.possum_video_from_caps(ctypes.byref(video), text))
-        return _Format(caps, video.bytes, tuple(video_layouts(video)))
+        return _Format(caps, video.bytes, tuple(plane_layouts(video.format.decode(), video)))
     if frame_bytes < 1:
         raise InvalidValue("Caps of anything but raw video need frame_bytes as well")
     layout = Layout(numpy.dtype("u1"), (frame_bytes,), 0, None)
@@ -107,24 +108,24 @@ class Slot:
     """A borrowed frame of shared memory, to fill: `array`, or all `planes`, or `value`.
 
     As a context manager it is published at the end of the block, and given back if that
-    raises. The arrays belong to the slot: after publish() or discard() they, and views of
-    them, are not to be touched. The old content is whatever an earlier frame left there.
+    raises. The old content is whatever an earlier frame left there. From the first try to
+    publish it on the arrays and views of them are read-only, since readers may look at the
+    same memory; afterwards they show whatever it carries then. What was made of them past
+    NumPy's slicing (numpy.asarray(), memoryview(), `value`) is not to be written any more.
 
     Attributes for publishing, nanoseconds: pts (recorded material: since its beginning),
     dts, duration; capture: time.monotonic_ns() of the moment that the picture shows, None:
     that of publication; offset: a number of your own, such as a frame count; flags.
     """
 
-    def __init__(self, writer: "Writer", format: _Format, pointer: "_Borrowed") -> None:
+    def __init__(self, writer: "Writer", format: _Format, pointer: c.SlotPointer) -> None:
         self._writer = writer
         self._pointer = pointer
-        memory = writable(lib.possum_slot_data(pointer), format.bytes)
+        self._memory = lent(pointer, format.bytes)
         self._struct = format.struct
-        self._arrays: List[Any] = [
-            layout.over(numpy.ndarray, memory) for layout in format.layouts
-        ]
+        self._arrays: List[SlotArray] = slot_arrays(self._memory, format.layouts)
         if format.struct:
-            memory[:] = 0
+            self._memory[:] = 0
         self.pts: Optional[int] = None
         self.dts: Optional[int] = None
         self.duration: Optional[int] = None
@@ -144,12 +145,12 @@ class Slot:
 
     @property
     def value(self) -> ctypes.Structure:
-        """The structure in shared memory, all zeros at first. Not to be touched after
+        """The structure in shared memory, all zeros at first. Not to be written after
         publish()."""
         self._check()
         if not self._struct:
             raise AttributeError("This writer sends no structures")
-        return self._struct.from_address(self._arrays[0].ctypes.data)
+        return self._struct.from_buffer(self._memory)
 
     def _check(self) -> None:
         if not self._pointer.value:
@@ -157,12 +158,12 @@ class Slot:
 
     def _forget(self) -> None:
         self._pointer.value = None
-        for array in self._arrays:
-            array.flags.writeable = False
+        freeze(self._arrays[0])
         self._arrays = []
+        self._memory = None
 
     def _parameters(self) -> c.FrameParams:
-        params: c.FrameParams = c.prepared(c.FrameParams, lib.possum_frame_params_init)
+        params: c.FrameParams = c.filled(c.FrameParams, lib.possum_frame_params_init)
         for name in ("pts", "dts", "duration", "capture"):
             time = getattr(self, name)
             if time is not None:
@@ -199,6 +200,8 @@ class Slot:
             finally:
                 if results and results[-1] not in _STILL_BORROWED:
                     self._forget()
+                elif results and results[-1] != c.ERROR_SETTINGS:
+                    freeze(self._arrays[0])  # readers that had room have it
             if status == c.NO_SLOT:
                 return False
             c.checked(status)
@@ -223,13 +226,6 @@ class Slot:
 
 
 _STILL_BORROWED = (c.TIMEOUT, c.INTERRUPTED, c.ERROR_SETTINGS)
-
-
-class _Borrowed(ctypes.c_void_p):
-    """A slot of the library, given back when nobody knows it any more."""
-
-    def __del__(self, give_back: Any = lib.possum_slot_return) -> None:
-        give_back(self.value)
 
 
 class Writer:
@@ -296,7 +292,7 @@ class Writer:
         self._follows = self._format is None  # what is written says what it is
         if not 0 <= slots < 2**32 or not 0 <= perms < 2**32:
             raise InvalidValue("slots is 3 to 32, perms a mode such as 0o660")
-        options = c.prepared(c.WriterOptions, lib.possum_writer_options_init)
+        options = c.filled(c.WriterOptions, lib.possum_writer_options_init)
         options.channel = c.encoded(channel)
         if self._format:
             options.caps = c.encoded(self._format.caps)
@@ -337,7 +333,7 @@ class Writer:
     def _borrow(self, format: _Format, timeout: Optional[float]) -> Slot:
         timeout = self.timeout if timeout is None else timeout
         deadline = c.deadline_of(timeout)
-        borrowed = _Borrowed()
+        borrowed = c.SlotPointer()
         with self._handle as pointer, turn(self._lock, timeout):
             arguments = (pointer, format.bytes)
             out = ctypes.byref(borrowed)
@@ -446,9 +442,8 @@ class Writer:
 
     @property
     def statistics(self) -> WriterStatistics:
-        got = c.WriterStatistics()
         with self._handle as pointer:
-            lib.possum_writer_get_statistics(pointer, ctypes.byref(got), ctypes.sizeof(got))
+            got = c.filled(c.WriterStatistics, lib.possum_writer_get_statistics, pointer)
         return WriterStatistics(
             got.frames,
             got.bytes,
