@@ -20,6 +20,7 @@
 
 #include "crash_point.h"
 #include "doorbell.h"
+#include "text.h"
 
 namespace possum {
 namespace {
@@ -143,10 +144,10 @@ Error busy_error(std::string_view channel, int fd) {
   std::string who = "another process";
   if (pread(fd, static_cast<void*>(&header), sizeof header, 0) == sizeof header &&
       header.magic == layout::kControlMagic) {
-    header.writer_name[layout::kNameBytes - 1] = '\0';
+    const std::string name =
+        plain_text({header.writer_name, strnlen(header.writer_name, layout::kNameBytes)});
     who = "pid " + std::to_string(header.writer_pid);
-    if (header.writer_name[0] != '\0')
-      who += " (" + std::string(header.writer_name) + ")";
+    if (!name.empty()) who += " (" + name + ")";
   }
   return make_error(ErrorCode::busy,
                     quoted(channel) + " is already written by " + who +
