@@ -10,7 +10,7 @@
 #include "status.h"
 #include "transport/clock.h"
 #include "transport/fork_guard.h"
-#include "users.h"
+#include "transport/names.h"
 
 using possum::answer;
 using possum::at_border;

@@ -13,7 +13,7 @@
 #include "status.h"
 #include "transport/clock.h"
 #include "transport/fork_guard.h"
-#include "users.h"
+#include "transport/names.h"
 
 namespace possum {
 namespace {

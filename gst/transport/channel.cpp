@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -308,17 +307,6 @@ std::uint32_t abi_word() {
 #endif
   constexpr std::uint32_t kLittle = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 1 : 2;
   return static_cast<std::uint32_t>(8 * sizeof(void*)) | kLittle << 8 | kLibc << 16;
-}
-
-std::string user_text(uid_t uid) {
-  std::string text = std::to_string(uid);
-  char buffer[1024];
-  passwd entry{};
-  passwd* found = nullptr;
-  if (getpwuid_r(uid, &entry, buffer, sizeof buffer, &found) == 0 && found != nullptr) {
-    text += " (" + std::string(found->pw_name) + ")";
-  }
-  return text;
 }
 
 std::string process_name() {
