@@ -276,13 +276,7 @@ TEST(planes_may_lie_anywhere_in_a_slot) {
   possum_reader* const reader = attach_reader(channel);
   possum_video video = video_of(kOther);
   possum_frame_params params = params_for(3);
-  params.plane_count = 2;
-  params.planes[0] = {4096, 64, 0};
-  params.planes[1] = {64, 80, 0};
-  for (unsigned p = 0; p < 2; ++p) {
-    video.planes[p].offset = params.planes[p].offset;
-    video.planes[p].stride = params.planes[p].stride;
-  }
+  place_planes({{4096, 64, 0}, {64, 80, 0}}, video, params);
   possum_slot* slot = nullptr;
   EXPECT(POSSUM_OK, possum_writer_borrow(writer, 8000, POSSUM_AT_ONCE, &slot));
   draw_picture(video, possum_slot_data(slot), 3);
@@ -331,13 +325,7 @@ TEST(write_copies_rows_from_any_layout) {
   possum_video video = video_of(kOther);
   std::vector<unsigned char> memory(6000, 0xee);
   possum_frame_params params = params_for(4);
-  params.plane_count = 2;
-  params.planes[0] = {3000, 50, 0};
-  params.planes[1] = {11, 70, 0};
-  for (unsigned p = 0; p < 2; ++p) {
-    video.planes[p].offset = params.planes[p].offset;
-    video.planes[p].stride = params.planes[p].stride;
-  }
+  place_planes({{3000, 50, 0}, {11, 70, 0}}, video, params);
   draw_picture(video, memory.data(), 4);
   EXPECT(POSSUM_OK, possum_writer_write(writer, memory.data(), memory.size(), &params,
                                         POSSUM_AT_ONCE));
