@@ -8,22 +8,10 @@
 set -euo pipefail
 readme=$1/gst/libpossum/README.md
 build=$2
-work=$(mktemp -d)
+channel=t$$.
 channels=(cam edges)
 
-clean_up() {
-  local status=$?
-  # shellcheck disable=SC2046
-  kill -KILL $(jobs -p) 2>/dev/null || true
-  rm -rf "$work" /dev/shm/possum-[cd].t$$.*
-  exit "$status"
-}
-trap clean_up EXIT
-fail() {
-  echo "FAILED: $*" >&2
-  tail -n 20 "$work"/*.log >&2
-  exit 1
-}
+. "${BASH_SOURCE%/*}/../support/script.sh"
 
 meson install -C "$build" --no-rebuild --destdir "$work/root" --tags runtime,devel \
   >"$work/install.log" 2>&1 || fail "meson install"
@@ -105,4 +93,4 @@ if pkg-config --exists opencv4; then
   wait $look || fail "who looks at the edges"
   grep -qE '^frame 100: video/x-raw, .*, 0 bright$' "$work/look.log" || fail "no edges"
 fi
-if compgen -G "/dev/shm/possum-[cd].t$$.*" >/dev/null; then fail "names are left"; fi
+no_names
