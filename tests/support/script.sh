@@ -7,9 +7,11 @@
 work=$(mktemp -d)
 
 clean_up() {
-  local status=$?
-  # shellcheck disable=SC2046
-  kill -KILL $(jobs -p) 2>/dev/null || true
+  local status=$? job
+  for job in $(jobs -p); do
+    pkill -KILL -P "$job" || true # a killed timeout(1) leaves its program behind
+    kill -KILL "$job" 2>/dev/null || true
+  done
   rm -rf "$work" /dev/shm/possum-[cd]."${channel:?}"*
   exit "$status"
 }
