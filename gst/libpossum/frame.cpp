@@ -65,9 +65,9 @@ layout::FrameDescriptor with_planes(const layout::FrameDescriptor& frame,
 }
 
 bool describe_video(const layout::FrameDescriptor& given, const possum_video& video,
-                    possum_frame_info& info, std::string& why) {
+                    const VideoFormat& format, possum_frame_info& info,
+                    std::string& why) {
   const layout::FrameDescriptor frame = with_planes(given, video);
-  const VideoFormat& format = *find_format(video.format);
   if (frame.plane_count != video.plane_count ||
       frame.width < static_cast<std::uint32_t>(video.width) ||
       frame.height < static_cast<std::uint32_t>(video.height)) {
@@ -116,6 +116,7 @@ std::shared_ptr<const FrameFormat> read_format(std::shared_ptr<const std::string
   auto format = std::make_shared<FrameFormat>();
   std::string why;
   format->video = read_video_caps(*caps, why);
+  if (format->video) format->known = find_format(format->video->format);
   format->caps = std::move(caps);
   return format;
 }
@@ -132,7 +133,7 @@ bool describe_frame(const Frame& frame, const FrameFormat& format, std::int64_t 
   info.offset_end = d.offset_end;
   info.flags = d.buffer_flags;
   info.flush_id = d.flush_id;
-  if (format.video) return describe_video(d, *format.video, info, why);
+  if (format.video) return describe_video(d, *format.video, *format.known, info, why);
   describe_opaque(d, info);
   return true;
 }

@@ -15,11 +15,14 @@
 
 namespace possum {
 
+struct VideoFormat;
+
 // What the caps of a frame say; shared by all frames of equal caps.
 struct FrameFormat {
   // As the transport has it: the same pointer while the caps are the same.
   std::shared_ptr<const std::string> caps;
-  std::optional<possum_video> video;  // of a known format
+  std::optional<possum_video> video;   // of a known format
+  const VideoFormat* known = nullptr;  // that format
 };
 
 // Nothing if the text is none that may be shown.

@@ -17,7 +17,8 @@
 //   P010_10LE, P012_LE, P016_LE                 CV_16UC1   CV_16UC2
 //
 // Samples in big-endian order and pixels of packed bits (RGB16, RGB10A2_LE) are no
-// matrix elements: possum::Error with POSSUM_ERROR_FORMAT.
+// matrix elements, nor are 16-bit samples in rows an odd number of bytes apart:
+// possum::Error with POSSUM_ERROR_FORMAT.
 //
 // A Mat here is a view: it owns nothing. It is good as long as the Frame or Slot that it
 // was made of (or, for frames, a copy of that Frame). clone() it to keep the picture.
@@ -70,6 +71,14 @@ inline cv::Mat mat_of(const possum_video& video, unsigned plane, void* first) {
     throw Error(POSSUM_ERROR_FORMAT,
                 std::string(video.format) +
                     " has no pixels that a cv::Mat could show: convert it before",
+                "possum_opencv.hpp");
+  }
+  // cv::Mat has no such rows and would throw an exception of its own.
+  if (static_cast<size_t>(layout.stride) % static_cast<size_t>(CV_ELEM_SIZE1(type)) !=
+      0) {
+    throw Error(POSSUM_ERROR_FORMAT,
+                "The rows of the picture begin " + std::to_string(layout.stride) +
+                    " bytes apart, which is no whole number of samples: copy them",
                 "possum_opencv.hpp");
   }
   return cv::Mat(static_cast<int>(layout.height), static_cast<int>(layout.width), type,

@@ -10,7 +10,7 @@
 #include "status.h"
 #include "transport/clock.h"
 #include "transport/fork_guard.h"
-#include "users.h"
+#include "transport/names.h"
 
 using possum::answer;
 using possum::at_border;
@@ -22,7 +22,7 @@ using possum::TakeStatus;
 
 struct possum_reader {
   std::unique_ptr<possum::Reader> reader;
-  std::string channel;
+  std::string channel;  // as messages call it
   bool copy = false;
   const std::uint32_t generation = possum::process_generation();
   // Of the newest frame; the taking thread's.
@@ -115,8 +115,8 @@ possum_status attach(const possum_reader& reader, std::int64_t deadline_ns) {
       break;
   }
   if (error.code == ErrorCode::blocking) {
-    error.message = "channel \"" + reader.channel +
-                    "\" does not let readers hold up its writer: open it with "
+    error.message = reader.channel +
+                    " does not let readers hold up its writer: open it with "
                     "allow_blocking (possumsink: allow-blocking=true), or read with "
                     "another policy";
   }
@@ -127,9 +127,8 @@ possum_status attach(const possum_reader& reader, std::int64_t deadline_ns) {
 
 possum_status damaged(const possum_reader& reader, const std::string& why) {
   reader.reader->detach();
-  return answer(
-      POSSUM_ERROR_CORRUPT,
-      "channel \"" + reader.channel + "\" carries " + why + ": restart its writer", why);
+  return answer(POSSUM_ERROR_CORRUPT,
+                reader.channel + " carries " + why + ": restart its writer", why);
 }
 
 // Gives the slot back.
@@ -178,7 +177,7 @@ possum_status take(possum_reader& reader, std::int64_t deadline_ns,
     return answer(POSSUM_DISCONNECTED, "The reader is not attached: attach it",
                   "possum_reader_attach");
   }
-  const std::string channel = "channel \"" + reader.channel + "\"";
+  const std::string& channel = reader.channel;
   possum::Frame lease;
   Error error;
   switch (reader.reader->take(deadline_ns, lease, error)) {
@@ -236,7 +235,7 @@ possum_status possum_reader_open(const possum_reader_options* options,
     status = read_options(known, wanted);
     if (status != POSSUM_OK) return status;
     auto made = std::make_unique<possum_reader>();
-    made->channel = wanted.channel;
+    made->channel = "channel \"" + wanted.channel + "\"";
     made->copy = known.copy != 0;
     Error error;
     made->reader = possum::Reader::create(std::move(wanted), error);

@@ -5,6 +5,8 @@
 // a failed allocation must not allocate.
 #include "status.h"
 
+#include "transport/text.h"
+
 namespace possum {
 namespace {
 
@@ -15,23 +17,12 @@ thread_local char last_message[kMessageBytes];
 thread_local char last_detail[kDetailBytes];
 
 // Length of the UTF-8 sequence that `text` begins with; 0 if it is none, or a control
-// character (C0, DEL, C1). Unicode 15, table 3-7.
+// character (C0, DEL, C1).
 std::size_t sequence(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned lead = byte(0);
-  if (lead < 0x80) return lead >= 0x20 && lead != 0x7f ? 1 : 0;
-  const std::size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-  if (lead < 0xc2 || lead > 0xf4 || text.size() < length) return 0;
-  const unsigned lowest = lead == 0xe0   ? 0xa0
-                          : lead == 0xf0 ? 0x90
-                          : lead == 0xc2 ? 0xa0
-                                         : 0x80;
-  const unsigned highest = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
-  if (byte(1) < lowest || byte(1) > highest) return 0;
-  for (std::size_t i = 2; i < length; ++i) {
-    if (byte(i) < 0x80 || byte(i) > 0xbf) return 0;
-  }
-  return length;
+  std::size_t length = 0;
+  const char32_t c = next_character(text, length);
+  const bool control = c < 0x20 || (c >= 0x7f && c < 0xa0);
+  return c == kNoCharacter || control ? 0 : length;
 }
 
 // What is no text becomes '?'; what has no room is left out.

@@ -2,7 +2,7 @@
 // Copyright (C) 2026 the possum authors
 //
 // The default layout of all formats here follows one rule (GStreamer 1.22,
-// gst-libs/gst/video/video-info.c; tests/libpossum/layout.cpp compares): a row takes a
+// gst-libs/gst/video/video-info.c; tests/libpossum/video.cpp compares): a row takes a
 // multiple of four bytes, planes follow each other without a gap, and where chroma has
 // half the lines there is room for an even number of luma lines, for interlaced video
 // for an even number of chroma lines. What differs says so in the table.

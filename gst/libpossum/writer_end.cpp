@@ -12,8 +12,8 @@
 #include "status.h"
 #include "transport/clock.h"
 #include "transport/fork_guard.h"
+#include "transport/names.h"
 #include "transport/pixel_copy.h"
-#include "users.h"
 
 namespace possum {
 namespace {
@@ -80,7 +80,7 @@ possum_status WriterEnd::open(const possum_writer_options& wanted,
     }
   }
   Error error;
-  const std::string channel = options.channel;
+  const std::string channel = "channel \"" + options.channel + "\"";
   const unsigned slots = options.slots;
   std::unique_ptr<Writer> writer = Writer::create(std::move(options), {}, error);
   if (!writer) return answer(error);
@@ -135,7 +135,6 @@ possum_status WriterEnd::set_caps(std::string caps, std::size_t frame_bytes) {
 
 possum_status WriterEnd::outcome(WriteStatus status, const Error& error,
                                  const char* waiting_for) {
-  const std::string channel = "channel \"" + channel_ + "\"";
   switch (status) {
     case WriteStatus::ok:
       return POSSUM_OK;
@@ -146,11 +145,11 @@ possum_status WriterEnd::outcome(WriteStatus status, const Error& error,
                     waiting_for);
     case WriteStatus::timeout:
       return answer(POSSUM_TIMEOUT,
-                    channel + " waited for " + waiting_for + " until the deadline",
+                    channel_ + " waited for " + waiting_for + " until the deadline",
                     "call again to go on");
     case WriteStatus::no_slot:
       return answer(POSSUM_NO_SLOT,
-                    channel +
+                    channel_ +
                         " dropped a frame: readers hold every slot; let it have "
                         "more slots, or readers hold fewer frames",
                     waiting_for);
@@ -362,7 +361,7 @@ possum_status WriterEnd::write(const void* data, std::size_t bytes,
   if (obtained != POSSUM_OK) return obtained;
   const auto* const from = static_cast<const std::byte*>(data);
   if (by_planes) {
-    copy_planes(*format->video, from, source, slot->ref.data, frame);
+    copy_planes(*format, from, source, slot->ref.data, frame);
   } else {
     copy_pixels(slot->ref.data, from, needed, needed);
   }

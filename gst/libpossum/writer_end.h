@@ -79,7 +79,7 @@ class WriterEnd : public std::enable_shared_from_this<WriterEnd> {
 
   // Constant after construction.
   std::unique_ptr<Writer> writer_;  // not touched, but left alone in a forked child
-  const std::string channel_;
+  const std::string channel_;       // as messages call it
   const unsigned most_borrowed_;
   const std::uint32_t generation_;
   const std::int64_t opened_ns_;

@@ -87,6 +87,7 @@ std::optional<WriterFormat> make_format(std::string caps, std::size_t frame_byte
   format.frame_bytes = frame_bytes;
   if (parsed->media_type == "video/x-raw") {
     format.video = read_video_caps(caps, why);
+    if (format.video) format.known = find_format(format.video->format);
     format.width = side_of(*parsed, "width");
     format.height = side_of(*parsed, "height");
     if (format.video && frame_bytes == 0) {
@@ -166,29 +167,27 @@ bool describe_planes(const WriterFormat& format, const possum_frame_params& para
     why = "its format has " + std::to_string(frame.plane_count) + " planes";
     return false;
   }
-  const VideoFormat* const known =
-      format.video ? find_format(format.video->format) : nullptr;
   for (unsigned p = 0; p < frame.plane_count; ++p) {
     possum_plane plane = params.planes[p];
     layout::PlaneLayout& out = frame.planes[p];
-    if (known == nullptr) {
+    if (format.known == nullptr) {
       if (!describe_opaque(plane, frame.data_bytes, out, why)) return false;
       continue;
     }
     const possum_plane_layout& kind = format.video->planes[p];
     if (!given) plane = {kind.offset, kind.stride, 0};
-    if (!describe_plane(*known, kind, plane, frame.data_bytes, out, why)) return false;
+    if (!describe_plane(*format.known, kind, plane, frame.data_bytes, out, why))
+      return false;
   }
   return true;
 }
 
-void copy_planes(const possum_video& video, const std::byte* source,
+void copy_planes(const WriterFormat& format, const std::byte* source,
                  const layout::FrameDescriptor& from, std::byte* target,
                  const layout::FrameDescriptor& to) {
-  const VideoFormat* const format = find_format(video.format);
   for (unsigned p = 0; p < to.plane_count; ++p) {
-    const possum_plane_layout& kind = video.planes[p];
-    const std::uint64_t bytes = row_bytes(*format, kind);
+    const possum_plane_layout& kind = format.video->planes[p];
+    const std::uint64_t bytes = row_bytes(*format.known, kind);
     const std::byte* in = source + from.planes[p].offset;
     std::byte* out = target + to.planes[p].offset;
     for (std::uint32_t row = 0; row < kind.height; ++row) {

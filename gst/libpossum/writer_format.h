@@ -15,11 +15,14 @@
 
 namespace possum {
 
+struct VideoFormat;
+
 struct WriterFormat {
-  std::string caps;                   // empty: not said yet
-  std::size_t frame_bytes = 0;        // 0: not known
-  std::optional<possum_video> video;  // of a known format
-  std::uint32_t width = 0;            // of raw video of any format, else 0
+  std::string caps;                    // empty: not said yet
+  std::size_t frame_bytes = 0;         // 0: not known
+  std::optional<possum_video> video;   // of a known format
+  const VideoFormat* known = nullptr;  // that format
+  std::uint32_t width = 0;             // of raw video of any format, else 0
   std::uint32_t height = 0;
 };
 
@@ -37,8 +40,9 @@ bool describe_planes(const WriterFormat& format, const possum_frame_params& para
                      std::size_t bytes, std::size_t room, layout::FrameDescriptor& frame,
                      std::string& why);
 
-// Copies the rows of a frame that lies as `from` says to where `to` says.
-void copy_planes(const possum_video& video, const std::byte* source,
+// Copies the rows of a frame that lies as `from` says to where `to` says. Of raw video of
+// a known format.
+void copy_planes(const WriterFormat& format, const std::byte* source,
                  const layout::FrameDescriptor& from, std::byte* target,
                  const layout::FrameDescriptor& to);
 

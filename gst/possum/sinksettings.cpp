@@ -4,12 +4,9 @@
 // Property table of possumsink, and the look-up of its group.
 #include "sinksettings.h"
 
-#include <grp.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <charconv>
-#include <vector>
+
+#include "transport/names.h"
 
 namespace possum {
 namespace {
@@ -22,34 +19,6 @@ constexpr auto kBeforePaused =
     static_cast<GParamFlags>(kReadWrite | GST_PARAM_MUTABLE_READY);
 constexpr auto kAnyTime =
     static_cast<GParamFlags>(kReadWrite | GST_PARAM_MUTABLE_PLAYING);
-
-std::optional<gid_t> as_number(const std::string& text) {
-  gid_t gid = 0;
-  const char* const end = text.data() + text.size();
-  const auto [parsed, failure] = std::from_chars(text.data(), end, gid);
-  if (failure != std::errc{} || parsed != end) return std::nullopt;
-  return gid;
-}
-
-std::optional<gid_t> find_group(const std::string& name, Error& error) {
-  if (const std::optional<gid_t> gid = as_number(name)) return gid;
-  std::vector<char> room(1024);
-  group entry{};
-  group* found = nullptr;
-  int failure = 0;
-  while ((failure = getgrnam_r(name.c_str(), &entry, room.data(), room.size(), &found)) ==
-         ERANGE) {
-    room.resize(room.size() * 2);
-  }
-  if (found != nullptr) return found->gr_gid;
-  const std::string sentence =
-      "Group \"" + name +
-      "\" is unknown: set group= to a name that getent group lists, or to a number.";
-  error = failure == 0
-              ? make_error(ErrorCode::settings, sentence, "getgrnam_r: no entry")
-              : system_error(ErrorCode::settings, sentence, "getgrnam_r", failure);
-  return std::nullopt;
-}
 
 std::string string_of(const GValue* value, const char* fallback) {
   const gchar* text = g_value_get_string(value);
@@ -131,9 +100,14 @@ std::optional<WriterOptions> SinkSettings::writer_options(Error& error) const {
     options.max_blocking_ns = static_cast<std::int64_t>(max_blocking_time);
   }
   if (group.empty()) return options;
-  options.group = find_group(group, error);
-  if (!options.group) return std::nullopt;
-  return options;
+  options.group = find_group(group);
+  if (options.group) return options;
+  error = make_error(
+      ErrorCode::settings,
+      "Group \"" + group +
+          "\" is unknown: set group= to a name that getent group lists, or to a number.",
+      "getgrnam_r");
+  return std::nullopt;
 }
 
 void install_sink_properties(GObjectClass* klass) {

@@ -5,9 +5,6 @@
 // thread: a PROGRESS message sent during a state change would hang gst-launch-1.0.
 #include "srcstream.h"
 
-#include <pwd.h>
-
-#include <charconv>
 #include <limits>
 #include <utility>
 #include <vector>
@@ -18,6 +15,7 @@
 #include "gstpossumshells.h"
 #include "srccaps.h"
 #include "transport/clock.h"
+#include "transport/names.h"
 
 GST_DEBUG_CATEGORY_EXTERN(gst_possum_src_debug);
 #define GST_CAT_DEFAULT gst_possum_src_debug
@@ -41,29 +39,11 @@ layout::Policy policy_of(Leaky leaky) {
   return layout::Policy::drop_oldest;
 }
 
-std::optional<uid_t> uid_of_user(const std::string& name) {
-  std::vector<char> storage(16384);
-  passwd entry{};
-  passwd* found = nullptr;
-  getpwnam_r(name.c_str(), &entry, storage.data(), storage.size(), &found);
-  if (found == nullptr) return std::nullopt;
-  return found->pw_uid;
-}
-
-std::optional<uid_t> parse_uid(const std::string& text) {
-  uid_t uid = 0;
-  const char* const end = text.data() + text.size();
-  const auto [last, problem] = std::from_chars(text.data(), end, uid);
-  if (problem != std::errc{} || last != end) return std::nullopt;
-  return uid;
-}
-
 bool read_owner(const std::string& owner, ReaderOptions& options, Error& error) {
   if (owner.empty()) return true;
   options.any_owner = owner == "any";
   if (options.any_owner) return true;
-  options.allowed_owner = parse_uid(owner);
-  if (!options.allowed_owner) options.allowed_owner = uid_of_user(owner);
+  options.allowed_owner = find_user(owner);
   if (options.allowed_owner) return true;
   error = make_error(ErrorCode::settings,
                      "allowed-owner \"" + owner +

@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -20,6 +19,7 @@
 
 #include "crash_point.h"
 #include "doorbell.h"
+#include "text.h"
 
 namespace possum {
 namespace {
@@ -143,10 +143,10 @@ Error busy_error(std::string_view channel, int fd) {
   std::string who = "another process";
   if (pread(fd, static_cast<void*>(&header), sizeof header, 0) == sizeof header &&
       header.magic == layout::kControlMagic) {
-    header.writer_name[layout::kNameBytes - 1] = '\0';
+    const std::string name =
+        plain_text({header.writer_name, strnlen(header.writer_name, layout::kNameBytes)});
     who = "pid " + std::to_string(header.writer_pid);
-    if (header.writer_name[0] != '\0')
-      who += " (" + std::string(header.writer_name) + ")";
+    if (!name.empty()) who += " (" + name + ")";
   }
   return make_error(ErrorCode::busy,
                     quoted(channel) + " is already written by " + who +
@@ -307,17 +307,6 @@ std::uint32_t abi_word() {
 #endif
   constexpr std::uint32_t kLittle = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 1 : 2;
   return static_cast<std::uint32_t>(8 * sizeof(void*)) | kLittle << 8 | kLibc << 16;
-}
-
-std::string user_text(uid_t uid) {
-  std::string text = std::to_string(uid);
-  char buffer[1024];
-  passwd entry{};
-  passwd* found = nullptr;
-  if (getpwuid_r(uid, &entry, buffer, sizeof buffer, &found) == 0 && found != nullptr) {
-    text += " (" + std::string(found->pw_name) + ")";
-  }
-  return text;
 }
 
 std::string process_name() {

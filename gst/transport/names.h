@@ -6,6 +6,7 @@
 
 #include <sys/types.h>
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -20,5 +21,7 @@ Error channel_name_error(std::string_view name);
 
 // "1000 (alice)"
 std::string user_text(uid_t uid);
+std::optional<uid_t> find_user(const std::string& name_or_number);
+std::optional<gid_t> find_group(const std::string& name_or_number);
 
 }  // namespace possum

@@ -163,8 +163,7 @@ class Writer::Impl {
       if (found == Found::wait && patience.over()) return WriteStatus::timeout;
       if (found == Found::wait) {
         if (spin(lock, patience, ~std::uint32_t{0})) continue;
-        session_->room().arm_unless(
-            [&] { return (found = core.acquire(slot)) != Found::wait; });
+        arm_unless([&] { return (found = core.acquire(slot)) != Found::wait; });
       }
       nudge_growth();
       if (found == Found::slot) {
@@ -379,10 +378,7 @@ class Writer::Impl {
       if (watch_.interrupted()) return WriteStatus::interrupted;
       if (patience.over()) return WriteStatus::timeout;
       if (!spin(lock, patience, session_->core().pending_pages())) {
-        if (session_->room().arm_unless(
-                [&] { return session_->core().continue_publish(); })) {
-          break;
-        }
+        if (arm_unless([&] { return session_->core().continue_publish(); })) break;
         wait_for_readers(lock, patience, session_->core().pending_pages());
       }
       if (!usable(error)) return WriteStatus::failed;
@@ -433,6 +429,14 @@ class Writer::Impl {
     return moved || session_ != session;
   }
 
+  // Before a sleep, so that nothing is missed. True: look() says that there is no need.
+  template <class Look>
+  bool arm_unless(Look look) {
+    // To arm it again would take away the ring that its sleeper is about to wake by. That
+    // one has armed it, or wakes us as soon as it gets the mutex.
+    return sleeping_ ? look() : session_->room().arm_unless(look);
+  }
+
   // One sleep on the armed doorbell. `pages` hold us up: those that have not moved for
   // max_blocking_ns lose the right to.
   void wait_for_readers(std::unique_lock<std::mutex>& lock, Patience& patience,
@@ -467,18 +471,29 @@ class Writer::Impl {
       }
     }
     sleep_on_room(lock, wake);
-    if (session_ && monotonic_ns() >= wake) session_->core().recycle();
+    const std::int64_t woken = monotonic_ns();
+    if (patience.spins > 0) spin_.slept(woken - now);  // not of drain() in another thread
+    if (session_ && woken >= wake) session_->core().recycle();
   }
 
   // Lets go of the mutex. The session may be another one afterwards, but not freed: the
-  // sleeper holds the old one's doorbell.
+  // sleeper holds the old one's doorbell. A doorbell is made for one sleeper, so that one
+  // wakes the other threads that wait meanwhile.
   void sleep_on_room(std::unique_lock<std::mutex>& lock, std::int64_t wake_ns) {
+    if (sleeping_) {
+      const std::uint64_t before = sleeps_;
+      woken_.wait_for(lock, std::chrono::nanoseconds(wake_ns - monotonic_ns()),
+                      [&] { return sleeps_ != before; });
+      return;
+    }
     const std::shared_ptr<WriterSession> session = session_;
+    sleeping_ = true;
     lock.unlock();
-    const std::int64_t from_ns = monotonic_ns();
     if (!watch_.interrupted()) session->room().sleep(wake_ns);
-    spin_.slept(monotonic_ns() - from_ns);
     lock.lock();
+    sleeping_ = false;
+    ++sleeps_;
+    woken_.notify_all();
   }
 
   template <class Condition>
@@ -491,7 +506,7 @@ class Writer::Impl {
       if (!usable(error)) return WriteStatus::failed;
       if (condition()) return WriteStatus::ok;
       if (patience.over()) return WriteStatus::timeout;
-      if (session_->room().arm_unless(condition)) return WriteStatus::ok;
+      if (arm_unless(condition)) return WriteStatus::ok;
       wait_for_readers(lock, patience, blocking_with_offers());
     }
   }
@@ -729,10 +744,13 @@ class Writer::Impl {
   Error lost_;
   WriterStatistics statistics_;
   std::array<KnownReader, layout::kReaders> known_{};
-  std::condition_variable rest_;  // of the housekeeping thread
-  bool asked_ = false;            // it has something to do for this process
-  std::uint32_t demotions_ = 0;   // pages to tell about
-  bool limited_ = false;          // no more growth before the next tick
+  bool sleeping_ = false;          // a thread is in sleep_on_room()
+  std::uint64_t sleeps_ = 0;       // that have ended
+  std::condition_variable woken_;  // when one has
+  std::condition_variable rest_;   // of the housekeeping thread
+  bool asked_ = false;             // it has something to do for this process
+  std::uint32_t demotions_ = 0;    // pages to tell about
+  bool limited_ = false;           // no more growth before the next tick
   bool shortage_told_ = false;
   std::optional<std::pair<unsigned, Error>> shortage_;
 };

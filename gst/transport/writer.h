@@ -128,7 +128,8 @@ class Writer {
 
   // Finds a slot to copy a frame into; it belongs to the caller until publish() or
   // give_back(). Waits only for blocking readers, until deadline_ns (CLOCK_MONOTONIC).
-  // `bytes` of pixels, caps and metas text as passed to publish() later.
+  // `bytes` of pixels, caps and metas text as passed to publish() later. The publishing
+  // thread's; drain() and wait_readers() may wait in others meanwhile.
   WriteStatus acquire(std::size_t bytes, std::size_t caps_bytes, std::size_t metas_bytes,
                       SlotRef& ref, Error& error, std::int64_t deadline_ns = kForever);
 

@@ -6,21 +6,8 @@
 set -euo pipefail
 programs=$1/examples/c
 channel=t$$.c
-work=$(mktemp -d)
 
-clean_up() {
-  local status=$?
-  # shellcheck disable=SC2046
-  kill -KILL $(jobs -p) 2>/dev/null || true
-  rm -rf "$work" /dev/shm/possum-[cd]."$channel"*
-  exit "$status"
-}
-trap clean_up EXIT
-fail() {
-  echo "FAILED: $*" >&2
-  tail -n 20 "$work"/*.log >&2
-  exit 1
-}
+. "${BASH_SOURCE%/*}/../support/script.sh"
 
 # The readers come first and wait; each loop ends by another of its events.
 mkfifo "$work/orders" "$work/told"
@@ -54,4 +41,4 @@ grep -q '^frame ' "$work/ends.log" || fail "events had no frame"
 status=0
 "$programs/possum-c-writer" "no such name" 2>"$work/refused.log" || status=$?
 [ "$status" -eq 1 ] && grep -q 'no such name' "$work/refused.log" || fail "a bad name is taken"
-if compgen -G "/dev/shm/possum-[cd].$channel*" >/dev/null; then fail "names are left"; fi
+no_names

@@ -8,28 +8,11 @@ set -euo pipefail
 source_root=$1
 programs=$2/examples/opencv
 channel=t$$.opencv
-work=$(mktemp -d)
 unset DISPLAY WAYLAND_DISPLAY
 
-clean_up() {
-  local status=$?
-  # shellcheck disable=SC2046
-  kill -KILL $(jobs -p) 2>/dev/null || true
-  rm -rf "$work" /dev/shm/possum-[cd]."$channel"*
-  exit "$status"
-}
-trap clean_up EXIT
-fail() {
-  echo "FAILED: $*" >&2
-  tail -n 50 "$work"/*.log >&2
-  exit 1
-}
+. "${BASH_SOURCE%/*}/../support/script.sh"
 # expect FILE PATTERN: a line that matches the extended regular expression
 expect() { grep -qE -- "$2" "$work/$1" || fail "no line \"$2\" in $1"; }
-no_names() {
-  compgen -G "/dev/shm/possum-[cd].$1*" >/dev/null && fail "names of channel $1 are left"
-  return 0
-}
 # has_picture FILE: more than a plain area
 has_picture() {
   local colours
@@ -81,11 +64,11 @@ wait "$reader" || fail "the reader at EOS: exit status $?"
 cat <&"$reader_lines" >"$work/reader.log"
 expect reader.log '^carried: ([3-9][0-9]|[1-9][0-9]{2,})$'
 has_picture "$work/last.png"
-no_names "$channel"
+no_names
 
 echo '-- bad input'
 if "$programs/possum-capture" --channel "$channel" --camera 99 >"$work/camera.log" 2>&1; then
   fail 'a camera that does not exist is no error'
 fi
 expect camera.log '^possum-capture: .*99'
-no_names "$channel"
+no_names

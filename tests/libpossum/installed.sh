@@ -10,22 +10,10 @@ set -euo pipefail
 readme=$1/gst/libpossum/README.md
 build=$2
 python=${3-}
-work=$(mktemp -d)
+channel=t$$.
 channels=(cam edges)
 
-clean_up() {
-  local status=$?
-  # shellcheck disable=SC2046
-  kill -KILL $(jobs -p) 2>/dev/null || true
-  rm -rf "$work" /dev/shm/possum-[cd].t$$.*
-  exit "$status"
-}
-trap clean_up EXIT
-fail() {
-  echo "FAILED: $*" >&2
-  tail -n 20 "$work"/*.log >&2
-  exit 1
-}
+. "${BASH_SOURCE%/*}/../support/script.sh"
 
 meson install -C "$build" --no-rebuild --destdir "$work/root" --tags runtime,devel,python-runtime \
   >"$work/install.log" 2>&1 || fail "meson install"
@@ -132,4 +120,4 @@ assert find_spec("pip") and find_spec("setuptools") and find_spec("wheel")' 2>/d
     echo "pip is not tried: python3-pip, python3-setuptools or python3-wheel is missing"
   fi
 fi
-if compgen -G "/dev/shm/possum-[cd].t$$.*" >/dev/null; then fail "names are left"; fi
+no_names

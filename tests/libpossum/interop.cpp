@@ -214,13 +214,7 @@ TEST(possumsrc_understands_strides_of_a_c_writer) {
   EXPECT(POSSUM_OK, possum_writer_wait_readers(writer, 1, in_ms(kLimitMs)));
   possum_video video = video_of(caps);
   possum_frame_params params = params_for(7);
-  params.plane_count = 2;
-  params.planes[0] = {8192, 128, 0};
-  params.planes[1] = {256, 96, 0};
-  for (unsigned p = 0; p < 2; ++p) {
-    video.planes[p].offset = params.planes[p].offset;
-    video.planes[p].stride = params.planes[p].stride;
-  }
+  place_planes({{8192, 128, 0}, {256, 96, 0}}, video, params);
   possum_slot* slot = nullptr;
   EXPECT(POSSUM_OK, possum_writer_borrow(writer, 16384, POSSUM_FOREVER, &slot));
   draw_picture(video, possum_slot_data(slot), 7);

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <random>
 #include <thread>
 #include <vector>
 
@@ -275,13 +276,7 @@ TEST(planes_may_lie_anywhere_in_a_slot) {
   possum_reader* const reader = attach_reader(channel);
   possum_video video = video_of(kOther);
   possum_frame_params params = params_for(3);
-  params.plane_count = 2;
-  params.planes[0] = {4096, 64, 0};
-  params.planes[1] = {64, 80, 0};
-  for (unsigned p = 0; p < 2; ++p) {
-    video.planes[p].offset = params.planes[p].offset;
-    video.planes[p].stride = params.planes[p].stride;
-  }
+  place_planes({{4096, 64, 0}, {64, 80, 0}}, video, params);
   possum_slot* slot = nullptr;
   EXPECT(POSSUM_OK, possum_writer_borrow(writer, 8000, POSSUM_AT_ONCE, &slot));
   draw_picture(video, possum_slot_data(slot), 3);
@@ -330,13 +325,7 @@ TEST(write_copies_rows_from_any_layout) {
   possum_video video = video_of(kOther);
   std::vector<unsigned char> memory(6000, 0xee);
   possum_frame_params params = params_for(4);
-  params.plane_count = 2;
-  params.planes[0] = {3000, 50, 0};
-  params.planes[1] = {11, 70, 0};
-  for (unsigned p = 0; p < 2; ++p) {
-    video.planes[p].offset = params.planes[p].offset;
-    video.planes[p].stride = params.planes[p].stride;
-  }
+  place_planes({{3000, 50, 0}, {11, 70, 0}}, video, params);
   draw_picture(video, memory.data(), 4);
   EXPECT(POSSUM_OK, possum_writer_write(writer, memory.data(), memory.size(), &params,
                                         POSSUM_AT_ONCE));
@@ -736,6 +725,94 @@ TEST(threads_take_turns_and_keep_their_deadlines) {
   CHECK(shows_key(held.reader, 0));
   first.join();
   CHECK(shows_key(held.reader, 1));
+}
+
+namespace {
+
+// One of several threads that use one writer in all ways at once.
+void use_writer(possum_writer* writer, const possum_video& video, unsigned seed) {
+  std::mt19937 random(seed);
+  std::vector<unsigned char> picture(video.bytes);
+  const auto soon = [&] { return possum_deadline(random() % 3 * support::kMs); };
+  const auto expected = [](possum_status status) {
+    CHECK(status >= 0 || status == POSSUM_ERROR_STATE);  // given up for another's frame
+  };
+  for (int turn = 0; turn < 200; ++turn) {
+    const possum_frame_params params = params_for(random());
+    possum_slot* slot = nullptr;
+    switch (random() % 8) {
+      case 0:
+        draw_picture(video, picture.data(), params.offset);
+        expected(
+            possum_writer_write(writer, picture.data(), picture.size(), &params, soon()));
+        break;
+      case 1:
+        expected(possum_writer_borrow(writer, 0, soon(), &slot));
+        possum_slot_return(slot);
+        break;
+      case 2:
+        expected(possum_writer_drain(writer, soon()));
+        expected(possum_writer_wait_readers(writer, random() % 3, soon()));
+        break;
+      case 3:
+        possum_writer_abandon(writer);
+        possum_writer_interrupt(writer, 1);
+        possum_writer_interrupt(writer, 0);
+        break;
+      case 4:
+        possum_writer_flush(writer);
+        CHECK(statistics_of(writer).slots >= 3);
+        break;
+      default: {
+        if (possum_writer_borrow(writer, 0, soon(), &slot) != POSSUM_OK) break;
+        draw_picture(video, possum_slot_data(slot), params.offset);
+        const auto kept = [&](std::int64_t deadline) {
+          const possum_status status =
+              possum_writer_publish(writer, slot, &params, deadline);
+          expected(status);
+          return status == POSSUM_TIMEOUT || status == POSSUM_INTERRUPTED;
+        };
+        // By the second time it may have been given up for another thread's frame.
+        if (kept(soon()) && kept(soon())) possum_slot_return(slot);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+TEST(any_thread_may_do_anything_with_a_writer) {
+  const std::string channel = unique_channel();
+  possum_writer* const writer = open_writer(channel, kPicture, allow_blocking);
+  possum_reader* const reader =
+      attach_reader(channel, [](possum_reader_options& options) {
+        options.policy = POSSUM_BLOCKING;
+        options.depth = 1;
+      });
+  std::thread reading([&] {
+    std::uint64_t last = 0;
+    possum_frame* frame = nullptr;
+    while (possum_reader_take(reader, in_ms(kLimitMs), &frame) == POSSUM_OK) {
+      CHECK(info_of(frame).seq > last && shows_its_key(frame));
+      last = info_of(frame).seq;
+      possum_frame_release(frame);
+      // Slow, so that frames are not finished in time.
+      if (last % 2 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    CHECK(last > 0);
+  });
+  const possum_video video = video_of(kPicture);
+  std::vector<std::thread> threads;
+  for (unsigned seed = 1; seed <= 4; ++seed) {
+    threads.emplace_back([&, seed] { use_writer(writer, video, seed); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  possum_writer_abandon(writer);
+  CHECK(statistics_of(writer).borrowed == 0);
+  possum_writer_eos(writer);
+  reading.join();
+  possum_writer_close(writer);
+  possum_reader_close(reader);
 }
 
 // --- ends ------------------------------------------------------------------------------

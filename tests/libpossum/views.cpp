@@ -153,6 +153,19 @@ TEST(failures_are_exceptions_and_expected_outcomes_are_not) {
     CHECK(slot);  // still borrowed
   }
   CHECK(writer.statistics().borrowed == 0);  // gave itself back
+  // A stride that a 16-bit Mat cannot have.
+  writer.set_caps(possum::Video("GRAY16_LE", 3, 2).caps());
+  possum::FrameParams odd;
+  odd.plane_count = 1;
+  odd.planes[0] = {0, 7, 0};
+  const unsigned char rows[14] = {};
+  CHECK(writer.write(rows, sizeof rows, &odd) == POSSUM_OK);  // copied: default strides
+  CHECK(reader.take(frame) == POSSUM_OK && possum::view(frame).type() == CV_16UC1);
+  possum::Slot narrow;
+  CHECK(writer.borrow(narrow, sizeof rows) == POSSUM_OK);
+  CHECK(writer.publish(narrow, &odd) == POSSUM_OK && reader.take(frame) == POSSUM_OK);
+  CHECK(status_of([&] { possum::view(frame); }) == POSSUM_ERROR_FORMAT);
+
   writer.interrupt();
   CHECK(writer.wait_readers(9) == POSSUM_INTERRUPTED);
   writer.interrupt(false);

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <initializer_list>
 #include <string>
 
 #include "possum.h"
@@ -109,6 +110,18 @@ inline possum_frame_params params_for(std::uint64_t key) {
   possum_frame_params_init(&params, sizeof params);
   params.offset = key;
   return params;
+}
+
+// Puts the planes of a picture there, and says so.
+inline void place_planes(std::initializer_list<possum_plane> planes, possum_video& video,
+                         possum_frame_params& params) {
+  params.plane_count = 0;
+  for (const possum_plane& plane : planes) {
+    possum_plane_layout& layout = video.planes[params.plane_count];
+    layout.offset = plane.offset;
+    layout.stride = plane.stride;
+    params.planes[params.plane_count++] = plane;
+  }
 }
 
 // --- pictures --------------------------------------------------------------------------

@@ -13,6 +13,7 @@
 #include "support/peers.h"
 #include "transport/descriptor.h"
 #include "transport/doorbell.h"
+#include "transport/text.h"
 
 using namespace support;
 using namespace possum;
@@ -322,6 +323,16 @@ TEST(busy_error_names_pid_and_program) {
   CHECK(says(refusal.error, "pid " + std::to_string(holder.pid())));
   CHECK(says(refusal.error, "(" + process_name() + ")"));
   holder.order("close", "closed");
+}
+
+// Who may write the control object may call the program what they like.
+TEST(busy_error_is_plain_text_whatever_the_program_is_called) {
+  Forged forged;
+  constexpr char kName[] = "a\n\x1b[2J\xff\xe2\x80\xae x";
+  std::memcpy(forged.header().writer_name, kName, sizeof kName);
+  const Refusal refusal = try_open(forged.channel);
+  CHECK(refusal.error.code == ErrorCode::busy && says(refusal.error, "(a"));
+  CHECK(is_plain_text(refusal.error.message));
 }
 
 TEST(channel_of_a_killed_writer_is_free_at_once) {

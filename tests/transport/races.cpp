@@ -110,14 +110,17 @@ void write_frames(Load& load, Writer& writer, unsigned seed) {
   for (const SlotRef& ref : lent) writer.give_back(ref);
 }
 
-// Another thread of the writing process: looks and interrupts.
+// Another thread of the writing process: looks, waits and interrupts.
 void disturb_writer(Load& load, Writer& writer) {
+  const std::atomic<unsigned> never{possum::layout::kReaders + 1};
+  Error error;
   while (!load.over()) {
     static_cast<void>(writer.statistics());
     static_cast<void>(writer.active_readers());
     writer.interrupt(true);
     writer.interrupt(false);
-    std::this_thread::sleep_for(std::chrono::milliseconds(3));
+    static_cast<void>(writer.drain(error, in_ms(2)));
+    CHECK(writer.wait_readers(never, error, in_ms(3)) == WriteStatus::timeout);
   }
 }
 

@@ -307,6 +307,44 @@ TEST(wait_readers_ends_when_enough_are_there) {
   CHECK(writer->active_readers() == 2);
 }
 
+// All of them sleep at one doorbell. The publishing thread must not have to wait until it
+// looks by itself, every 20 ms, because the others took its ring.
+TEST(threads_that_wait_at_once_leave_each_other_their_rings) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(blocking_writer(channel));
+  const auto reader = attach_reader(reader_of(channel, Policy::blocking, 1));
+  publish(*writer, 0);
+  std::thread waiting([&] {
+    Error error;
+    CHECK(writer->wait_readers(2, error) == WriteStatus::interrupted);
+  });
+  std::thread draining([&] {
+    Error error;
+    while (writer->drain(error) == WriteStatus::ok) {
+    }
+  });
+  constexpr std::uint64_t kFrames = 15;
+  std::vector<std::int64_t> delays_ns;
+  for (std::uint64_t key = 1; key <= kFrames; ++key) {
+    std::atomic<std::int64_t> published_ns{0};
+    std::thread publishing([&] {
+      publish(*writer, key);
+      published_ns = possum::monotonic_ns();
+    });
+    // It has found no room.
+    CHECK(eventually([&] { return writer->statistics().frames == key + 1; }));
+    const std::int64_t before_ns = possum::monotonic_ns();
+    const Frame frame = take(*reader);  // rings once, and not again before it is released
+    publishing.join();
+    delays_ns.push_back(published_ns - before_ns);
+  }
+  std::sort(delays_ns.begin(), delays_ns.end());
+  CHECK(delays_ns[kFrames / 2] < 10 * kMs);
+  writer->interrupt(true);
+  waiting.join();
+  draining.join();
+}
+
 TEST(blocking_reader_needs_the_writers_consent) {
   const std::string channel = unique_channel();
   const auto writer = open_writer(plain_writer(channel));

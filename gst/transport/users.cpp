@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
-#include "users.h"
-
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
 
 #include <charconv>
 #include <vector>
+
+#include "names.h"
 
 namespace possum {
 namespace {
@@ -21,12 +21,12 @@ std::optional<Id> number(const std::string& text) {
   return id;
 }
 
-// getpwnam_r(3), getgrnam_r(3): ERANGE asks for more room.
+// getpwnam_r(3), getgrnam_r(3): ERANGE asks for more room. The entry points into it.
 template <class Entry, class Look>
-bool look_up(Entry& entry, Look look) {
+bool look_up(Entry& entry, std::vector<char>& storage, Look look) {
   constexpr std::size_t kMostBytes = std::size_t{1} << 20;
   for (std::size_t bytes = 4096; bytes <= kMostBytes; bytes *= 4) {
-    std::vector<char> storage(bytes);
+    storage.resize(bytes);
     Entry* found = nullptr;
     const int problem = look(&entry, storage.data(), storage.size(), &found);
     if (problem != ERANGE) return found != nullptr;
@@ -36,19 +36,30 @@ bool look_up(Entry& entry, Look look) {
 
 }  // namespace
 
+std::string user_text(uid_t uid) {
+  passwd entry{};
+  std::vector<char> storage;
+  const bool found =
+      look_up(entry, storage, [&](auto... room) { return getpwuid_r(uid, room...); });
+  return std::to_string(uid) +
+         (found ? " (" + std::string(entry.pw_name) + ")" : std::string());
+}
+
 std::optional<uid_t> find_user(const std::string& text) {
   if (const auto id = number<uid_t>(text)) return id;
   passwd entry{};
-  const bool found =
-      look_up(entry, [&](auto... room) { return getpwnam_r(text.c_str(), room...); });
+  std::vector<char> storage;
+  const bool found = look_up(
+      entry, storage, [&](auto... room) { return getpwnam_r(text.c_str(), room...); });
   return found ? std::optional(entry.pw_uid) : std::nullopt;
 }
 
 std::optional<gid_t> find_group(const std::string& text) {
   if (const auto id = number<gid_t>(text)) return id;
   group entry{};
-  const bool found =
-      look_up(entry, [&](auto... room) { return getgrnam_r(text.c_str(), room...); });
+  std::vector<char> storage;
+  const bool found = look_up(
+      entry, storage, [&](auto... room) { return getgrnam_r(text.c_str(), room...); });
   return found ? std::optional(entry.gr_gid) : std::nullopt;
 }
 
