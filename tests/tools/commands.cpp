@@ -258,7 +258,9 @@ TEST(watch_reports_rates_and_holders) {
   }
   CHECK(reports == 2);
   const ToolResult text = expect_tool(0, {"watch", channel, "-n", "1", "-i", "0.1"});
-  CHECK(row(text.out, channel).starts_with(channel + " ready 0.0 641x359 NV12"));
+  CHECK(row(text.out, channel)
+            .starts_with(channel + " ready " + std::to_string(getpid()) + " 0.0 "));
+  CHECK(contains(row(text.out, channel), " 641x359 NV12 1 "));
   CHECK(contains(row(text.out, "reader"), "slot "));
   CHECK(contains(row(text.out, "reader"), std::to_string(reader.pid())));
 }
