@@ -20,6 +20,7 @@
 
 #include "crash_point.h"
 #include "doorbell.h"
+#include "text.h"
 
 namespace possum {
 namespace {
@@ -145,8 +146,7 @@ Error busy_error(std::string_view channel, int fd) {
       header.magic == layout::kControlMagic) {
     header.writer_name[layout::kNameBytes - 1] = '\0';
     who = "pid " + std::to_string(header.writer_pid);
-    if (header.writer_name[0] != '\0')
-      who += " (" + std::string(header.writer_name) + ")";
+    if (header.writer_name[0] != '\0') who += " (" + plain_text(header.writer_name) + ")";
   }
   return make_error(ErrorCode::busy,
                     quoted(channel) + " is already written by " + who +
