@@ -4,6 +4,8 @@
 // The one table from transport error codes to GStreamer's.
 #include "errors.h"
 
+#include "transport/text.h"
+
 namespace possum {
 namespace {
 
@@ -33,16 +35,16 @@ GstResourceError resource_code(ErrorCode code, Side side) {
                             : GST_RESOURCE_ERROR_OPEN_READ;
 }
 
-// Names that other processes wrote may be no UTF-8, which messages have to be.
-gchar* valid_text(const std::string& text) {
-  return g_utf8_make_valid(text.c_str(), static_cast<gssize>(text.size()));
+// There may be words of other processes in it, and it is for a terminal.
+gchar* shown_text(const std::string& text) {
+  return g_strdup(plain_text(text, std::string::npos).c_str());
 }
 
 void post(GstElement* element, Side side, const Error& error, GstMessageType type) {
   // Both strings change owner (transfer full).
   gst_element_message_full(element, type, GST_RESOURCE_ERROR,
-                           resource_code(error.code, side), valid_text(error.message),
-                           error.detail.empty() ? nullptr : valid_text(error.detail),
+                           resource_code(error.code, side), shown_text(error.message),
+                           error.detail.empty() ? nullptr : shown_text(error.detail),
                            __FILE__, GST_FUNCTION, __LINE__);
 }
 

@@ -12,7 +12,6 @@ namespace {
 
 constexpr std::size_t kMaxText = 16384;  // caps of raw video have some 300 bytes
 constexpr int kMaxBrackets = 64;
-constexpr std::size_t kReadable = 300;  // a list of all formats helps nobody
 
 bool harmless(const std::string& text) {
   const auto nests = [](char c) { return c == '{' || c == '<' || c == '['; };
@@ -32,13 +31,6 @@ Ref<GstCaps> parse_caps(const std::string& text, GstCaps* known, GstVideoInfo& i
     return nullptr;
   }
   return caps;
-}
-
-std::string printable(const std::string& text) {
-  const std::string start = text.substr(0, kReadable);
-  const Ref<gchar> valid{
-      g_utf8_make_valid(start.c_str(), static_cast<gssize>(start.size()))};
-  return valid.get() + std::string(text.size() > kReadable ? "..." : "");
 }
 
 }  // namespace possum

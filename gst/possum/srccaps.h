@@ -15,7 +15,4 @@ namespace possum {
 // Fixed caps of raw video within `known`, and what they say; NULL for any other text.
 Ref<GstCaps> parse_caps(const std::string& text, GstCaps* known, GstVideoInfo& info);
 
-// The same text as UTF-8, whatever it was, and no longer than a person reads.
-std::string printable(const std::string& text);
-
 }  // namespace possum

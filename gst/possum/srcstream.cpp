@@ -16,6 +16,7 @@
 #include "srccaps.h"
 #include "transport/clock.h"
 #include "transport/names.h"
+#include "transport/text.h"
 
 GST_DEBUG_CATEGORY_EXTERN(gst_possum_src_debug);
 #define GST_CAT_DEFAULT gst_possum_src_debug
@@ -70,7 +71,7 @@ std::int64_t deadline_after(GstClockTime timeout) {
 
 std::string name_of_writer(const ReaderStatistics& statistics) {
   return "pid " + std::to_string(statistics.writer_pid) + " (" +
-         printable(statistics.writer_name) + ")";
+         plain_text(statistics.writer_name) + ")";
 }
 
 }  // namespace
@@ -279,7 +280,7 @@ GstFlowReturn SrcStream::follow_caps(const Frame& frame) {
   Ref<GstCaps> caps = parse_caps(*frame.caps(), known.get(), info);
   if (!caps) {
     return corrupt("carries caps that are no raw video known here",
-                   "caps " + printable(*frame.caps()));
+                   "caps " + plain_text(*frame.caps()));
   }
   const GstFlowReturn flow = push_caps(std::move(caps));
   if (flow != GST_FLOW_OK) return flow;
@@ -317,12 +318,12 @@ void SrcStream::post_refused(GstCaps* caps) const {
   const Ref<GstCaps> accepted{gst_pad_peer_query_caps(GST_BASE_SRC_PAD(base_), nullptr)};
   const std::string carried = text_of(caps);
   const std::string wanted = text_of(accepted.get());
-  GST_ELEMENT_ERROR(
-      base_, STREAM, FORMAT,
-      ("channel \"%s\" now carries %s, downstream accepts %s; add "
-       "videoconvert ! videoscale",
-       settings_.channel.c_str(), printable(carried).c_str(), printable(wanted).c_str()),
-      ("downstream caps: %s", wanted.c_str()));
+  GST_ELEMENT_ERROR(base_, STREAM, FORMAT,
+                    ("channel \"%s\" now carries %s, downstream accepts %s; add "
+                     "videoconvert ! videoscale",
+                     settings_.channel.c_str(), plain_text(carried).c_str(),
+                     plain_text(wanted).c_str()),
+                    ("downstream caps: %s", wanted.c_str()));
 }
 
 void SrcStream::allocation_answered(GstQuery* query) {
@@ -365,7 +366,7 @@ GstFlowReturn SrcStream::deliver(Frame&& frame, GstBuffer** buffer) {
     return corrupt("carries a frame whose planes do not fit its caps",
                    "frame " + std::to_string(descriptor.seq) + " of " +
                        std::to_string(descriptor.data_bytes) + " bytes, caps " +
-                       printable(*caps_text_));
+                       plain_text(*caps_text_));
   }
   apply_attributes(made.get(), descriptor);
   stamp(made.get(), descriptor);

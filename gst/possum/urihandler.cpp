@@ -17,8 +17,8 @@
 #include <vector>
 
 #include "refs.h"
-#include "srccaps.h"
 #include "transport/names.h"
+#include "transport/text.h"
 
 namespace possum {
 namespace {
@@ -179,14 +179,14 @@ Uri parse(const char* text, GError** error) {
   // GstUri of GStreamer 1.22 to 1.28 ends the program by "?%zz=1".
   const Ref<gchar> plain{g_uri_unescape_string(text, nullptr)};
   if (!plain || !g_utf8_validate(plain.get(), -1, nullptr)) {
-    refuse(error, "\"" + printable(text) +
+    refuse(error, "\"" + plain_text(text) +
                       "\" is no possum URI: a % begins no character of UTF-8; write % "
                       "itself as %25");
     return nullptr;
   }
   Uri uri{gst_uri_from_string(text)};
   if (!uri || !has_only_host(text)) {
-    refuse(error, "\"" + printable(text) +
+    refuse(error, "\"" + plain_text(text) +
                       "\" is no possum URI: the name of the channel stands alone behind "
                       "possum://, without user, port or brackets, as in " +
                       kExample);
@@ -200,7 +200,7 @@ bool read_channel(const GstUri* uri, const char* text, Settings& settings,
   const gchar* const host = gst_uri_get_host(uri);
   if (host == nullptr) {
     return refuse(error,
-                  "\"" + printable(text) +
+                  "\"" + plain_text(text) +
                       "\" names no channel: put its name behind possum://, as in " +
                       kExample);
   }
@@ -208,14 +208,14 @@ bool read_channel(const GstUri* uri, const char* text, Settings& settings,
   // "/" is what makers of canonical URIs add.
   if ((path && std::strcmp(path.get(), "/") != 0) ||
       gst_uri_get_fragment(uri) != nullptr) {
-    return refuse(error, "\"" + printable(text) +
+    return refuse(error, "\"" + plain_text(text) +
                              "\" is no possum URI: behind the name of the channel there "
                              "are only parameters, as in " +
                              kExample);
   }
   settings.channel = host;
   if (valid_channel_name(settings.channel)) return true;
-  return refuse(error, channel_name_error(printable(escaped(host))).message);
+  return refuse(error, channel_name_error(plain_text(escaped(host))).message);
 }
 
 bool read_value(const GstUri* uri, Value& value, GError** error) {
@@ -223,7 +223,7 @@ bool read_value(const GstUri* uri, Value& value, GError** error) {
   if (!gst_uri_query_has_key(uri, name)) return true;
   const gchar* const text = gst_uri_get_query_value(uri, name);
   if (value.read(text)) return true;
-  const std::string given = text == nullptr ? "" : "=" + printable(escaped(text));
+  const std::string given = text == nullptr ? "" : "=" + plain_text(escaped(text));
   return refuse(error, std::string(name) + given + " in a possum URI makes no sense: " +
                            name + " is " + value.possible());
 }
@@ -242,7 +242,7 @@ bool knows_all(const GstUri* uri, const Parameters& parameters, GError** error) 
       unknown == nullptr ? "" : escaped(static_cast<const char*>(unknown->data));
   g_list_free(keys);
   return unknown == nullptr ||
-         refuse(error, "A possum URI has no parameter \"" + printable(name) +
+         refuse(error, "A possum URI has no parameter \"" + plain_text(name) +
                            "\" here: there are " + names_of(parameters));
 }
 

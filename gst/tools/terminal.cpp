@@ -114,11 +114,17 @@ void Screen::suspend() {
 
 void Screen::draw(const std::vector<std::string>& lines) const {
   const winsize size = window();
+  const std::size_t fitting =
+      lines.size() > size.ws_row ? size.ws_row - 1u : lines.size();
   std::string page = kHome;
-  for (std::size_t i = 0; i < lines.size() && i < size.ws_row; ++i) {
-    if (i > 0) page += "\r\n";
+  const auto add = [&](const std::string& line) {
+    if (page != kHome) page += "\r\n";
     // Not the last column: the cursor would stay in it, to be erased.
-    page += cut(lines[i], size.ws_col - 1u) + kRestOfLine;
+    page += cut(line, size.ws_col - 1u) + kRestOfLine;
+  };
+  for (std::size_t i = 0; i < fitting; ++i) add(lines[i]);
+  if (fitting < lines.size()) {
+    add("... and " + std::to_string(lines.size() - fitting) + " lines more");
   }
   put(page + kRestOfScreen);
 }

@@ -46,7 +46,7 @@ class Screen {
   Screen(const Screen&) = delete;
   Screen& operator=(const Screen&) = delete;
 
-  // As much of the lines as there is room for.
+  // As much of the lines as there is room for; the last one says how many are missing.
   void draw(const std::vector<std::string>& lines) const;
   // Ctrl-Z: gives the terminal back and stops this process until it is continued.
   void suspend();

@@ -9,6 +9,7 @@
 
 #include "options.h"
 #include "table.h"
+#include "transport/text.h"
 
 namespace tool {
 namespace {
@@ -18,6 +19,8 @@ using possum::ObservedChannel;
 using possum::ObservedReader;
 namespace layout = possum::layout;
 
+// A writer's own words, which must not push the other columns away.
+constexpr std::size_t kMaxField = 32;
 constexpr std::int64_t kMs = 1'000'000;
 constexpr std::int64_t kSecond = 1000 * kMs;
 constexpr std::int64_t kMinute = 60 * kSecond;
@@ -37,7 +40,8 @@ std::string value_at(const std::string& caps, std::size_t at) {
     if (end == std::string::npos) return "";
     at = end + 1;
   }
-  return caps.substr(at, caps.find_first_of(",; ", at) - at);
+  return possum::plain_text(caps.substr(at, caps.find_first_of(",; ", at) - at),
+                            kMaxField);
 }
 
 }  // namespace
@@ -63,7 +67,8 @@ std::string format(const ObservedChannel& channel) {
   if (!channel.frame) return "";
   const std::string& caps = channel.frame->caps;
   const std::string format = caps_field(caps, "format");
-  return format.empty() ? caps.substr(0, caps.find_first_of(",;( ")) : format;
+  if (!format.empty()) return format;
+  return possum::plain_text(caps.substr(0, caps.find_first_of(",;( ")), kMaxField);
 }
 
 std::string bytes_text(std::uint64_t bytes) {

@@ -27,16 +27,16 @@ std::vector<std::string> channel_row(const ObservedChannel& channel,
   const bool live = channel.live();
   return {channel.name,
           text_of(channel.condition),
+          pid_text(channel.pid),
           rate_text(history.fps(channel)),
-          picture_size(channel),
-          format(channel),
           age ? age_text(*age) : "",
-          live ? std::to_string(channel.attached()) : "",
           live ? std::to_string(std::popcount(channel.held())) + "/" +
                      std::to_string(channel.slots.size())
                : "",
           live ? std::to_string(channel.no_slot) : "",
-          pid_text(channel.pid),
+          picture_size(channel),
+          format(channel),
+          live ? std::to_string(channel.attached()) : "",
           channel.writer};
 }
 
@@ -46,29 +46,30 @@ std::vector<std::string> reader_row(const ObservedChannel& channel,
                                     const History& history) {
   return {"  reader " + std::to_string(reader.index),
           state_text(reader),
+          pid_text(reader.pid),
           rate_text(history.fps(channel, reader)),
+          "",
+          reader.taken == 0 ? "" : "slot " + slots_text(reader.taken),
+          std::to_string(reader.missed),
           policy_text(reader),
           std::to_string(std::popcount(reader.offered)) + "/" +
               std::to_string(reader.depth) + " wait",
           "",
-          "",
-          reader.taken == 0 ? "" : "slot " + slots_text(reader.taken),
-          std::to_string(reader.missed),
-          pid_text(reader.pid),
           reader.name};
 }
 
+// The order is that of a narrow terminal, which shows the first 79 cells.
 Table table_of(const std::vector<ObservedChannel>& channels, const History& history) {
   Table table({{"CHANNEL"},
                {"STATE"},
+               {"PID", Align::right},
                {"FPS", Align::right},
-               {"SIZE"},
-               {"FORMAT"},
                {"AGE", Align::right},
-               {"READERS", Align::right},
                {"HELD", Align::right},
                {"DROPPED", Align::right},
-               {"PID", Align::right},
+               {"SIZE"},
+               {"FORMAT"},
+               {"READERS", Align::right},
                {"COMMAND"}});
   for (const ObservedChannel& channel : channels) {
     table.add(channel_row(channel, history));

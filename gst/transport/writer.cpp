@@ -30,6 +30,8 @@ constexpr std::int64_t kRoomWaitNs = 20 * kMs;  // a killed reader does not ring
 constexpr std::int64_t kPassNs = 10 * kMs;
 constexpr std::int64_t kSavedPassesNs = 32 * kPassNs;
 constexpr std::int64_t kClaimPollNs = 20 * kMs;  // behind inotify
+// "possum clean" may hold a lost name for a moment. The mutex is held meanwhile.
+constexpr std::int64_t kReclaimNs = 500 * kMs;
 // With /dev/shm full and readers sitting on every slot that is large enough for new caps,
 // no reader's progress may ever free one: give up with the reason.
 constexpr std::int64_t kStarvedNs = 5000 * kMs;
@@ -52,26 +54,10 @@ class Writer::Impl {
   WriteStatus open(Error& error) {
     const std::int64_t deadline =
         monotonic_ns() + std::min(options_.claim_timeout_ns, kLongNs);
-    WriteStatus result = WriteStatus::ok;
-    for (;;) {
-      Claim claim;
-      const ClaimStatus status = claim_channel(claim_options(), claim, error);
-      if (status == ClaimStatus::ok) {
-        if (!start(std::move(claim), error)) result = WriteStatus::failed;
-        break;
-      }
+    Claim claim;
+    WriteStatus result = claim_by(deadline, watch_, claim, error);
+    if (result == WriteStatus::ok && !start(std::move(claim), error)) {
       result = WriteStatus::failed;
-      if (status == ClaimStatus::failed || monotonic_ns() >= deadline) break;
-      result = WriteStatus::ok;
-      if (!watch_.armed()) {
-        watch_.arm();
-        continue;  // what happened before that gave no event
-      }
-      watch_.wait(std::min(deadline, monotonic_ns() + kClaimPollNs));
-      if (watch_.interrupted()) {
-        result = WriteStatus::interrupted;
-        break;
-      }
     }
     watch_.disarm();
     return result;
@@ -305,6 +291,25 @@ class Writer::Impl {
 
   ClaimOptions claim_options() const {
     return {options_.channel, {options_.perms, options_.group}, options_.allow_blocking};
+  }
+
+  // A name that is held is tried again until deadline_ns or an interrupt of `watch`,
+  // which may be armed afterwards.
+  WriteStatus claim_by(std::int64_t deadline_ns, ChannelWatch& watch, Claim& claim,
+                       Error& error) const {
+    for (;;) {
+      const ClaimStatus status = claim_channel(claim_options(), claim, error);
+      if (status == ClaimStatus::ok) return WriteStatus::ok;
+      if (status == ClaimStatus::failed || monotonic_ns() >= deadline_ns) {
+        return WriteStatus::failed;
+      }
+      if (!watch.armed()) {
+        watch.arm();
+        continue;  // what happened before that gave no event
+      }
+      watch.wait(std::min(deadline_ns, monotonic_ns() + kClaimPollNs));
+      if (watch.interrupted()) return WriteStatus::interrupted;
+    }
   }
 
   bool start(Claim claim, Error& error) {
@@ -648,7 +653,8 @@ class Writer::Impl {
     known_ = {};
     Claim claim;
     Error error;
-    if (claim_channel(claim_options(), claim, error) == ClaimStatus::ok) {
+    ChannelWatch watch(options_.channel);
+    if (claim_by(monotonic_ns() + kReclaimNs, watch, claim, error) == WriteStatus::ok) {
       session_ = std::make_shared<WriterSession>(std::move(claim), options_);
       return;
     }

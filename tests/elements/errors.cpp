@@ -5,13 +5,16 @@
 // bus, with a sentence that says what to do.
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 
 #include "support/elements.h"
 #include "transport/layout.h"
+#include "transport/text.h"
 #include "transport/writer.h"
 
 // Last: it includes gstcheck.h.
@@ -39,6 +42,10 @@ void expect_error(const Pipeline& pipeline, const std::string& source,
     require(error.says(word), "no \"" + word + "\" in: " + error.text, where);
   }
   require(!error.debug.empty(), "no detail", where);
+  require(possum::is_plain_text(error.text), "not for a terminal: " + error.text, where);
+  std::string detail = error.debug;  // below a line of GStreamer's own
+  std::replace(detail.begin(), detail.end(), '\n', ' ');
+  require(possum::is_plain_text(detail), "not for a terminal: " + detail, where);
   pipeline.stop();
   pipeline.expect_only_generic_errors();
 }
@@ -51,6 +58,11 @@ void expect_start_failure(const Pipeline& pipeline, const std::string& source,
 }
 
 std::string own_pid() { return std::to_string(getpid()); }
+
+// Of this process from now on, and of the writers in it.
+void take_a_name_that_clears_the_screen() {
+  require(prctl(PR_SET_NAME, "\x1b[2Jevil") == 0, "no name");
+}
 
 // A control object of the channel for a test to damage.
 class ControlObject {
@@ -180,6 +192,7 @@ GST_END_TEST
 // --- busy and gone -------------------------------------------------------------------
 
 GST_START_TEST(a_held_name_is_one_error_after_two_seconds) {
+  take_a_name_that_clears_the_screen();
   const std::string channel = new_channel();
   Producer producer(channel);
   producer.start().push(1);
@@ -230,6 +243,7 @@ GST_START_TEST(going_back_to_null_ends_the_wait_for_a_name) {
 GST_END_TEST
 
 GST_START_TEST(a_vanished_writer_is_an_error_if_asked_for) {
+  take_a_name_that_clears_the_screen();
   const std::string channel = new_channel();
   Producer producer(channel);
   Consumer consumer(channel, "on-disconnect=error");
@@ -370,7 +384,8 @@ GST_START_TEST(caps_that_nobody_should_parse_are_an_error) {
   const std::string brackets(40'000, '{');
   const std::string cut = "video/x-raw, format=\xe2\x82";
   const std::string distant(20'000, ' ');
-  for (const std::string& text : {"video/x-raw, format=" + brackets, cut,
+  const std::string control = "video/x-raw, format=\x1b[2J";
+  for (const std::string& text : {"video/x-raw, format=" + brackets, cut, control,
                                   "video/x-raw, format=" + distant + "GRAY8"}) {
     const std::string channel = new_channel();
     possum::Error error;

@@ -10,35 +10,6 @@ using namespace fuzz;
 
 namespace {
 
-constexpr std::size_t kLargest = std::size_t{1} << 36;  // sparse: costs nothing
-constexpr std::uint32_t kLargestFrame = 1 << 30;
-
-void lie(Scene& scene, Input& in) {
-  switch (in.below(10)) {
-    case 0:
-      scene.resize(in.below(2) == 0 ? in.take<std::uint32_t>()
-                                    : in.take<std::uint64_t>() % kLargest);
-      return;
-    case 1: {
-      Object& object = scene.object(in.below(kObjects));
-      object.resize(in.below(2) == 0 ? in.take<std::uint16_t>()
-                                     : in.take<std::uint64_t>() % kLargest);
-      return;
-    }
-    case 2:
-      scene.object(in.below(kObjects)).take_name_away();
-      return;
-    case 3:
-      scene.object(in.below(kObjects)).inflate(in.take<std::uint32_t>() % kLargestFrame);
-      return;
-    default: {
-      const std::vector<Area> areas = scene.areas();
-      read_edit(in, areas).apply();
-      return;
-    }
-  }
-}
-
 void read_what_is_there(Reader& reader, Input& in) {
   std::vector<Frame> held;
   for (int tries = 0; tries < 8; ++tries) {

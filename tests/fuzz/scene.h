@@ -313,6 +313,36 @@ class Scene {
   std::optional<std::size_t> wanted_bytes_;
 };
 
+inline constexpr std::size_t kLargest = std::size_t{1} << 36;  // sparse: costs nothing
+inline constexpr std::uint32_t kLargestFrame = 1 << 30;
+
+// One damage, to be done with cut().
+inline void lie(Scene& scene, Input& in) {
+  switch (in.below(10)) {
+    case 0:
+      scene.resize(in.below(2) == 0 ? in.take<std::uint32_t>()
+                                    : in.take<std::uint64_t>() % kLargest);
+      return;
+    case 1: {
+      Object& object = scene.object(in.below(kObjects));
+      object.resize(in.below(2) == 0 ? in.take<std::uint16_t>()
+                                     : in.take<std::uint64_t>() % kLargest);
+      return;
+    }
+    case 2:
+      scene.object(in.below(kObjects)).take_name_away();
+      return;
+    case 3:
+      scene.object(in.below(kObjects)).inflate(in.take<std::uint32_t>() % kLargestFrame);
+      return;
+    default: {
+      const std::vector<Area> areas = scene.areas();
+      read_edit(in, areas).apply();
+      return;
+    }
+  }
+}
+
 // A writer's values may only lead to one of these, with a sentence for the user.
 inline void expect_clear(const Error& error) {
   FUZZ_CHECK(error.code != ErrorCode::none && error.code != ErrorCode::settings);

@@ -185,6 +185,22 @@ TEST(what_peers_wrote_reaches_no_terminal) {
   CHECK(!json["frame-problem"].get<std::string>().empty());
 }
 
+TEST(no_writer_pushes_the_columns_of_others_away) {
+  const PrivateShm shm(kShmBytes);
+  const std::string field(1200, 'x');
+  const ForgedChannel forged("forged", "video/x-raw,width=(int)" + field +
+                                           ",height=1,format=" + field +
+                                           ",framerate=" + field);
+  const ForgedChannel media("media", field);
+  for (const std::vector<std::string>& args :
+       std::vector<std::vector<std::string>>{{"list"}, {"watch", "-n1", "-i.1"}}) {
+    std::istringstream lines(expect_tool(0, args).out);
+    for (std::string line; std::getline(lines, line);) CHECK(line.size() < 250);
+  }
+  // Whole where there is room for it.
+  CHECK(contains(expect_tool(0, {"info", "forged"}).out, ",format=" + field));
+}
+
 TEST(what_cannot_be_looked_at_has_a_status_of_its_own) {
   const PrivateShm shm(kShmBytes);
   const ForgedChannel forged("newer");
@@ -258,7 +274,9 @@ TEST(watch_reports_rates_and_holders) {
   }
   CHECK(reports == 2);
   const ToolResult text = expect_tool(0, {"watch", channel, "-n", "1", "-i", "0.1"});
-  CHECK(row(text.out, channel).starts_with(channel + " ready 0.0 641x359 NV12"));
+  CHECK(row(text.out, channel)
+            .starts_with(channel + " ready " + std::to_string(getpid()) + " 0.0 "));
+  CHECK(contains(row(text.out, channel), " 641x359 NV12 1 "));
   CHECK(contains(row(text.out, "reader"), "slot "));
   CHECK(contains(row(text.out, "reader"), std::to_string(reader.pid())));
 }

@@ -174,12 +174,37 @@ TEST(page_is_cut_to_the_terminal_and_follows_its_size) {
   CHECK(terminal.page().size() == 8);
   terminal.resize(6, 30);
   const auto small = terminal.page();  // at once: the interval is an hour
-  CHECK(small.size() == 6);
+  CHECK(small.size() == 6 && small.back() == "... and 3 lines more");
   for (const std::string& line : small) CHECK(line.size() < 30);
   terminal.resize(24, 200);
   CHECK(shows(terminal.page(), "tools-screen"));
   terminal.type("q");
   CHECK(terminal.join() == 0);
+}
+
+// 80 columns are what most terminals begin with.
+TEST(what_matters_most_fits_into_a_narrow_terminal) {
+  const std::string channel = "cam-" + std::to_string(getpid());
+  FarWriter writer(channel);
+  writer.publish(1, 1, kSmall, "video/x-raw,format=NV12,width=1920,height=1080");
+  FarReader reader(channel);
+  reader.attach();
+  reader.frame();
+  Terminal terminal({"watch", channel, "-i", "0.1"});
+  terminal.resize(24, 80);
+  std::vector<std::string> page;
+  do {
+    page = terminal.page();
+  } while (shows(page, "COMMAND") || !shows(page, "0.0"));
+  for (const char* const title : {"FPS", "AGE", "HELD", "DROPPED", "SIZE"}) {
+    CHECK(shows(page, title));
+  }
+  CHECK(shows(page, "1920x1080") && shows(page, "NV12") && shows(page, "slot "));
+  CHECK(shows(page, std::to_string(writer.pid())));
+  CHECK(shows(page, std::to_string(reader.pid())));
+  terminal.type("q");
+  CHECK(terminal.join() == 0);
+  writer.order("close", "closed");
 }
 
 TEST(every_end_restores_the_terminal) {
