@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Copyright (C) 2026 the possum authors
 #
-# installed.sh SOURCE_ROOT BUILD_ROOT: libpossum as a program finds it once installed. The
-# headers compile by the strictest rules, the library exports what they declare and needs
-# nothing of GStreamer, and the programs in its README do what that says.
+# installed.sh SOURCE_ROOT BUILD_ROOT [PYTHON]: libpossum as a program finds it once
+# installed. The headers compile by the strictest rules, the library exports what they
+# declare and needs nothing of GStreamer, the programs in its README do what that says, and
+# PYTHON finds its package.
 set -euo pipefail
 readme=$1/gst/libpossum/README.md
 build=$2
@@ -25,7 +26,7 @@ fail() {
   exit 1
 }
 
-meson install -C "$build" --no-rebuild --destdir "$work/root" --tags runtime,devel \
+meson install -C "$build" --no-rebuild --destdir "$work/root" --tags runtime,devel,python-runtime \
   >"$work/install.log" 2>&1 || fail "meson install"
 pc=$(find "$work/root" -name possum-1.0.pc)
 library=$(find "$work/root" -name libpossum.so.1)
@@ -67,6 +68,18 @@ sed 's/$/@@POSSUM_1.0/' "$work/declared" | diff - "$work/exported" >"$work/symbo
 readelf -d "$library" >"$work/dynamic"
 grep -q 'SONAME.*\[libpossum\.so\.1\]' "$work/dynamic" || fail "soname"
 if grep -E 'NEEDED.*(gst|glib|gobject)' "$work/dynamic"; then fail "GStreamer is needed"; fi
+
+# --- the package lies where Python looks, if that is below the prefix at all
+package=$(cd "$work/root" && find . -path '*/possum/__init__.py')
+if [ -n "${3-}" ] && [ -n "$package" ]; then
+  site=${package#.}
+  prefix=$(pkg-config --variable=prefix possum-1.0)
+  "$3" -c '
+import sys, sysconfig
+site, prefix = sys.argv[1:]
+sys.exit(site not in sys.path and sysconfig.get_path("purelib").startswith(prefix + "/"))
+' "${site%/possum/__init__.py}" "${prefix#"$work/root"}" || fail "$3 does not look for possum in $site"
+fi
 
 # --- the programs in the README, on channels of their own
 awk -v to="$work/" '
