@@ -40,8 +40,10 @@ start() {
 press() { echo "$2" >"$work/$1.keys"; }
 # heard NAME PATTERN: reads up to a line that matches the extended regular expression
 heard() {
-  local line
-  while read -r -t $((20 * ${CK_TIMEOUT_MULTIPLIER:-1})) line <&"${lines[$1]}"; do
+  local line wait=$((20 * ${CK_TIMEOUT_MULTIPLIER:-1}))
+  local until=$((SECONDS + wait))
+  # Also one that says other things all the time.
+  while ((SECONDS < until)) && read -r -t "$wait" line <&"${lines[$1]}"; do
     echo "$line" >>"$work/$1.log"
     [[ ! $line =~ $2 ]] || return 0
   done
