@@ -38,6 +38,22 @@ def post(element, name, **fields):
     element.post_message(Gst.Message.new_application(element, news))
 
 
+def complain(sentence):
+    """The exit code of a program that ends so."""
+    print(f"{os.path.basename(sys.argv[0])}: {sentence}", file=sys.stderr)
+    return 1
+
+
+def run(application, options):
+    """The exit code of the program that is this kind of Application."""
+    try:
+        return application(options).run()
+    except GLib.Error as error:
+        missing = error.matches(Gst.ParseError.quark(), Gst.ParseError.NO_SUCH_ELEMENT)
+        hint = ': install it, or run this inside "meson devenv"' if missing else ""
+        return complain(error.message + hint)
+
+
 class Application:
     """Plays a pipeline, given as gst-launch-1.0 takes it; GLib.Error if that is wrong."""
 
@@ -76,10 +92,7 @@ class Application:
             # Waits for the streaming threads.
             self.pipeline.set_state(Gst.State.NULL)
             bus.remove_signal_watch()
-        if self._error is None:
-            return 0
-        print(f"{os.path.basename(sys.argv[0])}: {self._error}", file=sys.stderr)
-        return 1
+        return 0 if self._error is None else complain(self._error)
 
     def end(self):
         """EOS from the sources on; at once when asked twice or if it takes too long."""

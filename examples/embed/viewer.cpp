@@ -120,11 +120,16 @@ class Viewer : public Application {
       const std::scoped_lock guard(lock_);
       counts = std::exchange(counts_, {});
     }
+    // The first look comes late when the window takes long to open.
+    const gint64 now_us = g_get_monotonic_time();
+    const double passed =
+        double(now_us - std::exchange(looked_us_, now_us)) / G_USEC_PER_SEC;
     if (counts.frames == 0) return;
     const double age_ms =
         counts.aged ? double(counts.age_sum) / counts.aged / GST_MSECOND : 0;
     char text[80];
-    std::snprintf(text, sizeof text, "%d fps   age %.1f ms", counts.frames, age_ms);
+    std::snprintf(text, sizeof text, "%.0f fps   age %.1f ms", counts.frames / passed,
+                  age_ms);
     g_object_set(text_, "text", (text + ("   " + format_)).c_str(), nullptr);
     if (counts.gaps > 0) {
       tell(std::string(text) + "   gaps " + std::to_string(counts.gaps));
@@ -159,7 +164,9 @@ class Viewer : public Application {
   GstElement* const source_;
   GstElement* const text_;
 
-  std::string format_;  // main loop only
+  // Main loop only.
+  std::string format_;
+  gint64 looked_us_ = g_get_monotonic_time();
 
   std::mutex lock_;
   Counts counts_;  // guarded by lock_

@@ -9,10 +9,11 @@ python3-gi belongs to the distribution's own Python, hence the first line.
 import argparse
 import sys
 import threading
+import time
 
 import numpy
 
-from application import GLib, Application, Gst, GstVideo, display, post, tell
+from application import Application, Gst, GstVideo, display, post, run, tell
 
 # The appsink keeps the newest frame only: who computes longer misses frames, not time.
 PIPELINE = """
@@ -52,6 +53,7 @@ class Viewer(Application):
         self.element("source").set_property("channel", options.channel)
         self.element("frames").connect("new-sample", self._on_sample)
         self._format = None  # streaming thread only
+        self._looked = time.monotonic()  # main loop only
         self._lock = threading.Lock()
         # Guarded by the lock.
         self._frames = 0
@@ -97,8 +99,11 @@ class Viewer(Application):
         with self._lock:
             frames, age, brightness = self._frames, self._age, self._brightness
             self._frames = 0
+        # The first look comes late when the window takes long to open.
+        now = time.monotonic()
+        passed, self._looked = now - self._looked, now
         if frames:
-            tell(f"{frames} fps   age {age / Gst.MSECOND:.1f} ms   brightness {brightness:.1f}")
+            tell(f"{frames / passed:.0f} fps   age {age / Gst.MSECOND:.1f} ms   brightness {brightness:.1f}")
 
 
 def main():
@@ -110,11 +115,7 @@ def main():
         help="end when a writer says that its stream ends",
     )
     parser.add_argument("--no-window", action="store_true", help="only print")
-    try:
-        return Viewer(parser.parse_args()).run()
-    except GLib.Error as error:
-        print("viewer.py:", error.message, file=sys.stderr)
-        return 1
+    return run(Viewer, parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -72,8 +72,6 @@ class Writer : public Application {
         tee_(add("tee")),
         sharing_(pipeline(), tee_, options_.channel) {
     gst_element_link(filter_, tee_);
-    // Frames go on being made while nobody takes them.
-    g_object_set(tee_, "allow-not-linked", TRUE, nullptr);
     GstElement* queue = add("queue");
     GstElement* convert = add("videoconvert");
     GstElement* display = add_display(options_.window);

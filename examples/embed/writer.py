@@ -9,7 +9,7 @@ python3-gi belongs to the distribution's own Python, hence the first line.
 import argparse
 import sys
 
-from application import GLib, Application, Gst, display, post, tell
+from application import Application, Gst, display, post, run, tell
 
 # Size, format and rate may change with any frame.
 PICTURES = (
@@ -88,11 +88,7 @@ def main():
         help="another size and format every so many seconds",
     )
     parser.add_argument("--no-window", action="store_true", help="only share the picture")
-    try:
-        return Writer(parser.parse_args()).run()
-    except GLib.Error as error:
-        print("writer.py:", error.message, file=sys.stderr)
-        return 1
+    return run(Writer, parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -40,8 +40,10 @@ start() {
 press() { echo "$2" >"$work/$1.keys"; }
 # heard NAME PATTERN: reads up to a line that matches the extended regular expression
 heard() {
-  local line
-  while read -r -t $((20 * ${CK_TIMEOUT_MULTIPLIER:-1})) line <&"${lines[$1]}"; do
+  local line wait=$((20 * ${CK_TIMEOUT_MULTIPLIER:-1}))
+  local until=$((SECONDS + wait))
+  # Also one that says other things all the time.
+  while ((SECONDS < until)) && read -r -t "$wait" line <&"${lines[$1]}"; do
     echo "$line" >>"$work/$1.log"
     [[ ! $line =~ $2 ]] || return 0
   done
@@ -76,8 +78,10 @@ press writer c
 heard viewer '^showing 1280x720 NV12$'
 heard writer "^written [0-9]+, copied [0-9]+, readers 1; pid ${pid[viewer]} took [1-9]"
 heard viewer '^[0-9]+ fps   age [0-9.]+ ms'
-press writer s
+# Twice at once: the second is too early to share again.
+press writer ss
 heard writer '^sharing has ended$'
+[ "$(grep -c '^sharing as' "$work/writer.log")" -eq 1 ] || fail 'shared again before it ended'
 heard viewer '^Waiting for channel'
 press writer s
 heard writer '^reader 0 has come'
@@ -104,6 +108,28 @@ kill -INT "${pid[viewer]}"
 ended viewer 0
 no_names
 
+echo '-- a window that hangs holds up nobody who reads'
+if command -v Xvfb >/dev/null; then
+  start screen Xvfb -displayfd 1 -nolisten tcp
+  heard screen '^[0-9]+$'
+  start windowed env DISPLAY=":$(tail -n 1 "$work/screen.log")" \
+    "$programs/possum-embed-writer" --channel "$channel"
+  heard windowed '^written ([0-9]+)'
+  # More than fits into a queue that does not leak, which holds a second.
+  enough=$((BASH_REMATCH[1] + 60)) tries=20
+  kill -STOP "${pid[screen]}"
+  until heard windowed '^written ([0-9]+)' && ((BASH_REMATCH[1] >= enough)); do
+    ((--tries > 0)) || fail 'the channel waits for the window'
+  done
+  murder windowed
+  kill -CONT "${pid[screen]}"
+  kill -TERM "${pid[screen]}"
+  ended screen 0
+  rm -f /dev/shm/possum-[cd]."$channel"*
+else
+  echo 'not here: install xvfb'
+fi
+
 echo '-- an error in the middle costs the channel, not the application'
 namespace=(unshare --mount --map-root-user)
 [ "$(id -u)" -ne 0 ] || namespace=(unshare --mount)
@@ -111,9 +137,8 @@ if "${namespace[@]}" true 2>/dev/null; then
   # Room for three small pictures, not for three big ones.
   # shellcheck disable=SC2016
   start cramped "${namespace[@]}" bash -c 'mount -t tmpfs -o size=3m tmpfs /dev/shm && exec "$0" "$@"' \
-    "$programs/possum-embed-writer" --channel "$channel"
+    "$programs/possum-embed-writer" --channel "$channel" --change-every 2
   heard cramped '^written [1-9]'
-  press cramped c
   heard cramped '^not shared: /dev/shm is too small'
   heard cramped '^sharing has ended$'
   press cramped q
