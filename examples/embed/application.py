@@ -16,7 +16,6 @@ gi.require_version("Gst", "1.0")
 gi.require_version("GstVideo", "1.0")
 from gi.repository import GLib, Gst, GstVideo  # noqa: E402, F401
 
-STDIN = 0
 LONGEST_END_MS = 2000
 
 
@@ -97,8 +96,12 @@ class Application:
             GLib.unix_signal_add(GLib.PRIORITY_DEFAULT, number, self._on_signal)
         # A program in the background that reads from the terminal would be stopped.
         signal.signal(signal.SIGTTIN, signal.SIG_IGN)
-        readable = GLib.IOCondition.IN | GLib.IOCondition.HUP
-        GLib.io_add_watch(STDIN, GLib.PRIORITY_DEFAULT, readable, self._on_typed)
+        # None if the program was started without one: something else has its number then.
+        if sys.stdin:
+            readable = GLib.IOCondition.IN | GLib.IOCondition.HUP
+            GLib.io_add_watch(
+                sys.stdin.fileno(), GLib.PRIORITY_DEFAULT, readable, self._on_typed
+            )
         GLib.timeout_add_seconds(1, self._on_timer)
         try:
             # Why it does not start, if so, is on the bus.

@@ -49,13 +49,14 @@ start() {
   pid[$name]=$!
   exec {lines[$name]}<"$work/$name.out"
 }
+# What any answer may take, in seconds.
+longest=$((20 * ${CK_TIMEOUT_MULTIPLIER:-1}))
 press() { echo "$2" >"$work/$1.keys"; }
 # heard NAME PATTERN: reads up to a line that matches the extended regular expression
 heard() {
-  local line wait=$((20 * ${CK_TIMEOUT_MULTIPLIER:-1}))
-  local until=$((SECONDS + wait))
+  local line until=$((SECONDS + longest))
   # Also one that says other things all the time.
-  while ((SECONDS < until)) && read -r -t "$wait" line <&"${lines[$1]}"; do
+  while ((SECONDS < until)) && read -r -t "$longest" line <&"${lines[$1]}"; do
     echo "$line" >>"$work/$1.log"
     [[ ! $line =~ $2 ]] || return 0
   done
@@ -64,7 +65,7 @@ heard() {
 # ended NAME STATUS: it ends by itself, so; the rest of what it said is in NAME.log
 ended() {
   local status=0
-  cat <&"${lines[$1]}" >>"$work/$1.log"
+  timeout "$longest" cat <&"${lines[$1]}" >>"$work/$1.log" || fail "$1 does not end"
   wait "${pid[$1]}" || status=$?
   unset "pid[$1]"
   [ "$status" -eq "$2" ] || fail "$1: exit status $status"
