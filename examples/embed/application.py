@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Copyright (C) 2026 the possum authors
-"""What a GStreamer application in Python needs: a main loop, the bus, an end in order.
+"""What a GStreamer application in Python needs: a main loop, the bus, keys, an end in order.
 
 Everything here and all handlers run in the thread that called run(), so they may change
 states. Callbacks of elements come from other threads: there, only post a message.
@@ -62,27 +62,46 @@ class Application:
         self.pipeline = Gst.parse_launch(description)
         self._loop = GLib.MainLoop()
         self._error = None
+        self._has_played = False
         self._ending = False
 
     def element(self, name):
         return self.pipeline.get_by_name(name)
 
+    def on_playing(self):
+        """Once, when the pipeline has got to PLAYING."""
+
     def on_second(self):
-        pass
+        """Each second while it plays."""
+
+    def on_key(self, key):
+        """One pressed in the window, or typed (and Enter) in the terminal."""
+
+    def on_message(self, message):
+        """Any message on the bus; True if nothing else is to be done about it."""
+        return False
 
     def on_news(self, name, fields):
-        pass
+        """What was posted by post()."""
 
     def on_progress(self, text):
-        pass
+        """What an element says it is doing."""
 
     def run(self):
-        """Until EOS, an error or Ctrl-C. Returns the exit code."""
+        """Until EOS, an error, Ctrl-C or the key `q`. Returns the exit code."""
         bus = self.pipeline.get_bus()
         bus.add_signal_watch()
         bus.connect("message", self._on_message)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             GLib.unix_signal_add(GLib.PRIORITY_DEFAULT, number, self._on_signal)
+        # A program in the background that reads from the terminal would be stopped.
+        signal.signal(signal.SIGTTIN, signal.SIG_IGN)
+        # None if the program was started without one: something else has its number then.
+        if sys.stdin:
+            readable = GLib.IOCondition.IN | GLib.IOCondition.HUP
+            GLib.io_add_watch(
+                sys.stdin.fileno(), GLib.PRIORITY_DEFAULT, readable, self._on_typed
+            )
         GLib.timeout_add_seconds(1, self._on_timer)
         try:
             # Why it does not start, if so, is on the bus.
@@ -111,6 +130,36 @@ class Application:
         self.on_second()
         return GLib.SOURCE_CONTINUE
 
+    def _on_typed(self, descriptor, _condition):
+        try:
+            keys = os.read(descriptor, 64)
+        except OSError:  # in the background of a terminal
+            return GLib.SOURCE_REMOVE
+        for key in keys.decode("ascii", "ignore"):
+            self._handle_key(key)
+        return GLib.SOURCE_CONTINUE if keys else GLib.SOURCE_REMOVE
+
+    def _handle_key(self, key):
+        if key in ("q", "Escape"):
+            self.end()
+        else:
+            self.on_key(key)
+
+    def _on_navigation(self, message):
+        navigation = GstVideo.Navigation
+        if navigation.message_get_type(message) != GstVideo.NavigationMessageType.EVENT:
+            return
+        event = navigation.message_parse_event(message)[1]
+        if navigation.event_get_type(event) == GstVideo.NavigationEventType.KEY_PRESS:
+            self._handle_key(navigation.event_parse_key_event(event)[1])
+
+    def _on_state(self, message):
+        if message.src != self.pipeline or self._has_played:
+            return
+        if message.parse_state_changed()[1] == Gst.State.PLAYING:
+            self._has_played = True
+            self.on_playing()
+
     def _on_error(self, message):
         error = message.parse_error()[0]
         # This is how a window says that the user closed it.
@@ -123,6 +172,8 @@ class Application:
         self._loop.quit()
 
     def _on_message(self, _bus, message):
+        if self.on_message(message):
+            return
         if message.type == Gst.MessageType.ERROR:
             self._on_error(message)
         elif message.type == Gst.MessageType.WARNING:
@@ -131,6 +182,10 @@ class Application:
             self._loop.quit()
         elif message.type == Gst.MessageType.LATENCY:
             self.pipeline.recalculate_latency()
+        elif message.type == Gst.MessageType.STATE_CHANGED:
+            self._on_state(message)
+        elif message.type == Gst.MessageType.ELEMENT:
+            self._on_navigation(message)
         elif message.type == Gst.MessageType.CLOCK_LOST:
             self.pipeline.set_state(Gst.State.PAUSED)
             self.pipeline.set_state(Gst.State.PLAYING)
