@@ -8,32 +8,17 @@
 
 #include "caps_text.h"
 #include "status.h"
+#include "transport/frame_times.h"
 #include "video_layout.h"
 
 namespace possum {
 namespace {
 
-// As possumsrc does: processors agree on the clock far better than the slack, and a
-// writer that does not wait for it runs ahead by minutes at most.
-constexpr std::int64_t kClockSlackNs = 1'000'000;
-constexpr std::int64_t kMaxAheadNs = 3'600'000'000'000;
-
-bool later_by_more(std::int64_t time_ns, std::int64_t now_ns, std::int64_t by_ns) {
-  return time_ns > now_ns && time_ns - now_ns > by_ns;
-}
-
 void describe_times(const layout::FrameDescriptor& frame, std::int64_t now_ns,
                     possum_frame_info& info) {
-  const bool captured =
-      frame.pts_ns != layout::kNoTime && (frame.frame_flags & layout::kFramePreroll) == 0;
-  const bool other_clock =
-      later_by_more(frame.publish_ns, now_ns, kClockSlackNs) || frame.publish_ns < 0;
-  const bool nonsense =
-      captured && (later_by_more(frame.pts_ns, now_ns, kMaxAheadNs) || frame.pts_ns < 0);
-  info.publish_ns = other_clock ? now_ns : frame.publish_ns;
-  info.capture_ns = other_clock || nonsense ? now_ns
-                    : captured              ? frame.pts_ns
-                                            : frame.publish_ns;
+  const bool plausible = plausible_times(frame, now_ns);
+  info.publish_ns = plausible ? frame.publish_ns : now_ns;
+  info.capture_ns = plausible ? capture_ns(frame) : now_ns;
   const bool timed = (frame.frame_flags & layout::kFrameTimes) != 0;
   info.pts_ns = timed ? frame.running_pts_ns : POSSUM_NO_TIME;
   info.dts_ns = timed ? frame.running_dts_ns : POSSUM_NO_TIME;

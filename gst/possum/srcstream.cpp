@@ -15,6 +15,7 @@
 #include "gstpossumshells.h"
 #include "srccaps.h"
 #include "transport/clock.h"
+#include "transport/frame_times.h"
 #include "transport/names.h"
 #include "transport/text.h"
 

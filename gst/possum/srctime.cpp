@@ -8,6 +8,7 @@
 #include <cstdlib>
 
 #include "transport/clock.h"
+#include "transport/frame_times.h"
 
 namespace possum {
 namespace {
@@ -19,12 +20,6 @@ constexpr std::int64_t kMaxAgeNs = kNanosecondsPerSecond;
 // No source of a picture has more; it keeps a nonsensical descriptor harmless.
 constexpr std::int64_t kMaxWriterLatencyNs = 60 * kNanosecondsPerSecond;
 
-// Processors agree on CLOCK_MONOTONIC far better than this.
-constexpr std::int64_t kClockSlackNs = 1'000'000;
-// A writer that does not wait for the clock runs ahead of it by what its readers keep
-// back; slow slides make that many minutes.
-constexpr std::int64_t kMaxAheadNs = 3600 * kNanosecondsPerSecond;
-
 // kNoTime when there is none or the difference makes no sense.
 std::int64_t minus(std::int64_t time_ns, std::int64_t origin_ns) {
   std::int64_t result = 0;
@@ -32,11 +27,6 @@ std::int64_t minus(std::int64_t time_ns, std::int64_t origin_ns) {
     return layout::kNoTime;
   }
   return result;
-}
-
-bool has_capture_time(const layout::FrameDescriptor& frame) {
-  return frame.pts_ns != layout::kNoTime &&
-         (frame.frame_flags & layout::kFramePreroll) == 0;
 }
 
 // What was shown before the own time began is shown at its beginning.
@@ -49,21 +39,6 @@ GstClockTime pts_of(std::int64_t ns) {
 
 GstClockTime to_clock_time(std::int64_t ns) {
   return ns < 0 ? GST_CLOCK_TIME_NONE : static_cast<GstClockTime>(ns);
-}
-
-std::int64_t capture_ns(const layout::FrameDescriptor& frame) {
-  return has_capture_time(frame) ? frame.pts_ns : frame.publish_ns;
-}
-
-bool plausible_times(const layout::FrameDescriptor& frame, std::int64_t now_ns) {
-  return elapsed_ns(now_ns, frame.publish_ns) <= kClockSlackNs &&
-         (!has_capture_time(frame) || elapsed_ns(now_ns, frame.pts_ns) <= kMaxAheadNs);
-}
-
-void stamp_arrival(layout::FrameDescriptor& frame, std::int64_t now_ns) {
-  frame.publish_ns = now_ns;
-  frame.pts_ns = layout::kNoTime;
-  frame.dts_ns = layout::kNoTime;
 }
 
 std::int64_t elapsed_ns(std::int64_t from_ns, std::int64_t to_ns) {

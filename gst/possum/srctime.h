@@ -20,16 +20,6 @@ struct Stamps {
   GstClockTime dts = GST_CLOCK_TIME_NONE;
 };
 
-// The CLOCK_MONOTONIC moment that the frame stands for: its capture, or its publication
-// where the capture has no absolute time (no PTS, preroll).
-std::int64_t capture_ns(const layout::FrameDescriptor& frame);
-
-// Can these be times of the clock that says `now_ns`? Not when the frame was published
-// later than now, nor when it is due so late that a sink would seem to wait for ever.
-bool plausible_times(const layout::FrameDescriptor& frame, std::int64_t now_ns);
-// The frame stands for its arrival.
-void stamp_arrival(layout::FrameDescriptor& frame, std::int64_t now_ns);
-
 // From one moment to a later one; 0 if it is not later.
 std::int64_t elapsed_ns(std::int64_t from_ns, std::int64_t to_ns);
 

@@ -12,6 +12,7 @@
 
 #include "support/check.h"
 #include "transport/channel.h"
+#include "transport/frame_times.h"
 
 using namespace possum;
 using layout::DataHeader;
@@ -369,4 +370,26 @@ TEST(descriptor_is_copied_from_behind_the_header) {
   std::memcpy(object.data() + sizeof(DataHeader), &frame, sizeof frame);
   const FrameDescriptor copy = copy_descriptor(object.data());
   CHECK(std::memcmp(&copy, &frame, sizeof frame) == 0);
+}
+
+TEST(times_that_cannot_be_are_told_apart) {
+  constexpr std::int64_t kNow = 10'000'000'000;
+  constexpr std::int64_t kHour = 3'600'000'000'000;
+  constexpr std::int64_t kSlack = 1'000'000;
+  const auto plausible = [](std::int64_t published, std::int64_t pts,
+                            std::uint32_t flags = 0) {
+    FrameDescriptor frame{};
+    frame.publish_ns = published;
+    frame.pts_ns = pts;
+    frame.frame_flags = flags;
+    return plausible_times(frame, kNow);
+  };
+  CHECK(plausible(kNow, kNow) && plausible(0, 0) && plausible(1, layout::kNoTime));
+  CHECK(plausible(kNow + kSlack, kNow + kHour));
+  CHECK(!plausible(kNow + kSlack + 1, kNow));
+  CHECK(!plausible(kNow, kNow + kHour + 1));
+  CHECK(!plausible(-1, kNow) && !plausible(layout::kNoTime, kNow));
+  CHECK(!plausible(kNow, -1) && !plausible(kNow, INT64_MIN + 1));
+  CHECK(!plausible(kNow, INT64_MAX) && !plausible(INT64_MAX, kNow));
+  CHECK(plausible(kNow, INT64_MAX, layout::kFramePreroll));  // has no such time
 }
