@@ -9,7 +9,7 @@ set -euo pipefail
 scripts=$1/examples/embed
 programs=$2/examples/embed
 channel=t$$.embed
-work=$(mktemp -d)
+. "${BASH_SOURCE%/*}/../support/script.sh"
 # The distribution's Python, which the bindings belong to.
 python=/usr/bin/python3
 # shellcheck disable=SC2034  # used by name
@@ -22,7 +22,7 @@ python=/usr/bin/python3
 export PYTHONDONTWRITEBYTECODE=1
 unset DISPLAY WAYLAND_DISPLAY
 declare -A pid lines
-# Processes of this script that try a pair.
+# Processes of this script that try a pair. They end what they have started.
 tries=()
 
 clean_up() {
@@ -32,12 +32,6 @@ clean_up() {
   wait
   rm -rf "$work" /dev/shm/possum-[cd]."$channel"*
   exit "$status"
-}
-trap clean_up EXIT
-fail() {
-  echo "FAILED: $*" >&2
-  tail -n 50 "$work"/*.log >&2
-  exit 1
 }
 # start NAME COMMAND...: in the background; its lines by `heard`, its keys by `press`
 start() {
@@ -76,10 +70,6 @@ murder() {
   unset "pid[$1]"
 }
 said() { grep -qE -- "$2" "$work/$1" || fail "no line \"$2\" in $1"; }
-no_names() {
-  compgen -G "/dev/shm/possum-[cd].$channel*" >/dev/null && fail 'names are left'
-  return 0
-}
 
 # What the viewer in each language says after the age.
 declare -A looked=([cpp]='' [python]='   brightness [0-9.]+$')
