@@ -39,8 +39,8 @@ constexpr std::int64_t kSearchNs = 250 * kMs;    // the slow poll behind inotify
 constexpr std::int64_t kPageFullNs = 100 * kMs;  // between looks for a free page
 constexpr std::int64_t kSetUpPollNs = 5 * kMs;   // while a writer is setting up
 constexpr std::int64_t kSetUpLimitNs = 1000 * kMs;
-// Tries in a row that took nothing though something was offered: one is a race, so many
-// are a writer that offers nonsense for ever.
+// Tries of one take() that found nothing to take though something was offered: one is a
+// race, so many are a writer that offers nonsense for ever.
 constexpr int kMaxFruitless = 100;
 // Takes some 50 us to map, far less than a frame at any rate.
 constexpr std::size_t kWarmUpStep = 2 << 20;
