@@ -151,6 +151,8 @@ TEST(killed_blocking_reader_lets_the_writer_and_the_other_go_on) {
   Child victim = start_reader(channel, "");
   Child writer =
       start_writer(channel, kFew, many_caps() + " change-every=500", "min-readers=2");
+  // Not before both are there: the first frame, of the preroll, waits for nobody.
+  for (int attached = 0; attached < 2; ++attached) writer.wait_line("attached ");
   victim.wait_line("frame ");
   victim.signal(SIGSTOP);
   writer.write_line("set check min-readers 1");
