@@ -24,6 +24,19 @@ using namespace elements;
 
 namespace {
 
+void await_sleeping_writer(const std::string& channel) {
+  await([&] { return support::writer_sleeps(channel); }, "a writer that sleeps");
+}
+void await_sleeping_housekeeper(const std::string& channel) {
+  await([&] { return support::housekeeper_sleeps(channel); }, "housekeeping that sleeps");
+}
+void await_sleeping_reader(const std::string& channel) {
+  await([&] { return support::reader_sleeps(channel); }, "a reader that sleeps");
+}
+void await_search() {
+  await(support::somebody_searches, "a thread that looks for a channel");
+}
+
 constexpr char kBlocking[] = "leaky-type=none max-buffers=1";
 
 // Well below the times after which a wait would end by itself.
@@ -554,7 +567,7 @@ static Suite* waits_suite() {
 }
 
 int main(int argc, char** argv) {
-  if (!can_see_sleepers()) {
+  if (!support::can_see_sleepers()) {
     std::fprintf(stderr, "skipped: /proc/PID/syscall does not say where threads sleep\n");
     return 77;
   }

@@ -662,33 +662,33 @@ TEST(interrupt_ends_every_wait) {
   possum_slot* slot = nullptr;
   possum_frame* frame = nullptr;
   EXPECT(POSSUM_OK, possum_writer_borrow(held.writer, 0, POSSUM_AT_ONCE, &slot));
-  const auto ended = [&](auto wait, auto interrupt) {
+  const auto ended = [&](auto wait, auto asleep, auto interrupt) {
     possum_status status = POSSUM_OK;
-    std::atomic<bool> waits{false};
-    std::thread waiting([&] {
-      waits = true;
-      status = wait();
-    });
-    CHECK(support::eventually([&] { return waits.load(); }));
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));  // into the wait, mostly
+    std::thread waiting([&] { status = wait(); });
+    support::await_asleep(asleep);
     interrupt(1);
     waiting.join();
     interrupt(0);
     EXPECT(POSSUM_INTERRUPTED, status);
   };
+  const auto writer_sleeps = [&] { return support::writer_sleeps(held.channel); };
   const auto end_writer = [&](int on) { possum_writer_interrupt(held.writer, on); };
   const auto end_other = [&](int on) { possum_reader_interrupt(other, on); };
   ended([&] { return possum_writer_publish(held.writer, slot, nullptr, POSSUM_FOREVER); },
+        writer_sleeps, end_writer);
+  ended([&] { return possum_writer_drain(held.writer, POSSUM_FOREVER); }, writer_sleeps,
         end_writer);
-  ended([&] { return possum_writer_drain(held.writer, POSSUM_FOREVER); }, end_writer);
   ended([&] { return possum_writer_wait_readers(held.writer, 2, POSSUM_FOREVER); },
-        end_writer);
-  ended([&] { return possum_reader_attach(other, POSSUM_FOREVER); }, end_other);
-  ended([&] { return possum_reader_next(other, POSSUM_FOREVER, &frame); }, end_other);
+        writer_sleeps, end_writer);
+  ended([&] { return possum_reader_attach(other, POSSUM_FOREVER); },
+        support::somebody_searches, end_other);
+  ended([&] { return possum_reader_next(other, POSSUM_FOREVER, &frame); },
+        support::somebody_searches, end_other);
   CHECK(shows_key(held.reader, 0));
   EXPECT(POSSUM_OK, possum_writer_publish(held.writer, slot, nullptr, POSSUM_AT_ONCE));
   possum_frame_release(take(held.reader));
   ended([&] { return possum_reader_take(held.reader, POSSUM_FOREVER, &frame); },
+        [&] { return support::reader_sleeps(held.channel); },
         [&](int on) { possum_reader_interrupt(held.reader, on); });
   CHECK(frame == nullptr);
   possum_reader_close(other);

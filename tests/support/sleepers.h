@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
@@ -16,11 +17,9 @@
 #include <sstream>
 #include <string>
 
-#include "require.h"
 #include "transport/layout.h"
-#include "waiting.h"
 
-namespace elements {
+namespace support {
 
 namespace detail {
 
@@ -84,39 +83,28 @@ inline bool sleeps_in(const std::string& channel, unsigned only) {
 
 }  // namespace detail
 
-// Not every kernel, and no sandbox that plays one, says what threads do.
+// Not every kernel, and no sandbox or emulator that plays one, says what threads do.
 inline bool can_see_sleepers() {
-  std::ifstream file("/proc/thread-self/syscall");
-  std::string first;
-  return static_cast<bool>(file >> first);
+  const auto reading = detail::call_of("/proc/thread-self");
+  return reading && reading->number == SYS_read;
 }
 
-// In the thread that publishes or ends a stream.
-inline void await_sleeping_writer(const std::string& channel) {
-  await([&] { return detail::sleeps_in(channel, possum::layout::kRoomUnit); },
-        "a writer that sleeps");
+// A thread that publishes, drains or waits for readers.
+inline bool writer_sleeps(const std::string& channel) {
+  return detail::sleeps_in(channel, possum::layout::kRoomUnit);
 }
-inline void await_sleeping_housekeeper(const std::string& channel) {
-  await([&] { return detail::sleeps_in(channel, possum::layout::kAttentionUnit); },
-        "housekeeping that sleeps");
+inline bool housekeeper_sleeps(const std::string& channel) {
+  return detail::sleeps_in(channel, possum::layout::kAttentionUnit);
 }
-// In the thread that takes frames.
-inline void await_sleeping_reader(const std::string& channel) {
+// A thread that takes frames.
+inline bool reader_sleeps(const std::string& channel) {
   constexpr unsigned kFirst = possum::layout::kReaderUnit;
-  await(
-      [&] {
-        return detail::sleeps_in(channel, kFirst, kFirst + possum::layout::kReaders - 1);
-      },
-      "a reader that sleeps");
+  return detail::sleeps_in(channel, kFirst, kFirst + possum::layout::kReaders - 1);
 }
-// For a channel, or for its name.
-inline void await_search() {
-  await(
-      [] {
-        return detail::some_thread(
-            [](const detail::Call& call) { return call.number == SYS_ppoll; });
-      },
-      "a thread that looks for a channel");
+// A thread that looks for a channel, or for its name to be free.
+inline bool somebody_searches() {
+  return detail::some_thread(
+      [](const detail::Call& call) { return call.number == SYS_ppoll; });
 }
 
-}  // namespace elements
+}  // namespace support

@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "support/check.h"
+#include "support/sleepers.h"
 #include "transport/channel.h"
 #include "transport/clock.h"
 #include "transport/reader.h"
@@ -75,6 +76,16 @@ inline bool eventually(const std::function<bool()>& condition, int ms = kLimitMs
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   return true;
+}
+
+// Until a thread of this process sleeps where sleepers.h says. Where that cannot be seen,
+// for so long that it mostly does.
+inline void await_asleep(const std::function<bool()>& asleep) {
+  if (can_see_sleepers()) {
+    CHECK(eventually(asleep));
+  } else {
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+  }
 }
 
 // Files of /dev/shm that belong to a channel.

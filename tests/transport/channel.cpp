@@ -382,7 +382,7 @@ TEST(interrupt_ends_the_wait_for_a_held_name) {
   auto writer = Writer::create(options, {}, error);
   const std::int64_t before = monotonic_ns();
   std::thread opening([&] { CHECK(writer->open(error) == WriteStatus::interrupted); });
-  std::this_thread::sleep_for(std::chrono::milliseconds(30));  // mostly asleep by now
+  await_asleep(somebody_searches);
   writer->interrupt(true);
   opening.join();
   CHECK(monotonic_ns() - before < 1000 * kMs);
@@ -667,7 +667,7 @@ TEST(control_object_still_being_made_is_waited_for) {
   Forged forged;
   forged.header().state.store(0);
   std::thread finishing([&] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    await_asleep(somebody_searches);
     forged.header().state.store(1);
   });
   CHECK(try_attach(forged.channel, 5000).status == AttachStatus::attached);
@@ -700,7 +700,7 @@ TEST(interrupt_ends_the_wait_for_a_channel) {
   const std::int64_t before = monotonic_ns();
   std::thread waiting(
       [&] { CHECK(reader->attach(INT64_MAX, error) == AttachStatus::interrupted); });
-  std::this_thread::sleep_for(std::chrono::milliseconds(30));
+  await_asleep(somebody_searches);
   reader->interrupt(true);
   waiting.join();
   CHECK(monotonic_ns() - before < 1000 * kMs);

@@ -105,7 +105,7 @@ TEST(reader_killed_while_the_writer_waits_for_it_lets_it_go_on) {
     }
   });
   CHECK(eventually([&] { return published == 2; }));
-  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  await_asleep([&] { return writer_sleeps(channel); });
   CHECK(published == 2);
   reader.kill();
   publishing.join();

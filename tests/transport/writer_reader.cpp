@@ -49,14 +49,15 @@ WriteStatus publish_ref(Writer& writer, const SlotRef& ref, std::uint64_t key,
 }
 
 // Runs `call`, which waits, until interrupt() ends it.
-void expect_interrupted(Writer& writer, const std::function<WriteStatus()>& call) {
+void expect_interrupted(const std::string& channel, Writer& writer,
+                        const std::function<WriteStatus()>& call) {
   std::atomic<bool> ended{false};
   std::thread waiting([&] {
     CHECK(call() == WriteStatus::interrupted);
     ended = true;
   });
-  std::this_thread::sleep_for(std::chrono::milliseconds(40));
-  CHECK(!ended);  // it really waits
+  await_asleep([&] { return writer_sleeps(channel); });
+  CHECK(!ended);
   const std::int64_t before = possum::monotonic_ns();
   writer.interrupt(true);
   waiting.join();
@@ -231,7 +232,7 @@ TEST(writer_waits_for_room_and_an_interrupted_publish_loses_nothing) {
   auto frame = descriptor_for(3, kSmall);
   Error error;
   const auto call = [&] { return writer->publish(ref, frame, kCaps, {}, false, error); };
-  expect_interrupted(*writer, call);
+  expect_interrupted(channel, *writer, call);
   // The reader that had room has the frame already.
   for (std::uint64_t seq = 1; seq <= 3; ++seq) CHECK(other.frame().seq == seq);
   CHECK(reader.frame().seq == 1);
@@ -254,7 +255,7 @@ TEST(abandoned_publish_is_missed_by_those_who_had_no_room) {
   auto frame = descriptor_for(2, kSmall);
   Error error;
   const auto call = [&] { return writer->publish(ref, frame, kCaps, {}, false, error); };
-  expect_interrupted(*writer, call);
+  expect_interrupted(channel, *writer, call);
   writer->abandon_publish();
   CHECK(take(*reader).descriptor().seq == 1);
   publish(*writer, 3);
@@ -270,7 +271,7 @@ TEST(interrupt_ends_acquire) {
   SlotRef ref;
   Error error;
   const auto call = [&] { return writer->acquire(kSmall, 10, 0, ref, error); };
-  expect_interrupted(*writer, call);
+  expect_interrupted(channel, *writer, call);
   for (std::uint64_t seq = 1; seq <= 3; ++seq) take(*reader);
   CHECK(call() == WriteStatus::ok);
   writer->give_back(ref);
@@ -280,11 +281,11 @@ TEST(interrupt_ends_drain_and_wait_readers) {
   const std::string channel = unique_channel();
   const auto writer = open_writer(blocking_writer(channel));
   Error error;
-  expect_interrupted(*writer, [&] { return writer->wait_readers(1, error); });
+  expect_interrupted(channel, *writer, [&] { return writer->wait_readers(1, error); });
   const auto reader = attach_reader(reader_of(channel, Policy::blocking, 4));
   publish_all(*writer, 1, 2);
   writer->set_eos();
-  expect_interrupted(*writer, [&] { return writer->drain(error); });
+  expect_interrupted(channel, *writer, [&] { return writer->drain(error); });
   take(*reader);
   take(*reader);
   CHECK(writer->drain(error) == WriteStatus::ok);
@@ -468,12 +469,12 @@ TEST(offer_that_cannot_be_taken_ends_the_reader) {
 TEST(slow_but_steady_blocking_reader_is_not_demoted) {
   const std::string channel = unique_channel();
   WriterOptions options = blocking_writer(channel);
-  options.max_blocking_ns = 150 * kMs;
+  options.max_blocking_ns = 1000 * kMs;
   const auto writer = open_writer(options);
   const auto reader = attach_reader(reader_of(channel, Policy::blocking, 1));
   std::thread reading([&] {
-    for (std::uint64_t seq = 1; seq <= 12; ++seq) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    for (std::uint64_t seq = 1; seq <= 12; ++seq) {  // longer in all, each time far less
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
       CHECK(take(*reader).descriptor().seq == seq);
     }
   });
@@ -493,7 +494,7 @@ TEST(reader_that_takes_its_place_during_an_interrupted_publish_gets_the_frame_on
   auto frame = descriptor_for(2, kSmall);
   Error error;
   const auto call = [&] { return writer->publish(ref, frame, kCaps, {}, false, error); };
-  expect_interrupted(*writer, call);
+  expect_interrupted(channel, *writer, call);
   gone.kill();
   CHECK(eventually([&] { return writer->active_readers() == 0; }));
   const auto next = attach_reader(reader_of(channel, Policy::blocking, 4));
@@ -1065,7 +1066,7 @@ TEST(take_waits_until_its_deadline_or_an_interrupt) {
   const std::int64_t waited = possum::monotonic_ns() - before;
   CHECK(waited >= 60 * kMs && waited < 2000 * kMs);
   std::thread taking([&] { CHECK(try_take(*reader, frame) == TakeStatus::interrupted); });
-  std::this_thread::sleep_for(std::chrono::milliseconds(30));
+  await_asleep([&] { return reader_sleeps(channel); });
   reader->interrupt(true);
   taking.join();
   CHECK(try_take(*reader, frame) == TakeStatus::interrupted);
