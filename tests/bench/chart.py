@@ -13,7 +13,7 @@ from report import ORDER, Outcome, description, reader_points, short
 COLOURS = {
     "possum": "#0b7a63", "shm": "#d98e04", "unixfd": "#7c5cbf", "PipeWire": "#c2452d",
     "copy under a semaphore": "#b58aa5",
-    "bare semaphore": "#777777", "bare memcpy": "#aaaaaa",
+    "semaphore in GStreamer": "#555555", "bare semaphore": "#777777", "bare memcpy": "#aaaaaa",
     "publish": "#0b7a63", "take": "#d98e04", "release": "#7c5cbf",
     "lend": "#c2452d", "give_back": "#777777",
 }
@@ -119,12 +119,15 @@ def curves(title, subtitle, x_label, lines, logarithmic):
 
 
 def legend(names):
-    parts, x = [], 0
+    parts, x, y = [], 0, 42
     for name in names:
         shown = name.replace("_", " ")
-        parts += [f'<circle cx="{x + 5}" cy="42" r="4" fill="{COLOURS[name]}"/>',
-                  text(x + 13, 46, shown, font_size=11)]
-        x += 22 + 6 * len(shown)
+        length = 22 + 6.2 * len(shown)
+        if x + length > WIDTH:
+            x, y = 0, y + 13
+        parts += [f'<circle cx="{x + 5:.1f}" cy="{y}" r="4" fill="{COLOURS[name]}"/>',
+                  text(x + 13, y + 4, shown, font_size=11)]
+        x += length
     return parts
 
 

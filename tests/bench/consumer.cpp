@@ -13,6 +13,7 @@
 
 #include <string>
 
+#include "bell.h"
 #include "options.h"
 #include "usage.h"
 
@@ -155,6 +156,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   bench::die_with_parent();
+  bench::register_bell_elements();
   gst_element_register(nullptr, "stampsink", GST_RANK_NONE, stamp_sink_get_type());
   return run();
 }

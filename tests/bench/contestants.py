@@ -214,6 +214,27 @@ class PipeWire(Contestant):
         return f"pipewiresrc target-object=bench ! {caps}"
 
 
+class Bell(Contestant):
+    """The least that two pipelines can do; see bell.h. No contestant: nothing is safe."""
+
+    name = "semaphore in GStreamer"
+
+    def start(self):
+        super().start()
+        self.area = f"/dev/shm/bench-bell.{os.getpid()}.{Contestant.runs}"
+
+    def stop(self):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.area)
+        super().stop()
+
+    def sink(self, lossless, readers, frame_bytes):
+        return f"bellsink area={self.area} size={frame_bytes}"
+
+    def src(self, lossless, caps):
+        return f"bellsrc area={self.area} ! {caps}"
+
+
 class Nothing(Contestant):
     """The producer's own pace, with a sink that drops everything: no more can cross."""
 

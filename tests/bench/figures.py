@@ -91,6 +91,7 @@ class Figures:
         self.peek = contestants.Peek(self.programs)
         self.copy = contestants.Copy(self.programs)
         self.nothing = contestants.Nothing()
+        self.bell = contestants.Bell()
 
     def note(self, figure, case, name, value):
         row = self.results.setdefault(figure, {}).setdefault(case, {})
@@ -197,7 +198,7 @@ class Figures:
         case += "" if where == "anywhere" else f", {where}"
         place = PLACES[where]
         frames = self.options.paced
-        for who in self.who:
+        for who in self.who if foreign else [*self.who, self.bell]:
 
             def measure(who=who):
                 self.note_paced(case, who.name, *self.pair(
@@ -235,7 +236,7 @@ class Figures:
         case = f"{count} reader{'s' if count > 1 else ''}"
         case += f", {stopped} stopped" if stopped else ""
         frames = self.options.readers
-        for who in self.who:
+        for who in [*self.who, self.bell]:
 
             def measure(who=who):
                 self.note_readers(case, who.name, *self.pair(

@@ -18,6 +18,7 @@
 #include <cstring>
 #include <string>
 
+#include "bell.h"
 #include "options.h"
 #include "usage.h"
 
@@ -236,6 +237,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   bench::die_with_parent();
+  bench::register_bell_elements();
   gst_element_register(nullptr, "stampsrc", GST_RANK_NONE, stamp_src_get_type());
   return run();
 }

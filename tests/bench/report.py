@@ -8,7 +8,7 @@ import figures as f
 
 NEIGHBOURS = ("shm", "unixfd", "PipeWire")
 ORDER = ("possum", *NEIGHBOURS, "copy under a semaphore", "look under a semaphore",
-         "bare semaphore", "bare memcpy", "no transport")
+         "semaphore in GStreamer", "bare semaphore", "bare memcpy", "no transport")
 
 
 def short(value):
@@ -62,10 +62,14 @@ def reader_points(outcome, figure, who):
 # --- bars -------------------------------------------------------------------------------
 
 
+def pooled(size, where):
+    return f"{size}, pool" + ("" if where == "anywhere" else f", {where}")
+
+
 def latency_bars(outcome):
     for size in f.SIZES:
         for where in f.PLACES:
-            case = f"{size}, pool" + ("" if where == "anywhere" else f", {where}")
+            case = pooled(size, where)
             ratio = outcome.ratio(f.LATENCY.format("p50"), case, "bare semaphore")
             yield f"latency p50 / bare semaphore: {size}, {where}", "<=", 1.5, ratio
 
@@ -143,6 +147,37 @@ def bars(outcome):
             held = value <= bar if sense == "<=" else value >= bar
             lines.append(f"| {figure} | {sense} {short(bar)} | {short(value)} | "
                          f"{'held' if held else '**missed**'} |")
+    return lines
+
+
+# --- the least --------------------------------------------------------------------------
+
+LEAST = "semaphore in GStreamer"
+
+
+def compared(outcome):
+    """(what, possum's, the least's, the bare semaphore's). The size of a frame does not
+    matter to what copies none: medians of all sizes together."""
+    who = ("possum", LEAST, "bare semaphore")
+    for figure in (f.LATENCY.format("p50"), f.CPU.format("60 fps")):
+        for where in f.PLACES:
+            values = ([value for size in f.SIZES
+                       for value in outcome.values(figure, pooled(size, where), name)]
+                      for name in who)
+            yield f"{figure}, {where}", *(statistics.median(v) if v else None for v in values)
+    yield (f"{f.READERS_CPU}, each further reader",
+           *(outcome.slope(f.READERS_CPU, name) for name in who))
+
+
+def against_the_least(outcome):
+    """How much of a figure is GStreamer's, and how much possum's own."""
+    lines = [f"| pool, all sizes | possum | {LEAST} | bare semaphore | possum / {LEAST} "
+             f"| {LEAST} / bare semaphore |", "|---|---|---|---|---|---|"]
+    for what, mine, least, bare in compared(outcome):
+        if mine is not None and least and bare:
+            ratios = (mine / least, least / bare)
+            lines.append(f"| {what} | " + " | ".join(map(short, (mine, least, bare, *ratios)))
+                         + " |")
     return lines
 
 
@@ -256,5 +291,6 @@ def document(raw):
         "# Side by side", "", description(raw), "",
         "## In short", "", *in_short(outcome), "",
         "## Against the bars", "", *bars(outcome), "",
+        "## Against the least that two pipelines can do", "", *against_the_least(outcome), "",
         "## Everything", "", "Medians (smallest-largest) of the rounds. -: not measured, "
         "the number says why.", *tables(raw)]) + "\n"

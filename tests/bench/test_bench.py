@@ -66,6 +66,14 @@ class Runs(unittest.TestCase):
         self.assertAlmostEqual(
             results[f.CPU.format("saturated")][CASE]["possum"][0], writer + reader)
 
+    def test_the_least_that_two_pipelines_can_do(self):
+        options = types.SimpleNamespace(programs=PROGRAMS, contestants=[], readers=6)
+        figures = f.Figures(options, {}, {}, {})
+        figures.readers(4, 1)
+        row = figures.results[f.READERS_CPU]["4 readers, 1 stopped"]
+        self.assertEqual(list(row), [report.LEAST])
+        self.assertEqual(glob.glob("/dev/shm/bench-bell.*"), [])
+
     def test_missing_frames_have_no_figures(self):
         figures = self.measured(Dropping())
         self.assertNotIn(f.RATE, figures.results)
@@ -115,6 +123,16 @@ class Shown(unittest.TestCase):
                               ((2, 5), "medians of 2 to 5 rounds")):
             results = {"any": {str(i): {"possum": [1.0] * n} for i, n in enumerate(counts)}}
             self.assertEqual(report.rounds(outcome(results)), words)
+
+    def test_what_is_possums_own_and_what_is_gstreamers(self):
+        row = {"possum": [12.0], report.LEAST: [10.0], "bare semaphore": [4.0]}
+        readers = {f"{n} readers": {who: [n * values[0]] for who, values in row.items()}
+                   for n in (1, 4, 16)}
+        lines = report.against_the_least(report.Outcome(outcome({
+            f.LATENCY.format("p50"): {"VGA I420, pool, one core": row},
+            f.READERS_CPU: readers})))
+        self.assertEqual([line.split(" | ")[1:] for line in lines[2:]],
+                         [["12.0", "10.0", "4.00", "1.20", "2.50 |"]] * 2)
 
     def test_a_failed_run_shows_beside_those_that_succeeded(self):
         text = "\n".join(report.tables(outcome(
