@@ -477,6 +477,9 @@ GST_END_TEST
 GST_START_TEST(quick_pauses_never_hang_while_a_non_live_writer_waits) {
   Pipeline writer("videotestsrc ! possumsink sync=false min-readers=1 channel=" +
                   new_channel());
+  // GstBin 1.22 can miss the end of the first preroll when the state changes during it,
+  // with a fakesink too, and never goes on to PLAYING.
+  writer.reach(GST_STATE_PAUSED);
   for (int i = 0; i < 4000; ++i) {
     press_on(writer.get(), GST_STATE_PAUSED, 3);  // ends in PLAYING
     gst_element_get_state(writer.get(), nullptr, nullptr, GST_CLOCK_TIME_NONE);
