@@ -110,6 +110,7 @@ struct SinkImpl {
   // Streaming thread only, or while there is none.
   possum::FrameSender sender;
   Ref<GstBuffer> prerolled;  // published, not yet rendered
+  bool shown_early = false;  // by the preroll, and too few readers since then
   bool left_out = false;     // a frame, since the last one that was sent
   guint32 flush_id = 0;
   bool unreadable_told = false;  // once for each caps
@@ -209,6 +210,7 @@ static bool open_channel(GstPossumSink* self) {
   impl.counters.reset();
   impl.upstream.forget();
   impl.left_out = false;
+  impl.shown_early = false;
   Error error;
   std::shared_ptr<Writer> writer = new_writer(self, error);
   if (!writer) {
@@ -479,15 +481,27 @@ static GstFlowReturn flow_of(GstPossumSink* self, SendStatus status, GstBuffer* 
   return GST_FLOW_OK;
 }
 
+static bool has_enough_readers(GstPossumSink* self) {
+  const unsigned wanted = impl_of(self).min_readers;
+  return wanted == 0 || writer_of(self)->active_readers() >= wanted;
+}
+
 // Interrupted by unlock: GstBaseSink sees to it that render() comes again with the same
 // buffer, which goes on there.
 static GstFlowReturn preroll(GstPossumSink* self, GstBuffer* buffer) {
   SinkImpl& impl = impl_of(self);
   if (impl.prerolled.get() == buffer) return GST_FLOW_OK;
   impl.prerolled.reset();
+  const bool early = !has_enough_readers(self);
+  // A second one, as GstBaseSink prerolls now and then with async=false, would take the
+  // place of the first before a reader came.
+  if (early && impl.shown_early) return GST_FLOW_OK;
   Error error;
   const SendStatus status = send_frame(self, buffer, true, error);
-  if (status == SendStatus::sent) impl.prerolled = possum::share(buffer);
+  if (status == SendStatus::sent) {
+    impl.prerolled = possum::share(buffer);
+    impl.shown_early = early;
+  }
   // Anything else is tried again, and counted, by render().
   return status == SendStatus::failed ? flow_of(self, status, buffer, error)
                                       : GST_FLOW_OK;
@@ -534,6 +548,7 @@ static GstFlowReturn render(GstPossumSink* self, GstBuffer* buffer) {
       impl.counters.count_discarded();
       return GST_FLOW_OK;
     }
+    impl.shown_early = false;
   }
   Error error;
   SendStatus status = SendStatus::sent;
@@ -558,6 +573,11 @@ static GstFlowReturn gst_possum_sink_render(GstBaseSink* sink, GstBuffer* buffer
 static bool drain_readers(GstPossumSink* self) {
   // What ended in our own error is not complete: readers wait for the next writer.
   if (impl_of(self).told) return true;
+  // The only frame: a reader that it waits for would come to a channel that has ended.
+  bool discard = false;
+  if (impl_of(self).shown_early && await_readers(self, discard) != GST_FLOW_OK) {
+    return false;
+  }
   const std::shared_ptr<Writer> writer = writer_of(self);
   writer->set_eos();
   Error error;
@@ -575,6 +595,7 @@ static void end_flush(GstPossumSink* self) {
   impl.sender.abandon();
   impl.sender.release_kept();
   impl.prerolled.reset();
+  impl.shown_early = false;
   ++impl.flush_id;
 }
 

@@ -76,7 +76,7 @@ class Elements(Case):
                     self.compare(frames[format], file.read(), format, planes)
 
     def compare(self, frames, data, format, planes):
-        self.assertEqual(len(frames), FRAMES)
+        self.assertEqual([frame.seq for frame in frames], list(range(1, FRAMES + 1)))
         size = len(data) // FRAMES
         for number, frame in enumerate(frames):
             self.assertEqual((frame.format, frame.width, frame.height), (format, 321, 37))
