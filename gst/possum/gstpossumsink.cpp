@@ -573,11 +573,6 @@ static GstFlowReturn gst_possum_sink_render(GstBaseSink* sink, GstBuffer* buffer
 static bool drain_readers(GstPossumSink* self) {
   // What ended in our own error is not complete: readers wait for the next writer.
   if (impl_of(self).told) return true;
-  // The only frame: a reader that it waits for would come to a channel that has ended.
-  bool discard = false;
-  if (impl_of(self).shown_early && await_readers(self, discard) != GST_FLOW_OK) {
-    return false;
-  }
   const std::shared_ptr<Writer> writer = writer_of(self);
   writer->set_eos();
   Error error;
