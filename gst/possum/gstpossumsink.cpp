@@ -518,11 +518,11 @@ static GstFlowReturn await_readers(GstPossumSink* self, bool& discard) {
   const std::atomic<unsigned>& wanted = impl.min_readers;
   discard = false;
   if (wanted == 0) return GST_FLOW_OK;
-  const std::shared_ptr<Writer> writer = writer_of(self);
   if (impl.upstream.live()) {
-    discard = writer->active_readers() < wanted;
+    discard = !has_enough_readers(self);
     return GST_FLOW_OK;
   }
+  const std::shared_ptr<Writer> writer = writer_of(self);
   Error error;
   WriteStatus status = WriteStatus::ok;
   while ((status = writer->wait_readers(wanted, error)) == WriteStatus::interrupted) {
