@@ -126,7 +126,12 @@ void sink_set_property(GObject* object, guint id, const GValue* value, GParamSpe
 
 gboolean sink_start(GstBaseSink* sink) {
   auto* self = reinterpret_cast<BellSink*>(sink);
-  return self->path != nullptr && make_area(self->path, self->frame_bytes, self->area);
+  if (self->path != nullptr && make_area(self->path, self->frame_bytes, self->area)) {
+    return TRUE;
+  }
+  GST_ELEMENT_ERROR(sink, RESOURCE, OPEN_WRITE, ("area= names no file to make."),
+                    GST_ERROR_SYSTEM);
+  return FALSE;
 }
 
 gboolean sink_propose(GstBaseSink* sink, GstQuery* query) {
@@ -207,9 +212,15 @@ void src_set_property(GObject* object, guint, const GValue* value, GParamSpec*) 
 
 gboolean src_start(GstBaseSrc* src) {
   auto* self = reinterpret_cast<BellSrc*>(src);
-  if (self->path == nullptr || !open_area(self->path, self->area)) return FALSE;
+  if (self->path == nullptr || !open_area(self->path, self->area)) {
+    GST_ELEMENT_ERROR(src, RESOURCE, OPEN_READ, ("area= names no file of a bellsink."),
+                      GST_ERROR_SYSTEM);
+    return FALSE;
+  }
   self->reader = head_of(self->area).readers++;
-  return self->reader < kReaders;
+  if (self->reader < kReaders) return TRUE;
+  GST_ELEMENT_ERROR(src, RESOURCE, BUSY, ("There are 32 readers already."), (nullptr));
+  return FALSE;
 }
 
 GstFlowReturn src_create(GstPushSrc* src, GstBuffer** buffer) {

@@ -61,6 +61,12 @@ def caps_of(size):
     )
 
 
+def paced_case(size, foreign, where):
+    """How results call what is measured at 60 frames/s."""
+    case = f"{size}, {'foreign memory' if foreign else 'pool'}"
+    return case + ("" if where == "anywhere" else f", {where}")
+
+
 def cpu_seconds(processes):
     """CPU time that each of these processes has used so far, if it still lives."""
     used = {}
@@ -194,8 +200,7 @@ class Figures:
     # --- 60 frames a second -------------------------------------------------------------
 
     def paced(self, size, foreign, where="anywhere"):
-        case = f"{size}, {'foreign memory' if foreign else 'pool'}"
-        case += "" if where == "anywhere" else f", {where}"
+        case = paced_case(size, foreign, where)
         place = PLACES[where]
         frames = self.options.paced
         for who in self.who if foreign else [*self.who, self.bell]:

@@ -62,14 +62,10 @@ def reader_points(outcome, figure, who):
 # --- bars -------------------------------------------------------------------------------
 
 
-def pooled(size, where):
-    return f"{size}, pool" + ("" if where == "anywhere" else f", {where}")
-
-
 def latency_bars(outcome):
     for size in f.SIZES:
         for where in f.PLACES:
-            case = pooled(size, where)
+            case = f.paced_case(size, False, where)
             ratio = outcome.ratio(f.LATENCY.format("p50"), case, "bare semaphore")
             yield f"latency p50 / bare semaphore: {size}, {where}", "<=", 1.5, ratio
 
@@ -162,7 +158,8 @@ def compared(outcome):
     for figure in (f.LATENCY.format("p50"), f.CPU.format("60 fps")):
         for where in f.PLACES:
             values = ([value for size in f.SIZES
-                       for value in outcome.values(figure, pooled(size, where), name)]
+                       for value in outcome.values(
+                           figure, f.paced_case(size, False, where), name)]
                       for name in who)
             yield f"{figure}, {where}", *(statistics.median(v) if v else None for v in values)
     yield (f"{f.READERS_CPU}, each further reader",
