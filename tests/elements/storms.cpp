@@ -229,9 +229,32 @@ class Weather {
   std::optional<Task> push_;
 };
 
+// A sink that is stopped and started between two things that upstream sends has forgotten
+// the stream, caps and segment that upstream still takes for known, as with any other
+// sink (fakesink in the same harness gets more of them): GStreamer warns. Any other
+// warning fails the test as ever.
+class ForgottenStream {
+ public:
+  ForgottenStream()
+      : handler_(g_log_set_handler("GStreamer", G_LOG_LEVEL_WARNING, forgive, nullptr)) {}
+  ~ForgottenStream() { g_log_remove_handler("GStreamer", handler_); }
+  ForgottenStream(const ForgottenStream&) = delete;
+  ForgottenStream& operator=(const ForgottenStream&) = delete;
+
+ private:
+  static void forgive(const gchar*, GLogLevelFlags, const gchar* message, gpointer) {
+    const std::string text = message;
+    require(text.find("Sticky event misordering") != std::string::npos ||
+                text.find("Got data flow before") != std::string::npos,
+            text);
+  }
+  const guint handler_;
+};
+
 }  // namespace
 
 GST_START_TEST(sink_in_a_storm) {
+  const ForgottenStream forgiven;
   const std::string channel = new_channel();
   Producer producer(channel, "max-blocking-time=10000000");
   Pipeline readers("possumsrc channel=" + channel +
@@ -391,6 +414,7 @@ struct Harness {
 }  // namespace
 
 GST_START_TEST(harnessed_sink_in_a_storm) {
+  const ForgottenStream forgiven;
   const std::string channel = new_channel();
   Pipeline reader("possumsrc channel=" + channel + " ! fakesink name=end sync=false");
   reader.set_state(GST_STATE_PLAYING);
