@@ -110,7 +110,6 @@ struct SinkImpl {
   // Streaming thread only, or while there is none.
   possum::FrameSender sender;
   Ref<GstBuffer> prerolled;  // published, not yet rendered
-  bool shown_early = false;  // by the preroll, and too few readers since then
   bool left_out = false;     // a frame, since the last one that was sent
   guint32 flush_id = 0;
   bool unreadable_told = false;  // once for each caps
@@ -210,7 +209,6 @@ static bool open_channel(GstPossumSink* self) {
   impl.counters.reset();
   impl.upstream.forget();
   impl.left_out = false;
-  impl.shown_early = false;
   Error error;
   std::shared_ptr<Writer> writer = new_writer(self, error);
   if (!writer) {
@@ -492,16 +490,9 @@ static GstFlowReturn preroll(GstPossumSink* self, GstBuffer* buffer) {
   SinkImpl& impl = impl_of(self);
   if (impl.prerolled.get() == buffer) return GST_FLOW_OK;
   impl.prerolled.reset();
-  const bool early = !has_enough_readers(self);
-  // A second one, as GstBaseSink prerolls now and then with async=false, would take the
-  // place of the first before a reader came.
-  if (early && impl.shown_early) return GST_FLOW_OK;
   Error error;
   const SendStatus status = send_frame(self, buffer, true, error);
-  if (status == SendStatus::sent) {
-    impl.prerolled = possum::share(buffer);
-    impl.shown_early = early;
-  }
+  if (status == SendStatus::sent) impl.prerolled = possum::share(buffer);
   // Anything else is tried again, and counted, by render().
   return status == SendStatus::failed ? flow_of(self, status, buffer, error)
                                       : GST_FLOW_OK;
@@ -534,22 +525,22 @@ static GstFlowReturn await_readers(GstPossumSink* self, bool& discard) {
   return GST_FLOW_ERROR;
 }
 
-// Waits for blocking readers, if at all; see unlock.
+// Waits for readers, enough of them or blocking ones, if at all; see unlock.
 static GstFlowReturn render(GstPossumSink* self, GstBuffer* buffer) {
   SinkImpl& impl = impl_of(self);
   const Ref<GstBuffer> prerolled = std::move(impl.prerolled);
-  if (prerolled.get() == buffer) return GST_FLOW_OK;
+  const bool shown = prerolled.get() == buffer;
   if (!impl.sender.began(buffer)) {
     bool discard = false;
     const GstFlowReturn flow = await_readers(self, discard);
     if (flow != GST_FLOW_OK) return flow;
-    if (discard) {
+    if (discard && !shown) {
       impl.left_out = true;
       impl.counters.count_discarded();
       return GST_FLOW_OK;
     }
-    impl.shown_early = false;
   }
+  if (shown) return GST_FLOW_OK;
   Error error;
   SendStatus status = SendStatus::sent;
   while ((status = send_frame(self, buffer, false, error)) == SendStatus::interrupted) {
@@ -590,7 +581,6 @@ static void end_flush(GstPossumSink* self) {
   impl.sender.abandon();
   impl.sender.release_kept();
   impl.prerolled.reset();
-  impl.shown_early = false;
   ++impl.flush_id;
 }
 

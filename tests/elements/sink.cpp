@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "support/elements.h"
+#include "support/sleepers.h"
 
 // Last: it includes gstcheck.h.
 #include "support/suite.h"
@@ -178,12 +179,15 @@ GST_END_TEST
 GST_START_TEST(other_upstream_waits_in_render_for_enough_readers) {
   const std::string channel = new_channel();
   Producer producer(channel, "min-readers=2");
-  producer.start().push(1);  // preroll waits for nobody
+  producer.start();
+  Task push([&] {
+    producer.push(1);
+    producer.push(2);
+  });
   Consumer first(channel);
   Consumer second(channel);
   first.start();
-  expect_equal(first.pull_value(), 1);
-  Task push([&] { producer.push(2); });
+  expect_equal(first.pull_value(), 1);  // preroll waits for nobody
   fail_if(push.done());
   second.start();
   expect_equal(second.pull_value(), 1);
@@ -194,12 +198,27 @@ GST_START_TEST(other_upstream_waits_in_render_for_enough_readers) {
 }
 GST_END_TEST
 
+GST_START_TEST(the_only_frame_waits_for_its_reader) {
+  const std::string channel = new_channel();
+  Pipeline writer(
+      "videotestsrc num-buffers=1 ! video/x-raw,format=GRAY8 ! possumsink "
+      "sync=false min-readers=1 allow-blocking=true channel=" +
+      channel);
+  writer.set_state(GST_STATE_PLAYING);
+  await([&] { return support::writer_sleeps(channel); }, "a wait for the reader");
+  Consumer consumer(channel, "leaky-type=none");
+  consumer.start().pull();
+  consumer.wait_eos();
+  writer.wait_eos();
+}
+GST_END_TEST
+
 GST_START_TEST(state_change_ends_the_wait_for_readers) {
   for (const GstState state : {GST_STATE_NULL, GST_STATE_READY}) {
     Producer producer(new_channel(), "min-readers=1");
-    producer.start().push(1);
+    producer.start();
     GstFlowReturn flow = GST_FLOW_OK;
-    Task push([&] { flow = producer.try_push(new_frame(2)); });
+    Task push([&] { flow = producer.try_push(new_frame(1)); });
     producer.pipeline().set_state(state);
     push.join();
     expect_equal(flow, GST_FLOW_FLUSHING);
@@ -499,6 +518,7 @@ static Suite* sink_suite() {
   tcase_add_test(tcase, upstream_is_asked_again_when_it_may_have_changed);
   tcase_add_test(tcase, live_frames_are_discarded_until_enough_readers_came);
   tcase_add_test(tcase, other_upstream_waits_in_render_for_enough_readers);
+  tcase_add_test(tcase, the_only_frame_waits_for_its_reader);
   tcase_add_test(tcase, state_change_ends_the_wait_for_readers);
   tcase_add_test(tcase, a_blocking_reader_holds_up_render_until_it_takes_a_frame);
   tcase_add_test(tcase, flush_ends_a_wait_for_a_blocking_reader);
