@@ -53,29 +53,29 @@ void semaphore_image(std::uint8_t (&image)[layout::kSemImageBytes]) {
 
 void SharedSemaphore::reset() {
   const sem_t fresh = fresh_semaphore(true, 0);
-  std::memcpy(static_cast<void*>(semaphore_), &fresh, layout::kSemSharedBytes);
+  std::memcpy(static_cast<void*>(semaphore()), &fresh, layout::kSemSharedBytes);
 }
 
 void SharedSemaphore::drain() {
   // One post at most is outstanding, or two after ring_self(); a few tries leave no
   // doubt, and a peer that stuffs the semaphore does not keep us here.
-  for (int tries = 0; tries < 8 && sane() && sem_trywait(semaphore_) == 0; ++tries) {
+  for (int tries = 0; tries < 8 && sane() && sem_trywait(semaphore()) == 0; ++tries) {
   }
 }
 
-bool SharedSemaphore::post() { return sane() && sem_post(semaphore_) == 0; }
+bool SharedSemaphore::post() { return sane() && sem_post(semaphore()) == 0; }
 
 bool SharedSemaphore::sane() const {
   if constexpr (!kAllShared) return true;
   static const SharedWord shared_word;
-  return shared_word.healthy(*semaphore_);
+  return shared_word.healthy(*semaphore());
 }
 
 bool SharedSemaphore::wait(std::int64_t deadline_ns) {
   const timespec deadline = to_timespec(deadline_ns);
   int result;
   do {
-    result = sem_clockwait(semaphore_, CLOCK_MONOTONIC, &deadline);
+    result = sem_clockwait(semaphore(), CLOCK_MONOTONIC, &deadline);
   } while (result != 0 && errno == EINTR && sane());
   return result == 0;
 }

@@ -21,8 +21,7 @@ void semaphore_image(std::uint8_t (&image)[layout::kSemImageBytes]);
 // The sem_t of a SemaphoreMapping, with value and waiters that any peer may have made up.
 class SharedSemaphore {
  public:
-  explicit SharedSemaphore(const SemaphoreMapping& mapping)
-      : semaphore_(&mapping.semaphore()) {}
+  explicit SharedSemaphore(const SemaphoreMapping& mapping) : mapping_(&mapping) {}
   void reset();  // the shared part
   void drain();
   bool post();
@@ -32,7 +31,8 @@ class SharedSemaphore {
   bool wait(std::int64_t deadline_ns);
 
  private:
-  sem_t* semaphore_;
+  sem_t* semaphore() const { return &mapping_->semaphore(); }
+  const SemaphoreMapping* mapping_;
 };
 
 class Doorbell : public BellCore<std::atomic<std::uint32_t>, SharedSemaphore> {

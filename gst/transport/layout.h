@@ -19,7 +19,7 @@ namespace possum::layout {
 
 inline constexpr std::uint64_t kControlMagic = 0x31'4c'54'43'4d'53'53'50;  // "PSSMCTL1"
 inline constexpr std::uint64_t kDataMagic = 0x31'41'54'44'4d'53'53'50;     // "PSSMDTA1"
-inline constexpr std::uint32_t kVersion = 1;
+inline constexpr std::uint32_t kVersion = 2;
 
 inline constexpr unsigned kSlots = 32;    // bits in one half of an offer word
 inline constexpr unsigned kReaders = 32;  // reader pages in a control object
@@ -132,11 +132,11 @@ struct WriterBells {
 // Units 3..34, one per reader, each ending with the semaphore of `bell`. Writer and that
 // reader: read-write, others: read-only.
 struct ReaderUnit {
+  // All that an offer touches, in one cache line: each publication goes to every page.
   alignas(64) std::atomic<std::uint64_t> word;  // low half OFFERED, high half TAKEN
-  alignas(64)
-      std::atomic<std::uint64_t> cfg;  // epoch:32 | depth:8 | policy:8 | 0:8 | state:8
-  alignas(64) DoorbellWords bell;
-  alignas(64) std::atomic<std::uint32_t> grant;  // GrantBits, the writer's
+  std::atomic<std::uint64_t> cfg;  // epoch:32 | depth:8 | policy:8 | 0:8 | state:8
+  DoorbellWords bell;
+  std::atomic<std::uint32_t> grant;  // GrantBits, the writer's
   // Diagnostics, the reader's.
   alignas(64) std::atomic<std::uint32_t> pid;
   std::uint32_t reserved;
@@ -215,9 +215,9 @@ static_assert(sizeof(ControlHeader) == 832);
 static_assert(sizeof(DoorbellWords) == 8);
 static_assert(std::is_standard_layout_v<WriterBells> && sizeof(WriterBells) == 128);
 static_assert(std::is_standard_layout_v<ReaderUnit>);
-static_assert(offsetof(ReaderUnit, cfg) == 64 && offsetof(ReaderUnit, bell) == 128);
-static_assert(offsetof(ReaderUnit, grant) == 192 && offsetof(ReaderUnit, pid) == 256);
-static_assert(sizeof(ReaderUnit) == 320 &&
+static_assert(offsetof(ReaderUnit, cfg) == 8 && offsetof(ReaderUnit, bell) == 16);
+static_assert(offsetof(ReaderUnit, grant) == 24 && offsetof(ReaderUnit, pid) == 64);
+static_assert(sizeof(ReaderUnit) == 128 &&
               sizeof(ReaderUnit) <= kMinUnitBytes - kSemSharedBytes);
 static_assert(sizeof(DataHeader) == 72 && std::is_trivially_copyable_v<DataHeader>);
 static_assert(sizeof(PlaneLayout) == 24);

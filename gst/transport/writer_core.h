@@ -234,6 +234,7 @@ class WriterCore {
     for (const bool first : {true, false}) {
       for (unsigned r = 0; r < kPages; ++r) {
         if (((attached & slot_bit(r)) != 0) != first) continue;
+        if (!first && renew_standing_offer(r, slot)) continue;
         if (!offer(r, slot)) pending_pages_ |= slot_bit(r);
       }
     }
@@ -515,6 +516,25 @@ class WriterCore {
     }
     if (latest_ != kNone) forget_latest();
     return !came;
+  }
+
+  // The short way of offer() for a page that nobody has and nobody touched: most pages,
+  // each time. False: there is something else in it.
+  bool renew_standing_offer(unsigned r, unsigned slot) {
+    auto& page = env_.page(r);
+    // Both seq_cst: as in offer().
+    const auto cfg = layout::unpack(page.cfg.load(std::memory_order_seq_cst));
+    if (cfg.state != layout::PageState::free) return false;
+    std::uint64_t word = layout::make_word(given_[r], 0);
+    if (!page.word.compare_exchange_strong(word, layout::make_word(slot_bit(slot), 0),
+                                           std::memory_order_seq_cst,
+                                           std::memory_order_relaxed)) {
+      return false;
+    }
+    POSSUM_CRASH_POINT("offer.standing");
+    given_[r] = slot_bit(slot);
+    env_.ring_reader(r);  // somebody may have come meanwhile
+    return true;
   }
 
   // False: a blocking reader has no room.

@@ -191,6 +191,15 @@ const std::vector<Case>& cases() {
          p.writer.waits_for_readers = true;
          return channel<1, 2>(p);
        }},
+      // As a preroll does.
+      {"shows-first", false,
+       [](Plan& p) {
+         slots(p, 3, 2);
+         p.readers[0] = blocking(2);
+         p.writer.shows_first = true;
+         p.writer.waits_for_readers = true;
+         return channel<1, 3>(p);
+       }},
       {"deaths", false,
        [](Plan& p) {
          slots(p, 2, 2);

@@ -105,6 +105,14 @@ MUTANTS = [
     ('dropping without withdrawing standing offers', 'standing-offer', [
         (W, 'if (withdraw_standing_offer())', 'if (@ || withdraw_standing_offer())'),
     ]),
+    ('a reader that came gets the standing offer renewed', 'shows-first', [
+        (W, 'if (cfg.state != layout::PageState::free) return false;',
+         'if (cfg.state != layout::PageState::free && !@) return false;'),
+    ]),
+    ('a renewed standing offer rings nobody', 'attach', [
+        (W, 'env_.ring_reader(r);  // somebody may have come meanwhile',
+         'if (!@) env_.ring_reader(r);'),
+    ]),
     ('no second look at cfg under the lock', 'second-tenant', [
         (R, '''    if (cfg.state == layout::PageState::free) return''',
          '''    if (@ || cfg.state == layout::PageState::free) return'''),

@@ -44,6 +44,7 @@ struct WriterPlan {
   bool eos = true;
   bool drain = false;
   bool waits_for_readers = false;  // before the first frame
+  bool shows_first = false;        // or behind it, which they must get then
   bool may_drop = false;           // frames for which there is no slot
   bool may_fail = false;           // to make objects
   bool demotes = false;
@@ -396,6 +397,11 @@ class Channel final : public System {
     if (life > 0) take_over(life);
     enter_core(life);
     if (life > 0 || plan.may_fail) core(life).prepare(plan.prepared);
+    if (plan.shows_first) {
+      ++own.frame;
+      if (!send(life)) return;
+      explorer().checkpoint(10);
+    }
     if (plan.waits_for_readers) {
       wait_until(life, [&] {
         unsigned active = 0;
@@ -1000,7 +1006,8 @@ class Channel final : public System {
     explorer().require(o.seq > own.last, "frames out of order");
     if (lossless(own)) {
       if (own.got == 0) {
-        explorer().require(o.seq <= own.due + own.lost, "the first frames were missed");
+        const auto due = plan_.writer.shows_first ? 1 : own.due;
+        explorer().require(o.seq <= due + own.lost, "the first frames were missed");
       } else {
         explorer().require(o.seq <= own.last + 1 + own.lost,
                            "a lossless reader has a gap");

@@ -288,7 +288,7 @@ TEST(other_layout_names_both) {
   expect_error(
       reader,
       quoted(forged.name()) +
-          " was made by an incompatible possum (layout 7, this is layout 1): use "
+          " was made by an incompatible possum (layout 7, this is layout 2): use "
           "the same version and C library on both sides",
       kRunningError);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
 //
-// The bytes of layout version 1 as golden numbers, and the checks that stand between a
+// The bytes of layout version 2 as golden numbers, and the checks that stand between a
 // peer's bytes and their use: whatever is accepted lies inside the object.
 #include "transport/descriptor.h"
 
@@ -110,7 +110,7 @@ TEST(caps_and_metas_are_bounded) {
 // one raises layout::kVersion and PROTOCOL.md.
 TEST(layout_version_1_is_what_it_was) {
   using namespace layout;
-  CHECK(kVersion == 1 && kSlots == 32 && kReaders == 32 && kPlanes == 4);
+  CHECK(kVersion == 2 && kSlots == 32 && kReaders == 32 && kPlanes == 4);
   CHECK(std::memcmp(&kControlMagic, "PSSMCTL1", 8) == 0);
   CHECK(std::memcmp(&kDataMagic, "PSSMDTA1", 8) == 0);
   CHECK(kOwnerByte == 1 << 30 && kReaderByte == (1 << 30) + 1);
@@ -139,9 +139,9 @@ TEST(layout_version_1_is_what_it_was) {
   CHECK(kHeaderUnit == 0 && kRoomUnit == 1 && kAttentionUnit == 2);
   CHECK(kReaderUnit == 3 && kUnits == 35);
   CHECK(offsetof(DoorbellWords, waiting) == 0 && sizeof(DoorbellWords) == 8);
-  CHECK(sizeof(ReaderUnit) == 320 && offsetof(ReaderUnit, word) == 0);
-  CHECK(offsetof(ReaderUnit, cfg) == 64 && offsetof(ReaderUnit, bell) == 128);
-  CHECK(offsetof(ReaderUnit, grant) == 192 && offsetof(ReaderUnit, pid) == 256);
+  CHECK(sizeof(ReaderUnit) == 128 && offsetof(ReaderUnit, word) == 0);
+  CHECK(offsetof(ReaderUnit, cfg) == 8 && offsetof(ReaderUnit, bell) == 16);
+  CHECK(offsetof(ReaderUnit, grant) == 24 && offsetof(ReaderUnit, pid) == 64);
   CHECK(sizeof(DataHeader) == 72 && offsetof(DataHeader, incarnation) == 16);
   CHECK(offsetof(DataHeader, object) == 24 && offsetof(DataHeader, object_bytes) == 32);
   CHECK(offsetof(DataHeader, caps_offset) == 40 &&
@@ -194,7 +194,7 @@ TEST(data_header_of_another_object_is_refused) {
   CHECK(valid(good));
   CHECK(differs([](DataHeader& h) { h.magic ^= 1; }));
   CHECK(differs([](DataHeader& h) { h.magic = layout::kControlMagic; }));
-  CHECK(differs([](DataHeader& h) { h.version = 2; }));
+  CHECK(differs([](DataHeader& h) { h.version += 1; }));
   CHECK(differs([](DataHeader& h) { h.incarnation += 1; }));
   CHECK(differs([](DataHeader& h) { h.object += 1; }));
   CHECK(differs([](DataHeader& h) { h.slot += 1; }));
