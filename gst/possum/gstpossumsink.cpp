@@ -479,11 +479,6 @@ static GstFlowReturn flow_of(GstPossumSink* self, SendStatus status, GstBuffer* 
   return GST_FLOW_OK;
 }
 
-static bool has_enough_readers(GstPossumSink* self) {
-  const unsigned wanted = impl_of(self).min_readers;
-  return wanted == 0 || writer_of(self)->active_readers() >= wanted;
-}
-
 // Interrupted by unlock: GstBaseSink sees to it that render() comes again with the same
 // buffer, which goes on there.
 static GstFlowReturn preroll(GstPossumSink* self, GstBuffer* buffer) {
@@ -509,11 +504,11 @@ static GstFlowReturn await_readers(GstPossumSink* self, bool& discard) {
   const std::atomic<unsigned>& wanted = impl.min_readers;
   discard = false;
   if (wanted == 0) return GST_FLOW_OK;
+  const std::shared_ptr<Writer> writer = writer_of(self);
   if (impl.upstream.live()) {
-    discard = !has_enough_readers(self);
+    discard = writer->active_readers() < wanted;
     return GST_FLOW_OK;
   }
-  const std::shared_ptr<Writer> writer = writer_of(self);
   Error error;
   WriteStatus status = WriteStatus::ok;
   while ((status = writer->wait_readers(wanted, error)) == WriteStatus::interrupted) {
@@ -528,8 +523,7 @@ static GstFlowReturn await_readers(GstPossumSink* self, bool& discard) {
 // Waits for readers, enough of them or blocking ones, if at all; see unlock.
 static GstFlowReturn render(GstPossumSink* self, GstBuffer* buffer) {
   SinkImpl& impl = impl_of(self);
-  const Ref<GstBuffer> prerolled = std::move(impl.prerolled);
-  const bool shown = prerolled.get() == buffer;
+  const bool shown = std::exchange(impl.prerolled, nullptr).get() == buffer;
   if (!impl.sender.began(buffer)) {
     bool discard = false;
     const GstFlowReturn flow = await_readers(self, discard);
