@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "support/elements.h"
-#include "support/sleepers.h"
+#include "support/waits.h"
 
 // Last: it includes gstcheck.h.
 #include "support/suite.h"
@@ -188,6 +188,7 @@ GST_START_TEST(other_upstream_waits_in_render_for_enough_readers) {
   Consumer second(channel);
   first.start();
   expect_equal(first.pull_value(), 1);  // preroll waits for nobody
+  await_sleeping_writer(channel);
   fail_if(push.done());
   second.start();
   expect_equal(second.pull_value(), 1);
@@ -205,7 +206,7 @@ GST_START_TEST(the_only_frame_waits_for_its_reader) {
       "sync=false min-readers=1 allow-blocking=true channel=" +
       channel);
   writer.set_state(GST_STATE_PLAYING);
-  await([&] { return support::writer_sleeps(channel); }, "a wait for the reader");
+  await_sleeping_writer(channel);
   Consumer consumer(channel, "leaky-type=none");
   consumer.start().pull();
   consumer.wait_eos();
@@ -215,10 +216,12 @@ GST_END_TEST
 
 GST_START_TEST(state_change_ends_the_wait_for_readers) {
   for (const GstState state : {GST_STATE_NULL, GST_STATE_READY}) {
-    Producer producer(new_channel(), "min-readers=1");
+    const std::string channel = new_channel();
+    Producer producer(channel, "min-readers=1");
     producer.start();
     GstFlowReturn flow = GST_FLOW_OK;
     Task push([&] { flow = producer.try_push(new_frame(1)); });
+    await_sleeping_writer(channel);
     producer.pipeline().set_state(state);
     push.join();
     expect_equal(flow, GST_FLOW_FLUSHING);

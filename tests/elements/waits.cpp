@@ -13,7 +13,7 @@
 #include <gst/check/gsttestclock.h>
 
 #include "support/elements.h"
-#include "support/sleepers.h"
+#include "support/waits.h"
 #include "transport/clock.h"
 #include "transport/reader.h"
 
@@ -23,19 +23,6 @@
 using namespace elements;
 
 namespace {
-
-void await_sleeping_writer(const std::string& channel) {
-  await([&] { return support::writer_sleeps(channel); }, "a writer that sleeps");
-}
-void await_sleeping_housekeeper(const std::string& channel) {
-  await([&] { return support::housekeeper_sleeps(channel); }, "housekeeping that sleeps");
-}
-void await_sleeping_reader(const std::string& channel) {
-  await([&] { return support::reader_sleeps(channel); }, "a reader that sleeps");
-}
-void await_search() {
-  await(support::somebody_searches, "a thread that looks for a channel");
-}
 
 constexpr char kBlocking[] = "leaky-type=none max-buffers=1";
 

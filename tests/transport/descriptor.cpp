@@ -108,7 +108,7 @@ TEST(caps_and_metas_are_bounded) {
 
 // Peers in other languages and of other builds rely on these numbers: whoever changes
 // one raises layout::kVersion and PROTOCOL.md.
-TEST(layout_version_1_is_what_it_was) {
+TEST(layout_version_2_is_what_it_was) {
   using namespace layout;
   CHECK(kVersion == 2 && kSlots == 32 && kReaders == 32 && kPlanes == 4);
   CHECK(std::memcmp(&kControlMagic, "PSSMCTL1", 8) == 0);
