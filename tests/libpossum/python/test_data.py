@@ -203,6 +203,13 @@ class Lies(Case):
         {"size": 8, "fields": [["a", "uint8", 0, [9]]]},
         {"size": 8, "fields": [["a", "uint8", 0, [2**40, 2**40]]]},
         {"size": 8, "fields": [["a", "uint8", 0, [-1]]]},
+        {"size": 8, "fields": [["a", "<U999999999", 0]]},
+        {"size": 8, "fields": [["a", "<U999999999", 0, [4]]]},
+        {"size": 8, "fields": [["a", {"size": 4, "fields": [["b", ">U536870912", 0]]}, 0]]},
+        {"size": 8, "fields": [["a", "<M8[0D]", 0]]},
+        {"size": 8, "fields": [["\ud800", "uint8", 0]]},
+        {"size": 2**31, "fields": [["a", "uint8", 0]]},
+        {"size": 2**32 + 8, "fields": [["a", "uint8", 2**32]]},
         {"size": 8, "fields": [["a", "uint8", 0], ["a", "uint8", 1]]},
         {"size": 2**62, "fields": []},
         {"size": 0, "fields": []},
@@ -227,11 +234,36 @@ class Lies(Case):
             ("uint8", "9"), ("float64", "2"), ("uint8", "3x3"), ("object", "1"), ("|O8", "1"),
             ("uint8", "-1"), ("uint8", "4294967296x4294967296"), ("u1,O", "1"), ("|S0", "1"),
             ("uint8", "99999999999999999999"), ("uint8", "1x" * 40 + "1"), ("|S999999999", "1"),
+            ("<U999999999", "1"), (">U999999999", "2x2"), ("<U536870912", ""), ("<U0", "1"),
+            ("<m8[0s]", "1"), (">M8[000000D]", "1"), ("<U\u0663", "1"), ("uint8", "\u0663"),
+            ("uint8", "0"), ("uint8", "999999999999999x999999999999999x0"), ("\\377", "1"),
+            ("uint8", "\\377"),
         ):  # fmt: skip
             with self.subTest(dtype=dtype, shape=shape):
                 self.check(f'application/x-possum-array, dtype="{dtype}", shape="{shape}"')
         self.check("application/x-possum-array")
         self.check('application/x-possum-array, dtype="uint8"')
+
+    def test_each_short_name_is_a_type_of_its_size_or_refused(self):
+        numbers = ["", "0", "-1", "+4", "1", "2", "4", "8", "16", "3", "08", "99999999", "100000000"]
+        numbers += [str(2**n // 4 + d) for n in (31, 32, 33, 64) for d in (-1, 0, 1)]
+        for order in "<>|=":
+            for kind in "?biufcSUmMOVa":
+                for number in numbers:
+                    text = order + kind + number
+                    with self.subTest(text=text):
+                        try:
+                            dtype = possum._types.dtype_from_text(text)
+                        except possum.InvalidValue:
+                            continue
+                        each = 4 if kind == "U" else 1
+                        self.assertEqual(dtype.itemsize, each * int(number))
+                        self.assertFalse(dtype.hasobject)
+
+    def test_a_field_that_is_no_text(self):
+        writer, reader = self.pair(caps='a/b, x="\\377\\303\\244"', frame_bytes=8)
+        writer.write(numpy.zeros(8, "u1"))
+        self.assertEqual(reader.read(PATIENCE).field("x"), "\ufffd\u00e4")
 
     def test_structures(self):
         texts = [json.dumps(fields) for fields in self.FIELDS[:-1]]

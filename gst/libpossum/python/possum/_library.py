@@ -351,13 +351,20 @@ def deadline_of(timeout: Optional[float]) -> int:
 
 def encoded(text: Optional[str]) -> Optional[bytes]:
     """As C text. A NUL inside is refused, ctypes would cut there."""
-    if text is not None and "\0" in text:
+    if text is None:
+        return None
+    try:
+        bytes_of = text.encode()
+    except UnicodeEncodeError as error:
+        raise BY_STATUS[-1](f"A text for libpossum has to be Unicode: {error}") from None
+    if b"\0" in bytes_of:
         raise BY_STATUS[-1]("A text for libpossum may not hold NUL characters")
-    return None if text is None else text.encode()
+    return bytes_of
 
 
 def caps_field(caps: bytes, field: Optional[str]) -> Optional[str]:
-    """A field of caps, the media type for None; None if there is no such field."""
+    """A field of caps, the media type for None; None if there is no such field. Escapes in
+    caps can spell bytes that are no UTF-8: U+FFFD stands for those."""
     room = ctypes.create_string_buffer(256)
     name = encoded(field)
     length = lib.possum_caps_get(caps, name, room, len(room))
@@ -366,4 +373,4 @@ def caps_field(caps: bytes, field: Optional[str]) -> Optional[str]:
     if length >= len(room):
         room = ctypes.create_string_buffer(length + 1)
         lib.possum_caps_get(caps, name, room, len(room))
-    return room.value.decode()
+    return room.value.decode(errors="replace")

@@ -25,11 +25,16 @@ from ._library import MAX_CAPS
 ARRAY = "application/x-possum-array"
 STRUCT = "application/x-possum-struct"
 
+# Eight digits: NumPy before 2 counts the bytes of a type in 31 bits, four a character, and
+# what overflows them is a type of negative size. A time of no units divides by zero there.
 _PLAIN = re.compile(
     r"bool|u?int(8|16|32|64)|float(16|32|64|96|128)|complex(64|128|192|256)"
-    r"|[<>|][biufcSU]\d{1,9}|[<>][mM]8(\[\d{0,6}(Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?"
+    r"|[<>|][biufcSU][1-9]\d{0,7}"
+    r"|[<>][mM]8(\[([1-9]\d{0,5})?(Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?",
+    re.ASCII,
 )
-_LARGEST = 2**48  # bytes; keeps sums of untrusted numbers within what NumPy can count
+_SHAPE = re.compile(r"([1-9]\d{0,14}(x[1-9]\d{0,14}){0,31})?", re.ASCII)
+_LARGEST = 2**31  # bytes of a structure, for the same reason
 _DEEPEST = 32  # structures within structures
 _MOST_DIMENSIONS = 32  # what every NumPy takes
 
@@ -53,7 +58,7 @@ def _describe(dtype: "numpy.dtype[Any]") -> Any:
     if dtype.itemsize == 0 or not _PLAIN.fullmatch(text):
         raise InvalidValue(
             f"Values of dtype {dtype} mean nothing in another process: use numbers, "
-            "fixed-size strings, times, or fields of those"
+            "strings of fixed size (99999999 characters at most), times, or fields of those"
         )
     return text
 
@@ -76,6 +81,7 @@ def _field_of(item: Any, size: int, depth: int) -> Tuple[str, Any, int]:
         raise ValueError("offset")
     if offset + kind.itemsize * math.prod(shape) > size:
         raise ValueError("field outside")
+    item[0].encode()  # halves of characters are refused here, not when it is printed
     return item[0], numpy.dtype((kind, shape)) if shape else kind, offset
 
 
@@ -83,7 +89,10 @@ def _dtype_of(what: Any, depth: int = 0) -> "numpy.dtype[Any]":
     if isinstance(what, str):
         if not _PLAIN.fullmatch(what):
             raise ValueError("name")
-        return numpy.dtype(what)
+        dtype = numpy.dtype(what)
+        if dtype.itemsize < 1:
+            raise ValueError("size")
+        return dtype
     size, items = what["size"], what["fields"]
     if depth > _DEEPEST or type(size) is not int or not 0 < size < _LARGEST:
         raise ValueError("size")
@@ -109,8 +118,8 @@ def dtype_from_text(text: str) -> "numpy.dtype[Any]":
     """InvalidValue unless it is a description as dtype_to_text() makes them."""
     try:
         dtype = _dtype_of(json.loads(text) if text.startswith("{") else text)
-        if dtype.itemsize == 0 or dtype.hasobject:
-            raise ValueError("empty")
+        if dtype.hasobject:
+            raise ValueError("object")
         return dtype
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise InvalidValue(f"The writer describes its data in a way unknown here: {error}")
@@ -275,6 +284,6 @@ def caps_of_struct(struct: Type[ctypes.Structure], dtype: "numpy.dtype[Any]") ->
 
 
 def shape_from_text(text: Optional[str]) -> Shape:
-    if text is None or not re.fullmatch(r"(\d{1,15}(x\d{1,15}){0,31})?", text):
+    if text is None or not _SHAPE.fullmatch(text):
         raise InvalidValue("The writer describes an array without a shape")
     return tuple(int(side) for side in text.split("x")) if text else ()
