@@ -17,7 +17,10 @@ import possum
 from shared import run
 
 WAIT = 0.05  # seconds without a picture until the window's keys are looked at
+# To what OpenCV draws on and shows. Where colours are luma and chroma it takes them for BT.601 in
+# studio range (black 16, white 235), whatever the caps say.
 TO_BGR = {
+    "BGR": None,
     "RGB": cv2.COLOR_RGB2BGR,
     "BGRx": cv2.COLOR_BGRA2BGR,
     "BGRA": cv2.COLOR_BGRA2BGR,
@@ -26,6 +29,10 @@ TO_BGR = {
     "GRAY8": cv2.COLOR_GRAY2BGR,
     "YUY2": cv2.COLOR_YUV2BGR_YUY2,
     "UYVY": cv2.COLOR_YUV2BGR_UYVY,
+    "NV12": cv2.COLOR_YUV2BGR_NV12,
+    "NV21": cv2.COLOR_YUV2BGR_NV21,
+    "I420": cv2.COLOR_YUV2BGR_NV12,  # once its chroma planes are one, as is YV12's
+    "YV12": cv2.COLOR_YUV2BGR_NV21,
 }
 
 
@@ -40,21 +47,21 @@ def parse_arguments():
 
 def bgr_of(frame):
     """A picture of our own to draw on: the frame belongs to all readers."""
-    if frame.format == "BGR":
-        return frame.copy()
-    if frame.format in ("NV12", "NV21"):
-        code = getattr(cv2, "COLOR_YUV2BGR_" + frame.format)
-        return cv2.cvtColorTwoPlane(*frame.planes, code)
-    if frame.format == "I420":
-        y, u, v = frame.planes
-        half = (y.shape[1], y.shape[0])
-        chroma = [cv2.resize(plane, half) for plane in (v, u)]
-        return cv2.cvtColor(cv2.merge([y, *chroma]), cv2.COLOR_YCrCb2BGR)
     if frame.format not in TO_BGR:
         raise RuntimeError(
             f"{frame.caps} is not shown here: put videoconvert before possumsink"
         )
-    return cv2.cvtColor(frame, TO_BGR[frame.format])
+    code = TO_BGR[frame.format]
+    if code is None:
+        return frame.copy()
+    if len(frame.planes) == 1:
+        return cv2.cvtColor(frame, code)
+    luma, *chroma = frame.planes
+    height, width = luma.shape
+    if height % 2 or width % 2:  # OpenCV wants whole pairs
+        luma = cv2.copyMakeBorder(luma, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    both = chroma[0] if len(chroma) == 1 else cv2.merge(chroma)
+    return cv2.cvtColorTwoPlane(luma, both, code)[:height, :width].copy()
 
 
 class Counters:

@@ -106,6 +106,32 @@ class Programs(Case):
         writer.send_signal(signal.SIGINT)
         self.expect_end(writer)
 
+    def test_the_colours_are_those_of_videoconvert(self):
+        sys.path.insert(0, str(PROGRAMS))
+        self.addCleanup(sys.path.remove, str(PROGRAMS))
+        import read
+
+        for format, size in [(f, (640, 480)) for f in read.TO_BGR] + [("I420", (641, 479))]:
+            with self.subTest(format=format, size=size):
+                channel, converted = self.channel(), self.channel()
+                element = self.launch(
+                    f"videotestsrc pattern=smpte75 is-live=true ! video/x-raw,format={format},"
+                    f"width={size[0]},height={size[1]} ! tee name=t ! queue ! possumsink "
+                    f"channel={channel} t. ! queue ! videoconvert ! video/x-raw,format=BGR ! "
+                    f"possumsink channel={converted}"
+                )
+                picture = read.bgr_of(self.reader(channel).read(PATIENCE))
+                right = self.reader(converted).read(PATIENCE)
+                self.assertEqual(picture.shape, right.shape)
+                for bar in range(7):
+                    x = size[0] * (2 * bar + 1) // 14
+                    for ours, theirs in zip(picture[20, x], right[20, x]):
+                        # videoconvert rounds by up to 3; another range is 11 away
+                        self.assertAlmostEqual(int(ours), int(theirs), delta=4)
+                picture[:] = 0  # ours to draw on
+                element.send_signal(signal.SIGINT)
+                element.wait(PATIENCE)
+
     @unittest.skipUnless((CPP / "possum-capture").exists(), "not built")
     def test_with_cpp(self):
         channel = self.channel()
