@@ -53,7 +53,9 @@ static possum_status publish(possum_writer* writer, const possum_video* video,
   possum_frame_params_init(&params, sizeof params);
   params.offset = number;
   params.duration_ns = 1000000000 / RATE;
-  return possum_writer_publish(writer, slot, &params, POSSUM_FOREVER);
+  status = possum_writer_publish(writer, slot, &params, POSSUM_FOREVER);
+  possum_slot_release(slot); /* once for each borrow, whatever became of the frame */
+  return status;
 }
 
 int main(int argc, char** argv) {

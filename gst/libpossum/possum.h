@@ -17,7 +17,7 @@
  * possum_deadline(). POSSUM_FOREVER never comes, POSSUM_AT_ONCE is past: one try and no
  * wait. Every wait also ends by the interrupt() of its object, from any thread. A
  * program that has to look at something else now and then passes near deadlines and
- * calls again: nothing is lost.
+ * calls again: nothing is lost, but for the frame of a possum_writer_write().
  *
  * Structs grow: later versions add members at the end. What a program passes in begins
  * with `size` and is prepared by its init function, which sets every member to its
@@ -71,7 +71,7 @@ typedef enum possum_status {
 
   /* Expected outcomes. */
   POSSUM_TIMEOUT = 1,     /* the deadline came first; call again to go on */
-  POSSUM_INTERRUPTED = 2, /* interrupt() was called; nothing is lost */
+  POSSUM_INTERRUPTED = 2, /* interrupt() was called; call again to go on */
   POSSUM_EOS = 3, /* reader: everything was taken and the writer said it was all */
   POSSUM_DISCONNECTED = 4, /* reader: everything was taken and the writer is gone, or this
                               reader is not attached: attach again */
@@ -209,7 +209,7 @@ POSSUM_API size_t possum_caps_get(const char* caps, const char* field, char* val
 
 /* The writing end of a channel. */
 typedef struct possum_writer possum_writer;
-/* The right to fill and publish one slot: the memory of one frame. */
+/* The memory of one frame, and the right to fill and publish it once. */
 typedef struct possum_slot possum_slot;
 
 typedef struct possum_writer_options {
@@ -249,8 +249,8 @@ POSSUM_API possum_status possum_writer_open(const possum_writer_options* options
 /* Removes the channel's names and lets readers know that the writer has gone. Without
  * EOS before it they wait for the next writer. A frame that was not taken yet can be lost
  * to its reader: call possum_writer_eos() and possum_writer_drain() first to be sure that
- * blocking readers have all. Waits for nobody. Slots still borrowed stay valid memory and
- * are still to be returned. NULL: nothing. No other call on this writer may be going on:
+ * blocking readers have all. Waits for nobody. Slots in hand stay valid memory and are
+ * still to be released. NULL: nothing. No other call on this writer may be going on:
  * interrupt and join first. */
 POSSUM_API void possum_writer_close(possum_writer* writer);
 
@@ -261,34 +261,30 @@ POSSUM_API void possum_writer_close(possum_writer* writer);
 POSSUM_API possum_status possum_writer_set_caps(possum_writer* writer, const char* caps,
                                                 size_t frame_bytes);
 
-/* Lends a slot with room for `bytes` (0: the frame size of the caps). `*slot` is the
- * caller's until possum_writer_publish() or possum_slot_return(), NULL if the status is
- * not OK. Its old content is whatever an earlier frame left there. Waits only while
- * blocking readers hold all slots. Several slots may be borrowed at once, up to `slots`
- * minus 2; one at a time leaves readers the most. Gives up a frame whose publication was
- * not finished. Any thread.
+/* Lends a slot with room for `bytes` (0: the frame size of the caps). `*slot` is for
+ * possum_slot_release(), exactly once, whatever becomes of it until then; NULL if the
+ * status is not OK. Its old content is whatever an earlier frame left there. Waits only
+ * while blocking readers hold all slots. Several slots may be borrowed at once, up to
+ * `slots` minus 2; one at a time leaves readers the most. Those that were published or
+ * given up do not count. Gives up a frame whose publication was not finished. Any thread.
  * TIMEOUT, INTERRUPTED, NO_SLOT, SETTINGS (no size known), NO_SPACE, STATE, NO_MEMORY,
  * and the reason when the channel is lost for good. */
 POSSUM_API possum_status possum_writer_borrow(possum_writer* writer, size_t bytes,
                                               int64_t deadline_ns, possum_slot** slot);
 
-/* First byte of the slot, page aligned, readable and writable until it is published or
- * returned, also after close; NULL for NULL. Any thread. */
+/* First byte of the slot, page aligned; NULL for NULL. Mapped until the release, also
+ * when the writer was closed, but to be written only until the first try to publish:
+ * from there on readers may be looking at these bytes. Once the frame is published and
+ * readers are through with it, they are those of a later frame. Any thread. */
 POSSUM_API void* possum_slot_data(const possum_slot* slot);
-/* Bytes from there on, at least what was asked for. */
+/* Bytes from there on, at least what was asked for. Any thread. */
 POSSUM_API size_t possum_slot_bytes(const possum_slot* slot);
-/* Gives back a slot that will not be published. NULL: nothing. Any thread. */
-POSSUM_API void possum_slot_return(possum_slot* slot);
-
-/* Keeps the memory of a slot mapped, for languages where pointers into it can outlive the
- * borrowing: published or returned, the writer closed, reading and writing there still
- * cannot crash. It gives no right to write: after the borrowing the bytes are those of
- * whatever frame the slot carries, and readers may be looking at them. */
-typedef struct possum_memory possum_memory;
-/* For possum_memory_release(); NULL for NULL, and when memory runs out. Any thread. */
-POSSUM_API possum_memory* possum_slot_memory(const possum_slot* slot);
-/* NULL: nothing. Any thread. */
-POSSUM_API void possum_memory_release(possum_memory* memory);
+/* Ends what possum_writer_borrow() began, exactly once for each slot: a slot that was not
+ * published goes back, one whose publication is not finished is given up (readers that
+ * had no room miss the frame), of one that was published only the handle goes. Pointers
+ * into the slot are dead. NULL: nothing. Any thread, but not while the slot is being
+ * published. */
+POSSUM_API void possum_slot_release(possum_slot* slot);
 
 /* Bits of `flags`: those of GstBuffer and GstVideoBuffer, with GStreamer's values. Other
  * bits of them cross as well. */
@@ -335,15 +331,17 @@ POSSUM_API void possum_frame_params_init(possum_frame_params* params, size_t siz
 
 /* Offers the frame in `slot` to all readers, and to those that come before the next. No
  * copy. `params` may be NULL: captured now, default layout. From here on the slot is not
- * to be written. Waits only while a blocking reader has no room. Any thread.
- * TIMEOUT, INTERRUPTED: readers that had room have the frame already; the slot is still
- * borrowed. Call again with the same slot to go on, or possum_slot_return() to let the
+ * to be written. Whatever the status, the slot is still to be released, before or after
+ * readers are through with the frame. Waits only while a blocking reader has no room. Any
+ * thread.
+ * TIMEOUT, INTERRUPTED: readers that had room have the frame already. Call again with the
+ * same slot to go on (`params` count only the first time), or release it to let the
  * others miss the frame.
  * SETTINGS (no caps, planes that do not fit format or slot, caps that grew after the
- * borrowing): nothing was published and the slot is still borrowed.
- * All others end the borrowing, forget the slot: OK; NO_SLOT, the channel was made anew
- * and the frame is dropped and counted; STATE after fork() or when the publication was
- * given up for another frame; the reason when the channel is lost for good. */
+ * borrowing): nothing was published; call again with better ones.
+ * NO_SLOT: the channel was made anew; the frame is dropped and counted. STATE: published
+ * before, given up for another frame, or after fork(). The reason when the channel is
+ * lost for good. */
 POSSUM_API possum_status possum_writer_publish(possum_writer* writer, possum_slot* slot,
                                                const possum_frame_params* params,
                                                int64_t deadline_ns);
@@ -351,16 +349,13 @@ POSSUM_API possum_status possum_writer_publish(possum_writer* writer, possum_slo
 /* Copies a frame into a slot and publishes it. `data` holds `bytes` bytes; with planes in
  * `params` these describe `data`, whose rows are then copied into the caps' default
  * layout. Waits as possum_writer_borrow() and possum_writer_publish() do. Any thread.
- * TIMEOUT, INTERRUPTED: as publish. Call again with the same `data` and `bytes` to go on
- * with this frame, which is not read again; any other write, borrow, or
- * possum_writer_abandon() gives it up. All of their failures. */
+ * TIMEOUT, INTERRUPTED: the frame is given up, readers that had no room miss it. Who
+ * wants to go on with the same frame after that borrows a slot, copies and publishes it.
+ * All failures of borrow and publish but STATE for frames given up. */
 POSSUM_API possum_status possum_writer_write(possum_writer* writer, const void* data,
                                              size_t bytes,
                                              const possum_frame_params* params,
                                              int64_t deadline_ns);
-/* Forgets a frame whose publication was not finished, if there is one: the readers that
- * had no room miss it. Any thread. */
-POSSUM_API void possum_writer_abandon(possum_writer* writer);
 
 /* Waits until at least `count` readers are attached; a killed one counts for up to
  * 250 ms. Any thread. TIMEOUT, INTERRUPTED, and the reason when the channel is lost. */
@@ -391,7 +386,8 @@ typedef struct possum_writer_statistics {
   uint64_t no_slot;   /* frames dropped for want of a slot */
   uint32_t slots;     /* in the pool */
   uint32_t held;      /* slots that some reader holds */
-  uint32_t borrowed;  /* slots that this program has borrowed */
+  uint32_t borrowed;  /* slots that this program has borrowed and not yet published or
+                         released */
   uint32_t readers;   /* attached */
 } possum_writer_statistics;
 

@@ -186,7 +186,8 @@ class Reader {
 
 // --- writing ---------------------------------------------------------------------------
 
-// A borrowed slot, or none. Goes back unless it is published.
+// One slot in hand, or none. Publishing leaves it here: readable, and never to be written
+// again.
 class Slot {
  public:
   Slot() = default;
@@ -196,14 +197,14 @@ class Slot {
   possum_slot* get() const { return slot_.get(); }
   void* data() const { return possum_slot_data(get()); }
   size_t bytes() const { return possum_slot_bytes(get()); }
-  // The caller returns or publishes it.
+  // For possum_slot_release().
   [[nodiscard]] possum_slot* release() { return slot_.release(); }
 
  private:
-  struct Return {
-    void operator()(possum_slot* slot) const { possum_slot_return(slot); }
+  struct Release {
+    void operator()(possum_slot* slot) const { possum_slot_release(slot); }
   };
-  std::unique_ptr<possum_slot, Return> slot_;
+  std::unique_ptr<possum_slot, Release> slot_;
 };
 
 class Writer {
@@ -229,23 +230,15 @@ class Writer {
     slot = Slot(borrowed);
     return status;
   }
-  // After POSSUM_TIMEOUT and POSSUM_INTERRUPTED the slot is still borrowed, also after an
-  // Error with POSSUM_ERROR_SETTINGS.
-  possum_status publish(Slot& slot, const possum_frame_params* params = nullptr,
+  possum_status publish(const Slot& slot, const possum_frame_params* params = nullptr,
                         int64_t deadline_ns = POSSUM_FOREVER) {
-    const possum_status status =
-        possum_writer_publish(get(), slot.get(), params, deadline_ns);
-    const bool kept = status == POSSUM_TIMEOUT || status == POSSUM_INTERRUPTED ||
-                      status == POSSUM_ERROR_SETTINGS;
-    if (!kept) static_cast<void>(slot.release());
-    return checked(status);
+    return checked(possum_writer_publish(get(), slot.get(), params, deadline_ns));
   }
   possum_status write(const void* data, size_t bytes,
                       const possum_frame_params* params = nullptr,
                       int64_t deadline_ns = POSSUM_FOREVER) {
     return checked(possum_writer_write(get(), data, bytes, params, deadline_ns));
   }
-  void abandon() { possum_writer_abandon(get()); }
   possum_status wait_readers(unsigned count, int64_t deadline_ns = POSSUM_FOREVER) {
     return checked(possum_writer_wait_readers(get(), count, deadline_ns));
   }

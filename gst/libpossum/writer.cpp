@@ -4,7 +4,6 @@
 // The writing half of possum.h: checks what comes in, hands over, catches.
 #include <atomic>
 #include <memory>
-#include <new>
 
 #include "status.h"
 #include "transport/clock.h"
@@ -120,25 +119,14 @@ void* possum_slot_data(const possum_slot* slot) {
 size_t possum_slot_bytes(const possum_slot* slot) {
   return slot ? slot->ref.capacity : 0;
 }
-void possum_slot_return(possum_slot* slot) {
-  if (slot != nullptr) slot->end->give_back(slot);
+void possum_slot_release(possum_slot* slot) {
+  if (slot != nullptr) slot->end->release(slot);
 }
-
-struct possum_memory {
-  std::shared_ptr<possum::ShmObject> mapping;
-};
-possum_memory* possum_slot_memory(const possum_slot* slot) {
-  return slot ? new (std::nothrow) possum_memory{slot->ref.mapping} : nullptr;
-}
-void possum_memory_release(possum_memory* memory) { delete memory; }
 
 possum_status possum_writer_publish(possum_writer* writer, possum_slot* slot,
                                     const possum_frame_params* params,
                                     int64_t deadline_ns) {
-  if (slot != nullptr && slot->end->forked()) {
-    delete slot;
-    return forked_away(kForked);
-  }
+  if (slot != nullptr && slot->end->forked()) return forked_away(kForked);
   return with(writer, [&](WriterEnd& end) {
     if (slot == nullptr) return missing("slot");
     if (slot->end.get() != &end) {
@@ -161,10 +149,6 @@ possum_status possum_writer_write(possum_writer* writer, const void* data, size_
     const possum_status status = read_params(params, known);
     return status == POSSUM_OK ? end.write(data, bytes, known, deadline_ns) : status;
   });
-}
-
-void possum_writer_abandon(possum_writer* writer) {
-  quietly(writer, [](WriterEnd& end) { end.abandon(); });
 }
 
 possum_status possum_writer_wait_readers(possum_writer* writer, unsigned count,

@@ -181,7 +181,7 @@ possum_status WriterEnd::obtain(const WriterFormat& format, std::size_t bytes,
                                 std::unique_ptr<possum_slot>& slot) {
   if (borrowed_ >= most_borrowed_) {
     return answer(POSSUM_NO_SLOT,
-                  "The program has borrowed as many slots as it may: publish or return "
+                  "The program has borrowed as many slots as it may: publish or release "
                   "one, or open the channel with more",
                   std::to_string(most_borrowed_));
   }
@@ -205,21 +205,29 @@ possum_status WriterEnd::obtain(const WriterFormat& format, std::size_t bytes,
   return POSSUM_OK;
 }
 
-void WriterEnd::forget(const possum_slot& slot) {
+// The slot is the channel's again; its struct and mapping stay its borrower's. Under
+// state_lock_.
+void WriterEnd::end_borrowing(possum_slot& slot, SlotState state) {
+  // A published slot that was acquired has gone over to the readers already.
+  if (slot.lent || state == SlotState::dropped) writer_->give_back(slot.ref);
+  slot.state = state;
   --borrowed_;
   if (!slot.lent) --acquired_;
 }
 
-// What was begun counts as published. The slot's struct is its borrower's.
+// What was begun counts as published: readers that had no room miss it. Under
+// state_lock_.
+void WriterEnd::give_up(possum_slot& slot) {
+  if (slot.state == SlotState::borrowed) end_borrowing(slot, SlotState::dropped);
+  if (slot.state != SlotState::unfinished) return;
+  writer_->abandon_publish();
+  unfinished_ = nullptr;
+  end_borrowing(slot, SlotState::given_up);
+}
+
 void WriterEnd::give_up_unfinished() {
   const std::lock_guard lock(state_lock_);
-  if (unfinished_ == nullptr) return;
-  writer_->abandon_publish();
-  if (unfinished_->lent) writer_->give_back(unfinished_->ref);
-  unfinished_->state = SlotState::given_up;
-  forget(*unfinished_);
-  unfinished_ = nullptr;
-  writing_.reset();
+  if (unfinished_ != nullptr) give_up(*unfinished_);
 }
 
 possum_status WriterEnd::borrow(std::size_t bytes, std::int64_t deadline_ns,
@@ -243,32 +251,22 @@ possum_status WriterEnd::borrow(std::size_t bytes, std::int64_t deadline_ns,
   return POSSUM_OK;
 }
 
-void WriterEnd::give_back(possum_slot* slot) {
+void WriterEnd::release(possum_slot* slot) {
   const std::unique_ptr<possum_slot> owned(slot);
   if (forked()) return;
   const std::shared_ptr<WriterEnd> self = slot->end;  // until the lock is released
   const std::lock_guard lock(state_lock_);
-  if (slot->state == SlotState::given_up) return;
-  const bool unfinished = slot->state == SlotState::unfinished;
-  if (unfinished) {
-    writer_->abandon_publish();
-    unfinished_ = nullptr;
-  }
-  // A published slot that was acquired belongs to nobody any more.
-  if (!unfinished || slot->lent) writer_->give_back(slot->ref);
-  forget(*slot);
+  give_up(*slot);
 }
 
 // --- publishing ------------------------------------------------------------------------
 
-// `ended`: the slot is no longer borrowed.
 possum_status WriterEnd::offer(possum_slot& slot, bool zero_copy,
-                               std::int64_t deadline_ns, bool& ended) {
+                               std::int64_t deadline_ns) {
   Error error;
   const WriteStatus status = writer_->publish(slot.ref, slot.frame, slot.format->caps, {},
                                               zero_copy, error, deadline_ns);
   const std::lock_guard lock(state_lock_);
-  ended = false;
   if (status == WriteStatus::interrupted || status == WriteStatus::timeout) {
     slot.state = SlotState::unfinished;
     unfinished_ = &slot;
@@ -277,10 +275,9 @@ possum_status WriterEnd::offer(possum_slot& slot, bool zero_copy,
   if (status == WriteStatus::failed && error.code == ErrorCode::settings) {
     return bad_frame("its caps have become longer: borrow the slot after setting them");
   }
-  ended = true;
   if (unfinished_ == &slot) unfinished_ = nullptr;
-  if (status != WriteStatus::ok || slot.lent) writer_->give_back(slot.ref);
-  forget(slot);
+  end_borrowing(slot,
+                status == WriteStatus::ok ? SlotState::published : SlotState::dropped);
   return outcome(status, error, "");
 }
 
@@ -293,13 +290,21 @@ possum_status WriterEnd::publish(possum_slot* slot, const possum_frame_params& p
     const std::lock_guard lock(state_lock_);
     state = slot->state;
   }
-  if (state == SlotState::given_up) {
-    turn.unlock();
-    delete slot;
-    return answer(POSSUM_ERROR_STATE,
-                  "The frame was given up when something else was published or borrowed: "
-                  "finish one frame before the next",
-                  "possum_writer_publish");
+  switch (state) {
+    case SlotState::published:
+    case SlotState::dropped:
+      return answer(
+          POSSUM_ERROR_STATE,
+          "The slot has carried its frame already: release it and borrow another one",
+          "possum_writer_publish");
+    case SlotState::given_up:
+      return answer(POSSUM_ERROR_STATE,
+                    "The frame was given up when something else was published or "
+                    "borrowed: finish one frame before the next",
+                    "possum_writer_publish");
+    case SlotState::borrowed:
+    case SlotState::unfinished:
+      break;
   }
   if (state == SlotState::borrowed) {
     const std::shared_ptr<const WriterFormat> format = this->format();
@@ -315,11 +320,7 @@ possum_status WriterEnd::publish(possum_slot* slot, const possum_frame_params& p
     slot->format = format;
     slot->frame = frame;
   }
-  bool ended = false;
-  const possum_status status = offer(*slot, true, deadline_ns, ended);
-  turn.unlock();  // before the last reference goes
-  if (ended) delete slot;
-  return status;
+  return offer(*slot, true, deadline_ns);
 }
 
 possum_status WriterEnd::write(const void* data, std::size_t bytes,
@@ -327,12 +328,6 @@ possum_status WriterEnd::write(const void* data, std::size_t bytes,
                                std::int64_t deadline_ns) {
   Turn turn;
   if (!take_turn(turn, deadline_ns)) return POSSUM_TIMEOUT;
-  bool ended = false;
-  if (writing_ && writing_data_ == data && writing_bytes_ == bytes) {
-    const possum_status status = offer(*writing_, false, deadline_ns, ended);
-    if (ended) writing_.reset();
-    return status;
-  }
   const std::shared_ptr<const WriterFormat> format = this->format();
   if (format->caps.empty()) return bad_frame("set its caps first");
   layout::FrameDescriptor frame{};
@@ -368,28 +363,15 @@ possum_status WriterEnd::write(const void* data, std::size_t bytes,
   frame.flush_id = flush_id_;
   slot->format = format;
   slot->frame = frame;
-  const possum_status status = offer(*slot, false, deadline_ns, ended);
-  if (ended) return status;
-  if (status < 0) {  // cannot happen: it was obtained for these caps
-    writer_->give_back(slot->ref);
-    forget(*slot);
-    return status;
-  }
-  writing_ = std::move(slot);
-  writing_data_ = data;
-  writing_bytes_ = bytes;
+  const possum_status status = offer(*slot, false, deadline_ns);
+  const std::lock_guard lock(state_lock_);
+  give_up(*slot);
   return status;
 }
 
 void WriterEnd::flush() {
   ++flush_id_;
   writer_->flush();
-}
-
-// Somebody else's turn: that one goes on with the unfinished frame, or gives it up.
-void WriterEnd::abandon() {
-  const Turn turn(turn_, std::try_to_lock);
-  if (turn.owns_lock()) give_up_unfinished();
 }
 
 }  // namespace possum

@@ -22,7 +22,9 @@ class WriterEnd;
 enum class SlotState {
   borrowed,
   unfinished,  // some readers have it, others had no room yet
-  given_up,    // unfinished, and then something else was published
+  published,
+  given_up,  // unfinished, and then something else was borrowed or published
+  dropped,   // its channel is gone, or was made anew
 };
 
 }  // namespace possum
@@ -52,12 +54,11 @@ class WriterEnd : public std::enable_shared_from_this<WriterEnd> {
 
   possum_status set_caps(std::string caps, std::size_t frame_bytes);
   possum_status borrow(std::size_t bytes, std::int64_t deadline_ns, possum_slot** slot);
-  void give_back(possum_slot* slot);
+  void release(possum_slot* slot);
   possum_status publish(possum_slot* slot, const possum_frame_params& params,
                         std::int64_t deadline_ns);
   possum_status write(const void* data, std::size_t bytes,
                       const possum_frame_params& params, std::int64_t deadline_ns);
-  void abandon();
   void flush();
 
   // What a wait of the transport came to, for this thread.
@@ -72,10 +73,10 @@ class WriterEnd : public std::enable_shared_from_this<WriterEnd> {
   bool take_turn(Turn& turn, std::int64_t deadline_ns);
   possum_status obtain(const WriterFormat& format, std::size_t bytes,
                        std::int64_t deadline_ns, std::unique_ptr<possum_slot>& slot);
-  possum_status offer(possum_slot& slot, bool zero_copy, std::int64_t deadline_ns,
-                      bool& ended);
+  possum_status offer(possum_slot& slot, bool zero_copy, std::int64_t deadline_ns);
   void give_up_unfinished();
-  void forget(const possum_slot& slot);
+  void give_up(possum_slot& slot);
+  void end_borrowing(possum_slot& slot, SlotState state);
 
   // Constant after construction.
   std::unique_ptr<Writer> writer_;  // not touched, but left alone in a forked child
@@ -89,12 +90,6 @@ class WriterEnd : public std::enable_shared_from_this<WriterEnd> {
   mutable std::mutex state_lock_;               // never held in a wait
   std::shared_ptr<const WriterFormat> format_;  // guarded by state_lock_
   possum_slot* unfinished_ = nullptr;           // guarded by state_lock_; not owned
-  // Of write(), guarded by turn_: the frame that was not finished, and where it came
-  // from.
-  std::unique_ptr<possum_slot> writing_;
-  const void* writing_data_ = nullptr;
-  std::size_t writing_bytes_ = 0;
-
   std::atomic<std::uint32_t> flush_id_{0};
   std::atomic<unsigned> borrowed_{0};
   std::atomic<unsigned> acquired_{0};  // of the borrowed: not lent

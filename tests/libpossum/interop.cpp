@@ -219,6 +219,7 @@ TEST(possumsrc_understands_strides_of_a_c_writer) {
   EXPECT(POSSUM_OK, possum_writer_borrow(writer, 16384, POSSUM_FOREVER, &slot));
   draw_picture(video, possum_slot_data(slot), 7);
   EXPECT(POSSUM_OK, possum_writer_publish(writer, slot, &params, POSSUM_FOREVER));
+  possum_slot_release(slot);
   reader.expect("NV12 7 intact");
   possum_writer_eos(writer);
   reader.expect("eos");
@@ -241,6 +242,7 @@ TEST(possumsrc_has_times_and_flags_of_a_c_writer) {
     params.duration_ns = 50'000'000;
     params.flags = key == 1 ? POSSUM_FLAG_CORRUPTED : 0;
     EXPECT(POSSUM_OK, possum_writer_publish(writer, slot, &params, POSSUM_FOREVER));
+    possum_slot_release(slot);
     reader.expect("GRAY8 " + std::to_string(key) + " intact pts " +
                   std::to_string(params.pts_ns) + " duration 50000000 flags " +
                   (key == 1 ? "256" : "0"));

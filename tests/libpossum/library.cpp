@@ -142,7 +142,7 @@ TEST(null_handles_do_no_harm) {
   EXPECT(POSSUM_ERROR_SETTINGS, possum_writer_borrow(nullptr, 1, POSSUM_AT_ONCE, &slot));
   possum_writer_close(nullptr);
   possum_reader_close(nullptr);
-  possum_slot_return(nullptr);
+  possum_slot_release(nullptr);
   possum_frame_release(nullptr);
   possum_writer_interrupt(nullptr, 1);
   possum_reader_skip_to_newest(nullptr);
@@ -226,6 +226,7 @@ TEST(frame_arrives_with_all_that_is_known_of_it) {
   const possum_writer_statistics told = statistics_of(writer);
   CHECK(told.frames == 1 && told.zero_copy == 1 && told.held == 1 && told.borrowed == 0);
   CHECK(told.readers == 1 && possum_writer_reader_count(writer) == 1);
+  possum_slot_release(slot);
   possum_reader_info who;
   CHECK(possum_writer_get_readers(writer, &who, sizeof who, 1) == 1);
   CHECK(who.pid == static_cast<std::uint32_t>(getpid()) && who.held == 1);
@@ -289,6 +290,7 @@ TEST(planes_may_lie_anywhere_in_a_slot) {
   CHECK(there.planes[0].offset == 4096 && there.planes[1].stride == 80);
   CHECK(there.bytes == 8000);
   possum_frame_release(frame);
+  possum_slot_release(slot);
   possum_reader_close(reader);
   possum_writer_close(writer);
 }
@@ -315,6 +317,7 @@ TEST(planes_that_do_not_fit_are_refused_and_the_slot_stays_borrowed) {
   refused([](auto& p) { p.bytes = 100; });
   EXPECT(POSSUM_OK, possum_writer_publish(writer, slot, nullptr, POSSUM_AT_ONCE));
   CHECK(statistics_of(writer).frames == 1 && statistics_of(writer).borrowed == 0);
+  possum_slot_release(slot);
   possum_writer_close(writer);
 }
 
@@ -392,7 +395,7 @@ TEST(caps_change_from_one_frame_to_the_next) {
   EXPECT(POSSUM_OK, possum_writer_set_caps(writer, longer.c_str(), 0));
   EXPECT(POSSUM_ERROR_SETTINGS,
          possum_writer_publish(writer, slot, nullptr, POSSUM_AT_ONCE));
-  possum_slot_return(slot);
+  possum_slot_release(slot);
   EXPECT(POSSUM_OK, publish_picture(writer, video_of(kPicture), 99));
   CHECK(shows_key(reader, 99));
   for (possum_frame* frame : kept) possum_frame_release(frame);
@@ -416,15 +419,7 @@ TEST(frames_outlive_reader_writer_and_channel) {
   CHECK(shows_its_key(frame));
   possum_frame_release(frame);
   std::memset(possum_slot_data(slot), 1, possum_slot_bytes(slot));
-  const auto* const bytes = static_cast<const char*>(possum_slot_data(slot));
-  const std::size_t last = possum_slot_bytes(slot) - 1;
-  possum_memory* const memory = possum_slot_memory(slot);
-  CHECK(memory != nullptr);
-  possum_slot_return(slot);
-  CHECK(bytes[0] == 1 && bytes[last] == 1);
-  possum_memory_release(memory);
-  possum_memory_release(nullptr);
-  CHECK(possum_slot_memory(nullptr) == nullptr);
+  possum_slot_release(slot);
 }
 
 TEST(many_threads_release_frames) {
@@ -524,8 +519,8 @@ TEST(several_slots_may_be_borrowed) {
   }
   possum_slot* fifth = nullptr;
   EXPECT(POSSUM_NO_SLOT, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &fifth));
-  CHECK(fifth == nullptr && says("return one"));
-  possum_slot_return(slots[3]);
+  CHECK(fifth == nullptr && says("release"));
+  possum_slot_release(slots[3]);
   for (std::uint64_t key = 0; key < 3; ++key) {
     draw_picture(video, possum_slot_data(slots[key]), key);
   }
@@ -533,6 +528,7 @@ TEST(several_slots_may_be_borrowed) {
     const possum_frame_params params = params_for(key);
     EXPECT(POSSUM_OK, possum_writer_publish(writer, slots[key], &params, POSSUM_AT_ONCE));
     CHECK(shows_key(reader, key));
+    possum_slot_release(slots[key]);
   }
   CHECK(statistics_of(writer).borrowed == 0);
   // Those that were lent come back as well.
@@ -544,16 +540,81 @@ TEST(several_slots_may_be_borrowed) {
       const possum_frame_params params = params_for(key + static_cast<std::uint64_t>(i));
       draw_picture(video, possum_slot_data(slots[i]), params.offset);
       EXPECT(POSSUM_OK, possum_writer_publish(writer, slots[i], &params, POSSUM_AT_ONCE));
+      possum_slot_release(slots[i]);
       CHECK(shows_key(reader, params.offset));
     }
   }
   for (possum_slot*& slot : slots) {
     EXPECT(POSSUM_OK, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &slot));
   }
-  for (possum_slot* slot : slots) possum_slot_return(slot);
+  for (possum_slot* slot : slots) possum_slot_release(slot);
   CHECK(statistics_of(writer).no_slot == 0);
   possum_reader_close(reader);
   possum_writer_close(writer);
+}
+
+// The natural code for errors is the right one, and a slot can be read while it is there.
+TEST(slot_is_released_once_whatever_publish_said) {
+  const std::string channel = unique_channel();
+  possum_writer* const writer = open_writer(channel, kPicture);
+  possum_reader* const reader = attach_reader(channel);
+  const possum_video video = video_of(kPicture);
+  possum_slot* slot = nullptr;
+  const auto borrow = [&] {
+    EXPECT(POSSUM_OK, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &slot));
+    draw_picture(video, possum_slot_data(slot), 1);
+  };
+  const auto publish = [&](possum_status wanted) {
+    const possum_frame_params params = params_for(1);
+    EXPECT(wanted, possum_writer_publish(writer, slot, &params, POSSUM_AT_ONCE));
+    const auto* const first = static_cast<const unsigned char*>(possum_slot_data(slot));
+    CHECK(*first == picture_byte(1, 0, 0, 0));
+  };
+  borrow();
+  publish(POSSUM_OK);
+  publish(POSSUM_ERROR_STATE);
+  CHECK(says("borrow another") && statistics_of(writer).frames == 1);
+  CHECK(shows_key(reader, 1));
+  possum_slot_release(slot);
+  CHECK(statistics_of(writer).borrowed == 0);
+
+  // A slot of a channel that is made anew carries nothing to its readers.
+  borrow();
+  CHECK(shm_unlink(("/possum-c." + channel).c_str()) == 0);
+  CHECK(support::eventually([&] { return possum_writer_reader_count(writer) == 0; }));
+  publish(POSSUM_NO_SLOT);
+  publish(POSSUM_ERROR_STATE);
+  CHECK(statistics_of(writer).borrowed == 0 && statistics_of(writer).no_slot == 1);
+  possum_slot_release(slot);
+
+  borrow();
+  possum_writer_close(writer);
+  std::memset(possum_slot_data(slot), 0, video.bytes);
+  possum_slot_release(slot);
+  possum_reader_close(reader);
+}
+
+// The frames are gone for their readers, but nobody may find other memory there.
+TEST(published_slots_in_hand_keep_no_frame_from_being_written) {
+  const std::string channel = unique_channel();
+  possum_writer* const writer = open_writer(
+      channel, kPicture, [](possum_writer_options& options) { options.slots = 4; });
+  std::vector<possum_slot*> slots;
+  for (std::uint64_t key = 0; key < 40; ++key) {
+    possum_slot* slot = nullptr;
+    EXPECT(POSSUM_OK, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &slot));
+    draw_picture(video_of(kPicture), possum_slot_data(slot), key);
+    EXPECT(POSSUM_OK, possum_writer_publish(writer, slot, nullptr, POSSUM_AT_ONCE));
+    slots.push_back(slot);
+  }
+  EXPECT(POSSUM_OK, possum_writer_set_caps(writer, kOther, 0));
+  EXPECT(POSSUM_OK, publish_picture(writer, video_of(kOther), 1));
+  possum_writer_close(writer);
+  for (possum_slot* slot : slots) {
+    const auto* const bytes = static_cast<const volatile char*>(possum_slot_data(slot));
+    static_cast<void>(bytes[possum_slot_bytes(slot) - 1]);
+    possum_slot_release(slot);
+  }
 }
 
 TEST(another_writers_slot_is_refused) {
@@ -564,6 +625,7 @@ TEST(another_writers_slot_is_refused) {
   EXPECT(POSSUM_ERROR_SETTINGS,
          possum_writer_publish(two, slot, nullptr, POSSUM_AT_ONCE));
   EXPECT(POSSUM_OK, possum_writer_publish(one, slot, nullptr, POSSUM_AT_ONCE));
+  possum_slot_release(slot);
   possum_writer_close(one);
   possum_writer_close(two);
 }
@@ -613,12 +675,13 @@ TEST(publication_goes_on_after_a_deadline) {
   possum_frame* frame = nullptr;
   EXPECT(POSSUM_TIMEOUT, possum_reader_take(second, POSSUM_AT_ONCE, &frame));  // once
   CHECK(statistics_of(held.writer).borrowed == 0);
+  possum_slot_release(slot);
   possum_reader_close(second);
 }
 
 TEST(publication_can_be_given_up) {
   HeldUp held;
-  possum_slot_return(held.unfinished(1));
+  possum_slot_release(held.unfinished(1));
   CHECK(shows_key(held.reader, 0));
   EXPECT(POSSUM_OK, publish_picture(held.writer, held.video, 2));
   possum_frame* frame = take(held.reader);
@@ -631,29 +694,41 @@ TEST(publication_can_be_given_up) {
   EXPECT(POSSUM_OK, publish_picture(held.writer, held.video, 5));  // instead
   EXPECT(POSSUM_ERROR_STATE,
          possum_writer_publish(held.writer, slot, nullptr, POSSUM_AT_ONCE));
+  CHECK(says("given up"));
+  possum_slot_release(slot);
   CHECK(shows_key(held.reader, 5) && statistics_of(held.writer).borrowed == 0);
 }
 
-TEST(write_goes_on_after_a_deadline) {
+// A program that writes each frame from the same buffer, with a deadline.
+TEST(write_gives_its_frame_up_at_the_deadline) {
   HeldUp held;
+  possum_reader* const other = attach_reader(held.channel);
+  CHECK(shows_key(other, 0));
   std::vector<unsigned char> picture(held.video.bytes);
   const auto write = [&](std::uint64_t key, std::int64_t deadline) {
+    draw_picture(held.video, picture.data(), key);
     const possum_frame_params params = params_for(key);
     return possum_writer_write(held.writer, picture.data(), picture.size(), &params,
                                deadline);
   };
-  draw_picture(held.video, picture.data(), 1);
   EXPECT(POSSUM_TIMEOUT, write(1, possum_deadline(kShortNs)));
+  CHECK(shows_key(other, 1));  // had room
+  CHECK(statistics_of(held.writer).borrowed == 0);
   CHECK(shows_key(held.reader, 0));
-  std::fill(picture.begin(), picture.end(), 0);  // it is not read again
-  EXPECT(POSSUM_OK, write(1, POSSUM_AT_ONCE));
-  draw_picture(held.video, picture.data(), 2);
-  EXPECT(POSSUM_TIMEOUT, write(2, possum_deadline(kShortNs)));
-  possum_writer_abandon(held.writer);
-  CHECK(shows_key(held.reader, 1));
-  draw_picture(held.video, picture.data(), 3);
+  EXPECT(POSSUM_OK, write(2, POSSUM_AT_ONCE));
+  CHECK(shows_key(other, 2));
+  possum_frame* frame = take(held.reader);
+  CHECK(info_of(frame).offset == 2 && info_of(frame).missed == 1 && shows_its_key(frame));
+  possum_frame_release(frame);
+
   EXPECT(POSSUM_OK, write(3, POSSUM_AT_ONCE));
-  CHECK(shows_key(held.reader, 3) && statistics_of(held.writer).borrowed == 0);
+  possum_writer_interrupt(held.writer, 1);
+  EXPECT(POSSUM_INTERRUPTED, write(4, POSSUM_FOREVER));
+  possum_writer_interrupt(held.writer, 0);
+  CHECK(shows_key(held.reader, 3));
+  EXPECT(POSSUM_OK, write(5, POSSUM_AT_ONCE));
+  CHECK(shows_key(held.reader, 5));
+  possum_reader_close(other);
 }
 
 TEST(interrupt_ends_every_wait) {
@@ -686,6 +761,7 @@ TEST(interrupt_ends_every_wait) {
         support::somebody_searches, end_other);
   CHECK(shows_key(held.reader, 0));
   EXPECT(POSSUM_OK, possum_writer_publish(held.writer, slot, nullptr, POSSUM_AT_ONCE));
+  possum_slot_release(slot);
   possum_frame_release(take(held.reader));
   ended([&] { return possum_reader_take(held.reader, POSSUM_FOREVER, &frame); },
         [&] { return support::reader_sleeps(held.channel); },
@@ -748,14 +824,13 @@ void use_writer(possum_writer* writer, const possum_video& video, unsigned seed)
         break;
       case 1:
         expected(possum_writer_borrow(writer, 0, soon(), &slot));
-        possum_slot_return(slot);
+        possum_slot_release(slot);
         break;
       case 2:
         expected(possum_writer_drain(writer, soon()));
         expected(possum_writer_wait_readers(writer, random() % 3, soon()));
         break;
       case 3:
-        possum_writer_abandon(writer);
         possum_writer_interrupt(writer, 1);
         possum_writer_interrupt(writer, 0);
         break;
@@ -773,7 +848,8 @@ void use_writer(possum_writer* writer, const possum_video& video, unsigned seed)
           return status == POSSUM_TIMEOUT || status == POSSUM_INTERRUPTED;
         };
         // By the second time it may have been given up for another thread's frame.
-        if (kept(soon()) && kept(soon())) possum_slot_return(slot);
+        if (kept(soon())) kept(soon());
+        possum_slot_release(slot);
       }
     }
   }
@@ -807,7 +883,6 @@ TEST(any_thread_may_do_anything_with_a_writer) {
     threads.emplace_back([&, seed] { use_writer(writer, video, seed); });
   }
   for (std::thread& thread : threads) thread.join();
-  possum_writer_abandon(writer);
   CHECK(statistics_of(writer).borrowed == 0);
   possum_writer_eos(writer);
   reading.join();
@@ -969,6 +1044,7 @@ TEST(handles_are_dead_in_a_forked_child) {
     possum_writer_eos(writer);
     CHECK(shows_its_key(frame));
     possum_frame_release(frame);
+    possum_slot_release(slot);
     possum_reader_close(reader);
     possum_writer_close(writer);
     _exit(0);
@@ -980,6 +1056,7 @@ TEST(handles_are_dead_in_a_forked_child) {
   const possum_frame_params params = params_for(2);
   EXPECT(POSSUM_OK, possum_writer_publish(writer, slot, &params, POSSUM_AT_ONCE));
   CHECK(shows_key(reader, 2));
+  possum_slot_release(slot);
   possum_frame_release(frame);
   possum_reader_close(reader);
   possum_writer_close(writer);

@@ -78,7 +78,8 @@ TEST(what_is_drawn_on_a_slot_is_seen_in_a_frame) {
   luma.at<unsigned char>(32, 64) = 200;
   chroma.setTo(cv::Scalar(90, 170));
   const possum::FrameParams params = at(3);
-  CHECK(writer.publish(slot, &params) == POSSUM_OK && !slot);
+  CHECK(writer.publish(slot, &params) == POSSUM_OK);
+  CHECK(writer.statistics().borrowed == 0 && luma.at<unsigned char>(0, 0) == 60);
 
   possum::Frame frame;
   CHECK(reader.take(frame) == POSSUM_OK);
@@ -150,7 +151,7 @@ TEST(failures_are_exceptions_and_expected_outcomes_are_not) {
     possum::FrameParams wrong;
     wrong.bytes = 1;
     CHECK(status_of([&] { writer.publish(slot, &wrong); }) == POSSUM_ERROR_SETTINGS);
-    CHECK(slot);  // still borrowed
+    CHECK(writer.statistics().borrowed == 1);  // still
   }
   CHECK(writer.statistics().borrowed == 0);  // gave itself back
   // A stride that a 16-bit Mat cannot have.

@@ -175,7 +175,7 @@ inline bool shows_its_key(const possum_frame* frame) {
   return true;
 }
 
-// Borrows, draws and offers one picture; gives it up at the deadline.
+// Borrows, draws, offers and releases one picture; gives it up at the deadline.
 inline possum_status publish_picture(possum_writer* writer, const possum_video& video,
                                      std::uint64_t key,
                                      std::int64_t deadline_ns = POSSUM_FOREVER) {
@@ -186,7 +186,7 @@ inline possum_status publish_picture(possum_writer* writer, const possum_video& 
   draw_picture(video, possum_slot_data(slot), key);
   const possum_frame_params params = params_for(key);
   const possum_status result = possum_writer_publish(writer, slot, &params, deadline_ns);
-  if (result == POSSUM_TIMEOUT) possum_slot_return(slot);
+  possum_slot_release(slot);
   return result;
 }
 

@@ -40,7 +40,8 @@ with possum.Writer(sys.argv[1], dtype="u1", shape=4, allow_blocking=True) as wri
         while True:
             writer.write(numpy.zeros(4, "u1"))
     except KeyboardInterrupt:
-        print("interrupted", writer.statistics.borrowed)
+        pass
+    print("interrupted", writer.statistics.borrowed)
 """
 HANDLES = """
 import signal, sys, possum

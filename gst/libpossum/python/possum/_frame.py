@@ -18,7 +18,6 @@ from ._library import (
     NO_TIME,
     FrameInfo,
     FramePointer,
-    MemoryPointer,
     SlotPointer,
     Video,
     caps_field,
@@ -379,12 +378,8 @@ class SlotArray(_Array):
 
 
 def lent(slot: SlotPointer, size: int) -> Any:
-    """The bytes of a borrowed slot. They stay memory as long as there are arrays over them,
-    whatever becomes of slot and writer."""
-    kept = MemoryPointer(lib.possum_slot_memory(slot))
-    if not kept:
-        raise MemoryError
-    return numpy.asarray(_Memory(kept, lib.possum_slot_data(slot), size, False))
+    """The bytes of a slot, which is released when the last array over them is gone."""
+    return numpy.asarray(_Memory(slot, lib.possum_slot_data(slot), size, False))
 
 
 def slot_arrays(memory: Any, layouts: Iterable[Layout]) -> List[SlotArray]:

@@ -245,9 +245,7 @@ possum_writer_set_caps !:psn
 possum_writer_borrow !:pntp
 possum_slot_data p:p
 possum_slot_bytes n:p
-possum_slot_return -:p
-possum_slot_memory p:p
-possum_memory_release -:p
+possum_slot_release -:p
 possum_frame_params_init -:pn
 possum_writer_publish !:pppt
 possum_writer_wait_readers !:put
@@ -311,15 +309,9 @@ class FramePointer(ctypes.c_void_p):
 
 
 class SlotPointer(ctypes.c_void_p):
-    """A borrowed slot or none, given back with this."""
+    """A slot of the library, or none. Released with this."""
 
-    __del__ = _finalizer(lib.possum_slot_return)
-
-
-class MemoryPointer(ctypes.c_void_p):
-    """The mapping of a slot, kept as long as this."""
-
-    __del__ = _finalizer(lib.possum_memory_release)
+    __del__ = _finalizer(lib.possum_slot_release)
 
 
 def filled(struct: Any, function: Any, *of: Any) -> Any:

@@ -108,7 +108,7 @@ class Slot:
     """A borrowed frame of shared memory, to fill: `array`, or all `planes`, or `value`.
 
     As a context manager it is published at the end of the block, and given back if that
-    raises. The old content is whatever an earlier frame left there. From the first try to
+    raises (as soon as no array of it is left). The old content is whatever an earlier frame left there. From the first try to
     publish it on the arrays and views of them are read-only, since readers may look at the
     same memory; afterwards they show whatever it carries then. What was made of them past
     NumPy's slicing (numpy.asarray(), memoryview(), `value`) is not to be written any more.
@@ -120,7 +120,7 @@ class Slot:
 
     def __init__(self, writer: "Writer", format: _Format, pointer: c.SlotPointer) -> None:
         self._writer = writer
-        self._pointer = pointer
+        self._pointer: Optional[c.SlotPointer] = pointer
         self._memory = lent(pointer, format.bytes)
         self._struct = format.struct
         self._arrays: List[SlotArray] = slot_arrays(self._memory, format.layouts)
@@ -152,15 +152,20 @@ class Slot:
             raise AttributeError("This writer sends no structures")
         return self._struct.from_buffer(self._memory)
 
-    def _check(self) -> None:
-        if not self._pointer.value:
+    def _check(self) -> c.SlotPointer:
+        if self._pointer is None:
             raise Closed("This slot was published or given back: borrow another one")
+        return self._pointer
+
+    def _fill(self, sources: Sequence[Any]) -> None:
+        for target, source in zip(self._arrays, sources):
+            target[...] = source
 
     def _forget(self) -> None:
-        self._pointer.value = None
         freeze(self._arrays[0])
         self._arrays = []
         self._memory = None
+        self._pointer = None
 
     def _parameters(self) -> c.FrameParams:
         params: c.FrameParams = c.filled(c.FrameParams, lib.possum_frame_params_init)
@@ -183,12 +188,12 @@ class Slot:
         Waits only while a blocking reader has no room, at most `timeout` seconds; after a
         Timeout (or KeyboardInterrupt) call again to go on, or discard().
         """
-        self._check()
+        slot = self._check()
         params = self._parameters()
         deadline = c.deadline_of(timeout)
         results: List[int] = []
         with self._writer._handle as pointer, turn(self._writer._lock, timeout):
-            arguments = (pointer, self._pointer, ctypes.byref(params))
+            arguments = (pointer, slot, ctypes.byref(params))
             try:
                 status = self._writer._handle.wait(
                     lib.possum_writer_publish, *arguments, c.AT_ONCE, results=results
@@ -208,18 +213,17 @@ class Slot:
             return True
 
     def discard(self) -> None:
-        """Gives the slot back unpublished. Once more: nothing."""
-        if self._pointer.value:
-            pointer = self._pointer.value
+        """Gives the slot back unpublished, as soon as no array of it is left. Once more:
+        nothing."""
+        if self._pointer is not None:
             self._forget()
-            lib.possum_slot_return(pointer)
 
     def __enter__(self) -> "Slot":
         return self
 
     def __exit__(self, kind: Any, *_: Any) -> None:
         try:
-            if kind is None and self._pointer.value:
+            if kind is None and self._pointer is not None:
                 self.publish(self._writer.timeout)
         finally:
             self.discard()
@@ -372,8 +376,7 @@ class Writer:
             except NoSlot:
                 return False
             try:
-                for target, source in zip(slot._arrays, sources):
-                    target[...] = source
+                slot._fill(sources)
                 slot.pts, slot.dts, slot.duration = pts, dts, duration
                 slot.capture, slot.offset, slot.flags = capture, offset, flags
                 return slot.publish(self.timeout if timeout is None else timeout)
