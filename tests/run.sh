@@ -17,8 +17,8 @@ Fails if anything failed. TEST and SUITE are names as `meson test --list` shows 
                   lies for 8 seconds (or those of --soak) instead
   --cross         build the transport for 64-bit ARM in build-aarch64/ and run its tests
                   under qemu-user instead
-  --all           everything: a plain run, a sanitized one without the slowest tests,
-                  --race, --fuzz, --cross
+  --all           everything: a plain run, a build without GStreamer, a sanitized run
+                  without the slowest tests, --race, --fuzz, --cross
   --soak SECONDS  let the long tests run so long (POSSUM_SOAK_SECONDS)
   --no-install    install nothing
   -h, --help
@@ -121,6 +121,14 @@ plain() {
   build build-test || return
   run_tests build-test
 }
+# What needs no GStreamer is there without it. Its other tests are those of the plain run.
+bare() {
+  [ ${#names[@]} -eq 0 ] || return 0
+  say 'build without GStreamer: crash, and the command'
+  build build-bare -Dtransport-only=true || return
+  local names=(crash tools)
+  run_tests build-bare
+}
 # The sanitizers make everything about three times as slow, and so does optimizing what they
 # add to the code.
 sanitized() {
@@ -220,7 +228,7 @@ while [ $# -gt 0 ]; do
     --valgrind) runs=(valgrind) wanted+=(valgrind) ;;
     --fuzz) runs=(fuzz) ;;
     --cross) runs=(cross) wanted+=("${cross_packages[@]}") ;;
-    --all) runs=(plain sanitized race fuzz cross) wanted+=("${cross_packages[@]}") ;;
+    --all) runs=(plain bare sanitized race fuzz cross) wanted+=("${cross_packages[@]}") ;;
     --soak)
       shift
       [[ ${1:-} =~ ^[1-9][0-9]*$ ]] || { usage >&2; exit 2; }

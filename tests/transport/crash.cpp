@@ -777,13 +777,14 @@ TEST(everybody_survives_a_death_at_each_point) {
 TEST(release_build_has_none_of_them) {
   const char* const root = std::getenv("POSSUM_BUILD_ROOT");
   if (!root) check::skip("POSSUM_BUILD_ROOT is not set: run it by `meson test`");
-  const std::string plugin =
-      contents(std::filesystem::path(root) / "gst/possum/libgstpossum.so");
+  const std::string library =
+      contents(std::filesystem::path(root) / "gst/libpossum/libpossum.so");
+  CHECK(library.find("possum_reader_open") != std::string::npos);
   const std::string self = contents(check::program().back());
-  CHECK(plugin.find("6possum5crash") == std::string::npos);
+  CHECK(library.find("6possum5crash") == std::string::npos);
   CHECK(self.find("6possum5crash") != std::string::npos);
   for (const possum::crash::Point* point : possum::crash::points()) {
-    CHECK(plugin.find(point->name) == std::string::npos);
+    CHECK(library.find(point->name) == std::string::npos);
     CHECK(self.find(point->name) != std::string::npos);
   }
 }
