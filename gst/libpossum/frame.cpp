@@ -6,8 +6,8 @@
 // by width, height and stride.
 #include "frame.h"
 
-#include "caps_text.h"
 #include "status.h"
+#include "transport/caps_text.h"
 #include "transport/frame_times.h"
 #include "video_layout.h"
 

@@ -69,15 +69,6 @@ possum_status status_of(ErrorCode code) {
 
 }  // namespace
 
-bool is_text(std::string_view text) {
-  while (!text.empty()) {
-    const std::size_t length = sequence(text);
-    if (length == 0) return false;
-    text.remove_prefix(length);
-  }
-  return true;
-}
-
 std::string printable(std::string_view text) {
   std::string result(text.size() + 1, '\0');
   keep(text, result.data(), result.size());

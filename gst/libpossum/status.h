@@ -25,8 +25,6 @@ possum_status answer(const Error& error) noexcept;
 possum_status no_memory() noexcept;
 possum_status forked_away(const char* what) noexcept;
 
-// Is this UTF-8 without control characters?
-bool is_text(std::string_view text);
 // With '?' for each byte that keeps it from being that.
 std::string printable(std::string_view text);
 

@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-#include "caps_text.h"
+#include "transport/caps_text.h"
 #include "possum.h"
 
 namespace possum {

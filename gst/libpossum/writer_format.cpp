@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <charconv>
 
-#include "caps_text.h"
 #include "status.h"
+#include "transport/caps_text.h"
 #include "transport/clock.h"
 #include "transport/pixel_copy.h"
 #include "video_layout.h"

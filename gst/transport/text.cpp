@@ -30,11 +30,14 @@ bool read_lead(unsigned char byte, Lead& lead) {
   return true;
 }
 
+// C0, DEL and C1: the category Cc.
+bool is_control(char32_t c) { return c < 0x20 || (c >= 0x7f && c < 0xa0); }
+
 // Of the categories Cc, Zl, Zp, and of Cf what changes the order or is not seen at all
 // (Unicode, annex 9).
 bool harmful(char32_t c) {
-  return c == kNoCharacter || c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x00ad ||
-         c == 0x061c || (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
+  return c == kNoCharacter || is_control(c) || c == 0x00ad || c == 0x061c ||
+         (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
          (c >= 0x2060 && c <= 0x206f) || c == 0xfeff || (c >= 0xfff9 && c <= 0xfffb) ||
          (c >= 0xe0000 && c <= 0xe0fff);
 }
@@ -59,6 +62,14 @@ char32_t next_character(std::string_view text, std::size_t& at) {
   }
   at = begin + 1 + lead.more;
   return c;
+}
+
+bool is_text(std::string_view text) {
+  for (std::size_t at = 0; at < text.size();) {
+    const char32_t c = next_character(text, at);
+    if (c == kNoCharacter || is_control(c)) return false;
+  }
+  return true;
 }
 
 bool is_plain_text(std::string_view text) {

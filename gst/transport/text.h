@@ -16,6 +16,8 @@ namespace possum {
 inline constexpr char32_t kNoCharacter = 0xffffffff;
 char32_t next_character(std::string_view text, std::size_t& at);
 
+// Is it UTF-8 without control characters? Enough for what only programs read.
+bool is_text(std::string_view text);
 // Is it UTF-8 without control characters, line separators and marks of direction?
 bool is_plain_text(std::string_view text);
 // The same text with U+FFFD in place of each such character and of each byte that is no

@@ -14,14 +14,16 @@
 
 namespace possum {
 
-// As possumsrc has it; caps of raw video have some 300 bytes.
+// More, no reader takes: caps of raw video have some 300 bytes.
 inline constexpr std::size_t kMaxCapsText = 16384;
 
 struct CapsText {
   struct Field {
     std::string_view name;
-    std::string value;   // without type, quotes and escapes
-    bool fixed = false;  // neither a list of choices nor a range
+    std::string_view type;  // between the brackets before the value, or empty
+    std::string_view text;  // all of it as it stands, from the name to the value's end
+    std::string value;      // without type, quotes and escapes
+    bool fixed = false;     // neither a list of choices nor a range
   };
   std::string_view media_type;
   std::string_view features;  // between the brackets, or empty

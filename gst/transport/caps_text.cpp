@@ -9,7 +9,9 @@
 // not fixed: {a, list} or [ a, range ].
 #include "caps_text.h"
 
-#include "status.h"
+#include <algorithm>
+
+#include "text.h"
 
 namespace possum {
 namespace {
@@ -28,6 +30,7 @@ class Scanner {
   explicit Scanner(std::string_view text) : rest_(text) {}
 
   bool at_end() const { return rest_.empty(); }
+  std::string_view rest() const { return rest_; }
   void skip_blanks() {
     rest_.remove_prefix(std::min(rest_.find_first_not_of(kBlank), rest_.size()));
   }
@@ -137,10 +140,17 @@ class Scanner {
 
 bool read_field(Scanner& scanner, CapsText& caps) {
   CapsText::Field field;
+  scanner.skip_blanks();
+  const std::string_view before = scanner.rest();
   field.name = scanner.name();
   if (field.name.empty() || !scanner.take('=')) return false;
-  if (scanner.take('(') && !scanner.bracketed()) return false;
+  if (scanner.take('(')) {
+    const auto type = scanner.bracketed();
+    if (!type) return false;
+    field.type = *type;
+  }
   if (!scanner.value(field)) return false;
+  field.text = before.substr(0, before.size() - scanner.rest().size());
   caps.fields.push_back(std::move(field));
   return true;
 }
