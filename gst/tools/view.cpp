@@ -9,6 +9,7 @@
 
 #include "options.h"
 #include "table.h"
+#include "transport/caps_text.h"
 #include "transport/text.h"
 
 namespace tool {
@@ -33,27 +34,13 @@ std::string printed(const char* pattern, Values... values) {
   return text;
 }
 
-// From behind "NAME=": an optional type in parentheses, then the value.
-std::string value_at(const std::string& caps, std::size_t at) {
-  if (caps.compare(at, 1, "(") == 0) {
-    const std::size_t end = caps.find(')', at);
-    if (end == std::string::npos) return "";
-    at = end + 1;
-  }
-  return possum::plain_text(caps.substr(at, caps.find_first_of(",; ", at) - at),
-                            kMaxField);
-}
-
 }  // namespace
 
 std::string caps_field(const std::string& caps, const std::string& name) {
-  const std::string wanted = name + "=";
-  std::size_t at = caps.find(wanted);
-  while (at != std::string::npos && at > 0 && caps[at - 1] != ' ' &&
-         caps[at - 1] != ',') {
-    at = caps.find(wanted, at + 1);
-  }
-  return at == std::string::npos ? "" : value_at(caps, at + wanted.size());
+  const auto parsed = possum::CapsText::parse(caps);
+  const auto* const field = parsed ? parsed->find(name) : nullptr;
+  if (field == nullptr || !field->fixed) return "";
+  return possum::plain_text(field->value, kMaxField);
 }
 
 std::string picture_size(const ObservedChannel& channel) {
@@ -68,7 +55,8 @@ std::string format(const ObservedChannel& channel) {
   const std::string& caps = channel.frame->caps;
   const std::string format = caps_field(caps, "format");
   if (!format.empty()) return format;
-  return possum::plain_text(caps.substr(0, caps.find_first_of(",;( ")), kMaxField);
+  const auto parsed = possum::CapsText::parse(caps);
+  return parsed ? possum::plain_text(parsed->media_type, kMaxField) : "";
 }
 
 std::string bytes_text(std::uint64_t bytes) {

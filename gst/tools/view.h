@@ -13,7 +13,7 @@
 namespace tool {
 
 // A field of caps text without its type, such as "30/1" of "framerate", cut if it is
-// long; "" if absent.
+// long; "" if it is absent, a choice or a range, or if the text is no caps.
 std::string caps_field(const std::string& caps, const std::string& name);
 std::string picture_size(const possum::ObservedChannel& channel);  // "1280x720"
 // "NV12"; of caps without a format their media type.

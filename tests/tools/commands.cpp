@@ -115,6 +115,21 @@ TEST(list_has_a_line_for_each_channel) {
   CHECK(json[1]["state"] == "dead" && !json[1]["left"].empty());
 }
 
+// A value may hold what looks like fields, and a field need not be one value.
+TEST(list_shows_fields_of_caps_and_nothing_that_looks_like_them) {
+  const PrivateShm shm(kShmBytes);
+  const ForgedChannel quoted("quoted",
+                             "video/x-raw, note=(string)\"a, format=FAKE, width=9\", "
+                             "format=(string)NV12, width=(int)641, height=(int)359");
+  const ForgedChannel open(
+      "open", "video/x-raw, format={ I420, NV12 }, width=[ 1, 9 ], height=2");
+  const ForgedChannel spoiled("spoiled", "video/x-raw, format=\"I420, width=3, height=4");
+  const std::string list = expect_tool(0, {"list"}).out;
+  CHECK(row(list, "quoted").starts_with("quoted ready 641x359 NV12 - "));
+  CHECK(row(list, "open").starts_with("open ready - video/x-raw - "));
+  CHECK(row(list, "spoiled").starts_with("spoiled ready - - - "));
+}
+
 TEST(info_says_everything_about_one) {
   const std::string channel = unique_channel();
   FarWriter writer(channel, "blocking");
