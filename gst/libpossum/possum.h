@@ -220,8 +220,8 @@ typedef struct possum_writer_options {
                          known format, else each borrow says */
   uint32_t slots;     /* 3..32, default 16: the most frames the pool may grow to. It
                          starts with four and grows as readers hold more */
-  uint32_t perms;     /* 0600: mode of the shared objects; group and others never get
-                         to write pixels */
+  uint32_t perms;     /* who may attach: 0600 this user (the default), 0660 the group
+                         too, 0666 everybody; nobody else ever writes pixels */
   const char* group;  /* name or number of the group that owns them; NULL: default */
   int64_t max_blocking_ns;  /* how long a blocking reader may stand still before it
                                becomes a dropping one; default POSSUM_FOREVER */

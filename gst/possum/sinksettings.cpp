@@ -128,13 +128,14 @@ void install_sink_properties(GObjectClass* klass) {
               "The most slots, of one frame each, in shared memory. The pool starts with "
               "what upstream and one reader need and grows when readers hold more",
               3, 32, initial.slots, kBeforePaused));
-  install(PROP_PERMS,
-          g_param_spec_uint(
-              "perms", "Permissions",
-              "Mode of the shared memory objects, as in chmod (default 0600: this user "
-              "only; 0660: the group may read too). Readers need both r and w; pixels "
-              "are never writable for group and others",
-              0, 0777, initial.perms, kBeforePaused));
+  install(
+      PROP_PERMS,
+      g_param_spec_uint(
+          "perms", "Permissions",
+          "Who may attach, in octal as for chmod: 0600 this user only, 0660 the group "
+          "too, 0666 everybody. Readers need both r and w, so there is nothing in "
+          "between. Pixels are never writable for group and others",
+          0, G_MAXUINT, initial.perms, kBeforePaused));
   install(PROP_GROUP,
           g_param_spec_string(
               "group", "Group",

@@ -547,8 +547,8 @@ OpenStatus cannot_open(const OpenOptions& options, int error_number, Error& erro
     // Perhaps its writer has not set the mode yet.
     error = system_error(ErrorCode::no_permission,
                          quoted(options.channel) + " of user " + user_text(*owner) +
-                             " may not be opened by this user: let its writer set perms= "
-                             "and group=",
+                             " may not be opened by this user: let its writer set "
+                             "perms=0660 and group=",
                          "shm_open", error_number);
     return OpenStatus::not_ready;
   }

@@ -19,6 +19,11 @@ bool valid_channel_name(std::string_view name);
 // A `settings` error that quotes the name and says what is allowed.
 Error channel_name_error(std::string_view name);
 
+// May these be the permissions of a channel? Whoever attaches reads and writes the
+// control object, so user, group and others have both or nothing, the user both. Else a
+// `settings` error that says, in octal, what was meant.
+Error check_perms(unsigned perms);
+
 // "1000 (alice)"
 std::string user_text(uid_t uid);
 std::optional<uid_t> find_user(const std::string& name_or_number);

@@ -110,7 +110,7 @@ void cannot_open(int error_number, ObservedChannel& seen) {
   if (refused(error_number)) {
     fail(seen, ChannelCondition::unreadable,
          "this user may not look at it: it belongs to user " + user_text(*seen.owner) +
-             ", whose writer can set perms= and group=");
+             ", whose writer can set perms=0660 and group=");
   } else if (error_number == ELOOP) {
     fail(seen, ChannelCondition::damaged, "its name is taken by a symbolic link");
   } else {

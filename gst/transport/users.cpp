@@ -5,6 +5,7 @@
 #include <pwd.h>
 
 #include <charconv>
+#include <cstdio>
 #include <vector>
 
 #include "names.h"
@@ -34,7 +35,56 @@ bool look_up(Entry& entry, std::vector<char>& storage, Look look) {
   return false;
 }
 
+constexpr unsigned kOwnerMayAttach = 0600;
+
+// "0660"
+std::string octal(unsigned number) {
+  char text[16];
+  std::snprintf(text, sizeof text, "0%o", number);
+  return text;
+}
+
+// The least permissions that give everybody what `mode` gives, and let them attach.
+unsigned completed(unsigned mode) {
+  unsigned result = kOwnerMayAttach;
+  for (const unsigned may_attach : {0060u, 0006u}) {
+    if ((mode & may_attach) != 0) result |= may_attach;
+  }
+  return result;
+}
+
+// The permissions of a file that nobody executes.
+bool plausible(unsigned mode) {
+  return (mode & ~0666u) == 0 && (mode & kOwnerMayAttach) != 0;
+}
+
+// The number whose octal digits are the decimal ones of this one: 0660 of 660.
+std::optional<unsigned> digits_as_octal(unsigned number) {
+  const std::string digits = std::to_string(number);
+  unsigned result = 0;
+  const auto [last, problem] =
+      std::from_chars(digits.data(), digits.data() + digits.size(), result, 8);
+  if (problem != std::errc{} || last != digits.data() + digits.size()) {
+    return std::nullopt;
+  }
+  return result;
+}
+
 }  // namespace
+
+Error check_perms(unsigned perms) {
+  if (perms == completed(perms)) return {};
+  const auto digits = digits_as_octal(perms);
+  const bool decimal = !plausible(perms) && digits && plausible(*digits);
+  return make_error(
+      ErrorCode::settings,
+      "perms=" + octal(perms) + " cannot work" +
+          (decimal ? " (" + std::to_string(perms) + " without a 0 in front is decimal)"
+                   : "") +
+          ": whoever attaches to a channel reads and writes it: use perms=" +
+          octal(completed(decimal ? *digits : perms)) + " (octal)",
+      "user, group and others each have read and write permission, or none");
+}
 
 std::string user_text(uid_t uid) {
   passwd entry{};

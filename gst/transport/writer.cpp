@@ -775,9 +775,8 @@ std::unique_ptr<Writer> Writer::create(WriterOptions options, WriterEvents event
                        std::to_string(options.slots));
     return nullptr;
   }
-  if (options.perms > 0777) {
-    error = make_error(ErrorCode::settings, "perms must be 0 to 0777 (octal)",
-                       std::to_string(options.perms));
+  if (const Error bad = check_perms(options.perms)) {
+    error = bad;
     return nullptr;
   }
   if (options.bus_guard) install_bus_guard();

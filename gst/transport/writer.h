@@ -29,8 +29,9 @@ inline constexpr std::int64_t kForever = INT64_MAX;
 
 struct WriterOptions {
   std::string channel = "default";
-  unsigned slots = 16;    // 3..32, the most the pool may grow to
-  unsigned perms = 0600;  // of the control object; data objects lose w of group/others
+  unsigned slots = 16;  // 3..32, the most the pool may grow to
+  // Of the control object, see check_perms(); data objects lose w of group and others.
+  unsigned perms = 0600;
   std::optional<gid_t> group;
   bool allow_blocking = false;
   std::int64_t max_blocking_ns = kForever;  // stall after which a blocking reader drops

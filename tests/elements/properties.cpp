@@ -269,7 +269,7 @@ GST_END_TEST
 GST_START_TEST(sink_properties_start_as_documented) {
   expect_properties("possumsink", std::begin(kSinkProperties), std::end(kSinkProperties));
   expect_uint_range("possumsink", "slots", 3, 32);
-  expect_uint_range("possumsink", "perms", 0, 0777);
+  expect_uint_range("possumsink", "perms", 0, G_MAXUINT);
   expect_uint_range("possumsink", "min-readers", 0, 32);
 }
 GST_END_TEST

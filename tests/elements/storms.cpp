@@ -106,7 +106,7 @@ std::function<void(Storm::Random&)> sink_properties(GstElement* sink) {
                                     "slots=16",
                                     "allow-blocking=true",
                                     "max-blocking-time=10000000",
-                                    "perms=0640",
+                                    "perms=0660",
                                     "sync=false"};
     set_properties(sink, one_of(settings, random));
     static_cast<void>(num_readers(sink));

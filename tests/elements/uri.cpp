@@ -312,7 +312,7 @@ GST_START_TEST(bad_values_are_refused_with_name_and_range) {
     refuse(src.get(), std::string("possum://x?") + name, {name});
   }
   const Ref<GstElement> sink = make("possumsink");
-  refuse(sink.get(), "possum://x?perms=01000", {"perms", "0 to 511"});
+  refuse(sink.get(), "possum://x?perms=0x1b0", {"perms", "0 to 4294967295"});
   refuse(sink.get(), "possum://x?slots=2", {"slots=2", "3 to 32"});
 }
 GST_END_TEST

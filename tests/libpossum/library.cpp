@@ -111,7 +111,7 @@ TEST(nonsense_is_refused_with_a_sentence) {
   };
   refused([](auto& o) { o.channel = "a/b"; }, "a/b");
   refused([](auto& o) { o.slots = 2; }, "3 to 32");
-  refused([](auto& o) { o.perms = 01777; }, "perms");
+  refused([](auto& o) { o.perms = 0640; }, "use perms=0660 (octal)");
   refused([](auto& o) { o.group = "no-such-group-here"; }, "no-such-group-here");
   refused([](auto& o) { o.caps = "nonsense"; }, "no caps");
   refused([](auto& o) { o.caps = "video/x-raw, text=\001"; }, "no caps");

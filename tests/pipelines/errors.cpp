@@ -401,7 +401,7 @@ TEST(channel_that_may_not_be_opened_names_its_owner) {
   expect_error(reader,
                quoted(channel) +
                    " of user 0 (root) may not be opened by this user: let "
-                   "its writer set perms= and group=",
+                   "its writer set perms=0660 and group=",
                kRunningError);
   Child second =
       launch("videotestsrc ! possumsink channel=CHANNEL", channel, nobody.options());

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <sstream>
 #include <string>
 
 #include "support/check.h"
@@ -25,6 +26,7 @@ using support::unique_channel;
 namespace {
 
 constexpr int kRunningError = 1;
+constexpr int kCannotStart = 255;
 
 // Numbers that nobody has; the group is a supplementary one of writer and member.
 constexpr char kWriter[] = "--reuid 12345 --regid 12345 --groups 54321";
@@ -152,13 +154,38 @@ TEST(members_of_the_group_watch_and_strangers_do_not) {
   for (const char* user : {kStranger, kNobody}) {
     expect_refused(
         start_reader(users, user, channel, "allowed-owner=any"),
-        "may not be opened by this user: let its writer set perms= and group=");
+        "may not be opened by this user: let its writer set perms=0660 and group=");
     expect_hands_off(users, user, channel, false);
   }
   expect_hands_off(users, kMember, channel, true);
   expect_watches(start_reader(users, kMember, channel));
   end(writer);
   CHECK(shm_names(channel).empty());
+}
+
+TEST(perms_that_let_no_reader_in_are_refused_with_those_that_do) {
+  const Users users;
+  for (const std::string perms : {"0640", "640", "660", "0440", "440"}) {
+    const std::string channel = unique_channel();
+    Child refused = users.launch(
+        kWriter, "videotestsrc ! possumsink channel=CHANNEL group=54321 perms=" + perms,
+        channel);
+    const std::string said = refused.wait_line("ERROR");
+    refused.expect_status(kCannotStart);
+    if (refused.said("GLib-GObject-WARNING")) refused.fail("was warned as well");
+    constexpr char kUse[] = ": use ";
+    const auto at = said.find(kUse);
+    if (at == std::string::npos) refused.fail("says no remedy");
+    std::istringstream remedy(said.substr(at + sizeof kUse - 1));
+    std::string property;
+    remedy >> property;
+    Child writer = start_writer(users, channel, property + " group=54321");
+    expect_modes(channel, 0660, 0640);
+    expect_watches(start_reader(users, kMember, channel));
+    expect_refused(start_reader(users, kStranger, channel),
+                   "may not be opened by this user");
+    end(writer);
+  }
 }
 
 TEST(by_default_nobody_else_watches) {

@@ -402,10 +402,10 @@ ROLE(look) {
   return 0;
 }
 
-TEST(read_permission_is_enough_and_less_is_said) {
+TEST(who_may_attach_may_look_and_others_are_told_why_not) {
   need_root();
   const std::string channel = unique_channel();
-  FarWriter writer(kAlice, channel, "640");
+  FarWriter writer(kAlice, channel, "660");
   writer.expect("ok 0");
   writer.publish(1, 1, kSmall, "caps");
   Peer("as", words(kBob, "look", {channel})).expect("ready 0 caps ");

@@ -74,7 +74,7 @@ TEST(nobody_else_may_look_by_default) {
 TEST(modes_are_exact_under_any_umask) {
   for (const unsigned mask : {0u, 0022u, 0077u, 0777u}) {
     const mode_t before = umask(mask);
-    for (const unsigned perms : {0600u, 0640u, 0660u, 0666u, 0622u}) {
+    for (const unsigned perms : {0600u, 0606u, 0660u, 0666u}) {
       WriterOptions options = plain_writer(unique_channel());
       options.perms = perms;
       const auto writer = open_writer(options);
@@ -118,6 +118,51 @@ TEST(umask_of_the_writer_locks_nobody_out) {
   FarReader reader(channel);
   reader.attach();
   CHECK(reader.frame().key == 1);
+}
+
+// Read permission alone would let others place read locks on the writer's and the
+// readers' bytes, so that nobody attaches any more and a dead writer looks alive.
+TEST(perms_are_read_and_write_or_nothing) {
+  const auto proposed = [](unsigned perms) {
+    WriterOptions options = plain_writer(unique_channel());
+    options.perms = perms;
+    Error error;
+    const bool accepted = Writer::create(options, {}, error) != nullptr;
+    CHECK(accepted == (error.code == ErrorCode::none));
+    if (accepted) return perms;
+    CHECK(error.code == ErrorCode::settings);
+    char octal[16];
+    std::snprintf(octal, sizeof octal, "perms=0%o ", perms);
+    CHECK(has(error.message, octal));
+    // What it says last works.
+    constexpr char kUse[] = "use perms=";
+    const auto at = error.message.find(kUse);
+    CHECK(at != std::string::npos);
+    options.perms = static_cast<unsigned>(
+        std::stoul(error.message.substr(at + sizeof kUse - 1), nullptr, 8));
+    CHECK(Writer::create(options, {}, error) != nullptr);
+    return options.perms;
+  };
+  for (const unsigned good : {0600u, 0606u, 0660u, 0666u}) CHECK(proposed(good) == good);
+  CHECK(proposed(0640) == 0660);
+  CHECK(proposed(0620) == 0660);
+  CHECK(proposed(0644) == 0666);
+  CHECK(proposed(0440) == 0660);
+  CHECK(proposed(0400) == 0600);
+  CHECK(proposed(0) == 0600);
+  CHECK(proposed(0777) == 0666);
+  CHECK(proposed(01777) == 0666);
+  CHECK(proposed(0100660) == 0660);
+  // Without the 0 in front of the octal number.
+  CHECK(proposed(600) == 0600);
+  CHECK(proposed(606) == 0606);
+  CHECK(proposed(660) == 0660);
+  CHECK(proposed(666) == 0666);
+  CHECK(proposed(640) == 0660);
+  CHECK(proposed(644) == 0666);
+  CHECK(proposed(440) == 0660);
+  CHECK(proposed(~0u) == 0666);
+  for (unsigned perms = 0; perms <= 07777; ++perms) proposed(perms);
 }
 
 TEST(grown_and_replaced_objects_have_the_same_mode) {
@@ -183,7 +228,7 @@ TEST(reader_of_the_group_draws_on_nothing_but_its_own_page_by_accident) {
 
 TEST(strangers_can_neither_look_nor_take_names_away) {
   need_root();
-  for (const char* perms : {"600", "660", "640"}) {
+  for (const char* perms : {"600", "660"}) {
     const std::string channel = unique_channel();
     FarWriter writer = writing(kAlice, channel, perms);
     const auto names = names_of(channel);
@@ -262,7 +307,7 @@ TEST(default_mode_refuses_other_users_and_says_what_to_do) {
   FarReader allowing(kBob, channel, kAliceUid);
   CHECK(allowing.ask("attach 20000") == refused(ErrorCode::no_permission));
   const std::string why = allowing.ask("error");
-  CHECK(has(why, channel) && has(why, kAliceUid) && has(why, "perms="));
+  CHECK(has(why, channel) && has(why, kAliceUid) && has(why, "perms=0660"));
   writer.order("close", "closed");
 }
 

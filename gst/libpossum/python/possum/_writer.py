@@ -247,7 +247,7 @@ class Writer:
     max_blocking: seconds after which a reader that stands still may not any more; None: ever.
     timeout: seconds that write(), borrow() and the end of a `with` block wait at most.
     slots: 3..32, the most frames that the pool may grow to.
-    perms, group: mode and group of the shared memory; 0o660 lets the group read.
+    perms, group: mode and group of the shared memory; 0o660 lets the group attach.
     claim_timeout: seconds that a name which another writer holds is tried for.
     sigbus_guard: survive somebody who cuts the shared memory short (possum.h).
 
