@@ -139,9 +139,9 @@ const char* possum_frame_caps(const possum_frame* frame) {
 
 possum_status possum_frame_get_video(const possum_frame* frame, possum_video* video) {
   return possum::at_border([&] {
-    possum_video filled;
+    possum_video filled = possum::default_video();
     const possum_status status =
-        possum::take_in(video, sizeof(possum_video), filled, "possum_video_init");
+        possum::take_in(video, possum::kFirstVideo, filled, "possum_video_init");
     if (status != POSSUM_OK) return status;
     if (frame == nullptr || !frame->format->video) {
       return possum::answer(POSSUM_ERROR_FORMAT,

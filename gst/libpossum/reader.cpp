@@ -34,7 +34,6 @@ struct possum_reader {
 
 namespace {
 
-constexpr std::size_t kFirstOptions = sizeof(possum_reader_options);
 constexpr char kForked[] = "the reader was opened by another process";
 
 possum_reader_options default_options() {
@@ -227,9 +226,9 @@ possum_status possum_reader_open(const possum_reader_options* options,
   return at_border([&] {
     if (reader == nullptr) return missing("reader");
     *reader = nullptr;
-    possum_reader_options known;
-    possum_status status =
-        possum::take_in(options, kFirstOptions, known, "possum_reader_options_init");
+    possum_reader_options known = default_options();
+    possum_status status = possum::take_in(options, possum::kFirstReaderOptions, known,
+                                           "possum_reader_options_init");
     if (status != POSSUM_OK) return status;
     possum::ReaderOptions wanted;
     status = read_options(known, wanted);

@@ -43,11 +43,34 @@ possum_status at_border(Body body) noexcept {
 
 // --- structs whose size the caller says ------------------------------------------------
 
+// The size of each struct in version 1.0: what a program that was built then passes.
+// Later members go behind these, and the numbers stay.
+#define POSSUM_END_OF(type, member) (offsetof(type, member) + sizeof(type::member))
+inline constexpr std::size_t kFirstVideo = POSSUM_END_OF(possum_video, planes);
+inline constexpr std::size_t kFirstWriterOptions =
+    POSSUM_END_OF(possum_writer_options, sigbus_guard);
+inline constexpr std::size_t kFirstFrameParams =
+    POSSUM_END_OF(possum_frame_params, planes);
+inline constexpr std::size_t kFirstReaderOptions =
+    POSSUM_END_OF(possum_reader_options, reserved);
+#undef POSSUM_END_OF
+#ifdef __LP64__
+static_assert(kFirstVideo == 368);
+static_assert(kFirstWriterOptions == 72);
+static_assert(kFirstFrameParams == 144);
+static_assert(kFirstReaderOptions == 48);
+#endif
+
+// No struct of any version is larger: memory that was not prepared says any size.
+inline constexpr std::size_t kLargestStruct = 4096;
+
 // Copies as much as the caller has room for and clears what it has beyond that.
 template <class T>
 void hand_out(const T& value, void* to, std::size_t size) {
+  static_assert(sizeof value <= kLargestStruct);
   const std::size_t known = std::min(size, sizeof value);
   std::memcpy(to, &value, known);
+  if (size > kLargestStruct) return;
   std::memset(static_cast<char*>(to) + known, 0, size - known);
 }
 
@@ -59,13 +82,14 @@ void hand_out_defaults(T defaults, T* to, std::size_t size) {
   hand_out(defaults, to, size);
 }
 
-// Reads what a caller prepared by an init function. Its struct may be that of a later
-// version, as long as it says nothing that this one does not know. The first version's
-// size is the least there is.
+// Reads what a caller prepared by an init function into `value`, which holds the
+// defaults: the struct of an earlier version says nothing of later members. That of a
+// later version may say nothing that this one does not know. The first version's size is
+// the least.
 template <class T>
 possum_status take_in(const T* from, std::size_t first_version, T& value,
                       const char* init) {
-  if (from == nullptr || from->size < first_version) {
+  if (from == nullptr || from->size < first_version || from->size > kLargestStruct) {
     return answer(POSSUM_ERROR_SETTINGS,
                   std::string_view("A struct is missing or was not prepared by its init "
                                    "function: call that first"),

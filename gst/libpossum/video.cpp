@@ -13,8 +13,6 @@ using possum::VideoFormat;
 
 namespace {
 
-constexpr std::size_t kFirstVideo = sizeof(possum_video);
-
 possum_status bad_text(const std::string& why) {
   return answer(POSSUM_ERROR_FORMAT,
                 "The caps are no raw video that libpossum knows: " + why,
@@ -42,9 +40,9 @@ void possum_video_init(possum_video* video, size_t size) {
 possum_status possum_video_set_format(possum_video* video, const char* format,
                                       int32_t width, int32_t height) {
   return possum::at_border([&] {
-    possum_video changed;
+    possum_video changed = possum::default_video();
     const possum_status status =
-        possum::take_in(video, kFirstVideo, changed, "possum_video_init");
+        possum::take_in(video, possum::kFirstVideo, changed, "possum_video_init");
     if (status != POSSUM_OK) return status;
     const VideoFormat* const found = format ? possum::find_format(format) : nullptr;
     if (found == nullptr) {
@@ -74,7 +72,7 @@ possum_status possum_video_from_caps(possum_video* video, const char* caps) {
   return possum::at_border([&] {
     possum_video unused;
     const possum_status status =
-        possum::take_in(video, kFirstVideo, unused, "possum_video_init");
+        possum::take_in(video, possum::kFirstVideo, unused, "possum_video_init");
     if (status != POSSUM_OK) return status;
     std::string why;
     auto read = possum::read_video_caps(caps ? caps : "", why);
@@ -87,10 +85,11 @@ possum_status possum_video_from_caps(possum_video* video, const char* caps) {
 
 size_t possum_video_to_caps(const possum_video* video, char* text, size_t text_bytes) {
   try {
-    possum_video known;
-    const bool prepared =
-        video != nullptr && video->size >= kFirstVideo;  // says nothing to the thread
-    if (prepared) std::memcpy(&known, video, sizeof known);
+    possum_video known = possum::default_video();
+    // Not take_in(), which would say something to the thread.
+    const bool prepared = video != nullptr && video->size >= possum::kFirstVideo &&
+                          video->size <= possum::kLargestStruct;
+    if (prepared) std::memcpy(&known, video, std::min(video->size, sizeof known));
     return write_out(prepared ? possum::write_video_caps(known) : "", text, text_bytes);
   } catch (const std::bad_alloc&) {
     return write_out("", text, text_bytes);

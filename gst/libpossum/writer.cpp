@@ -21,9 +21,6 @@ struct possum_writer {
 
 namespace {
 
-// Of the version that first had them: what a program must have.
-constexpr std::size_t kFirstOptions = sizeof(possum_writer_options);
-constexpr std::size_t kFirstParams = sizeof(possum_frame_params);
 constexpr char kForked[] = "the writer was opened by another process";
 
 possum_writer_options default_options() {
@@ -43,7 +40,8 @@ possum_status missing(const char* what) {
 possum_status read_params(const possum_frame_params* given, possum_frame_params& params) {
   params = possum::default_params();
   if (given == nullptr) return POSSUM_OK;
-  return possum::take_in(given, kFirstParams, params, "possum_frame_params_init");
+  return possum::take_in(given, possum::kFirstFrameParams, params,
+                         "possum_frame_params_init");
 }
 
 // Of a writer that is of this process.
@@ -81,9 +79,9 @@ possum_status possum_writer_open(const possum_writer_options* options,
   return at_border([&] {
     if (writer == nullptr) return missing("writer");
     *writer = nullptr;
-    possum_writer_options known;
-    possum_status status =
-        possum::take_in(options, kFirstOptions, known, "possum_writer_options_init");
+    possum_writer_options known = default_options();
+    possum_status status = possum::take_in(options, possum::kFirstWriterOptions, known,
+                                           "possum_writer_options_init");
     if (status != POSSUM_OK) return status;
     auto made = std::make_unique<possum_writer>();
     status = WriterEnd::open(known, made->end);
@@ -209,6 +207,7 @@ void possum_writer_get_statistics(const possum_writer* writer,
 unsigned possum_writer_get_readers(const possum_writer* writer,
                                    possum_reader_info* readers, size_t size,
                                    unsigned max) {
+  if (size > possum::kLargestStruct) readers = nullptr;
   unsigned count = 0;
   quietly(writer, [&](WriterEnd& end) {
     for (const possum::ReaderInfo& known : end.writer().statistics().readers) {

@@ -5,6 +5,7 @@
 // peers that die, lie, hoard and fork.
 
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -175,6 +176,98 @@ TEST(structs_may_be_those_of_a_later_version) {
   std::memset(earlier, 1, sizeof earlier);
   possum_frame_get_info(nullptr, reinterpret_cast<possum_frame_info*>(earlier), 16);
   CHECK(earlier[15] == 0 && earlier[16] == 1);
+}
+
+namespace {
+
+// In 1.0, on machines with 64-bit pointers; elsewhere what the structs have today.
+constexpr std::size_t first_size(std::size_t on_64_bits, std::size_t today) {
+  return sizeof(void*) == 8 ? on_64_bits : today;
+}
+constexpr std::size_t kVideo10 = first_size(368, sizeof(possum_video));
+constexpr std::size_t kWriterOptions10 = first_size(72, sizeof(possum_writer_options));
+constexpr std::size_t kFrameParams10 = first_size(144, sizeof(possum_frame_params));
+constexpr std::size_t kReaderOptions10 = first_size(48, sizeof(possum_reader_options));
+
+// A struct at the end of what may be touched, as a program of that version has it.
+template <class T>
+struct OfSize {
+  explicit OfSize(std::size_t bytes)
+      : page(static_cast<char*>(mmap(nullptr, 8192, PROT_READ | PROT_WRITE,
+                                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))),
+        value(reinterpret_cast<T*>(page + 4096 - bytes)) {
+    CHECK(mprotect(page + 4096, 4096, PROT_NONE) == 0);
+  }
+  ~OfSize() { munmap(page, 8192); }
+  char* page;
+  T* value;
+};
+
+}  // namespace
+
+TEST(programs_built_with_version_1_0_work) {
+  const std::string channel = unique_channel();
+  OfSize<possum_video> video(kVideo10);
+  possum_video_init(video.value, kVideo10);
+  EXPECT(POSSUM_OK, possum_video_from_caps(video.value, kPicture));
+  EXPECT(POSSUM_OK, possum_video_set_format(video.value, "BGR", 65, 33));
+  char caps[512];
+  CHECK(possum_video_to_caps(video.value, caps, sizeof caps) > 0);
+
+  OfSize<possum_writer_options> to(kWriterOptions10);
+  possum_writer_options_init(to.value, kWriterOptions10);
+  to.value->channel = channel.c_str();
+  to.value->caps = caps;
+  possum_writer* writer = nullptr;
+  EXPECT(POSSUM_OK, possum_writer_open(to.value, &writer));
+
+  OfSize<possum_reader_options> from(kReaderOptions10);
+  possum_reader_options_init(from.value, kReaderOptions10);
+  from.value->channel = channel.c_str();
+  possum_reader* reader = nullptr;
+  EXPECT(POSSUM_OK, possum_reader_open(from.value, &reader));
+  EXPECT(POSSUM_OK, possum_reader_attach(reader, POSSUM_AT_ONCE));
+
+  OfSize<possum_frame_params> params(kFrameParams10);
+  possum_frame_params_init(params.value, kFrameParams10);
+  std::vector<unsigned char> picture(video.value->bytes);
+  EXPECT(POSSUM_OK, possum_writer_write(writer, picture.data(), picture.size(),
+                                        params.value, POSSUM_AT_ONCE));
+  possum_frame* const frame = take(reader);
+  EXPECT(POSSUM_OK, possum_frame_get_video(frame, video.value));
+  possum_frame_release(frame);
+  possum_reader_close(reader);
+  possum_writer_close(writer);
+}
+
+// As memory does that nobody prepared.
+TEST(sizes_that_no_struct_has_are_not_believed) {
+  for (const std::size_t wrong : {std::size_t{0}, kReaderOptions10 - 1, SIZE_MAX / 2,
+                                  SIZE_MAX, std::size_t{1} << 20}) {
+    OfSize<possum_reader_options> from(sizeof(possum_reader_options));
+    possum_reader_options_init(from.value, sizeof(possum_reader_options));
+    from.value->size = wrong;
+    possum_reader* reader = nullptr;
+    EXPECT(POSSUM_ERROR_SETTINGS, possum_reader_open(from.value, &reader));
+    CHECK(says("init function"));
+    if (wrong < sizeof(possum_reader_options)) continue;
+    possum_reader_options_init(from.value, wrong);
+    EXPECT(POSSUM_ERROR_SETTINGS, possum_reader_open(from.value, &reader));
+    OfSize<possum_frame_info> info(sizeof(possum_frame_info));
+    possum_frame_get_info(nullptr, info.value, wrong);
+    OfSize<possum_video> video(sizeof(possum_video));
+    possum_video_init(video.value, wrong);
+    CHECK(possum_video_to_caps(video.value, nullptr, 0) == 0);
+  }
+  const std::string channel = unique_channel();
+  possum_writer* const writer = open_writer(channel, kPicture);
+  possum_reader* const one = attach_reader(channel);
+  possum_reader* const two = attach_reader(channel);
+  possum_reader_info infos[2];
+  CHECK(possum_writer_get_readers(writer, infos, SIZE_MAX / 2, 2) == 2);
+  possum_reader_close(two);
+  possum_reader_close(one);
+  possum_writer_close(writer);
 }
 
 TEST(each_status_has_a_name_and_deadlines_are_moments) {
