@@ -5,8 +5,6 @@
 // such slot is out, others are lent: then the transport keeps enough in circulation.
 #include "writer_end.h"
 
-#include <signal.h>
-
 #include <chrono>
 
 #include "status.h"
@@ -22,26 +20,6 @@ namespace {
 // one for a reader.
 constexpr unsigned kFirstSlots = 4;
 constexpr unsigned kSpareSlots = 2;
-
-// No signal of the program is handled in the transport's thread, where the program's
-// waits would not notice. Faults stay: they belong to the thread that makes them.
-class SignalsBlocked {
- public:
-  SignalsBlocked() {
-    sigset_t all;
-    sigfillset(&all);
-    for (const int fault : {SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS}) {
-      sigdelset(&all, fault);
-    }
-    pthread_sigmask(SIG_BLOCK, &all, &before_);
-  }
-  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-
- private:
-  sigset_t before_;
-};
 
 possum_status bad_caps(const std::string& why) {
   return answer(POSSUM_ERROR_SETTINGS, "The caps text is no caps: write " + why,
@@ -88,10 +66,7 @@ possum_status WriterEnd::open(const possum_writer_options& wanted,
   possum_status status = POSSUM_OK;
   if (wanted.caps != nullptr) status = end->set_caps(wanted.caps, wanted.frame_bytes);
   if (status != POSSUM_OK) return status;
-  {
-    const SignalsBlocked blocked;
-    if (end->writer().open(error) != WriteStatus::ok) return answer(error);
-  }
+  if (end->writer().open(error) != WriteStatus::ok) return answer(error);
   const std::size_t bytes = wanted.caps ? end->format()->frame_bytes : wanted.frame_bytes;
   if (bytes > 0 && !end->writer().prepare(std::min(kFirstSlots, slots), bytes, error)) {
     return answer(error);

@@ -2,6 +2,8 @@
 // Copyright (C) 2026 the possum authors
 #include "writer.h"
 
+#include <signal.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -40,6 +42,26 @@ constexpr std::int64_t kStarvedNs = 5000 * kMs;
 constexpr int kMaxSpins = 64;
 constexpr std::int64_t kLongNs = std::int64_t{1} << 60;  // keeps sums in range
 constexpr unsigned kMinSlots = 3;
+
+// A thread that starts meanwhile handles no signal of the program, whose own waits would
+// not notice. Faults stay: they belong to the thread that makes them.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t all;
+    sigfillset(&all);
+    for (const int fault : {SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS}) {
+      sigdelset(&all, fault);
+    }
+    pthread_sigmask(SIG_BLOCK, &all, &before_);
+  }
+  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_;
+};
 
 }  // namespace
 
@@ -326,6 +348,7 @@ class Writer::Impl {
     }
     stopping_.store(false, std::memory_order_seq_cst);
     try {
+      const SignalsBlocked blocked;
       thread_ = std::thread([this] { keep_house(); });
     } catch (const std::system_error& problem) {
       error =

@@ -66,6 +66,15 @@ ROLE(writer) {
   return 0;
 }
 
+// CHANNEL: waits for a name that another writer holds.
+ROLE(claimer) {
+  support::say("claims");
+  possum_writer_close(open_writer(args[0], kPicture, [](possum_writer_options& options) {
+    options.claim_timeout_ns = POSSUM_FOREVER;
+  }));
+  return 0;
+}
+
 // CHANNEL COUNT: blocking, checks that it gets 0..COUNT-1 and the end.
 ROLE(lossless_reader) {
   possum_reader* const reader = attach_reader(args[0], blocking);
@@ -1095,6 +1104,16 @@ TEST(a_second_writer_and_unwanted_blocking_are_refused) {
   EXPECT(POSSUM_ERROR_NO_BLOCKING, possum_reader_attach(reader, POSSUM_AT_ONCE));
   CHECK(says("allow_blocking"));
   possum_reader_close(reader);
+  possum_writer_close(writer);
+}
+
+TEST(a_signal_ends_a_program_that_waits_for_a_name) {
+  const std::string channel = unique_channel();
+  possum_writer* const writer = open_writer(channel, kPicture);
+  Peer claimer("claimer", {channel});
+  claimer.expect("claims");
+  claimer.signal_it(SIGTERM);
+  CHECK(claimer.join() == 128 + SIGTERM);
   possum_writer_close(writer);
 }
 
