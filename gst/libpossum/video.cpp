@@ -49,8 +49,8 @@ possum_status possum_video_set_format(possum_video* video, const char* format,
       return answer(POSSUM_ERROR_FORMAT,
                     "There is no raw video format \"" +
                         std::string(format ? format : "") +
-                        "\": use one that possum_video_format() lists",
-                    "possum_video_set_format");
+                        "\" here: use another one, such as BGR, NV12 or GRAY16_LE",
+                    "possum_video_format() lists them");
     }
     if (width < 1 || width > possum::kMaxSide || height < 1 ||
         height > possum::kMaxSide) {

@@ -2,6 +2,7 @@
 # Copyright (C) 2026 the possum authors
 """Video to and from possumsink and possumsrc: every byte, whatever format and strides."""
 
+import copy
 import gc
 import os
 import pickle
@@ -235,7 +236,43 @@ class Memory(Case):
         self.to.write(numpy.full((48, 64), 9, "u1"))
         frame = reader.read(PATIENCE)
         self.assertTrue(frame.is_copy)
-        self.assertEqual((frame[0, 0], frame.flags.writeable), (9, False))
+        self.assertEqual((frame[0, 0], frame.flags.writeable), (9, True))
+        frame[:] = 1  # the program's own
+        self.to.write(numpy.full((48, 64), 9, "u1"))
+        self.assertEqual(reader.read(PATIENCE)[0, 0], 9)
+        self.assertEqual(frame.max(), 1)
+
+    def test_a_copy_is_the_whole_picture(self):
+        for format in ("NV12", "I420", "I420_10LE", "BGR"):
+            writer, reader = self.pair(format=format, width=33, height=17)
+            with writer.borrow() as slot:
+                for number, plane in enumerate(slot.planes):
+                    plane[:] = number + 1
+            frame = reader.read(PATIENCE)
+            row, last = frame[3:4].copy(), frame.planes[-1].copy()
+            copies = [frame.copy(), copy.copy(frame), copy.deepcopy(frame), frame.copy().copy()]
+            shapes = [plane.shape for plane in frame.planes]
+            with self.subTest(format):
+                if len(shapes) > 1:
+                    with self.assertRaisesRegex(possum.InvalidValue, "pickle frame.planes"):
+                        pickle.dumps(frame)
+                self.assertEqual(
+                    [plane.shape for plane in pickle.loads(pickle.dumps(frame.planes))], shapes
+                )
+                info = (frame.seq, frame.caps)
+                del frame
+                self.assertEqual(writer.statistics.held, 0)
+                for whole in copies:
+                    self.assertEqual([plane.shape for plane in whole.planes], shapes)
+                    for number, plane in enumerate(whole.planes):
+                        self.assertTrue((plane == number + 1).all())
+                        plane[:] = 99
+                    self.assertTrue((whole == 99).all())
+                    self.assertEqual((whole.seq, whole.caps), info)
+                self.assertEqual((row.shape[0], row.max()), (1, 1))
+                self.assertEqual((last.shape, last.max()), (shapes[-1], len(shapes)))
+                with self.assertRaisesRegex(possum.InvalidValue, "no planes"):
+                    row.planes
 
 
 class Slots(Case):

@@ -3,8 +3,10 @@
 """What ends a wait: frames, writers, deadlines, signals, close(); threads, asyncio, fork."""
 
 import asyncio
+import copy
 import multiprocessing
 import os
+import pickle
 import select
 import signal
 import subprocess
@@ -12,6 +14,8 @@ import sys
 import threading
 import time
 import unittest
+import unittest.mock
+import weakref
 
 import numpy
 import possum
@@ -52,6 +56,14 @@ print("reading")
 for frame in reader:
     print("frame", frame.seq)
 print("ended")
+"""
+CLAIMS = """
+import sys, possum
+print("claiming")
+try:
+    possum.Writer(sys.argv[1], dtype="u1", shape=4, claim_timeout=60)
+except KeyboardInterrupt:
+    print("interrupted")
 """
 LOOP = """
 import asyncio, sys, possum
@@ -115,6 +127,13 @@ class Signals(Case):
         self.expect_line(process, "interrupted 0")
         self.assertEqual(first.tolist(), [0] * 4)
 
+    def test_a_name_that_is_held(self):
+        writer = self.writer(self.channel(), **GRAY)
+        process = self.python(CLAIMS, writer.channel)
+        self.expect_line(process, "claiming")
+        self.assertLess(self.interrupt(process), AT_ONCE)
+        self.expect_line(process, "interrupted")
+
     def test_handlers_run_and_the_wait_goes_on(self):
         channel = self.channel()
         process = self.python(HANDLES, channel)
@@ -152,6 +171,30 @@ class Signals(Case):
         self.assertTrue(select.select([heard], [], [], PATIENCE)[0])
         self.assertEqual(os.read(heard, 8), bytes([signal.SIGUSR1]))
         self.assertEqual(signal.set_wakeup_fd(mine), mine)
+
+
+    def test_a_handler_may_wait_while_an_interrupt_is_given(self):
+        """The thread that gives it may have to wait for what the interrupted code holds."""
+        wakeup = possum._waiting._the_wakeup()
+        handler = signal.signal(signal.SIGUSR1, lambda *_: None)
+        self.addCleanup(signal.signal, signal.SIGUSR1, handler)
+        given, go_on, free = threading.Event(), threading.Event(), []
+
+        def interrupt(on):
+            if on:
+                given.set()
+                go_on.wait(PATIENCE)
+
+        def wait():
+            signal.raise_signal(signal.SIGUSR1)
+            given.wait(PATIENCE)
+            free.append(wakeup.lock.acquire(timeout=AT_ONCE))
+            if free[0]:
+                wakeup.lock.release()
+            go_on.set()
+
+        wakeup.wait(interrupt, wait)
+        self.assertEqual(free, [True])
 
 
 class Waits(Case):
@@ -215,6 +258,89 @@ class Waits(Case):
             with self.assertRaisesRegex(possum.Closed, "is closed"):
                 use()
         reader.close()
+
+    def closed_while_it_waits(self, close_soon):
+        """In each call that waits; close_soon(end) is told what to close."""
+        for wait in (
+            lambda writer, reader: writer.write(PICTURE),
+            lambda writer, reader: writer.drain(),
+            lambda writer, reader: writer.wait_readers(9),
+            lambda writer, reader: idle.read(),
+            lambda writer, reader: asyncio.run(idle.read_async()),
+        ):
+            writer, reader = self.pair(**GRAY)
+            idle = self.reader(self.channel())
+            for _ in range(3):  # as many as the reader has room for
+                writer.write(PICTURE)
+            close_soon(writer, idle)
+            with self.assertRaises(possum.Closed):
+                wait(writer, reader)
+        idle = self.reader(self.channel())
+        close_soon(idle)
+        self.assertEqual(list(idle), [])
+
+    def test_closed_in_a_signal_handler(self):
+        ends = []
+        handler = signal.signal(signal.SIGUSR1, lambda *_: [end.close() for end in ends])
+        self.addCleanup(signal.signal, signal.SIGUSR1, handler)
+
+        def close_soon(*what):
+            ends[:] = what
+            timer = threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGUSR1))
+            self.addCleanup(timer.join)
+            timer.start()
+
+        self.closed_while_it_waits(close_soon)
+
+    def test_closed_by_another_thread_in_a_finalizer(self):
+        class Closer:
+            def __init__(self, ends):
+                self.ends = ends
+
+            def __del__(self):
+                for end in self.ends:
+                    end.close()
+
+        def close_soon(*what):
+            closers = [Closer(what)]
+            timer = threading.Timer(0.02, closers.clear)
+            self.addCleanup(timer.join)
+            timer.start()
+
+        self.closed_while_it_waits(close_soon)
+
+    def test_one_deadline_for_all_of_a_write(self):
+        """It may wait for another thread, for a slot, and for a blocking reader."""
+        writer, _ = self.pair(**GRAY)
+        for _ in range(3):
+            writer.write(PICTURE)
+        library, seen = possum._library.lib, []
+
+        class Watched:
+            def __getattr__(self, name):
+                seen.append(name)
+                return getattr(library, name)
+
+        for timeout in (0.02, None):
+            seen.clear()
+            writer.timeout = 0.02
+            with unittest.mock.patch.object(possum._library, "lib", Watched()):
+                with self.assertRaises(possum.Timeout):
+                    writer.write(PICTURE, timeout=timeout)
+            self.assertEqual(seen.count("possum_deadline"), 1)
+        with possum._waiting.turn(writer._lock, possum._library.FOREVER):
+            late = []
+            thread = threading.Thread(target=lambda: late.append(self.times_out(writer)))
+            thread.start()
+            thread.join(PATIENCE)
+            self.assertEqual(late, [True])
+
+    @staticmethod
+    def times_out(writer):
+        try:
+            writer.write(PICTURE)
+        except possum.Timeout:
+            return True
 
     def test_many_threads(self):
         writer, reader = self.pair(**GRAY)
@@ -289,6 +415,26 @@ class Asyncio(Case):
         asyncio.run(asyncio.wait_for(main(), PATIENCE))
 
 
+    def test_a_dropped_reader_leaves_at_once(self):
+        """Also while a thread of it waits, whose coroutine was cancelled."""
+        writer = self.writer(self.channel(), **GRAY)
+        reader = possum.Reader(writer.channel)
+
+        async def main(reader):
+            with self.assertRaises(asyncio.TimeoutError):
+                await asyncio.wait_for(reader.read_async(), 0.02)
+
+        asyncio.run(main(reader))
+        self.assertEqual(writer.readers, 1)
+        gone = weakref.ref(reader)
+        del reader
+        self.assertIsNone(gone())
+        end = time.monotonic() + PATIENCE
+        while writer.readers and time.monotonic() < end:
+            time.sleep(0.001)  # until its thread has left the library
+        self.assertEqual(writer.readers, 0)
+
+
 def spawned(channel, result):
     with possum.Reader(channel, policy="blocking", timeout=PATIENCE) as reader:
         result.put([frame[0, 0] for frame in reader])
@@ -347,6 +493,17 @@ class Processes(Case):
         self.assertEqual(result.get(), list(range(5)))
         process.join(PATIENCE)
 
+    def test_what_cannot_go_to_another_process(self):
+        writer, reader = self.pair(**GRAY)
+        spawn = multiprocessing.get_context("spawn")
+        for end in (writer, reader, writer.borrow()):
+            sentence = f"A {type(end).__name__} belongs to .* give others the name"
+            for take in (pickle.dumps, copy.copy, copy.deepcopy):
+                with self.subTest(end), self.assertRaisesRegex(possum.Error, sentence):
+                    take(end)
+            with self.assertRaisesRegex(possum.Error, sentence):
+                spawn.Process(target=spawned, args=(end, None)).start()
+
     def test_ends_without_close(self):
         """The names go with the interpreter."""
         channel = self.channel()
@@ -370,8 +527,10 @@ class Errors(Case):
             ({"caps": "video/x-raw, format=BGR"}, "."),
             ({"slots": 99}, "slots"),
         ):
-            with self.subTest(options), self.assertRaisesRegex(possum.InvalidValue, why):
-                possum.Writer(self.channel(), **options)
+            with self.subTest(options):
+                with self.assertRaisesRegex(possum.InvalidValue, why) as caught:
+                    possum.Writer(self.channel(), **options)
+                self.assertNotRegex(str(caught.exception), "(?i)possum_")  # that is C
         for name in ("", "a b", "a\0b", "/etc/passwd", "ä"):
             with self.subTest(name), self.assertRaises(possum.InvalidValue):
                 possum.Writer(name, dtype="u1", shape=3)

@@ -38,7 +38,7 @@ class _Memory:
     __slots__ = ("__array_interface__", "__weakref__", "_owner")
 
     def __init__(
-        self, owner: ctypes.c_void_p, address: int, size: int, read_only: bool
+        self, owner: Any, address: int, size: int, read_only: bool
     ) -> None:
         self._owner = owner
         self.__array_interface__ = {
@@ -199,7 +199,8 @@ class _Array(numpy.ndarray):  # type: ignore[type-arg]
 
 
 class Frame(_Array):
-    """A frame in shared memory: a read-only array that knows when and what it is.
+    """A frame in shared memory: a read-only array that knows when and what it is. Writable
+    with Reader(copy=True), and what copy() returns: those are in memory of the program's own.
 
     Video: height x width or height x width x samples, of the first plane if there are
     several, uint8 or 16-bit; `planes` has them all. Arrays: as they were sent. Structures:
@@ -213,9 +214,31 @@ class Frame(_Array):
     """
 
     _about: Optional[_About]
+    _whole = False  # the picture itself, of whatever planes; not a view, nor one plane
 
     def __array_finalize__(self, source: Any) -> None:
         self._about = getattr(source, "_about", None)
+
+    def copy(self, order: Any = "C") -> "Frame":
+        """All of the frame in memory of the program's own, writable; `planes` are too. Of a
+        view, of one plane: that."""
+        if not self._whole:
+            return super().copy(order)
+        return _whole_frame(_private(_memory_of(self)), self._known)
+
+    def __copy__(self) -> "Frame":
+        return self.copy()
+
+    def __deepcopy__(self, _: Any) -> "Frame":
+        return self.copy()
+
+    def __reduce__(self) -> Any:
+        """Pickled (multiprocessing) as a plain array, which has one plane."""
+        if self._whole and len(self._known.layouts) > 1:
+            raise InvalidValue(
+                f"A frame of format {self.format} has several planes: pickle frame.planes"
+            )
+        return super().__reduce__()
 
     @property
     def _known(self) -> _About:
@@ -324,7 +347,7 @@ class Frame(_Array):
         layouts = self._known.layouts
         memory = _memory_of(self)
         if memory is None:
-            raise InvalidValue("A copy has no planes: ask the frame for them")
+            raise InvalidValue("This array has no planes: ask the frame, or its copy(), for them")
         planes = []
         for layout in layouts:
             plane = layout.over(Frame, memory)
@@ -352,16 +375,28 @@ def _memory_of(array: Any) -> Any:
     return numpy.asarray(base) if isinstance(base, _Memory) else None
 
 
-def take_over(pointer: FramePointer, struct: Optional[Type[ctypes.Structure]]) -> Frame:
-    """The library's frame, owned from here on, as an array."""
+def _private(memory: Any) -> Any:
+    copy = memory.copy()
+    return numpy.asarray(_Memory(copy, copy.ctypes.data, copy.nbytes, False))
+
+
+def _whole_frame(memory: Any, about: _About) -> Frame:
+    frame: Frame = about.layouts[0].over(Frame, memory)
+    frame._about = about
+    frame._whole = True
+    return frame
+
+
+def take_over(
+    pointer: FramePointer, struct: Optional[Type[ctypes.Structure]], writable: bool
+) -> Frame:
+    """The library's frame, owned from here on, as an array. writable: it is a private copy."""
     info = filled(FrameInfo, lib.possum_frame_get_info, pointer)
-    lease = _Memory(pointer, info.data, info.bytes, True)
+    lease = _Memory(pointer, info.data, info.bytes, not writable)
     about = _About(info, struct)
     if not about.layouts:
         raise Error(f"A frame without planes came: {about.caps.decode()}")
-    frame: Frame = about.layouts[0].over(Frame, numpy.asarray(lease))
-    frame._about = about
-    return frame
+    return _whole_frame(numpy.asarray(lease), about)
 
 
 class SlotArray(_Array):

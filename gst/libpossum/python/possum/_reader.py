@@ -5,6 +5,7 @@
 import asyncio
 import concurrent.futures
 import ctypes
+import functools
 import queue
 import threading
 import weakref
@@ -14,7 +15,7 @@ from . import _library as c
 from ._errors import Closed, Error, InvalidValue
 from ._frame import Frame, take_over
 from ._library import lib
-from ._waiting import Handle, close_with, turn
+from ._waiting import Handle, close_with, stays_here, turn
 
 _WORTH_WAITING = (c.TIMEOUT, c.INTERRUPTED, c.ERROR_NOT_FOUND, c.ERROR_BUSY)
 _POLICIES = ("drop-oldest", "drop-newest", "blocking")
@@ -31,6 +32,45 @@ class ReaderStatistics(NamedTuple):
     attachments: int
     writer_pid: int
     writer_name: str
+
+
+class _Intake:
+    """What reads. Apart from the Reader, whose end is to be noticed while a thread of _Waiter
+    waits in here."""
+
+    def __init__(
+        self, handle: Handle, type: Optional[Type[ctypes.Structure]], reconnect: bool, writable: bool
+    ) -> None:
+        self.handle = handle
+        self._type = type
+        self._take_call = lib.possum_reader_next if reconnect else lib.possum_reader_take
+        self._to_attach = not reconnect
+        self._writable = writable
+        self.lock = threading.RLock()  # one thread at a time reads
+        # Guarded by the lock. A frame stays here if a signal handler raises right after it
+        # was taken.
+        self._taken = c.FramePointer()
+
+    def read(self, timeout: Optional[float]) -> Optional[Frame]:
+        deadline = c.deadline_of(timeout)
+        with self.handle as pointer, turn(self.lock, deadline):
+            if not self._taken.value and not self._take(pointer, deadline):
+                return None
+            taken, self._taken = self._taken, c.FramePointer()
+            return take_over(taken, self._type, self._writable)
+
+    def _take(self, pointer: int, deadline: int) -> bool:
+        if self._to_attach:
+            c.checked(self.handle.wait(lib.possum_reader_attach, pointer, deadline))
+            self._to_attach = False
+        out = ctypes.byref(self._taken)
+        status = self._take_call(pointer, c.AT_ONCE, out)
+        if status in _WORTH_WAITING:
+            status = self.handle.wait(self._take_call, pointer, deadline, out)
+        if status in (c.EOS, c.DISCONNECTED):
+            return False
+        c.checked(status)
+        return True
 
 
 class _Waiter:
@@ -75,7 +115,7 @@ class Reader:
     timeout: seconds that a loop waits for each frame before it raises Timeout; None: ever.
     type: the ctypes.Structure that the frames' `value` is to be; InvalidValue from reading
         if the writer sends another one.
-    copy: each frame is a private copy, for programs that keep many.
+    copy: each frame is a private copy, for programs that keep many or draw on them: writable.
     ignore_eos: EOS is a pause.
     allowed_owner: user whose channels are accepted besides this one's and root's, or "any".
     sigbus_guard: survive somebody who cuts the shared memory short (possum.h).
@@ -113,8 +153,6 @@ class Reader:
         c.checked(lib.possum_reader_open(ctypes.byref(options), ctypes.byref(pointer)))
         self._channel = channel
         self._timeout = timeout
-        self._type = type
-        self._reconnect = reconnect
         self._handle = Handle(
             f"reader of {channel}",
             pointer.value or 0,
@@ -122,15 +160,13 @@ class Reader:
             lib.possum_reader_interrupt,
         )
         self._close = close_with(self, self._handle)
-        self._lock = threading.RLock()  # one thread at a time reads
-        # Guarded by the lock. A frame stays here if a signal handler raises right after it
-        # was taken.
-        self._taken = c.FramePointer()
-        self._was_attached = False
+        self._intake = _Intake(self._handle, type, reconnect, writable=copy)
         # Of the event loop's thread.
         self._waiter: Optional[_Waiter] = None
         self._awaited = False
         self._pending: "Optional[concurrent.futures.Future[Optional[Frame]]]" = None
+
+    __reduce_ex__ = stays_here
 
     # --- reading
 
@@ -141,30 +177,11 @@ class Reader:
         NotFound, one of those: there was no writer. Busy at the deadline: 32 readers. Closed
         by another thread. Other Errors: the channel cannot be read; reading on tries anew.
         """
-        deadline = c.deadline_of(timeout)
-        with self._handle as pointer, turn(self._lock, timeout):
-            if not self._taken.value and not self._take(pointer, deadline):
-                return None
-            taken, self._taken = self._taken, c.FramePointer()
-            return take_over(taken, self._type)
-
-    def _take(self, pointer: int, deadline: int) -> bool:
-        take = lib.possum_reader_next if self._reconnect else lib.possum_reader_take
-        if not self._reconnect and not self._was_attached:
-            c.checked(self._handle.wait(lib.possum_reader_attach, pointer, deadline))
-            self._was_attached = True
-        out = ctypes.byref(self._taken)
-        status = take(pointer, c.AT_ONCE, out)
-        if status in _WORTH_WAITING:
-            status = self._handle.wait(take, pointer, deadline, out)
-        if status in (c.EOS, c.DISCONNECTED):
-            return False
-        c.checked(status)
-        return True
+        return self._intake.read(timeout)
 
     def skip_to_newest(self) -> None:
         """Lets go of all waiting frames but the newest."""
-        with self._handle as pointer, turn(self._lock, None):
+        with self._handle as pointer, turn(self._intake.lock, c.FOREVER):
             lib.possum_reader_skip_to_newest(pointer)
 
     def __iter__(self) -> Iterator[Frame]:
@@ -193,7 +210,8 @@ class Reader:
         if self._awaited:
             raise Error("Another coroutine reads already: one at a time, or a reader for each")
         if self._pending is None or self._pending.cancelled():
-            self._pending = self._waiter.ask(lambda: self.read(self._timeout))
+            read = functools.partial(self._intake.read, self._timeout)
+            self._pending = self._waiter.ask(read)
         self._awaited = True
         try:
             return await asyncio.wrap_future(self._pending)

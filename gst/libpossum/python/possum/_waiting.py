@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import Any, Callable, Iterator, List, Optional
 
 from ._errors import Closed, Error, Timeout
-from ._library import INTERRUPTED
+from ._library import FOREVER, INTERRUPTED, lib
 
 Interrupt = Callable[[int], None]
 
@@ -38,13 +38,17 @@ class _Wakeup:
         while True:
             signals = os.read(self.read_end, 512)
             with self.lock:
-                if self.target:
-                    self.target(1)
-                if self.forward != -1:
-                    try:
-                        os.write(self.forward, signals)
-                    except OSError:
-                        pass  # full or closed: the owner's matter, as for the interpreter
+                target, forward = self.target, self.forward
+            # Without the lock: the main thread may want it in a signal handler, over a close()
+            # that has the target's. An interrupt that comes too late costs a turn of the loop in
+            # Handle.wait().
+            if target:
+                target(1)
+            if forward != -1:
+                try:
+                    os.write(forward, signals)
+                except OSError:
+                    pass  # full or closed: the owner's matter, as for the interpreter
 
     def wait(self, interrupt: Interrupt, call: Callable[[], None]) -> None:
         """In the main thread. Signals from before are handled by now: Python looks for them
@@ -190,10 +194,22 @@ def close_with(owner: Any, handle: Handle) -> Any:
     return weakref.finalize(owner, handle.close)
 
 
+def stays_here(owner: Any, _: int = 0) -> Any:
+    """The __reduce_ex__ of what pickle cannot take to another process, nor copy() double."""
+    kind = type(owner).__name__
+    raise Error(
+        f"A {kind} belongs to the process and the program that opened it: give others the name "
+        f"of the channel, to open a {kind} of their own"
+    )
+
+
 @contextmanager
-def turn(lock: Any, timeout: Optional[float]) -> Iterator[None]:
-    """Holds the lock; Timeout when another thread has it for that many seconds."""
-    seconds = -1.0 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX)
+def turn(lock: Any, deadline: int) -> Iterator[None]:
+    """Holds the lock; Timeout when another thread has it until the deadline."""
+    seconds = -1.0
+    if deadline != FOREVER:
+        left = max(0, deadline - int(lib.possum_now_ns()))
+        seconds = min(left / 1e9, threading.TIMEOUT_MAX)
     if not lock.acquire(timeout=seconds):
         raise Timeout("Another thread waits in the same reader or writer")
     try:

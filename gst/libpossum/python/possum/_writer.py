@@ -5,6 +5,7 @@
 import ctypes
 import math
 import threading
+import time
 from fractions import Fraction
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Type, Union
 
@@ -15,10 +16,12 @@ from . import _types
 from ._errors import Closed, InvalidValue, NoSlot
 from ._frame import Layout, SlotArray, freeze, lent, plane_layouts, slot_arrays
 from ._library import lib
-from ._waiting import Handle, close_with, turn
+from ._waiting import Handle, close_with, stays_here, turn
 
 Shape = Union[int, Sequence[int]]
 Rate = Union[int, float, str, Fraction]
+
+_CLAIM_PAUSE = 0.02  # seconds between two tries to become a channel's writer
 
 
 class WriterStatistics(NamedTuple):
@@ -108,10 +111,11 @@ class Slot:
     """A borrowed frame of shared memory, to fill: `array`, or all `planes`, or `value`.
 
     As a context manager it is published at the end of the block, and given back if that
-    raises (as soon as no array of it is left). The old content is whatever an earlier frame left there. From the first try to
-    publish it on the arrays and views of them are read-only, since readers may look at the
-    same memory; afterwards they show whatever it carries then. What was made of them past
-    NumPy's slicing (numpy.asarray(), memoryview(), `value`) is not to be written any more.
+    raises (as soon as no array of it is left). The old content is whatever an earlier frame
+    left there. From the first try to publish it on the arrays and views of them are read-only,
+    since readers look at the same memory. What was made of them past NumPy's slicing
+    (numpy.asarray(), memoryview(), `value`) is not to be written any more, nor drawn on with
+    OpenCV before 4.9, which does not look whether an array is read-only.
 
     Attributes for publishing, nanoseconds: pts (recorded material: since its beginning),
     dts, duration; capture: time.monotonic_ns() of the moment that the picture shows, None:
@@ -188,11 +192,13 @@ class Slot:
         Waits only while a blocking reader has no room, at most `timeout` seconds; after a
         Timeout (or KeyboardInterrupt) call again to go on, or discard().
         """
+        return self._publish(c.deadline_of(timeout))
+
+    def _publish(self, deadline: int) -> bool:
         slot = self._check()
         params = self._parameters()
-        deadline = c.deadline_of(timeout)
         results: List[int] = []
-        with self._writer._handle as pointer, turn(self._writer._lock, timeout):
+        with self._writer._handle as pointer, turn(self._writer._lock, deadline):
             arguments = (pointer, slot, ctypes.byref(params))
             try:
                 status = self._writer._handle.wait(
@@ -217,6 +223,8 @@ class Slot:
         nothing."""
         if self._pointer is not None:
             self._forget()
+
+    __reduce_ex__ = stays_here
 
     def __enter__(self) -> "Slot":
         return self
@@ -306,11 +314,10 @@ class Writer:
         options.group = c.encoded(group)
         if max_blocking is not None:
             options.max_blocking_ns = int(max_blocking * 1e9)
-        options.claim_timeout_ns = int(claim_timeout * 1e9)
+        options.claim_timeout_ns = 0  # see _claimed()
         options.allow_blocking = allow_blocking
         options.sigbus_guard = sigbus_guard
-        pointer = ctypes.c_void_p()
-        c.checked(lib.possum_writer_open(ctypes.byref(options), ctypes.byref(pointer)))
+        pointer = _claimed(options, claim_timeout)
         self.timeout = timeout
         self._channel = channel
         self._handle = Handle(
@@ -322,6 +329,8 @@ class Writer:
         self._close = close_with(self, self._handle)
         self._lock = threading.RLock()  # one thread at a time borrows and publishes
 
+    __reduce_ex__ = stays_here
+
     # --- frames
 
     def borrow(self, timeout: Optional[float] = None) -> Slot:
@@ -332,13 +341,14 @@ class Writer:
         """
         if self._format is None:
             raise InvalidValue("Nobody said what the frames are: give format, dtype or type")
-        return self._borrow(self._format, timeout)
+        return self._borrow(self._format, self._deadline_of(timeout))
 
-    def _borrow(self, format: _Format, timeout: Optional[float]) -> Slot:
-        timeout = self.timeout if timeout is None else timeout
-        deadline = c.deadline_of(timeout)
+    def _deadline_of(self, timeout: Optional[float]) -> int:
+        return c.deadline_of(self.timeout if timeout is None else timeout)
+
+    def _borrow(self, format: _Format, deadline: int) -> Slot:
         borrowed = c.SlotPointer()
-        with self._handle as pointer, turn(self._lock, timeout):
+        with self._handle as pointer, turn(self._lock, deadline):
             arguments = (pointer, format.bytes)
             out = ctypes.byref(borrowed)
             status = lib.possum_writer_borrow(*arguments, c.AT_ONCE, out)
@@ -366,20 +376,23 @@ class Writer:
 
         data: an array of the format's shape and dtype, any strides. For planar formats a
         sequence of planes, or one array with all planes without padding one after the
-        other, as OpenCV has them. Others: see Slot. Timeout: the frame is given up.
+        other, as OpenCV has them. Others: see Slot. Waits as borrow() does, and while a
+        blocking reader has no room; at most `timeout` seconds for all of it. Timeout: the frame
+        is given up.
         """
-        with turn(self._lock, timeout):
+        deadline = self._deadline_of(timeout)
+        with turn(self._lock, deadline):
             format = self._format_for(data)
             sources = _sources(format, data)
             try:
-                slot = self._borrow(format, timeout)
+                slot = self._borrow(format, deadline)
             except NoSlot:
                 return False
             try:
                 slot._fill(sources)
                 slot.pts, slot.dts, slot.duration = pts, dts, duration
                 slot.capture, slot.offset, slot.flags = capture, offset, flags
-                return slot.publish(self.timeout if timeout is None else timeout)
+                return slot._publish(deadline)
             finally:
                 slot.discard()
 
@@ -474,6 +487,19 @@ class Writer:
 
     def __exit__(self, *_: Any) -> None:
         self.close()
+
+
+def _claimed(options: c.WriterOptions, timeout: float) -> ctypes.c_void_p:
+    """A writer. The waiting for a name that another one holds is done here, one try after the
+    other, since no signal handler runs while the library waits."""
+    pointer = ctypes.c_void_p()
+    end = time.monotonic() + timeout
+    while True:
+        status = lib.possum_writer_open(ctypes.byref(options), ctypes.byref(pointer))
+        if status != c.ERROR_BUSY or time.monotonic() >= end:
+            c.checked(status)
+            return pointer
+        time.sleep(_CLAIM_PAUSE)
 
 
 def _sources(format: _Format, data: Any) -> Sequence[Any]:
