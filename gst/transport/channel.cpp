@@ -51,18 +51,22 @@ Error foreign_owner(std::string_view channel, uid_t owner, bool reading) {
       "owner uid " + std::to_string(owner) + ", own uid " + std::to_string(geteuid()));
 }
 
-Error not_an_object(std::string_view channel) {
-  return make_error(ErrorCode::system,
-                    "The name of " + quoted(channel) +
-                        " is taken by something that is not a shared memory object: "
-                        "remove it or choose another name with channel=",
-                    std::string(kShmDirectory) + control_name(channel));
-}
-
 // Who owns a name that cannot be opened.
 std::optional<uid_t> owner_of_name(const std::string& name) {
   const auto info = stat_name(name);
   return info ? std::optional(info->st_uid) : std::nullopt;
+}
+
+Error not_an_object(std::string_view channel) {
+  const auto owner = owner_of_name(control_name(channel));
+  const bool foreign = owner && *owner != geteuid();
+  return make_error(
+      ErrorCode::system,
+      "The name of " + quoted(channel) + " is taken by something " +
+          (foreign ? "of user " + user_text(*owner) + " " : "") +
+          "that is not a shared memory object: " + (foreign ? "" : "remove it or ") +
+          "choose another name with channel=",
+      std::string(kShmDirectory) + control_name(channel));
 }
 
 // Of a writer of this user that a umask locked out of its object, and that stopped or
@@ -82,10 +86,6 @@ bool leads_to(const std::string& name, int fd) {
   struct stat ours {};
   const auto named = stat_name(name);
   return named && fstat(fd, &ours) == 0 && named->st_ino == ours.st_ino;
-}
-
-bool random_bytes(void* to, std::size_t bytes) {
-  return getrandom(to, bytes, 0) == static_cast<ssize_t>(bytes);
 }
 
 // /proc/PID/stat, field 22; the second field is in parentheses and may hold anything.
@@ -121,20 +121,20 @@ bool is_data_name(std::string_view file) {
          std::all_of(suffix.begin() + 18, suffix.end(), hex_char);
 }
 
-// Of the files that begin with `prefix`, those with exactly `rest` characters more.
-std::vector<std::string> data_names(const std::string& prefix, std::size_t rest) {
-  std::vector<std::string> names;
-  if (DIR* dir = opendir(kShmDirectory)) {
-    while (const dirent* entry = readdir(dir)) {
-      const std::string_view file = entry->d_name;
-      if (file.size() == prefix.size() + rest && file.starts_with(prefix) &&
-          is_data_name(file)) {
-        names.push_back("/" + std::string(file));
-      }
+// Calls remove() with each name of a data object that is `prefix` with exactly `rest`
+// characters more. One after the other: other users can make any number of such names.
+template <class Remove>
+void for_data_names(const std::string& prefix, std::size_t rest, Remove remove) {
+  DIR* const dir = opendir(kShmDirectory);
+  if (dir == nullptr) return;
+  while (const dirent* entry = readdir(dir)) {
+    const std::string_view file = entry->d_name;
+    if (file.size() == prefix.size() + rest && file.starts_with(prefix) &&
+        is_data_name(file)) {
+      remove("/" + std::string(file));
     }
-    closedir(dir);
   }
-  return names;
+  closedir(dir);
 }
 
 // What stands in the way of a claim, for the person who wants to write.
@@ -254,6 +254,10 @@ bool set_up_control(const ClaimOptions& options, Claim& claim, Error& error) {
 }
 
 }  // namespace
+
+bool random_bytes(void* to, std::size_t bytes) {
+  return getrandom(to, bytes, 0) == static_cast<ssize_t>(bytes);
+}
 
 bool valid_channel_name(std::string_view name) {
   return !name.empty() && name.size() <= kMaxName && name_char(name.front()) &&
@@ -382,10 +386,10 @@ ClaimStatus claim_name(const std::string& channel, LockFd& claimed,
       POSSUM_CRASH_POINT("claim.unlink-control");
       continue;
     }
-    for (const std::string& left : data_names(data_prefix(channel), kDataSuffix - 1)) {
+    for_data_names(data_prefix(channel), kDataSuffix - 1, [&](const std::string& left) {
       if (shm_unlink(left.c_str()) == 0) removed.push_back(left);
       POSSUM_CRASH_POINT("claim.unlink-data");
-    }
+    });
     claimed = std::move(lock);
     return ClaimStatus::ok;
   }
@@ -435,11 +439,11 @@ void remove_names(std::string_view channel, Claim& claim) {
   claim.lock.reset();
   POSSUM_CRASH_POINT("stop.unlock");
   // Only this incarnation's: the channel may have a new owner by now.
-  for (const std::string& name :
-       data_names(data_prefix(channel) + hex16(claim.incarnation) + ".", kObjectDigits)) {
+  const std::string prefix = data_prefix(channel) + hex16(claim.incarnation) + ".";
+  for_data_names(prefix, kObjectDigits, [](const std::string& name) {
     shm_unlink(name.c_str());
     POSSUM_CRASH_POINT("stop.unlink-data");
-  }
+  });
 }
 
 bool name_lost(std::string_view channel, const Claim& claim) {

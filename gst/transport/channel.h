@@ -38,6 +38,9 @@ std::optional<FileName> parse_file_name(std::string_view file);
 std::size_t control_bytes();  // of a whole control object
 std::uint32_t abi_word();     // pointer bits, byte order, C library
 
+// Nobody can guess them. False, with errno, when the system has none.
+bool random_bytes(void* to, std::size_t bytes);
+
 // "gst-launch-1.0", or "" when it cannot be read.
 std::string process_name();
 

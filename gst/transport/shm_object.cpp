@@ -63,12 +63,14 @@ bool ShmObject::make_writable(int fd, std::size_t offset, std::size_t bytes,
   return false;
 }
 
-UniqueFd create_object(const std::string& name, Error& error) {
+UniqueFd create_object(const std::string& name, bool& taken, Error& error) {
   UniqueFd fd(shm_open(name.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600));
+  const int reason = errno;
+  taken = !fd && reason == EEXIST;
   if (!fd) {
     error =
         system_error(ErrorCode::system, "A shared memory object could not be created.",
-                     "shm_open " + name, errno);
+                     "shm_open " + name, reason);
   }
   return fd;
 }

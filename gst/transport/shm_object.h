@@ -73,8 +73,8 @@ struct ObjectMode {
 };
 
 // Creates `name` (O_EXCL, mode 0600). The caller sets the final mode: set_group(), then
-// set_mode().
-UniqueFd create_object(const std::string& name, Error& error);
+// set_mode(). `taken`: there is something of that name already.
+UniqueFd create_object(const std::string& name, bool& taken, Error& error);
 bool set_group(int fd, const ObjectMode& mode, Error& error);
 bool set_mode(int fd, const ObjectMode& mode, Error& error);
 // Reserves `bytes` of memory for `fd`, so that no later touch can fail with SIGBUS.

@@ -100,34 +100,67 @@ void WriterSession::discard(unsigned slot) {
 
 std::uint32_t WriterSession::create(unsigned slot) {
   SlotObject made;
-  if (!make(++next_object_, slot, need_, made, last_error_)) return 0;
+  if (!make(slot, need_, made, last_error_)) return 0;
   install(slot, std::move(made));
   return objects_[slot].object;
 }
 
-bool WriterSession::make(std::uint32_t object, unsigned slot, const SlotNeed& need,
-                         SlotObject& made, Error& error) const {
+std::uint32_t ObjectNumbers::guess() {
+  const std::lock_guard lock(mutex_);
+  std::uint32_t number = 0;
+  do {
+    if (!random_bytes(&number, sizeof number)) return 0;
+  } while (number == 0 || kept_.contains(number));
+  return number;
+}
+
+void ObjectNumbers::keep(std::uint32_t number) {
+  const std::lock_guard lock(mutex_);
+  kept_.insert(number);
+}
+
+// A name that is there already is passed over. To be in the way of all tries somebody
+// would have to fill the directory with almost every name there is.
+UniqueFd WriterSession::create_numbered(std::uint32_t& object, Error& error) {
+  constexpr int kTries = 100;
+  bool taken = true;
+  UniqueFd fd;
+  for (int tries = 0; taken && tries < kTries; ++tries) {
+    object = numbers_.guess();
+    if (object == 0) {
+      error = system_error(ErrorCode::system, "No random numbers are available.",
+                           "getrandom", errno);
+      return {};
+    }
+    fd = create_object(data_name(channel_, incarnation(), object), taken, error);
+  }
+  return fd;
+}
+
+bool WriterSession::make(unsigned slot, const SlotNeed& need, SlotObject& made,
+                         Error& error) {
   if (!plan_data_object(need, made.header)) {
     error = make_error(ErrorCode::settings, "The frame is too large for a channel.",
                        std::to_string(need.pixels) + " bytes");
     return false;
   }
+  std::uint32_t object = 0;
+  UniqueFd fd = create_numbered(object, error);
+  if (!fd) return false;
   made.header.slot = slot;
   made.header.incarnation = incarnation();
   made.header.object = object;
-  const std::string name = data_name(channel_, incarnation(), object);
-  UniqueFd fd = create_object(name, error);
-  if (!fd) return false;
   POSSUM_CRASH_POINT("object.create");
   struct stat info {};
   if (fstat(fd.get(), &info) == 0) made.inode = info.st_ino;
   if (!fill_object(fd.get(), made, error)) {
     made.mapping = nullptr;
-    shm_unlink(name.c_str());
+    shm_unlink(data_name(channel_, incarnation(), object).c_str());
     POSSUM_CRASH_POINT("object.give-up");
     return false;
   }
   made.object = object;
+  numbers_.keep(object);
   return true;
 }
 
@@ -159,14 +192,13 @@ bool WriterSession::begin_growth(Growth& growth) {
   const int entry = core_.unused_entry();
   if (entry == WriterCore<WriterSession>::kNone || need_.pixels == 0) return false;
   growth.slot = static_cast<unsigned>(entry);
-  growth.object = ++next_object_;
   growth.need = need_;
   core_.reserve_entry(growth.slot);
   return true;
 }
 
-void WriterSession::make_growth(Growth& growth) const {
-  make(growth.object, growth.slot, growth.need, growth.made, growth.error);
+void WriterSession::make_growth(Growth& growth) {
+  make(growth.slot, growth.need, growth.made, growth.error);
 }
 
 bool WriterSession::finish_growth(Growth& growth) {

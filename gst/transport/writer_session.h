@@ -9,7 +9,9 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <unordered_set>
 
 #include "channel.h"
 #include "clock.h"
@@ -27,6 +29,20 @@ struct SlotObject {
   std::shared_ptr<ShmObject> mapping;
   ino_t inode = 0;
   std::uint32_t caps_id = 0;  // whose text lies in the caps area
+};
+
+// The numbers of one writer's data objects. Everybody sees the names that are there, and
+// any user may make files in /dev/shm: numbers are random, so that nobody can take the
+// next names beforehand. Any thread.
+class ObjectNumbers {
+ public:
+  // Not 0 and not one that was kept; 0 when the system has no random numbers.
+  std::uint32_t guess();
+  void keep(std::uint32_t number);
+
+ private:
+  std::mutex mutex_;
+  std::unordered_set<std::uint32_t> kept_;
 };
 
 class WriterSession {
@@ -80,13 +96,12 @@ class WriterSession {
   // Growing off the streaming thread: begin (locked), make (unlocked), finish (locked).
   struct Growth {
     unsigned slot = 0;
-    std::uint32_t object = 0;
     SlotNeed need;
     SlotObject made;
     Error error;
   };
   bool begin_growth(Growth& growth);
-  void make_growth(Growth& growth) const;
+  void make_growth(Growth& growth);
   bool finish_growth(Growth& growth);
 
   // --- environment of WriterCore
@@ -104,8 +119,8 @@ class WriterSession {
   std::uint32_t create(unsigned slot);
 
  private:
-  bool make(std::uint32_t object, unsigned slot, const SlotNeed& need, SlotObject& made,
-            Error& error) const;
+  bool make(unsigned slot, const SlotNeed& need, SlotObject& made, Error& error);
+  UniqueFd create_numbered(std::uint32_t& object, Error& error);
   bool fill_object(int fd, SlotObject& made, Error& error) const;
   void install(unsigned slot, SlotObject made);
   bool object_whole(const SlotObject& o) const;
@@ -119,7 +134,7 @@ class WriterSession {
   Doorbell attention_;
   WriterCore<WriterSession> core_;
   std::array<SlotObject, layout::kSlots> objects_;
-  std::uint32_t next_object_ = 0;
+  ObjectNumbers numbers_;
   SlotNeed need_;
   Error last_error_;
   std::string caps_;

@@ -54,7 +54,8 @@ class Object {
     header_.object = index + 1;
     header_.slot = index;
     Error error;
-    fd_ = possum::create_object(name_, error);
+    bool taken = false;
+    fd_ = possum::create_object(name_, taken, error);
     FUZZ_CHECK(fd_);
     reserve();
     map_ = possum::ShmObject::map(fd_.get(), bytes(), possum::Access::read_write, true,

@@ -179,7 +179,7 @@ TEST(others_leftovers_are_for_their_owner_and_root) {
   need_root();
   const PrivateShm shm(kShmBytes);
   CHECK(chmod("/dev/shm", 01777) == 0);
-  FarWriter alice(kAlice, "zombie", "640");
+  FarWriter alice(kAlice, "zombie", "660");
   alice.expect("ok 0");
   alice.publish(1, 1);
   alice.kill();

@@ -238,7 +238,7 @@ TEST(other_users_channels_are_seen_as_far_as_they_allow) {
   const PrivateShm shm(kShmBytes);
   CHECK(chmod("/dev/shm", 01777) == 0);
   FarWriter closed(kAlice, "closed", "600");
-  FarWriter open(kAlice, "open", "640");
+  FarWriter open(kAlice, "open", "660");
   closed.expect("ok 0");
   open.expect("ok 0");
   open.publish(1, 1, kSmall, kPicture);

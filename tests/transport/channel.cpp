@@ -732,7 +732,8 @@ struct Liar : Forged {
     header_.object = 1;
     header_.slot = 0;
     Error error;
-    UniqueFd fd = create_object(data_name(channel, claim.incarnation, 1), error);
+    bool taken = false;
+    UniqueFd fd = create_object(data_name(channel, claim.incarnation, 1), taken, error);
     CHECK(fd && reserve_bytes(fd.get(), header_.object_bytes, error));
     object =
         ShmObject::map(fd.get(), header_.object_bytes, Access::read_write, true, error);

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// Names in /dev/shm that somebody took first, as every user may: those of channels, and
+// those of data objects, whose numbers are random. Here the test says what is drawn.
+#include <sys/random.h>
+
+#include <algorithm>
+#include <deque>
+#include <mutex>
+
+#include "support/peers.h"
+
+using namespace support;
+
+namespace {
+
+std::mutex draws_mutex;
+std::deque<std::uint32_t> draws;  // what comes before real random numbers
+
+// All 32-bit numbers that are drawn from here on, while this lives.
+class Rigged {
+ public:
+  explicit Rigged(std::initializer_list<std::uint32_t> numbers) {
+    const std::lock_guard lock(draws_mutex);
+    draws = numbers;
+  }
+  ~Rigged() {
+    const std::lock_guard lock(draws_mutex);
+    draws.clear();
+  }
+  std::size_t left() const {
+    const std::lock_guard lock(draws_mutex);
+    return draws.size();
+  }
+};
+
+std::uint32_t number_of(const std::string& name) {
+  return static_cast<std::uint32_t>(
+      std::stoul(name.substr(name.rfind('.') + 1), nullptr, 16));
+}
+
+// Those of the channel's data objects that this user made with some size, in order.
+std::vector<std::uint32_t> numbers(const std::string& channel) {
+  std::vector<std::uint32_t> result;
+  for (const std::string& name : names_of(channel)) {
+    const auto info = possum::stat_name("/" + name);
+    if (name.starts_with("possum-d.") && info && info->st_size > 0) {
+      result.push_back(number_of(name));
+    }
+  }
+  std::sort(result.begin(), result.end());
+  return result;
+}
+
+}  // namespace
+
+// In place of the C library's.
+extern "C" ssize_t getrandom(void* to, size_t bytes, unsigned flags) {
+  {
+    const std::lock_guard lock(draws_mutex);
+    if (bytes == sizeof(std::uint32_t) && !draws.empty()) {
+      std::memcpy(to, &draws.front(), bytes);
+      draws.pop_front();
+      return static_cast<ssize_t>(bytes);
+    }
+  }
+  return syscall(SYS_getrandom, to, bytes, flags);
+}
+
+TEST(objects_have_the_numbers_that_are_drawn_but_none_twice_and_never_zero) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  Error error;
+  {
+    const Rigged rigged{0, 7, 7, 0, 9, 7, 9, 4'000'000'000};
+    CHECK(writer->prepare(3, kSmall, error) && rigged.left() == 0);
+  }
+  CHECK((numbers(channel) == std::vector<std::uint32_t>{7, 9, 4'000'000'000}));
+  {
+    // Not even when the objects of these numbers have made room for larger ones.
+    const Rigged rigged{4'000'000'000, 7, 9, 11, 12, 13};
+    CHECK(writer->prepare(3, 100 * kSmall, error) && rigged.left() == 0);
+  }
+  CHECK((numbers(channel) == std::vector<std::uint32_t>{11, 12, 13}));
+}
+
+TEST(names_that_somebody_took_are_passed_over) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel, 8));
+  const auto reader = attach_reader(reader_of(channel));
+  std::vector<std::string> squatted;
+  for (const std::uint32_t number : {1u, 2u, 3u}) {
+    squatted.push_back(possum::data_name(channel, writer->incarnation(), number));
+    make_name(squatted.back());
+  }
+  {
+    const Rigged rigged{1, 10, 2, 3, 11, 1, 2, 3, 12};
+    Error error;
+    CHECK(writer->prepare(3, kSmall, error) && rigged.left() == 0);
+    CHECK(error.code == ErrorCode::none);
+  }
+  CHECK((numbers(channel) == std::vector<std::uint32_t>{10, 11, 12}));
+  // The pool grows, which another thread does ahead of need.
+  std::vector<Frame> held;
+  {
+    const Rigged rigged{1, 2, 3, 20, 1, 2, 3, 21};
+    for (std::uint64_t key = 1; key <= 5; ++key) {
+      publish(*writer, key);
+      held.push_back(take(*reader));
+      CHECK(key_of(held.back()) == key);
+    }
+    CHECK(eventually([&] { return rigged.left() == 0; }));
+  }
+  held.clear();
+  for (const std::string& name : squatted) {
+    CHECK(possum::stat_name(name)->st_size == 0);  // nobody touched it
+    CHECK(shm_unlink(name.c_str()) == 0);
+  }
+}
+
+// Anybody can count.
+TEST(numbers_say_nothing_about_the_next_ones) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel, 16));
+  Error error;
+  CHECK(writer->prepare(16, kSmall, error));
+  const std::vector<std::uint32_t> drawn = numbers(channel);
+  CHECK(drawn.size() == 16);
+  // 16 of 4 billion lie as close together as this once in millions of runs.
+  CHECK(drawn.back() - drawn.front() > 1u << 24);
+}
+
+TEST(channel_name_that_another_user_took_is_said_to_be_theirs) {
+  if (geteuid() != 0) check::skip("making files of other users needs root");
+  constexpr uid_t kMallory = 54303;
+  const std::string channel = unique_channel();
+  const std::string path = possum::kShmDirectory + possum::control_name(channel);
+  const std::function<bool()> squats[] = {
+      [&] { return mknod(path.c_str(), S_IFREG | 0600, 0) == 0; },
+      [&] { return mknod(path.c_str(), S_IFREG | 0666, 0) == 0; },
+      [&] { return mkdir(path.c_str(), 0700) == 0; },
+      [&] { return mkfifo(path.c_str(), 0666) == 0; },
+      [&] { return symlink("/dev/null", path.c_str()) == 0; },
+  };
+  for (const auto& squat : squats) {
+    CHECK(squat() && lchown(path.c_str(), kMallory, kMallory) == 0);
+    Error error;
+    const auto writer = Writer::create(plain_writer(channel), {}, error);
+    CHECK(writer->open(error) == WriteStatus::failed);
+    CHECK(error.message.find("user 54303") != std::string::npos);
+    CHECK(error.message.ends_with("choose another name with channel="));
+    CHECK(error.message.find("remove it") == std::string::npos);
+    CHECK(remove(path.c_str()) == 0);
+  }
+}
+
+// They cost the time to read their names, and no memory.
+TEST(data_names_of_other_users_stay_and_are_in_nobodys_way) {
+  if (geteuid() != 0) check::skip("changing users needs root");
+  const std::string channel = unique_channel();
+  std::vector<std::string> squatted;
+  for (std::uint32_t i = 0; i < 2000; ++i) {
+    squatted.push_back(possum::data_name(channel, i, i));
+    make_name(squatted.back());
+    CHECK(chown((possum::kShmDirectory + squatted.back()).c_str(), 54303, 54303) == 0);
+  }
+  FarWriter writer(User{54301, 54301}, channel);
+  writer.expect("ok 0");
+  writer.publish(1, 3);
+  writer.kill();
+  FarWriter again(User{54301, 54301}, channel);
+  again.expect("ok 0");
+  again.publish(1, 3);
+  again.order("close", "closed");
+  CHECK(names_of(channel).size() == squatted.size());
+  for (const std::string& name : squatted) CHECK(shm_unlink(name.c_str()) == 0);
+}
