@@ -26,12 +26,16 @@ class ForgedChannel {
     CHECK(lock_ &&
           lock_.try_lock(possum::layout::kOwnerByte) == possum::LockFd::Result::ok);
     fill(lock_.get(), bytes_of(possum::control_name(model)));
-    for (std::uint32_t object = 1; object <= 3; ++object) {
-      const std::string name = possum::data_name(channel, incarnation_, object);
+    for (const std::string& original : names_of(model)) {
+      if (!original.starts_with("possum-d.")) continue;
+      const std::string number = original.substr(original.rfind('.') + 1);
+      const std::string name =
+          possum::data_name(channel, incarnation_,
+                            static_cast<std::uint32_t>(std::stoul(number, nullptr, 16)));
       const possum::UniqueFd fd(
           shm_open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
       CHECK(fd);
-      fill(fd.get(), bytes_of(possum::data_name(model, incarnation_, object)));
+      fill(fd.get(), bytes_of("/" + original));
     }
   }
   ~ForgedChannel() {

@@ -9,6 +9,7 @@
 #include <csignal>
 #include <deque>
 #include <optional>
+#include <unordered_map>
 
 #include "support/board.h"
 #include "support/growth.h"
@@ -208,10 +209,9 @@ class MortalWriter {
   }
 
   void note(const SlotRef& ref, FrameId id) {
-    if (first_.size() <= ref.object) first_.resize(ref.object + 1, 0);
-    if (first_[ref.object] == 0) first_[ref.object] = id.seq;
+    const std::uint64_t first = first_.try_emplace(ref.object, id.seq).first->second;
     Ledger::Entry& entry = ledger_->entry[id.seq % kRemembered];
-    entry.first.store(first_[ref.object]);
+    entry.first.store(first);
     entry.seq.store(id.seq);
   }
 
@@ -244,7 +244,7 @@ class MortalWriter {
   std::uint64_t seq_ = 0;
   unsigned lend_ = 0;
   std::vector<SlotRef> lent_;
-  std::vector<std::uint64_t> first_;  // by object number
+  std::unordered_map<std::uint32_t, std::uint64_t> first_;  // by object number
   bool quiet_ = false;
 };
 
