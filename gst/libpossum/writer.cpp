@@ -112,10 +112,10 @@ possum_status possum_writer_borrow(possum_writer* writer, size_t bytes,
 }
 
 void* possum_slot_data(const possum_slot* slot) {
-  return slot ? slot->ref.data : nullptr;
+  return slot && !slot->end->forked() ? slot->ref.data : nullptr;
 }
 size_t possum_slot_bytes(const possum_slot* slot) {
-  return slot ? slot->ref.capacity : 0;
+  return slot && !slot->end->forked() ? slot->ref.capacity : 0;
 }
 void possum_slot_release(possum_slot* slot) {
   if (slot != nullptr) slot->end->release(slot);

@@ -91,16 +91,22 @@ void ChannelWatch::wait(std::int64_t deadline_ns) {
     pollfd fds[] = {{wake_.get(), POLLIN, 0}, {inotify_.get(), POLLIN, 0}};
     const timespec timeout = to_timespec(left);
     const int ready = ppoll(fds, inotify_ ? 2 : 1, &timeout, nullptr);
+    if (ready > 0 && (fds[0].revents & POLLIN) != 0) {
+      // Before the look at the flag, which was set before the descriptor was written to.
+      std::uint64_t value;
+      static_cast<void>(!read(wake_.get(), &value, sizeof value));
+    }
     if (ready > 0 && (fds[1].revents & POLLIN) != 0 && drain_events()) return;
   }
 }
 
+// The flag alone says whether waits end; the descriptor only makes them look. So it does
+// not matter in which order several threads get through here.
 void ChannelWatch::interrupt(bool on) {
   interrupted_.store(on, std::memory_order_seq_cst);
-  std::uint64_t value = 1;
-  const ssize_t result = on ? write(wake_.get(), &value, sizeof value)
-                            : read(wake_.get(), &value, sizeof value);
-  static_cast<void>(result);  // full or empty is as good
+  if (!on) return;
+  const std::uint64_t value = 1;
+  static_cast<void>(!write(wake_.get(), &value, sizeof value));  // full is as good
 }
 
 }  // namespace possum

@@ -29,9 +29,10 @@ class ChannelWatch {
   void arm();
   void disarm();
   bool armed() const { return armed_; }
-  // Until an event, an interrupt or deadline_ns (CLOCK_MONOTONIC).
+  // Until an event, an interrupt or deadline_ns (CLOCK_MONOTONIC). One thread at a time.
   void wait(std::int64_t deadline_ns);
 
+  // From any thread.
   void interrupt(bool on);
   bool interrupted() const { return interrupted_.load(std::memory_order_seq_cst); }
 

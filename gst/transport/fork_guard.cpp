@@ -38,18 +38,16 @@ void after_fork_in_child() {
   guard().lock.unlock();
 }
 
-void install_once() {
-  static const int installed =
-      pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
-  static_cast<void>(installed);
-}
+// When the library is loaded: a handle may be made and forked with before it opens a
+// descriptor.
+[[maybe_unused]] const int installed =
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 
 }  // namespace
 
 std::uint32_t process_generation() { return generation.load(std::memory_order_relaxed); }
 
 int open_guarded(const char* shm_name, int flags, unsigned mode) {
-  install_once();
   const std::lock_guard lock(guard().lock);
   const int fd = shm_open(shm_name, flags, mode);
   if (fd >= 0) guard().fds.push_back(fd);

@@ -62,6 +62,12 @@ Error no_memory(const std::string& what) {
                     "allocating " + what);
 }
 
+Error fork_failure() {
+  return make_error(ErrorCode::system,
+                    "A possum reader does not survive fork(): open it in the child",
+                    "opened by another process");
+}
+
 // A data object in this process.
 struct MappedSlot {
   std::uint32_t object = 0;
@@ -191,9 +197,7 @@ class Attachment {
   TakeStatus try_take(const std::shared_ptr<Attachment>& self, Frame& frame,
                       Error& error) {
     if (forked()) {
-      error = make_error(ErrorCode::system,
-                         "A possum reader does not survive fork(): open it in the child",
-                         "opened by another process");
+      error = fork_failure();
       return TakeStatus::failed;
     }
     // More frames than there are slots cannot have gone with a writer.
@@ -510,9 +514,15 @@ void Frame::release() noexcept {
 class Reader::Impl {
  public:
   explicit Impl(ReaderOptions options)
-      : options_(std::move(options)), watch_(options_.channel) {}
+      : options_(std::move(options)),
+        generation_(process_generation()),
+        watch_(options_.channel) {}
 
   AttachStatus attach(std::int64_t deadline_ns, Error& error) {
+    if (forked()) {
+      error = fork_failure();
+      return AttachStatus::failed;
+    }
     detach();
     const AttachStatus status = search(deadline_ns, error);
     watch_.disarm();
@@ -520,6 +530,7 @@ class Reader::Impl {
   }
 
   void detach() {
+    if (forked()) return;
     std::shared_ptr<Attachment> old;
     {
       const std::lock_guard lock(mutex_);
@@ -531,11 +542,16 @@ class Reader::Impl {
   }
 
   std::shared_ptr<Attachment> attachment() const {
+    if (forked()) return nullptr;
     const std::lock_guard lock(mutex_);
     return attachment_;
   }
 
   TakeStatus take(std::int64_t deadline_ns, Frame& frame, Error& error) {
+    if (forked()) {
+      error = fork_failure();
+      return TakeStatus::failed;
+    }
     const std::shared_ptr<Attachment> a = attachment();
     if (!a) return TakeStatus::disconnected;
     frame = Frame();
@@ -591,8 +607,9 @@ class Reader::Impl {
   }
 
   void interrupt(bool on) {
+    if (forked()) return;  // the descriptor in there is the parent's as well
     watch_.interrupt(on);
-    if (const auto a = attachment(); on && a && !a->forked()) a->bell().ring_self();
+    if (const auto a = attachment(); on && a) a->bell().ring_self();
   }
 
   void skip_to_newest() {
@@ -600,6 +617,7 @@ class Reader::Impl {
   }
 
   ReaderStatistics statistics() const {
+    if (forked()) return {};
     const std::lock_guard lock(mutex_);
     ReaderStatistics result = total_;
     if (attachment_) add(result, attachment_->statistics());
@@ -608,6 +626,10 @@ class Reader::Impl {
 
  private:
   using Next = ReaderCore<Attachment>::Next;
+
+  // Asked before any lock is taken: in a forked child nobody would release it.
+  bool forked() const { return generation_ != process_generation(); }
+
   enum class Try { ok, absent, not_ready, no_page, failed };
 
   static void add(ReaderStatistics& total, const ReaderStatistics& more) {
@@ -720,6 +742,7 @@ class Reader::Impl {
   }
 
   const ReaderOptions options_;
+  const std::uint32_t generation_;
   ChannelWatch watch_;  // also carries the interrupt
   // The taking thread's.
   std::uint64_t dead_incarnation_ = 0;  // of the last writer that went

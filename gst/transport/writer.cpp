@@ -74,6 +74,7 @@ class Writer::Impl {
         watch_(options_.channel) {}
 
   WriteStatus open(Error& error) {
+    if (forked()) return fork_failure(error);
     const std::int64_t deadline =
         monotonic_ns() + std::min(options_.claim_timeout_ns, kLongNs);
     Claim claim;
@@ -110,8 +111,8 @@ class Writer::Impl {
   }
 
   void interrupt(bool on) {
+    if (forked()) return;  // the descriptor in there is the parent's as well
     watch_.interrupt(on);
-    if (forked()) return;
     const std::lock_guard lock(mutex_);
     if (on && session_) session_->room().ring_self();
   }

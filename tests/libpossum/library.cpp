@@ -17,6 +17,7 @@
 
 #include "support/check.h"
 #include "support/library.h"
+#include "support/meddling.h"
 
 using namespace library;  // every test speaks its words
 
@@ -872,6 +873,40 @@ TEST(interrupt_ends_every_wait) {
   possum_reader_close(other);
 }
 
+TEST(waits_sleep_after_interrupts_on_and_off_at_once) {
+  HeldUp held;
+  possum_reader* const other = open_reader(unique_channel());
+  possum_frame* frame = nullptr;
+  possum_slot* slot = nullptr;
+  EXPECT(POSSUM_OK, possum_writer_borrow(held.writer, 0, POSSUM_AT_ONCE, &slot));
+  const auto sleeps = [&](possum_status ended, auto interrupt, auto wait) {
+    support::before_wake_up = [&] { interrupt(0); };
+    interrupt(1);
+    CHECK(!support::before_wake_up);
+    support::check_sleeps(
+        [&](std::int64_t deadline_ns) { EXPECT(ended, wait(deadline_ns)); });
+  };
+  const auto of_writer = [&](int on) { possum_writer_interrupt(held.writer, on); };
+  const auto of_other = [&](int on) { possum_reader_interrupt(other, on); };
+  sleeps(POSSUM_TIMEOUT, of_writer, [&](std::int64_t ns) {
+    return possum_writer_publish(held.writer, slot, nullptr, ns);
+  });
+  sleeps(POSSUM_TIMEOUT, of_writer,
+         [&](std::int64_t ns) { return possum_writer_drain(held.writer, ns); });
+  sleeps(POSSUM_TIMEOUT, of_writer,
+         [&](std::int64_t ns) { return possum_writer_wait_readers(held.writer, 2, ns); });
+  sleeps(POSSUM_ERROR_NOT_FOUND, of_other,
+         [&](std::int64_t ns) { return possum_reader_next(other, ns, &frame); });
+  sleeps(POSSUM_ERROR_NOT_FOUND, of_other,
+         [&](std::int64_t ns) { return possum_reader_attach(other, ns); });
+  possum_slot_release(slot);
+  possum_frame_release(take(held.reader));
+  sleeps(
+      POSSUM_TIMEOUT, [&](int on) { possum_reader_interrupt(held.reader, on); },
+      [&](std::int64_t ns) { return possum_reader_take(held.reader, ns, &frame); });
+  possum_reader_close(other);
+}
+
 TEST(every_wait_ends_at_its_deadline) {
   HeldUp held;
   const std::int64_t before = possum_now_ns();
@@ -1135,6 +1170,56 @@ TEST(killed_hoarder_gives_everything_back) {
   possum_writer_close(writer);
 }
 
+namespace {
+
+// Each function of possum.h that has a status and takes a reader, a writer or a slot.
+void check_all_calls_are_refused(possum_reader* reader, possum_writer* writer,
+                                 possum_slot* slot) {
+  const char byte = 0;
+  possum_frame* frame = nullptr;
+  possum_slot* borrowed = nullptr;
+  const std::function<possum_status()> calls[] = {
+      [&] { return possum_reader_attach(reader, POSSUM_FOREVER); },
+      [&] { return possum_reader_take(reader, POSSUM_FOREVER, &frame); },
+      [&] { return possum_reader_next(reader, POSSUM_FOREVER, &frame); },
+      [&] { return possum_writer_set_caps(writer, kPicture, 0); },
+      [&] { return possum_writer_borrow(writer, 1, POSSUM_FOREVER, &borrowed); },
+      [&] { return possum_writer_publish(writer, slot, nullptr, POSSUM_FOREVER); },
+      [&] { return possum_writer_write(writer, &byte, 1, nullptr, POSSUM_FOREVER); },
+      [&] { return possum_writer_wait_readers(writer, 9, POSSUM_FOREVER); },
+      [&] { return possum_writer_drain(writer, POSSUM_FOREVER); },
+  };
+  for (const auto& call : calls) {
+    EXPECT(POSSUM_ERROR_STATE, call());
+    CHECK(says("fork()") && frame == nullptr && borrowed == nullptr);
+  }
+}
+
+// And each that has none.
+void check_all_others_do_nothing(possum_reader* reader, possum_writer* writer,
+                                 possum_slot* slot) {
+  possum_reader_info info;
+  for (const int on : {0, 1}) {
+    possum_reader_interrupt(reader, on);
+    possum_writer_interrupt(writer, on);
+  }
+  possum_reader_detach(reader);
+  possum_reader_skip_to_newest(reader);
+  CHECK(possum_reader_is_attached(reader) == 0);
+  CHECK(statistics_of(reader).attachments == 0);
+  possum_writer_eos(writer);
+  possum_writer_flush(writer);
+  CHECK(possum_writer_reader_count(writer) == 0);
+  CHECK(possum_writer_get_readers(writer, &info, sizeof info, 1) == 0);
+  CHECK(statistics_of(writer).frames == 0 && statistics_of(writer).slots == 0);
+  CHECK(possum_slot_data(slot) == nullptr && possum_slot_bytes(slot) == 0);
+  possum_slot_release(slot);
+  possum_reader_close(reader);
+  possum_writer_close(writer);
+}
+
+}  // namespace
+
 TEST(handles_are_dead_in_a_forked_child) {
   const std::string channel = unique_channel();
   possum_writer* const writer = open_writer(channel, kPicture);
@@ -1144,26 +1229,20 @@ TEST(handles_are_dead_in_a_forked_child) {
   possum_frame* const frame = take(reader);
   possum_slot* slot = nullptr;
   EXPECT(POSSUM_OK, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &slot));
-  const pid_t child = fork();
-  if (child == 0) {
-    possum_frame* none = nullptr;
-    possum_slot* no_slot = nullptr;
-    EXPECT(POSSUM_ERROR_STATE, possum_reader_take(reader, POSSUM_FOREVER, &none));
-    EXPECT(POSSUM_ERROR_STATE, possum_reader_attach(reader, POSSUM_FOREVER));
-    EXPECT(POSSUM_ERROR_STATE, possum_writer_borrow(writer, 0, POSSUM_FOREVER, &no_slot));
-    EXPECT(POSSUM_ERROR_STATE, possum_writer_publish(writer, slot, nullptr, 0));
-    CHECK(says("fork()") && statistics_of(writer).frames == 0);
-    possum_writer_eos(writer);
-    CHECK(shows_its_key(frame));
+  support::in_child([&] {
+    check_all_calls_are_refused(reader, writer, slot);
+    check_all_others_do_nothing(reader, writer, slot);
+    CHECK(shows_its_key(frame) && possum_frame_ref(frame) == frame);
+    possum_video there;
+    possum_video_init(&there, sizeof there);
+    EXPECT(POSSUM_OK, possum_frame_get_video(frame, &there));
     possum_frame_release(frame);
-    possum_slot_release(slot);
-    possum_reader_close(reader);
-    possum_writer_close(writer);
-    _exit(0);
-  }
-  int status = 0;
-  CHECK(waitpid(child, &status, 0) == child && status == 0);
+    possum_frame_release(frame);
+    possum_reader* const own = attach_reader(channel);
+    possum_reader_close(own);
+  });
   CHECK(statistics_of(writer).held == 1 && shows_its_key(frame));
+  CHECK(statistics_of(writer).borrowed == 1);
   draw_picture(video, possum_slot_data(slot), 2);
   const possum_frame_params params = params_for(2);
   EXPECT(POSSUM_OK, possum_writer_publish(writer, slot, &params, POSSUM_AT_ONCE));
@@ -1172,6 +1251,27 @@ TEST(handles_are_dead_in_a_forked_child) {
   possum_frame_release(frame);
   possum_reader_close(reader);
   possum_writer_close(writer);
+}
+
+// CHANNEL: forks with a reader that has not attached yet, before anything else.
+ROLE(early_forker) {
+  possum_reader* const reader = open_reader(args[0]);
+  possum_frame* frame = nullptr;
+  support::in_child([&] {
+    EXPECT(POSSUM_ERROR_STATE, possum_reader_next(reader, POSSUM_AT_ONCE, &frame));
+    EXPECT(POSSUM_ERROR_STATE, possum_reader_attach(reader, POSSUM_AT_ONCE));
+    possum_reader_interrupt(reader, 1);
+    possum_reader_close(reader);
+  });
+  support::check_sleeps([&](std::int64_t deadline_ns) {
+    EXPECT(POSSUM_ERROR_NOT_FOUND, possum_reader_next(reader, deadline_ns, &frame));
+  });
+  possum_reader_close(reader);
+  return 0;
+}
+
+TEST(reader_that_never_attached_is_dead_in_a_forked_child) {
+  CHECK(Peer("early_forker", {unique_channel()}).join() == 0);
 }
 
 // --- peers that lie --------------------------------------------------------------------

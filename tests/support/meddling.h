@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// Other threads at the worst moment, made certain: what they do runs where the library is
+// between two steps. Also how to see that a wait sleeps. Include it in one source file.
+#pragma once
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <functional>
+#include <utility>
+
+#include "support/check.h"
+#include "support/transport.h"
+
+namespace support {
+
+// Between what interrupt(true) says to those who look and what wakes those who sleep: it
+// writes eight bytes to an eventfd.
+inline std::function<void()> before_wake_up;
+
+// Of all threads of this process.
+inline std::int64_t processor_ns() {
+  timespec time;
+  CHECK(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time) == 0);
+  return time.tv_sec * 1000 * kMs + time.tv_nsec;
+}
+
+constexpr std::int64_t kSleepNs = 300 * kMs;
+
+// wait(deadline_ns) takes kSleepNs and nearly no processor time, however busy the machine
+// is.
+inline void check_sleeps(const std::function<void(std::int64_t deadline_ns)>& wait) {
+  const std::int64_t began = processor_ns();
+  wait(possum::monotonic_ns() + kSleepNs);
+  CHECK(processor_ns() - began < kSleepNs / 10);
+}
+
+// Runs it in a forked child, which ends without destructors.
+inline void in_child(const std::function<void()>& body) {
+  const pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    body();
+    _exit(0);
+  }
+  int status = 0;
+  CHECK(waitpid(child, &status, 0) == child && status == 0);
+}
+
+}  // namespace support
+
+extern "C" ssize_t write(int fd, const void* data, size_t bytes) {
+  static const auto real =
+      reinterpret_cast<ssize_t (*)(int, const void*, size_t)>(dlsym(RTLD_NEXT, "write"));
+  if (support::before_wake_up && bytes == 8) {
+    std::exchange(support::before_wake_up, nullptr)();
+  }
+  return real(fd, data, bytes);
+}
