@@ -22,7 +22,7 @@ constexpr unsigned kFirstSlots = 4;
 constexpr unsigned kSpareSlots = 2;
 
 possum_status bad_caps(const std::string& why) {
-  return answer(POSSUM_ERROR_SETTINGS, "The caps text is no caps: write " + why,
+  return answer(POSSUM_ERROR_SETTINGS, why,
                 "for example video/x-raw, format=BGR, width=640, height=480");
 }
 

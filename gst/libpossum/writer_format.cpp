@@ -77,10 +77,17 @@ bool describe_opaque(const possum_plane& given, std::uint64_t bytes,
 
 std::optional<WriterFormat> make_format(std::string caps, std::size_t frame_bytes,
                                         std::string& why) {
+  if (caps.size() > kMaxCapsText) {
+    why = "The caps are too long: " + std::to_string(caps.size()) +
+          " bytes, and a channel carries " + std::to_string(kMaxCapsText) +
+          ": leave fields out";
+    return std::nullopt;
+  }
   const auto parsed = CapsText::parse(caps);
   if (!parsed) {
     why =
-        "a media type and fields, UTF-8 without control characters, at most 16384 bytes";
+        "The caps text is no caps: write a media type and fields, UTF-8 without control "
+        "characters";
     return std::nullopt;
   }
   WriterFormat format;

@@ -30,7 +30,6 @@ class Scanner {
   explicit Scanner(std::string_view text) : rest_(text) {}
 
   bool at_end() const { return rest_.empty(); }
-  std::string_view rest() const { return rest_; }
   void skip_blanks() {
     rest_.remove_prefix(std::min(rest_.find_first_not_of(kBlank), rest_.size()));
   }
@@ -59,10 +58,15 @@ class Scanner {
   bool value(CapsText::Field& field) {
     skip_blanks();
     if (rest_.empty()) return false;
+    const std::string_view before = rest_;
     const char first = rest_.front();
     field.fixed = first != '{' && first != '[';
-    if (!field.fixed || first == '<') return nested(field.value);
-    return first == '"' ? quoted(field.value) : word(field.value);
+    const bool read = !field.fixed || first == '<' ? nested(field.value)
+                      : first == '"'               ? quoted(field.value)
+                                                   : word(field.value);
+    field.raw = before.substr(0, before.size() - rest_.size());
+    field.raw = field.raw.substr(0, field.raw.find_last_not_of(kBlank) + 1);
+    return read;
   }
 
  private:
@@ -140,8 +144,6 @@ class Scanner {
 
 bool read_field(Scanner& scanner, CapsText& caps) {
   CapsText::Field field;
-  scanner.skip_blanks();
-  const std::string_view before = scanner.rest();
   field.name = scanner.name();
   if (field.name.empty() || !scanner.take('=')) return false;
   if (scanner.take('(')) {
@@ -150,7 +152,6 @@ bool read_field(Scanner& scanner, CapsText& caps) {
     field.type = *type;
   }
   if (!scanner.value(field)) return false;
-  field.text = before.substr(0, before.size() - scanner.rest().size());
   caps.fields.push_back(std::move(field));
   return true;
 }

@@ -14,14 +14,14 @@
 
 namespace possum {
 
-// More, no reader takes: caps of raw video have some 300 bytes.
+// PROTOCOL.md, 4. Caps of raw video have some 300 bytes.
 inline constexpr std::size_t kMaxCapsText = 16384;
 
 struct CapsText {
   struct Field {
     std::string_view name;
     std::string_view type;  // between the brackets before the value, or empty
-    std::string_view text;  // all of it as it stands, from the name to the value's end
+    std::string_view raw;   // the value as it stands
     std::string value;      // without type, quotes and escapes
     bool fixed = false;     // neither a list of choices nor a range
   };

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "caps_text.h"
 #include "channel.h"
 #include "clock.h"
 
@@ -16,8 +17,7 @@ constexpr std::uint32_t kHeaderBytes =
 constexpr std::size_t kTextAlign = 64;
 constexpr std::size_t kMinCaps = 2048;
 constexpr std::size_t kMinMetas = 4096;
-// A reader copies both with each frame, so this is what a writer can make it allocate.
-constexpr std::size_t kMaxCaps = 1 << 20;
+// A reader copies them with each frame, so this is what a writer can make it allocate.
 constexpr std::size_t kMaxMetas = 16 << 20;
 // Keeps every sum in range.
 constexpr std::size_t kMaxPixels = std::size_t{1} << (sizeof(std::size_t) > 4 ? 40 : 30);
@@ -43,7 +43,7 @@ std::int64_t shifted_ns(std::int64_t time_ns, std::int64_t by_ns) {
 }  // namespace
 
 bool plan_data_object(const SlotNeed& need, layout::DataHeader& header) {
-  if (need.caps > kMaxCaps || need.metas > kMaxMetas || need.pixels > kMaxPixels) {
+  if (need.caps > kMaxCapsText || need.metas > kMaxMetas || need.pixels > kMaxPixels) {
     return false;
   }
   const std::size_t caps_offset = round_up(kHeaderBytes, kTextAlign);
@@ -71,7 +71,7 @@ bool valid_data_header(const layout::DataHeader& header, std::size_t bytes,
   return header.magic == layout::kDataMagic && header.version == layout::kVersion &&
          header.header_bytes == kHeaderBytes && header.incarnation == incarnation &&
          header.object == object && header.slot == slot && header.object_bytes == bytes &&
-         header.caps_capacity <= kMaxCaps && header.metas_capacity <= kMaxMetas &&
+         header.caps_capacity <= kMaxCapsText && header.metas_capacity <= kMaxMetas &&
          header.caps_offset >= kHeaderBytes &&
          within(header.caps_offset, header.caps_capacity, header.pixels_offset) &&
          header.metas_offset >= kHeaderBytes &&

@@ -126,6 +126,8 @@ TEST(nonsense_is_refused_with_a_sentence) {
   refused([](auto& o) { o.group = "no-such-group-here"; }, "no-such-group-here");
   refused([](auto& o) { o.caps = "nonsense"; }, "no caps");
   refused([](auto& o) { o.caps = "video/x-raw, text=\001"; }, "no caps");
+  const std::string long_caps = "application/x-test, a=" + std::string(16384, 'b');
+  refused([&](auto& o) { o.caps = long_caps.c_str(); }, "16384");
   refused([](auto& o) { o.max_blocking_ns = -1; }, "max_blocking_ns");
   refused([](auto& o) { o.size = 4; }, "init function");
   EXPECT(POSSUM_ERROR_SETTINGS, possum_writer_open(nullptr, &writer));
