@@ -22,9 +22,8 @@ void FrameSender::stop() {
   writer_.reset();
 }
 
-void FrameSender::set_format(GstCaps* caps, const GstVideoInfo& info) {
-  const Ref<gchar> text{gst_caps_to_string(caps)};
-  caps_ = text.get();
+void FrameSender::set_format(std::string text, const GstVideoInfo& info) {
+  caps_ = std::move(text);
   info_ = info;
 }
 

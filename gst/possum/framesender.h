@@ -32,8 +32,8 @@ class FrameSender {
   void start(std::shared_ptr<Writer> writer);
   void stop();
 
-  // Of the frames that follow. Touches no slot.
-  void set_format(GstCaps* caps, const GstVideoInfo& info);
+  // Of the frames that follow. Touches no slot. `text` is the caps'.
+  void set_format(std::string text, const GstVideoInfo& info);
   const GstVideoInfo& info() const { return info_; }
 
   // Was this buffer's frame begun and interrupted? Then `frame` of send() is not looked

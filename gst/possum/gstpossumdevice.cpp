@@ -4,9 +4,9 @@
 
 #include <gst/video/video.h>
 
+#include "caps.h"
 #include "gstpossumsrc.h"
 #include "refs.h"
-#include "srccaps.h"
 #include "transport/names.h"
 
 using possum::DeviceInfo;
@@ -62,13 +62,8 @@ namespace {
 
 // Until the first frame, and where its caps make no sense, whatever possumsrc may give.
 Ref<GstCaps> caps_of(const DeviceInfo& info) {
-  const gpointer klass = g_type_class_ref(GST_TYPE_POSSUM_SRC);
-  Ref<GstCaps> any{gst_pad_template_get_caps(
-      gst_element_class_get_pad_template(GST_ELEMENT_CLASS(klass), "src"))};
-  g_type_class_unref(klass);
-  GstVideoInfo video;
-  Ref<GstCaps> caps = parse_caps(info.caps, any.get(), video);
-  return caps ? std::move(caps) : std::move(any);
+  Ref<GstCaps> caps = read_caps(info.caps).caps;
+  return caps ? std::move(caps) : raw_video_caps();
 }
 
 Ref<GstStructure> properties_of(const DeviceInfo& info) {

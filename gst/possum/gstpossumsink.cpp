@@ -56,20 +56,23 @@
 #include <gst/video/video.h>
 
 #include <atomic>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
 
+#include "caps.h"
 #include "errors.h"
 #include "frameinfo.h"
 #include "framesender.h"
 #include "gstpossumpool.h"
 #include "refs.h"
-#include "sinkcaps.h"
+#include "refusal.h"
 #include "sinksettings.h"
 #include "sinkstats.h"
+#include "transport/caps_text.h"
 #include "transport/writer.h"
 #include "upstream.h"
 #include "urihandler.h"
@@ -104,6 +107,7 @@ struct SinkImpl {
   std::atomic<unsigned> going_down{0};   // threads in set_state(READY or NULL)
   std::atomic<unsigned> min_readers{0};  // as in settings
   std::atomic<bool> told{false};         // this run's error is on the bus
+  std::atomic<bool> negotiated{false};   // the frames that come have the sender's format
   possum::SinkCounters counters;         // locks itself
   possum::Upstream upstream;             // forget() from any thread
 
@@ -233,6 +237,7 @@ static bool open_channel(GstPossumSink* self) {
 static void close_channel(GstPossumSink* self) {
   SinkImpl& impl = impl_of(self);
   impl.sender.stop();
+  impl.negotiated = false;
   impl.prerolled.reset();
   const auto writer = writer_of(self);
   if (!writer) return;
@@ -328,16 +333,61 @@ static void tell_impossible(GstPossumSink* self, GstCaps* caps) {
                     ("%" GST_PTR_FORMAT, static_cast<void*>(caps)));
 }
 
-static gboolean gst_possum_sink_set_caps(GstBaseSink* sink, GstCaps* caps) {
-  SinkImpl& impl = impl_of(sink);
+static void tell_too_long(GstPossumSink* self, gsize bytes) {
+  if (impl_of(self).told.exchange(true)) return;
+  GST_ELEMENT_ERROR(self, STREAM, FORMAT,
+                    ("The caps are too long: %" G_GSIZE_FORMAT
+                     " bytes as text, a channel carries %" G_GSIZE_FORMAT
+                     ". Leave fields out, with capssetter before possumsink.",
+                     bytes, possum::kMaxCapsText),
+                    (nullptr));
+}
+
+// GStreamer asks the pad before it hands the event on.
+static void tell_refused(GstPossumSink* self, GstCaps* caps) {
+  GstPad* const pad = GST_BASE_SINK_PAD(self);
+  if (impl_of(self).told.exchange(true)) return;
+  const Ref<GstCaps> taken{gst_pad_get_pad_template_caps(pad)};
+  const std::string text = possum::explain_refusal(
+      caps, taken.get(), pad,
+      {"before possumsink", "upstream", "upstream sends", "possumsink takes"});
+  GST_ELEMENT_ERROR(self, STREAM, FORMAT, ("%s.", text.c_str()),
+                    ("%" GST_PTR_FORMAT, static_cast<void*>(caps)));
+}
+
+static GstFlowReturn tell_no_caps(GstPossumSink* self) {
+  if (!impl_of(self).told.exchange(true)) {
+    GST_ELEMENT_ERROR(self, CORE, NEGOTIATION,
+                      ("Frames without caps: set caps on the source or put a capsfilter "
+                       "before possumsink, rawvideoparse where bytes come from a file."),
+                      (nullptr));
+  }
+  return GST_FLOW_NOT_NEGOTIATED;
+}
+
+static bool set_caps(GstPossumSink* self, GstCaps* caps) {
+  SinkImpl& impl = impl_of(self);
+  impl.negotiated = false;
   GstVideoInfo info;
   if (!gst_video_info_from_caps(&info, caps)) {
-    tell_impossible(GST_POSSUM_SINK(sink), caps);
-    return FALSE;
+    tell_impossible(self, caps);
+    return false;
   }
-  impl.sender.set_format(caps, info);
+  const Ref<gchar> text{gst_caps_to_string(caps)};
+  const gsize bytes = std::strlen(text.get());
+  if (bytes > possum::kMaxCapsText) {
+    tell_too_long(self, bytes);
+    return false;
+  }
+  impl.sender.set_format(text.get(), info);
   impl.unreadable_told = false;
-  return TRUE;
+  impl.negotiated = true;
+  return true;
+}
+
+static gboolean gst_possum_sink_set_caps(GstBaseSink* sink, GstCaps* caps) {
+  return possum::guarded(sink, possum::Side::sink, false,
+                         [=] { return set_caps(GST_POSSUM_SINK(sink), caps); });
 }
 
 static gboolean gst_possum_sink_propose_allocation(GstBaseSink* sink, GstQuery* query) {
@@ -361,7 +411,33 @@ static gboolean gst_possum_sink_propose_allocation(GstBaseSink* sink, GstQuery* 
   return TRUE;
 }
 
+// Whether somebody only asks, or a CAPS event has come this far: then upstream's pad has
+// these caps already.
+static bool are_sent(GstPad* pad, GstCaps* caps) {
+  const Ref<GstPad> peer{gst_pad_get_peer(pad)};
+  const Ref<GstCaps> sent{peer ? gst_pad_get_current_caps(peer.get()) : nullptr};
+  return sent && gst_caps_is_equal(sent.get(), caps);
+}
+
+static gboolean answer_accept_caps(GstPossumSink* self, GstQuery* query) {
+  GstBaseSink* const sink = GST_BASE_SINK(self);
+  const gboolean answered =
+      GST_BASE_SINK_CLASS(gst_possum_sink_parent_class)->query(sink, query);
+  GstCaps* caps = nullptr;
+  gboolean accepted = TRUE;
+  gst_query_parse_accept_caps(query, &caps);
+  gst_query_parse_accept_caps_result(query, &accepted);
+  if (!accepted && are_sent(GST_BASE_SINK_PAD(sink), caps)) {
+    impl_of(self).negotiated = false;
+    tell_refused(self, caps);
+  }
+  return answered;
+}
+
 static gboolean gst_possum_sink_query(GstBaseSink* sink, GstQuery* query) {
+  if (GST_QUERY_TYPE(query) == GST_QUERY_ACCEPT_CAPS) {
+    return answer_accept_caps(GST_POSSUM_SINK(sink), query);
+  }
   // Both mean that upstream is about to change its buffers.
   if (GST_QUERY_TYPE(query) == GST_QUERY_DRAIN ||
       GST_QUERY_TYPE(query) == GST_QUERY_ALLOCATION) {
@@ -483,6 +559,7 @@ static GstFlowReturn flow_of(GstPossumSink* self, SendStatus status, GstBuffer* 
 // buffer, which goes on there.
 static GstFlowReturn preroll(GstPossumSink* self, GstBuffer* buffer) {
   SinkImpl& impl = impl_of(self);
+  if (!impl.negotiated) return tell_no_caps(self);
   if (impl.prerolled.get() == buffer) return GST_FLOW_OK;
   impl.prerolled.reset();
   Error error;
@@ -523,6 +600,7 @@ static GstFlowReturn await_readers(GstPossumSink* self, bool& discard) {
 // Waits for readers, enough of them or blocking ones, if at all; see unlock.
 static GstFlowReturn render(GstPossumSink* self, GstBuffer* buffer) {
   SinkImpl& impl = impl_of(self);
+  if (!impl.negotiated) return tell_no_caps(self);
   const bool shown = std::exchange(impl.prerolled, nullptr).get() == buffer;
   if (!impl.sender.began(buffer)) {
     bool discard = false;
@@ -697,7 +775,7 @@ static void gst_possum_sink_class_init(GstPossumSinkClass* klass) {
   gst_element_class_set_static_metadata(
       element_class, "Possum video sink", "Sink/Video",
       "Shows raw video to other processes through shared memory", "the possum authors");
-  const Ref<GstCaps> caps = possum::sink_template_caps();
+  const Ref<GstCaps> caps = possum::raw_video_caps();
   gst_element_class_add_pad_template(
       element_class,
       gst_pad_template_new("sink", GST_PAD_SINK, GST_PAD_ALWAYS, caps.get()));

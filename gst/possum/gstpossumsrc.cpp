@@ -54,6 +54,7 @@
 #include <memory>
 #include <string>
 
+#include "caps.h"
 #include "errors.h"
 #include "refs.h"
 #include "srcenums.h"
@@ -93,12 +94,6 @@ struct SrcImpl {
   std::shared_ptr<SrcStream> stream;
   Ref<GstStructure> last_statistics;  // of the stream before, once it has stopped
 };
-
-GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE(
-    "src", GST_PAD_SRC, GST_PAD_ALWAYS,
-    GST_STATIC_CAPS(GST_VIDEO_CAPS_MAKE(GST_VIDEO_FORMATS_ALL) ";"  //
-                    GST_VIDEO_CAPS_MAKE_WITH_FEATURES(GST_CAPS_FEATURE_FORMAT_INTERLACED,
-                                                      GST_VIDEO_FORMATS_ALL)));
 
 }  // namespace
 
@@ -545,7 +540,10 @@ static void gst_possum_src_class_init(GstPossumSrcClass* klass) {
 
   GstElementClass* const element_class = GST_ELEMENT_CLASS(klass);
   element_class->change_state = gst_possum_src_change_state;
-  gst_element_class_add_static_pad_template(element_class, &src_template);
+  const Ref<GstCaps> caps = possum::raw_video_caps();
+  gst_element_class_add_pad_template(
+      element_class,
+      gst_pad_template_new("src", GST_PAD_SRC, GST_PAD_ALWAYS, caps.get()));
   gst_element_class_set_static_metadata(
       element_class, "Possum video source", "Source/Video",
       "Reads raw video from a possumsink in another process, without copying",

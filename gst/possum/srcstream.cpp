@@ -9,11 +9,12 @@
 #include <utility>
 #include <vector>
 
+#include "caps.h"
 #include "errors.h"
 #include "frameinfo.h"
 #include "gstpossumlease.h"
 #include "gstpossumshells.h"
-#include "srccaps.h"
+#include "refusal.h"
 #include "transport/clock.h"
 #include "transport/frame_times.h"
 #include "transport/names.h"
@@ -266,27 +267,43 @@ void SrcStream::post_progress(GstProgressType type, const std::string& text) {
 
 GstFlowReturn SrcStream::corrupt(const std::string& what,
                                  const std::string& detail) const {
-  post_error(element(), Side::src,
-             make_error(ErrorCode::corrupt,
-                        "channel \"" + settings_.channel + "\" " + what +
-                            ": restart its writer, with the same version of GStreamer",
-                        detail));
+  post_error(
+      element(), Side::src,
+      make_error(ErrorCode::corrupt,
+                 "channel \"" + settings_.channel + "\" " + what + ": restart its writer",
+                 detail));
+  return GST_FLOW_ERROR;
+}
+
+GstFlowReturn SrcStream::not_for_us(const ChannelCaps& read, const std::string& text) {
+  if (read.kind == CapsKind::corrupt) {
+    return corrupt("carries caps that are no raw video", "caps " + plain_text(text));
+  }
+  const Ref<gchar> version{gst_version_string()};
+  const std::string channel = "channel \"" + settings_.channel + "\" carries ";
+  const std::string sentence =
+      read.kind == CapsKind::other
+          ? channel + read.name + ": read it with libpossum or Python"
+          : channel + "raw video in the format " + read.name + ", which " +
+                version.get() +
+                " does not know: put videoconvert and a capsfilter with another format "
+                "before its possumsink";
+  GST_ELEMENT_ERROR(base_, STREAM, WRONG_TYPE, ("%s", sentence.c_str()),
+                    ("caps %s", plain_text(text).c_str()));
   return GST_FLOW_ERROR;
 }
 
 GstFlowReturn SrcStream::follow_caps(const Frame& frame) {
   if (frame.caps() == caps_text_) return GST_FLOW_OK;
-  const Ref<GstCaps> known{gst_pad_get_pad_template_caps(GST_BASE_SRC_PAD(base_))};
-  GstVideoInfo info;
-  Ref<GstCaps> caps = parse_caps(*frame.caps(), known.get(), info);
-  if (!caps) {
-    return corrupt("carries caps that are no raw video known here",
-                   "caps " + plain_text(*frame.caps()));
+  ChannelCaps read = read_caps(*frame.caps());
+  if (read.kind != CapsKind::raw_video) return not_for_us(read, *frame.caps());
+  for (const std::string& field : read.left_out) {
+    GST_WARNING_OBJECT(base_, "left out of the caps: %s", field.c_str());
   }
-  const GstFlowReturn flow = push_caps(std::move(caps));
+  const GstFlowReturn flow = push_caps(std::move(read.caps));
   if (flow != GST_FLOW_OK) return flow;
   caps_text_ = frame.caps();
-  info_ = info;
+  info_ = read.info;
   return GST_FLOW_OK;
 }
 
@@ -316,15 +333,15 @@ bool SrcStream::downstream_takes(GstCaps* caps) const {
 }
 
 void SrcStream::post_refused(GstCaps* caps) const {
-  const Ref<GstCaps> accepted{gst_pad_peer_query_caps(GST_BASE_SRC_PAD(base_), nullptr)};
-  const std::string carried = text_of(caps);
-  const std::string wanted = text_of(accepted.get());
-  GST_ELEMENT_ERROR(base_, STREAM, FORMAT,
-                    ("channel \"%s\" now carries %s, downstream accepts %s; add "
-                     "videoconvert ! videoscale",
-                     settings_.channel.c_str(), plain_text(carried).c_str(),
-                     plain_text(wanted).c_str()),
-                    ("downstream caps: %s", wanted.c_str()));
+  GstPad* const pad = GST_BASE_SRC_PAD(base_);
+  const Ref<GstCaps> accepted{gst_pad_peer_query_caps(pad, nullptr)};
+  const std::string text = explain_refusal(
+      caps, accepted.get(), pad,
+      {"behind possumsrc", "at the writer",
+       "channel \"" + settings_.channel + "\" now carries", "downstream takes"});
+  GST_ELEMENT_ERROR(base_, STREAM, FORMAT, ("%s", text.c_str()),
+                    ("carried: %s; downstream: %s", text_of(caps).c_str(),
+                     text_of(accepted.get()).c_str()));
 }
 
 void SrcStream::allocation_answered(GstQuery* query) {

@@ -16,6 +16,7 @@
 #include <optional>
 #include <string>
 
+#include "caps.h"
 #include "framebuffer.h"
 #include "refs.h"
 #include "srcenums.h"
@@ -86,6 +87,7 @@ class SrcStream {
 
   GstFlowReturn deliver(Frame&& frame, GstBuffer** buffer);
   GstFlowReturn follow_caps(const Frame& frame);
+  GstFlowReturn not_for_us(const ChannelCaps& read, const std::string& text);
   GstFlowReturn push_caps(Ref<GstCaps> caps);
   bool downstream_takes(GstCaps* caps) const;
   void post_refused(GstCaps* caps) const;

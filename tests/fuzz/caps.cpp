@@ -9,10 +9,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../../gst/possum/caps.h"
 #include "../../gst/possum/framebuffer.h"
 #include "../../gst/possum/frameinfo.h"
 #include "../../gst/possum/gstpossumshells.h"
-#include "../../gst/possum/srccaps.h"
 #include "fuzz.h"
 #include "transport/descriptor.h"
 
@@ -37,18 +37,17 @@ std::byte* end_of_frames() {
   return end;
 }
 
-GstCaps* known_caps() {
-  static GstCaps* const caps = gst_caps_from_string(
-      GST_VIDEO_CAPS_MAKE(GST_VIDEO_FORMATS_ALL) ";"  //
-      GST_VIDEO_CAPS_MAKE_WITH_FEATURES(GST_CAPS_FEATURE_FORMAT_INTERLACED,
-                                        GST_VIDEO_FORMATS_ALL));
-  return caps;
+Ref<GstCaps> read(const std::string& text, GstVideoInfo& info) {
+  possum::ChannelCaps caps = possum::read_caps(text);
+  FUZZ_CHECK((caps.caps != nullptr) == (caps.kind == possum::CapsKind::raw_video));
+  info = caps.info;
+  return std::move(caps.caps);
 }
 
 // Long texts with as little stack as a thread has where the C library is musl.
 Ref<GstCaps> parse(const std::string& text, GstVideoInfo& info) {
   constexpr std::size_t kLong = 256;
-  if (text.size() < kLong) return possum::parse_caps(text, known_caps(), info);
+  if (text.size() < kLong) return read(text, info);
   struct Job {
     const std::string& text;
     GstVideoInfo& info;
@@ -61,7 +60,7 @@ Ref<GstCaps> parse(const std::string& text, GstVideoInfo& info) {
   const auto work = [](void* data) -> void* {
     const Bounded bounded("parsing caps");
     auto& mine = *static_cast<Job*>(data);
-    mine.caps = possum::parse_caps(mine.text, known_caps(), mine.info);
+    mine.caps = read(mine.text, mine.info);
     return nullptr;
   };
   FUZZ_CHECK(pthread_create(&thread, &attributes, work, &job) == 0);

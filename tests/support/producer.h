@@ -53,6 +53,11 @@ class Producer {
     begin(caps);
     return *this;
   }
+  // The same without a word of what comes: the test sends all events itself.
+  void open() {
+    pipeline_.set_state(GST_STATE_PLAYING);
+    gst_pad_set_active(pad(), TRUE);
+  }
   // On the way to PAUSED; the first push waits there.
   Producer& pause(const std::string& caps = kSmall) {
     pipeline_.set_state(GST_STATE_PAUSED);
