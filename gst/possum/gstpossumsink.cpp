@@ -17,8 +17,9 @@
  * once.
  *
  * A live source is never held up. Other sources are paced by the clock, or run as fast as
- * they can with `sync=false`. Readers only hold this element up if
- * #GstPossumSink:allow-blocking says so.
+ * they can with `sync=false`: nobody waits for the moment of such a frame, so that to
+ * readers with the clock's time stamps it is the moment of its publication. Readers only
+ * hold this element up if #GstPossumSink:allow-blocking says so.
  *
  * Whoever may write to the shared memory may also truncate it, and the next touch ends
  * this process with SIGBUS, unless #GstPossumSink:sigbus-guard is set on one of its
@@ -463,6 +464,26 @@ static void gst_possum_sink_get_times(GstBaseSink* sink, GstBuffer* buffer,
   }
 }
 
+// Does running time pass? From the moment that the base time was set and the element was
+// told to go to PLAYING, which it reaches with the end of the preroll.
+static bool clock_runs(GstPossumSink* self) {
+  const ObjectLock guard(self);
+  return GST_STATE_TARGET(self) == GST_STATE_PLAYING;
+}
+
+// What to add to a frame's running time to get the moment that it is due, in
+// CLOCK_MONOTONIC. That of a live source is the capture, of another one when this sink
+// shows it, as any other sink of the pipeline would. Nothing if nobody paces the frames:
+// they come at no moment in particular.
+static std::optional<std::int64_t> due_origin(GstPossumSink* self) {
+  const auto origin = possum::running_time_origin(GST_ELEMENT_CAST(self));
+  if (!origin || impl_of(self).upstream.live()) return origin;
+  GstBaseSink* sink = GST_BASE_SINK_CAST(self);
+  if (!gst_base_sink_get_sync(sink)) return std::nullopt;
+  return *origin + gst_base_sink_get_ts_offset(sink) +
+         static_cast<std::int64_t>(gst_base_sink_get_latency(sink));
+}
+
 static void describe(GstPossumSink* self, GstBuffer* buffer, bool preroll,
                      possum::layout::FrameDescriptor& frame) {
   SinkImpl& impl = impl_of(self);
@@ -477,7 +498,7 @@ static void describe(GstPossumSink* self, GstBuffer* buffer, bool preroll,
     frame.frame_flags |= possum::layout::kFramePreroll;
   } else {
     // A live source makes frames in PLAYING only, so even its first one has a time.
-    origin = possum::running_time_origin(GST_ELEMENT_CAST(self));
+    origin = due_origin(self);
   }
   possum::describe_times(GST_BASE_SINK_CAST(self)->segment, buffer, origin, frame);
 }
@@ -562,6 +583,10 @@ static GstFlowReturn preroll(GstPossumSink* self, GstBuffer* buffer) {
   if (!impl.negotiated) return tell_no_caps(self);
   if (impl.prerolled.get() == buffer) return GST_FLOW_OK;
   impl.prerolled.reset();
+  impl.upstream.refresh(GST_BASE_SINK_PAD(self));
+  // With the clock running already (async=false, or another part of the pipeline is live)
+  // a frame that has its moment waits for it, and render() follows.
+  if (!impl.upstream.live() && clock_runs(self)) return GST_FLOW_OK;
   Error error;
   const SendStatus status = send_frame(self, buffer, true, error);
   if (status == SendStatus::sent) impl.prerolled = possum::share(buffer);

@@ -23,6 +23,12 @@
  * the reader. The caps may change with every frame. While no writer is there, the element
  * waits and says so by a PROGRESS message with the code "connect".
  *
+ * It answers the LATENCY query with what #GstPossumSrc:max-buffers frames last as the
+ * most: a sink keeps each frame for the latency of its pipeline, and what does not find
+ * room meanwhile is lost. Where a pipeline needs more, because of another live branch or
+ * of gst_pipeline_set_latency(), a warning says so, and a larger max-buffers or a queue
+ * behind this element helps.
+ *
  * Players make the element from a URI, `possum://CHANNEL?PROPERTY=VALUE&...`, whose
  * parameters are the properties below but #GstPossumSrc:channel. Setting one while the
  * element is in NULL or READY says everything: what it does not name goes back to its
@@ -325,10 +331,21 @@ static gboolean gst_possum_src_query(GstBaseSrc* base, GstQuery* query) {
       !gst_base_src_is_live(base)) {
     return GST_BASE_SRC_CLASS(gst_possum_src_parent_class)->query(base, query);
   }
-  const GstClockTime min = stream->latency();
-  GST_DEBUG_OBJECT(base, "latency %" GST_TIME_FORMAT, GST_TIME_ARGS(min));
-  gst_query_set_latency(query, TRUE, min, GST_CLOCK_TIME_NONE);
+  const possum::LatencyEstimate::Range latency = stream->latency();
+  GST_DEBUG_OBJECT(base, "latency %" GST_TIME_FORMAT " to %" GST_TIME_FORMAT,
+                   GST_TIME_ARGS(latency.min), GST_TIME_ARGS(latency.max));
+  gst_query_set_latency(query, TRUE, latency.min, latency.max);
   return TRUE;
+}
+
+static gboolean gst_possum_src_event(GstBaseSrc* base, GstEvent* event) {
+  const auto stream = stream_of(base);
+  if (GST_EVENT_TYPE(event) == GST_EVENT_LATENCY && stream) {
+    GstClockTime latency = 0;
+    gst_event_parse_latency(event, &latency);
+    stream->configured(latency);
+  }
+  return GST_BASE_SRC_CLASS(gst_possum_src_parent_class)->event(base, event);
 }
 
 // --- class ---------------------------------------------------------------------------
@@ -440,9 +457,18 @@ static void install_properties(GObjectClass* klass) {
   /**
    * GstPossumSrc:timestamp-mode:
    *
-   * "clock": a frame's PTS is when it was captured, in this pipeline's running time, so
-   * that two pipelines agree on it. "running-time": PTS and DTS are those of the writer,
-   * in a segment of their own for each writer, for the hand-over of recorded material.
+   * "clock": a frame's PTS is when it was captured, or, of a writer that is not live,
+   * when its sink shows it, in this pipeline's running time, so that two pipelines agree
+   * on it. Of a writer with sync=false it is when the frame was published.
+   *
+   * "running-time", for the hand-over of recorded material: PTS and DTS are the running
+   * times of the writer. They are neither its time stamps nor positions in a file: they
+   * begin with 0 when it starts, go on across segments and seeks that do not flush, and
+   * begin with 0 again after a flushing seek, wherever that leads to. Each writer, and
+   * each flush of it, gets a segment of its own, which begins with the first PTS. A pause
+   * of the writer, or its wait for min-readers, does not show in running times: to a live
+   * reader with a clock that runs on, what follows is late.
+   *
    * With do-timestamp=true neither counts: the PTS is when the frame arrived.
    */
   install(PROP_TIMESTAMP_MODE,
@@ -559,6 +585,7 @@ static void gst_possum_src_class_init(GstPossumSrcClass* klass) {
   base_class->get_caps = gst_possum_src_get_caps;
   base_class->is_seekable = gst_possum_src_is_seekable;
   base_class->query = gst_possum_src_query;
+  base_class->event = gst_possum_src_event;
   GST_PUSH_SRC_CLASS(klass)->create = gst_possum_src_create;
 
   gst_type_mark_as_plugin_api(GST_TYPE_POSSUM_SRC_LEAKY_TYPE,

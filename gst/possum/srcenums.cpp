@@ -41,10 +41,11 @@ GType gst_possum_src_on_disconnect_get_type(void) {
 GType gst_possum_src_timestamp_mode_get_type(void) {
   using possum::TimestampMode;
   static const GEnumValue values[] = {
-      {value_of(TimestampMode::clock), "Capture time, as running time of this pipeline",
+      {value_of(TimestampMode::clock),
+       "When it was captured or is due at the writer, in running time of this pipeline",
        "clock"},
       {value_of(TimestampMode::running_time),
-       "The writer's own PTS and DTS, for recorded material", "running-time"},
+       "The running times of the writer, for recorded material", "running-time"},
       {0, nullptr, nullptr},
   };
   static const GType type = g_enum_register_static("GstPossumSrcTimestampMode", values);

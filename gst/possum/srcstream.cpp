@@ -71,6 +71,14 @@ std::int64_t deadline_after(GstClockTime timeout) {
   return deadline_ns;
 }
 
+// What the caps say of the time from one buffer to the next; 0 if nothing.
+std::int64_t nominal_spacing_ns(const GstVideoInfo& info) {
+  const gint rate = GST_VIDEO_INFO_FIELD_RATE_N(&info);
+  if (rate <= 0) return 0;
+  return static_cast<std::int64_t>(
+      gst_util_uint64_scale_int(GST_SECOND, GST_VIDEO_INFO_FPS_D(&info), rate));
+}
+
 std::string name_of_writer(const ReaderStatistics& statistics) {
   return "pid " + std::to_string(statistics.writer_pid) + " (" +
          plain_text(statistics.writer_name) + ")";
@@ -103,7 +111,8 @@ SrcStream::SrcStream(GstBaseSrc* element, const SrcSettings& settings,
       reader_(std::move(reader)),
       allocator_(new_lease_allocator()),
       shells_(gst_possum_shells_new()),
-      timeline_(settings.is_live) {
+      timeline_(settings.is_live),
+      latency_(settings.leaky == Leaky::none ? 0 : settings.max_buffers) {
   gst_video_info_init(&info_);
 }
 
@@ -239,6 +248,7 @@ GstFlowReturn SrcStream::await_playing(Frame& frame) {
   if (!settings_.is_live) return GST_FLOW_OK;
   const GstFlowReturn flow = gst_base_src_wait_playing(base_);
   if (flow != GST_FLOW_OK || !catch_up_.exchange(false) || !may_drop()) return flow;
+  caught_up_ = true;
   reader_->skip_to_newest();
   Frame newer;
   Error error;
@@ -374,9 +384,9 @@ GstFlowReturn SrcStream::deliver(Frame&& frame, GstBuffer** buffer) {
   note_frame(frame);
   const std::int64_t now_ns = monotonic_ns();
   doubt_times(descriptor, now_ns);
-  measure(descriptor, now_ns);
   const GstFlowReturn flow = follow_caps(frame);
   if (flow != GST_FLOW_OK) return flow;
+  measure(descriptor, frame.missed(), now_ns);
   const FrameFit fit = fit_frame(info_, descriptor);
   Ref<GstBuffer> made;
   if (fit != FrameFit::corrupt) made = make_buffer(std::move(frame), fit);
@@ -444,16 +454,41 @@ void SrcStream::doubt_times(layout::FrameDescriptor& frame, std::int64_t now_ns)
                       ("written by %s", name_of_writer(reader_->statistics()).c_str()));
 }
 
-void SrcStream::measure(const layout::FrameDescriptor& frame, std::int64_t now_ns) {
+void SrcStream::measure(const layout::FrameDescriptor& frame, std::uint64_t missed,
+                        std::int64_t now_ns) {
   age_ns_ = elapsed_ns(capture_ns(frame), now_ns);
   // A frame that was there before we asked waited for us, that is for downstream: were
   // this counted, a sink that waits for the latency would make it grow.
   const std::int64_t until_ns = frame.publish_ns < asked_ns_ ? frame.publish_ns : now_ns;
   latency_.note(frame.latency_ns, elapsed_ns(capture_ns(frame), until_ns));
-  if (!settings_.is_live || !latency_.announce(now_ns)) return;
-  GST_DEBUG_OBJECT(base_, "latency is now %" GST_TIME_FORMAT,
-                   GST_TIME_ARGS(latency_.min()));
+  latency_.note_spacing(nominal_spacing_ns(info_), capture_ns(frame), missed);
+  if (!settings_.is_live) return;
+  warn_of_small_buffer(missed);
+  if (!latency_.announce(now_ns)) return;
+  const LatencyEstimate::Range range = latency_.range();
+  GST_DEBUG_OBJECT(base_, "latency is now %" GST_TIME_FORMAT " to %" GST_TIME_FORMAT,
+                   GST_TIME_ARGS(range.min), GST_TIME_ARGS(range.max));
   gst_element_post_message(element(), gst_message_new_latency(GST_OBJECT_CAST(base_)));
+}
+
+// GStreamer says this itself where the elements ask for more latency than fits here. Of a
+// latency that the application has set not every version does, and none before the first
+// frame has come.
+void SrcStream::warn_of_small_buffer(std::uint64_t missed) {
+  // After a pause frames are missed on purpose.
+  if (std::exchange(caught_up_, false) || missed == 0) return;
+  const GstClockTime configured = configured_.load();
+  const GstClockTime max = latency_.range().max;
+  if (configured <= max || std::exchange(warned_latency_, configured) == configured) {
+    return;
+  }
+  GST_ELEMENT_WARNING(
+      base_, CORE, CLOCK,
+      ("Frames are missed: the latency of this pipeline is %" G_GUINT64_FORMAT
+       " ms, and the frames that wait here (max-buffers=%u) last %" G_GUINT64_FORMAT
+       " ms. Add a queue behind possumsrc, or raise max-buffers.",
+       configured / GST_MSECOND, settings_.max_buffers, max / GST_MSECOND),
+      (nullptr));
 }
 
 void SrcStream::stamp(GstBuffer* buffer, const layout::FrameDescriptor& frame) {

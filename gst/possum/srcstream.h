@@ -67,7 +67,9 @@ class SrcStream {
   void playing() { catch_up_.store(true); }
   // Of the newest frame; NULL before the first.
   Ref<GstCaps> caps() const;
-  GstClockTime latency() const { return latency_.min(); }
+  LatencyEstimate::Range latency() const { return latency_.range(); }
+  // The pipeline has settled on this latency: a sink keeps each frame for so long.
+  void configured(GstClockTime latency) { configured_.store(latency); }
   // Transfer full.
   GstStructure* statistics() const;
 
@@ -96,7 +98,9 @@ class SrcStream {
 
   void note_frame(const Frame& frame);
   void doubt_times(layout::FrameDescriptor& frame, std::int64_t now_ns);
-  void measure(const layout::FrameDescriptor& frame, std::int64_t now_ns);
+  void measure(const layout::FrameDescriptor& frame, std::uint64_t missed,
+               std::int64_t now_ns);
+  void warn_of_small_buffer(std::uint64_t missed);
   void stamp(GstBuffer* buffer, const layout::FrameDescriptor& frame);
   void stamp_running_time(GstBuffer* buffer, const layout::FrameDescriptor& frame);
   GstClockTime own_running_time() const;
@@ -114,15 +118,18 @@ class SrcStream {
   GstVideoInfo info_;
   std::optional<bool> knows_strides_;  // downstream's answer, for the current caps
   RunningTimeline timeline_;
-  std::uint64_t incarnation_ = 0;  // of the writer that was attached to last
-  bool new_writer_ = false;        // no frame of it has come yet
-  std::uint32_t flush_id_ = 0;     // of the newest frame
-  bool doubted_ = false;           // this writer's times, and that was told
-  bool discont_ = true;            // the next frame follows none that went before
-  std::int64_t asked_ns_ = 0;      // when create() was called
+  std::uint64_t incarnation_ = 0;    // of the writer that was attached to last
+  bool new_writer_ = false;          // no frame of it has come yet
+  std::uint32_t flush_id_ = 0;       // of the newest frame
+  bool doubted_ = false;             // this writer's times, and that was told
+  bool discont_ = true;              // the next frame follows none that went before
+  std::int64_t asked_ns_ = 0;        // when create() was called
+  bool caught_up_ = false;           // frames that waited were let go of
+  GstClockTime warned_latency_ = 0;  // that is too much for max-buffers
 
   // Any thread.
   LatencyEstimate latency_;
+  std::atomic<GstClockTime> configured_{0};
   std::atomic<bool> catch_up_{false};  // what waits is older than it should be
   std::atomic<bool> flushed_{false};
   std::atomic<std::uint64_t> copied_{0};

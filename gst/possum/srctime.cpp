@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
 
 #include "transport/clock.h"
 #include "transport/frame_times.h"
@@ -16,6 +17,8 @@ namespace {
 constexpr std::int64_t kStepNs =
     5'000'000;  // smaller changes disturb more than they help
 constexpr std::int64_t kAnnounceEveryNs = kNanosecondsPerSecond;
+// Keeps sums small; slides change more often than this.
+constexpr std::int64_t kMaxSpacingNs = 3600 * kNanosecondsPerSecond;
 constexpr std::int64_t kMaxAgeNs = kNanosecondsPerSecond;
 // No source of a picture has more; it keeps a nonsensical descriptor harmless.
 constexpr std::int64_t kMaxWriterLatencyNs = 60 * kNanosecondsPerSecond;
@@ -27,6 +30,11 @@ std::int64_t minus(std::int64_t time_ns, std::int64_t origin_ns) {
     return layout::kNoTime;
   }
   return result;
+}
+
+// Enough to tell the pipeline?
+bool differ(GstClockTime a, GstClockTime b) {
+  return std::max(a, b) - std::min(a, b) >= static_cast<GstClockTime>(kStepNs);
 }
 
 // What was shown before the own time began is shown at its beginning.
@@ -105,11 +113,46 @@ void LatencyEstimate::note(std::int64_t writer_latency_ns, std::int64_t age_ns) 
   }
 }
 
+void LatencyEstimate::restart() {
+  min_ns_.store(0, std::memory_order_relaxed);
+  captured_ns_ = layout::kNoTime;
+}
+
+void LatencyEstimate::note_spacing(std::int64_t nominal_ns, std::int64_t capture_ns,
+                                   std::uint64_t missed) {
+  const std::int64_t before_ns = std::exchange(captured_ns_, capture_ns);
+  std::int64_t spacing_ns = nominal_ns;
+  if (nominal_ns == 0) {
+    const std::int64_t step_ns = minus(capture_ns, before_ns);
+    if (before_ns == layout::kNoTime || step_ns <= 0) return;
+    const std::int64_t frames =
+        1 + static_cast<std::int64_t>(std::min<std::uint64_t>(missed, kMaxSpacingNs));
+    const std::int64_t measured_ns = std::min(step_ns / frames, kMaxSpacingNs);
+    mean_ns_ = mean_ns_ == 0 ? measured_ns : mean_ns_ + (measured_ns - mean_ns_) / 8;
+    spacing_ns = mean_ns_;
+  }
+  spacing_ns = std::clamp<std::int64_t>(spacing_ns, 1, kMaxSpacingNs);
+  // A mean is never still.
+  const std::int64_t known_ns = spacing_ns_.load(std::memory_order_relaxed);
+  const std::int64_t tolerance_ns = nominal_ns == 0 ? known_ns / 4 : 0;
+  if (std::abs(spacing_ns - known_ns) > tolerance_ns) {
+    spacing_ns_.store(spacing_ns, std::memory_order_relaxed);
+  }
+}
+
+LatencyEstimate::Range LatencyEstimate::range() const {
+  const auto min = static_cast<GstClockTime>(min_ns_.load(std::memory_order_relaxed));
+  const auto spacing =
+      static_cast<GstClockTime>(spacing_ns_.load(std::memory_order_relaxed));
+  if (buffers_ == 0 || spacing == 0) return {min, GST_CLOCK_TIME_NONE};
+  return {min, min + buffers_ * spacing};
+}
+
 bool LatencyEstimate::announce(std::int64_t now_ns) {
-  const std::int64_t min_ns = min_ns_.load(std::memory_order_relaxed);
-  if (std::abs(min_ns - announced_ns_) < kStepNs) return false;
+  const Range now = range();
+  if (!differ(now.min, announced_.min) && !differ(now.max, announced_.max)) return false;
   if (announced_at_ns_ && now_ns - *announced_at_ns_ < kAnnounceEveryNs) return false;
-  announced_ns_ = min_ns;
+  announced_ = now;
   announced_at_ns_ = now_ns;
   return true;
 }

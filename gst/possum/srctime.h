@@ -55,22 +55,35 @@ class RunningTimeline {
   GstClockTime reached_ = 0;  // running time where the frames so far end
 };
 
-// The latency to report: the writer's own or the largest age of a frame when it could be
-// taken, whichever is greater. Only min() may be called from any thread.
+// The latency to report. At least: the writer's own or the largest age of a frame when it
+// could be taken, whichever is greater. At most: what the frames that may wait here last
+// in addition. Only range() may be called from any thread.
 class LatencyEstimate {
  public:
+  struct Range {
+    GstClockTime min;
+    GstClockTime max;  // GST_CLOCK_TIME_NONE: any, or not known yet
+  };
+  // `buffers`: how many frames may wait before one is lost; 0: none ever is.
+  explicit LatencyEstimate(unsigned buffers) : buffers_(buffers) {}
   // Another writer: what was measured before says nothing about it.
-  void restart() { min_ns_.store(0, std::memory_order_relaxed); }
+  void restart();
   void note(std::int64_t writer_latency_ns, std::int64_t age_ns);
+  // How far frames are apart: `nominal_ns` as their caps say, or, where that is 0, what
+  // the captures of this frame and of the one before it say, with `missed` between them.
+  void note_spacing(std::int64_t nominal_ns, std::int64_t capture_ns,
+                    std::uint64_t missed);
   // Is it time to tell the pipeline? At most once a second, for steps worth it.
   bool announce(std::int64_t now_ns);
-  GstClockTime min() const {
-    return static_cast<GstClockTime>(min_ns_.load(std::memory_order_relaxed));
-  }
+  Range range() const;
 
  private:
+  const unsigned buffers_;
   std::atomic<std::int64_t> min_ns_{0};
-  std::int64_t announced_ns_ = 0;
+  std::atomic<std::int64_t> spacing_ns_{0};  // 0: not known
+  std::int64_t captured_ns_ = layout::kNoTime;
+  std::int64_t mean_ns_ = 0;  // of the measured spacings
+  Range announced_{0, GST_CLOCK_TIME_NONE};
   std::optional<std::int64_t> announced_at_ns_;
 };
 

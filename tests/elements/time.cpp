@@ -20,11 +20,16 @@ using namespace elements;
 
 namespace {
 
-// A writer in PLAYING and a reader that has its first frame.
+constexpr Upstream kLive{true, 0};
+constexpr Upstream kRecorded{false, 0};
+
+// A writer in PLAYING, of a live source unless said otherwise, and a reader that has its
+// first frame.
 struct Pair {
-  explicit Pair(const std::string& src_properties = "", Upstream upstream = {})
+  explicit Pair(const std::string& src_properties = "", Upstream upstream = kLive,
+                const std::string& sink_properties = "")
       : channel(new_channel()),
-        producer(channel, "", upstream),
+        producer(channel, sink_properties, upstream),
         consumer(channel, src_properties) {
     producer.start().push(0);
     consumer.start();
@@ -157,8 +162,8 @@ GST_START_TEST(spacing_survives_a_change_of_segment) {
 GST_END_TEST
 
 GST_START_TEST(a_pause_of_the_writer_shows_in_the_reader) {
-  Pair pair;
-  pair.send(GST_SECOND);
+  Pair pair("", kRecorded, "sync=true");
+  pair.send(kFrameTime);
   pair.producer.pipeline().set_state(GST_STATE_PAUSED);
   // While it prerolls again, its running time stands still; then its base time moves.
   // What it shows meanwhile has no other time than its publication.
@@ -169,7 +174,56 @@ GST_START_TEST(a_pause_of_the_writer_shows_in_the_reader) {
   fail_unless(before <= preroll.pts() && preroll.pts() <= pair.reader_now());
   pair.producer.pipeline().play();
   push.join();
-  expect_time(pair.send(2 * GST_SECOND).pts(), pair.moved(2 * GST_SECOND));
+  const GstClockTime due = pair.writer_now() + 2 * kFrameTime;
+  expect_time(pair.send(due).pts(), pair.moved(due));
+}
+GST_END_TEST
+
+// Nobody waits for their moment, so that they have none: the viewer's clock would have to
+// catch up with a whole film.
+GST_START_TEST(frames_that_are_not_paced_stand_for_their_publication) {
+  Pair pair("", kRecorded, "sync=false");
+  const GstClockTime before = pair.reader_now();
+  const Frame frame = pair.send(3000 * GST_SECOND, 3000 * GST_SECOND);
+  const GstClockTime after = pair.reader_now();
+  fail_unless(before <= frame.pts() && frame.pts() <= after);
+  expect_time(frame.dts(), kNone);
+}
+GST_END_TEST
+
+GST_START_TEST(frames_that_are_not_paced_keep_their_running_times) {
+  Pair pair("timestamp-mode=running-time", kRecorded, "sync=false");
+  const Frame frame = pair.send(3000 * GST_SECOND, 2999 * GST_SECOND);
+  expect_time(frame.pts(), 3000 * GST_SECOND);
+  expect_time(frame.dts(), 2999 * GST_SECOND);
+}
+GST_END_TEST
+
+// As every other sink of that pipeline does.
+GST_START_TEST(paced_frames_stand_for_the_moment_that_the_sink_shows_them) {
+  Pair pair("", kRecorded, "sync=true ts-offset=150000000");
+  gst_element_send_event(pair.producer.sink(), gst_event_new_latency(50 * GST_MSECOND));
+  const GstClockTime pts = pair.writer_now();
+  const Frame frame = pair.send(pts);
+  expect_time(frame.pts(), pair.moved(pts + 200 * GST_MSECOND));
+  fail_unless(pair.reader_now() >= frame.pts());
+}
+GST_END_TEST
+
+// An async=false sink is there before its first frame.
+GST_START_TEST(first_frame_of_a_sink_that_plays_already_has_its_own_time) {
+  const std::string channel = new_channel();
+  Producer producer(channel, "sync=true async=false");
+  producer.start();
+  producer.pipeline().play();
+  Consumer consumer(channel);
+  consumer.start();
+  Ref<GstBuffer> first = new_frame(1);
+  const GstClockTime due = 200 * GST_MSECOND;
+  GST_BUFFER_PTS(first.get()) = due;
+  producer.push(std::move(first));
+  expect_time(consumer.pull().pts(), due + gst_element_get_base_time(producer.sink()) -
+                                         gst_element_get_base_time(consumer.src()));
 }
 GST_END_TEST
 
@@ -369,7 +423,123 @@ GST_START_TEST(latency_is_the_writers_at_least) {
   fail_unless(latency.live);
   fail_unless(latency.min >= 123 * GST_MSECOND && latency.min < GST_SECOND,
               "%" GST_TIME_FORMAT, GST_TIME_ARGS(latency.min));
-  expect_time(latency.max, kNone);
+}
+GST_END_TEST
+
+GST_START_TEST(most_latency_is_what_the_frames_that_may_wait_last) {
+  for (const char* leaky : {"downstream", "upstream"}) {
+    Pair pair(std::string("max-buffers=5 leaky-type=") + leaky);
+    const Consumer::Latency latency = pair.consumer.latency();
+    expect_time(latency.max, latency.min + 5 * kFrameTime);
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(there_is_no_most_latency_where_the_writer_waits) {
+  Pair pair("leaky-type=none", kLive, "allow-blocking=true");
+  expect_time(pair.consumer.latency().max, kNone);
+}
+GST_END_TEST
+
+GST_START_TEST(without_a_frame_rate_the_distance_of_frames_is_measured) {
+  Pair pair;
+  pair.producer.caps(
+      "video/x-raw,format=I420,width=16,height=16,framerate=0/"
+      "1,interlace-mode=progressive");
+  for (GstClockTime pts = 0; pts < 2 * GST_SECOND; pts += 100 * GST_MSECOND) {
+    pair.send(pts);
+  }
+  const Consumer::Latency latency = pair.consumer.latency();
+  const GstClockTime frame = (latency.max - latency.min) / 3;
+  fail_unless(frame > 70 * GST_MSECOND && frame < 130 * GST_MSECOND, "%" GST_TIME_FORMAT,
+              GST_TIME_ARGS(frame));
+}
+GST_END_TEST
+
+GST_START_TEST(pipeline_is_told_when_the_frame_rate_changes) {
+  Pair pair;
+  pair.consumer.pipeline().wait(GST_MESSAGE_LATENCY);
+  pair.producer.caps(
+      "video/x-raw,format=I420,width=16,height=16,framerate=5/"
+      "1,interlace-mode=progressive");
+  // At most once a second.
+  do {
+    pair.send(pair.writer_now());
+    fail_unless(pair.reader_now() < patience_ns());
+  } while (!pair.consumer.pipeline().posted(GST_MESSAGE_LATENCY));
+  const Consumer::Latency latency = pair.consumer.latency();
+  expect_time(latency.max, latency.min + 3 * GST_SECOND / 5);
+}
+GST_END_TEST
+
+namespace {
+
+// As every application has to answer a LATENCY message; until a warning comes.
+Report adjust_latency_until_warned(const Pipeline& reader) {
+  for (;;) {
+    const Ref<GstMessage> message =
+        reader.wait(GST_MESSAGE_LATENCY | GST_MESSAGE_WARNING);
+    if (GST_MESSAGE_TYPE(message.get()) == GST_MESSAGE_WARNING) {
+      return parse_report(message.get());
+    }
+    gst_bin_recalculate_latency(reader.bin());
+  }
+}
+
+}  // namespace
+
+GST_START_TEST(pipeline_with_another_live_branch_is_told_to_add_a_queue) {
+  const std::string channel = new_channel();
+  Producer producer(channel, "", kLive);
+  producer.start().push(0);
+  const Pipeline reader(
+      "possumsrc channel=" + channel +
+      " ! fakesink sync=true videotestsrc is-live=true ! identity name=slow ! "
+      "fakesink sync=true");
+  const Ref<GstElement> slow = reader.element("slow");
+  const Ref<GstPad> pad{gst_element_get_static_pad(slow.get(), "src")};
+  gst_pad_add_probe(
+      pad.get(),
+      static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_QUERY_UPSTREAM |
+                                   GST_PAD_PROBE_TYPE_PULL),
+      [](GstPad*, GstPadProbeInfo* info, gpointer) {
+        GstQuery* query = GST_PAD_PROBE_INFO_QUERY(info);
+        if (GST_QUERY_TYPE(query) == GST_QUERY_LATENCY) {
+          gst_query_set_latency(query, TRUE, GST_SECOND, kNone);
+        }
+        return GST_PAD_PROBE_OK;
+      },
+      nullptr, nullptr);
+  reader.set_state(GST_STATE_PLAYING);
+  const Report report = adjust_latency_until_warned(reader);
+  fail_unless(report.is(GST_CORE_ERROR, GST_CORE_ERROR_CLOCK));
+  fail_unless(report.debug.find("Add queues") != std::string::npos, "%s",
+              report.debug.c_str());
+}
+GST_END_TEST
+
+// GStreamer 1.22 says nothing of a latency that the application has set.
+GST_START_TEST(frames_missed_for_a_latency_that_was_set_are_told_of) {
+  const std::string channel = new_channel();
+  Producer producer(channel, "", kLive);
+  producer.start().push(0);
+  const Pipeline reader("possumsrc name=src channel=" + channel +
+                        " ! fakesink sync=true");
+  gst_pipeline_set_latency(GST_PIPELINE(reader.get()), 500 * GST_MSECOND);
+  reader.set_state(GST_STATE_PLAYING);
+  const Ref<GstElement> src = reader.element("src");
+  while (stat(src.get(), "missed") == 0) {
+    Ref<GstBuffer> frame = new_frame(1);
+    GST_BUFFER_PTS(frame.get()) = GST_CLOCK_TIME_NONE;
+    producer.push(std::move(frame));
+  }
+  Report report;
+  do {
+    report = adjust_latency_until_warned(reader);
+  } while (report.source != "src");
+  fail_unless(report.is(GST_CORE_ERROR, GST_CORE_ERROR_CLOCK));
+  fail_unless(report.says("500 ms") && report.says("Add a queue") &&
+              report.says("max-buffers=3"));
 }
 GST_END_TEST
 
@@ -539,6 +709,10 @@ static Suite* time_suite() {
   tcase_add_test(tcase, rate_shortens_times_and_durations);
   tcase_add_test(tcase, spacing_survives_a_change_of_segment);
   tcase_add_test(tcase, a_pause_of_the_writer_shows_in_the_reader);
+  tcase_add_test(tcase, frames_that_are_not_paced_stand_for_their_publication);
+  tcase_add_test(tcase, frames_that_are_not_paced_keep_their_running_times);
+  tcase_add_test(tcase, paced_frames_stand_for_the_moment_that_the_sink_shows_them);
+  tcase_add_test(tcase, first_frame_of_a_sink_that_plays_already_has_its_own_time);
   tcase_add_test(tcase, preroll_frame_stands_for_its_publication);
   tcase_add_test(tcase, first_frame_of_a_live_writer_has_its_capture_time);
   tcase_add_test(tcase, frame_without_pts_stands_for_its_publication);
@@ -553,6 +727,12 @@ static Suite* time_suite() {
   tcase_add_test(tcase, src_that_is_not_live_begins_at_zero);
   tcase_add_test(tcase, segments_that_are_not_time_carry_no_times);
   tcase_add_test(tcase, latency_is_the_writers_at_least);
+  tcase_add_test(tcase, most_latency_is_what_the_frames_that_may_wait_last);
+  tcase_add_test(tcase, there_is_no_most_latency_where_the_writer_waits);
+  tcase_add_test(tcase, without_a_frame_rate_the_distance_of_frames_is_measured);
+  tcase_add_test(tcase, pipeline_is_told_when_the_frame_rate_changes);
+  tcase_add_test(tcase, pipeline_with_another_live_branch_is_told_to_add_a_queue);
+  tcase_add_test(tcase, frames_missed_for_a_latency_that_was_set_are_told_of);
   tcase_add_test(tcase, latency_covers_the_age_of_frames_but_no_more_than_a_second);
   tcase_add_test(tcase, age_contains_the_writers_latency);
   tcase_add_test(tcase, latency_is_told_once_a_second_at_most_and_never_falls);
