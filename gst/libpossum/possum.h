@@ -147,10 +147,11 @@ typedef struct possum_plane_layout {
   uint64_t offset;      /* bytes from the first byte of the frame */
   uint64_t bytes;       /* from there: no less than (height - 1) * stride + a row */
   int32_t stride;       /* bytes from one row to the next, > 0 */
-  uint32_t width;       /* columns: pixels, or samples of a subsampled plane */
+  uint32_t width;       /* columns: pixels, samples of a subsampled plane, or what packs
+                           several pixels into whole bytes: six in 16 for v210 */
   uint32_t height;      /* rows */
   uint32_t pixel_bytes; /* bytes from one column to the next: 3 for BGR, 2 for the UV
-                           plane of NV12; 0 where a column is no whole number of bytes */
+                           plane of NV12, 16 for v210 */
   uint64_t reserved;
 } possum_plane_layout;
 
@@ -216,8 +217,8 @@ typedef struct possum_writer_options {
   size_t size;         /* set by possum_writer_options_init() */
   const char* channel; /* [A-Za-z0-9_][A-Za-z0-9._-]{0,119}; NULL: "default" */
   const char* caps;   /* of the frames to come; NULL: possum_writer_set_caps() will say */
-  size_t frame_bytes; /* of one frame; 0: as the caps say, if they are raw video of a
-                         known format, else each borrow says */
+  size_t frame_bytes; /* of one frame; 0: as the caps say if they are raw video, whose
+                         format has to be a known one then, else each borrow says */
   uint32_t slots;     /* 3..32, default 16: the most frames the pool may grow to. It
                          starts with four and grows as readers hold more */
   uint32_t perms;     /* who may attach: 0600 this user (the default), 0660 the group
@@ -241,8 +242,9 @@ POSSUM_API void possum_writer_options_init(possum_writer_options* options, size_
  * that looks after readers; it takes no signals. Waits for at most claim_timeout_ns,
  * for nobody else. `*writer` is NULL on failure, otherwise for possum_writer_close().
  * Any thread.
- * SETTINGS, BUSY (names the other writer), NOT_OWNER, NO_PERMISSION, NO_SPACE (says how
- * much is needed and there), NO_MEMORY, SYSTEM. */
+ * SETTINGS, FORMAT (raw video that no size follows from), BUSY (names the other writer),
+ * NOT_OWNER, NO_PERMISSION, NO_SPACE (says how much is needed and there), NO_MEMORY,
+ * SYSTEM. */
 POSSUM_API possum_status possum_writer_open(const possum_writer_options* options,
                                             possum_writer** writer);
 
@@ -257,7 +259,7 @@ POSSUM_API void possum_writer_close(possum_writer* writer);
 /* Caps of the frames that are published from here on, and their size, as in the options.
  * Readers get them with the first such frame. A slot borrowed before keeps its size, and
  * has room for caps of 2048 bytes or as many as were set then. Touches no shared memory.
- * Any thread. SETTINGS if the text is no caps. */
+ * Any thread. SETTINGS if the text is no caps, FORMAT as for opening. */
 POSSUM_API possum_status possum_writer_set_caps(possum_writer* writer, const char* caps,
                                                 size_t frame_bytes);
 

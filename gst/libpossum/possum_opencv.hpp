@@ -10,13 +10,14 @@
 //   BGR, RGB, v308, IYU2                        CV_8UC3
 //   BGRx, RGBA and the like, AYUV, VUYA         CV_8UC4
 //   ARGB64, RGBA64_LE and the like              CV_16UC4
+//   v216, Y210, Y212_LE, Y216_LE                CV_16UC2
 //   YUY2, UYVY, YVYU, VYUY                      CV_8UC2
 //   I420, YV12, Y42B, Y444, A420, GBR, RGBP ... CV_8UC1    CV_8UC1    CV_8UC1
 //   NV12, NV21, NV16, NV61, NV24                CV_8UC1    CV_8UC2
 //   I420_10LE, Y444_16LE, GBR_12LE ...          CV_16UC1   CV_16UC1   CV_16UC1
 //   P010_10LE, P012_LE, P016_LE                 CV_16UC1   CV_16UC2
 //
-// Samples in big-endian order and pixels of packed bits (RGB16, RGB10A2_LE) are no
+// Samples in big-endian order and pixels of packed bits (RGB16, RGB10A2_LE, v210) are no
 // matrix elements, nor are 16-bit samples in rows an odd number of bytes apart:
 // possum::Error with POSSUM_ERROR_FORMAT.
 //
@@ -48,9 +49,11 @@ inline int mat_type(const std::string& format, unsigned pixel_bytes) {
   };
   const auto begins = [&](const char* with) { return format.rfind(with, 0) == 0; };
   const bool bits = begins("RGB10A2") || begins("BGR10A2") || ends("RGB16") ||
-                    ends("BGR16") || ends("RGB15") || ends("BGR15");
+                    ends("BGR16") || ends("RGB15") || ends("BGR15") || ends("LE32") ||
+                    begins("r210") || begins("Y410");
   if (pixel_bytes == 0 || bits || ends("BE")) return -1;
-  const bool wide = ends("LE") || ends("64");
+  const bool wide = ends("LE") || ends("64") || ends("LE16") || begins("v216") ||
+                    begins("Y210");
   const unsigned channels = wide ? pixel_bytes / 2 : pixel_bytes;
   if (channels < 1 || channels > 4) return -1;
   return CV_MAKETYPE(wide ? CV_16U : CV_8U, static_cast<int>(channels));

@@ -6,6 +6,9 @@
 // multiple of four bytes, planes follow each other without a gap, and where chroma has
 // half the lines there is room for an even number of luma lines, for interlaced video
 // for an even number of chroma lines. What differs says so in the table.
+//
+// Absent are formats in tiles, RGB8P, whose second plane is a palette, and UYVP and
+// NV12_10LE40, whose rows may end within a group of pixels.
 #include "video_layout.h"
 
 #include <charconv>
@@ -22,7 +25,16 @@ constexpr PlaneKind kLuma16{2, 0, 0};
 constexpr VideoFormat packed(const char* name, std::uint8_t pixel_bytes) {
   return {name, 1, {{pixel_bytes, 0, 0}}};
 }
-constexpr VideoFormat pairs(const char* name) { return {name, 1, {kLuma16}, true}; }
+constexpr VideoFormat pairs(const char* name, std::uint8_t pixel_bytes) {
+  return {name, 1, {{pixel_bytes, 0, 0}}, true};
+}
+// `bytes` hold so many pixels.
+constexpr VideoFormat grouped(VideoFormat format, std::uint8_t pixels,
+                              std::uint8_t row_step = 4) {
+  format.group = pixels;
+  format.row_step = row_step;
+  return format;
+}
 constexpr VideoFormat planar(const char* name, std::uint8_t bytes, std::uint8_t shift_x,
                              std::uint8_t shift_y) {
   const PlaneKind chroma{bytes, shift_x, shift_y};
@@ -64,10 +76,10 @@ constexpr VideoFormat kFormats[] = {
     planar("YV12", 1, 1, 1),
     interleaved("NV12", 1, 1, 1),
     interleaved("NV21", 1, 1, 1),
-    pairs("YUY2"),
-    pairs("UYVY"),
-    pairs("YVYU"),
-    pairs("VYUY"),
+    pairs("YUY2", 2),
+    pairs("UYVY", 2),
+    pairs("YVYU", 2),
+    pairs("VYUY", 2),
     planar("Y42B", 1, 1, 0),
     planar("Y444", 1, 0, 0),
     planar("Y41B", 1, 2, 0),
@@ -119,6 +131,59 @@ constexpr VideoFormat kFormats[] = {
     without_fields(interleaved("P012_BE", 2, 1, 1)),
     without_fields(interleaved("P016_LE", 2, 1, 1)),
     without_fields(interleaved("P016_BE", 2, 1, 1)),
+    grouped(packed("v210", 16), 6, 128),
+    pairs("v216", 4),
+    pairs("Y210", 4),
+    pairs("Y212_LE", 4),
+    pairs("Y212_BE", 4),
+    packed("r210", 4),
+    packed("Y410", 4),
+    packed("Y412_LE", 8),
+    packed("Y412_BE", 8),
+    packed("ARGB64_LE", 8),
+    packed("ARGB64_BE", 8),
+    packed("ABGR64_LE", 8),
+    packed("ABGR64_BE", 8),
+    without_fields(with_alpha(interleaved("AV12", 1, 1, 1))),
+    with_alpha(planar("A420_10LE", 2, 1, 1)),
+    with_alpha(planar("A420_10BE", 2, 1, 1)),
+    with_even_lines(with_alpha(planar("A422_10LE", 2, 1, 0))),
+    with_even_lines(with_alpha(planar("A422_10BE", 2, 1, 0))),
+    with_alpha(planar("A444_10LE", 2, 0, 0)),
+    with_alpha(planar("A444_10BE", 2, 0, 0)),
+    with_alpha(planar("GBRA_10LE", 2, 0, 0)),
+    with_alpha(planar("GBRA_10BE", 2, 0, 0)),
+    with_alpha(planar("GBRA_12LE", 2, 0, 0)),
+    with_alpha(planar("GBRA_12BE", 2, 0, 0)),
+    planar("YUV9", 1, 2, 2),
+    planar("YVU9", 1, 2, 2),
+    grouped(packed("IYU1", 6), 4),
+    with_even_lines(grouped(packed("GRAY10_LE32", 4), 3)),
+    grouped({"NV12_10LE32", 2, {{4, 0, 0}, {4, 0, 1}}}, 3),
+    grouped({"NV16_10LE32", 2, {{4, 0, 0}, {4, 0, 0}}}, 3),
+    // Since GStreamer 1.24 and 1.26.
+    packed("RBGA", 4),
+    pairs("Y216_LE", 4),
+    pairs("Y216_BE", 4),
+    packed("Y416_LE", 8),
+    packed("Y416_BE", 8),
+    packed("GRAY10_LE16", 2),
+    planar("GBR_16LE", 2, 0, 0),
+    planar("GBR_16BE", 2, 0, 0),
+    with_even_lines(with_alpha(planar("A422", 1, 1, 0))),
+    with_even_lines(with_alpha(planar("A444", 1, 0, 0))),
+    with_alpha(planar("A420_12LE", 2, 1, 1)),
+    with_alpha(planar("A420_12BE", 2, 1, 1)),
+    with_alpha(planar("A420_16LE", 2, 1, 1)),
+    with_alpha(planar("A420_16BE", 2, 1, 1)),
+    with_even_lines(with_alpha(planar("A422_12LE", 2, 1, 0))),
+    with_even_lines(with_alpha(planar("A422_12BE", 2, 1, 0))),
+    with_even_lines(with_alpha(planar("A422_16LE", 2, 1, 0))),
+    with_even_lines(with_alpha(planar("A422_16BE", 2, 1, 0))),
+    with_alpha(planar("A444_12LE", 2, 0, 0)),
+    with_alpha(planar("A444_12BE", 2, 0, 0)),
+    with_alpha(planar("A444_16LE", 2, 0, 0)),
+    with_alpha(planar("A444_16BE", 2, 0, 0)),
 };
 
 // Index: possum_interlace. The values of "interlace-mode".
@@ -140,12 +205,13 @@ constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t step) {
 std::uint64_t allocated_lines(const VideoFormat& format, const PlaneKind& plane,
                               const possum_video& video) {
   const std::uint32_t lines = frame_lines(video);
-  const bool halved = format.planes > 1 && format.plane[1].shift_y != 0;
-  if (!halved) return format.even_lines ? round_up(lines, 2) : lines;
-  const std::uint64_t luma = round_up(lines, 2);
-  if (plane.shift_y == 0) return luma;
+  const unsigned shift = format.planes > 1 ? format.plane[1].shift_y : 0;
+  if (shift == 0) return format.even_lines ? round_up(lines, 2) : lines;
+  // Where chroma has a quarter of the lines, luma has no more than it needs.
+  if (plane.shift_y == 0) return shift == 1 ? round_up(lines, 2) : lines;
   const bool fields = video.interlace != POSSUM_PROGRESSIVE && !format.no_fields;
-  return fields ? round_up(luma / 2, 2) : luma / 2;
+  const std::uint64_t chroma = shifted_up(lines, plane.shift_y);
+  return fields ? round_up(chroma, 2) : chroma;
 }
 
 template <class Number>
@@ -277,11 +343,13 @@ void set_default_layout(const VideoFormat& format, possum_video& video) {
     plane = {};
     if (p >= format.planes) continue;
     const PlaneKind& kind = format.plane[p];
-    plane.width = shifted_up(static_cast<std::uint32_t>(video.width), kind.shift_x);
+    const auto samples =
+        shifted_up(static_cast<std::uint32_t>(video.width), kind.shift_x);
+    plane.width = (samples + format.group - 1) / format.group;
     plane.height = shifted_up(frame_lines(video), kind.shift_y);
     plane.pixel_bytes = kind.pixel_bytes;
-    plane.stride = static_cast<std::int32_t>(
-        round_up(std::uint64_t{plane.width} * kind.pixel_bytes, 4));
+    plane.stride =
+        static_cast<std::int32_t>(round_up(row_bytes(format, plane), format.row_step));
     plane.offset = video.bytes;
     plane.bytes =
         allocated_lines(format, kind, video) * static_cast<std::uint64_t>(plane.stride);
@@ -326,7 +394,9 @@ std::optional<possum_video> read_video_caps(std::string_view text, std::string& 
   }
   const VideoFormat* const format = find_format(video.format);
   if (format == nullptr) {
-    reader.wrong("format", video.format[0] == '\0' ? "is missing" : "is not known here");
+    reader.wrong(
+        video.format[0] == '\0' ? "format" : "format " + std::string(video.format),
+        video.format[0] == '\0' ? "is missing" : "is not known here");
     return std::nullopt;
   }
   set_default_layout(*format, video);

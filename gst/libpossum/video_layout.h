@@ -16,7 +16,7 @@
 namespace possum {
 
 struct PlaneKind {
-  std::uint8_t pixel_bytes = 0;  // from one column to the next
+  std::uint8_t pixel_bytes = 0;  // from one column to the next, see `group`
   std::uint8_t shift_x = 0;      // columns: width >> shift_x, rounded up
   std::uint8_t shift_y = 0;      // rows likewise
 };
@@ -28,6 +28,8 @@ struct VideoFormat {
   bool pairs = false;       // a row consists of whole pairs of pixels
   bool even_lines = false;  // there is room for one more line if the number is odd
   bool no_fields = false;   // interlacing changes nothing
+  std::uint8_t group = 1;   // pixels that are packed together into whole bytes: a column
+  std::uint8_t row_step = 4;  // bytes; rows are a multiple of it apart
 };
 
 const VideoFormat* find_format(std::string_view name);

@@ -26,6 +26,13 @@ possum_status bad_caps(const std::string& why) {
                 "for example video/x-raw, format=BGR, width=640, height=480");
 }
 
+possum_status no_size(const std::string& why) {
+  return answer(POSSUM_ERROR_FORMAT,
+                "How large a frame of raw video is does not follow from the caps: " +
+                    why + ". Use another format, or give frame_bytes",
+                "possum_video_format() lists the formats");
+}
+
 possum_status bad_frame(const std::string& why) {
   return answer(POSSUM_ERROR_SETTINGS, "The frame cannot be published: " + why,
                 "possum_frame_params");
@@ -102,6 +109,7 @@ possum_status WriterEnd::set_caps(std::string caps, std::size_t frame_bytes) {
   std::string why;
   auto made = make_format(std::move(caps), frame_bytes, why);
   if (!made) return bad_caps(why);
+  if (!why.empty() && frame_bytes == 0) return no_size(why);
   auto shared = std::make_shared<const WriterFormat>(std::move(*made));
   const std::lock_guard lock(state_lock_);
   format_.swap(shared);

@@ -90,6 +90,7 @@ std::optional<WriterFormat> make_format(std::string caps, std::size_t frame_byte
         "characters";
     return std::nullopt;
   }
+  why.clear();
   WriterFormat format;
   format.frame_bytes = frame_bytes;
   if (parsed->media_type == "video/x-raw") {
@@ -101,7 +102,6 @@ std::optional<WriterFormat> make_format(std::string caps, std::size_t frame_byte
       format.frame_bytes = static_cast<std::size_t>(format.video->bytes);
     }
   }
-  why.clear();
   format.caps = std::move(caps);
   return format;
 }

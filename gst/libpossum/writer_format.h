@@ -26,7 +26,8 @@ struct WriterFormat {
   std::uint32_t height = 0;
 };
 
-// Nothing but a reason where the text is no caps.
+// Nothing but a reason where the text is no caps; a reason, too, where it is raw video of
+// which nothing more is known.
 std::optional<WriterFormat> make_format(std::string caps, std::size_t frame_bytes,
                                         std::string& why);
 

@@ -1144,6 +1144,37 @@ TEST(a_second_writer_and_unwanted_blocking_are_refused) {
   possum_writer_close(writer);
 }
 
+TEST(raw_video_that_no_size_follows_from_is_refused_at_once) {
+  const std::string channel = unique_channel();
+  const std::string size = ", width=(int)64, height=(int)48";
+  possum_writer_options options;
+  possum_writer_options_init(&options, sizeof options);
+  options.channel = channel.c_str();
+  possum_writer* writer = nullptr;
+  const auto opens = [&](const std::string& caps, std::size_t bytes) {
+    options.caps = caps.c_str();
+    options.frame_bytes = bytes;
+    return possum_writer_open(&options, &writer);
+  };
+  EXPECT(POSSUM_ERROR_FORMAT, opens("video/x-raw, format=NV12_4L4" + size, 0));
+  CHECK(says("format NV12_4L4 is not known here") && writer == nullptr);
+  EXPECT(POSSUM_ERROR_FORMAT, opens("video/x-raw, format=BGR, width=64", 0));
+  CHECK(says("height is missing") && writer == nullptr);
+  EXPECT(POSSUM_OK, opens("video/x-raw, format=NV12_4L4" + size, 4608));
+  const std::string odd = "video/x-raw, format=UYVP" + size;
+  EXPECT(POSSUM_ERROR_FORMAT, possum_writer_set_caps(writer, odd.c_str(), 0));
+  CHECK(says("UYVP"));
+  const std::string professional = "video/x-raw, format=v210" + size;
+  EXPECT(POSSUM_OK, possum_writer_set_caps(writer, professional.c_str(), 0));
+  const possum_video video = video_of(professional);
+  CHECK(video.bytes == 48 * 256 && video.planes[0].width == 11);
+  possum_reader* const reader = attach_reader(channel);
+  EXPECT(POSSUM_OK, publish_picture(writer, video, 7));
+  CHECK(shows_key(reader, 7));
+  possum_reader_close(reader);
+  possum_writer_close(writer);
+}
+
 TEST(a_signal_ends_a_program_that_waits_for_a_name) {
   const std::string channel = unique_channel();
   possum_writer* const writer = open_writer(channel, kPicture);
@@ -1335,7 +1366,7 @@ TEST(frames_that_contradict_their_caps_end_the_attachment) {
   publish_lie(*writer, kPicture, describe_truly);
   possum_frame_release(next(reader));
   // Formats and media that are not known here come without rows to rely on.
-  publish_lie(*writer, "video/x-raw, format=v210, width=65, height=33", describe_truly);
+  publish_lie(*writer, "video/x-raw, format=UYVP, width=65, height=33", describe_truly);
   possum_frame* const frame = next(reader);
   const possum_frame_info info = info_of(frame);
   CHECK(info.is_video == 0 && info.plane_count == 1 && info.planes[0].height == 0);

@@ -52,6 +52,17 @@ TEST(every_format_has_the_type_that_the_table_says) {
       {"RGB16", {-1}},
       {"BGR15", {-1}},
       {"RGB10A2_LE", {-1}},
+      {"v216", {CV_16UC2}},
+      {"Y210", {CV_16UC2}},
+      {"Y212_LE", {CV_16UC2}},
+      {"GRAY10_LE16", {CV_16UC1}},
+      {"GBRA_12LE", {CV_16UC1, CV_16UC1, CV_16UC1, CV_16UC1}},
+      {"AV12", {CV_8UC1, CV_8UC2, CV_8UC1}},
+      {"v210", {-1}},
+      {"r210", {-1}},
+      {"Y410", {-1}},
+      {"IYU1", {-1}},
+      {"NV12_10LE32", {-1, -1}},
   };
   for (const auto& e : expected) {
     const possum::Video video(e.format, 65, 33);

@@ -3,6 +3,7 @@
 """Video to and from possumsink and possumsrc: every byte, whatever format and strides."""
 
 import copy
+import ctypes
 import gc
 import os
 import pickle
@@ -30,21 +31,26 @@ FORMATS = {
     "NV12": [((37, 321), "u1"), ((19, 161, 2), "u1")],
     "I420_10LE": [((37, 321), "<u2"), ((19, 161), "<u2"), ((19, 161), "<u2")],
     "P010_10LE": [((37, 321), "<u2"), ((19, 161, 2), "<u2")],
+    "GBRA_10LE": [((37, 321), "<u2")] * 4,
+    "r210": [((37, 321), ">u4")],
+    "v210": [((37, 54, 4), "<u4")],  # six pixels in 16 bytes
 }
+# Rows are a multiple of so many bytes apart.
+STEPS = {"v210": 128}
 
 
 def row_bytes(plane):
     return plane.itemsize * int(numpy.prod(plane.shape[1:]))
 
 
-def planes_in(data, planes):
-    """What lies in `data` where planes of these shapes are, with rows padded to 4 bytes;
-    plane heights are even where formats are subsampled."""
-    at = 0
+def planes_in(data, planes, format):
+    """What lies in `data` where planes of these shapes are, with padded rows; plane heights are
+    even where formats are subsampled."""
+    at, step = 0, STEPS.get(format, 4)
     for plane in planes:
-        stride = (row_bytes(plane) + 3) // 4 * 4
+        stride = (row_bytes(plane) + step - 1) // step * step
         lines = plane.shape[0]
-        if len(planes) > 1 and plane is planes[0]:
+        if plane is planes[0] and lines != planes[-1].shape[0]:
             lines += lines % 2
         rows = numpy.frombuffer(data, "u1", lines * stride, at).reshape(lines, stride)
         at += lines * stride
@@ -89,7 +95,7 @@ class Elements(Case):
             self.assertIn(f"format=(string){format},", frame.caps)
             self.assertEqual(frame.field("framerate"), "25/1")
             self.assertFalse(frame.flags.writeable)
-            sent = planes_in(data[number * size : (number + 1) * size], frame.planes)
+            sent = planes_in(data[number * size : (number + 1) * size], frame.planes, format)
             for plane, expected in zip(frame.planes, sent):
                 self.assertTrue(numpy.array_equal(plane, expected))
 
@@ -134,7 +140,8 @@ class Elements(Case):
                 if len(third) > 1:
                     writer.write(numpy.concatenate([plane.ravel() for plane in third]))
                 else:
-                    wider = numpy.empty((HEIGHT, WIDTH + 9) + third[0].shape[2:], third[0].dtype)
+                    high, wide = third[0].shape[:2]
+                    wider = numpy.empty((high, wide + 9) + third[0].shape[2:], third[0].dtype)
                     wider[:, 9:] = third[0]
                     writer.write(wider[:, 9:])
             self.expect_end(process)
@@ -144,8 +151,43 @@ class Elements(Case):
                     size = len(data) // FRAMES
                     for number, picture in enumerate(pictures[format]):
                         part = data[number * size : (number + 1) * size]
-                        for plane, sent in zip(planes_in(part, picture), picture):
+                        for plane, sent in zip(planes_in(part, picture, format), picture):
                             self.assertTrue(numpy.array_equal(plane, sent))
+
+
+class Formats(Case):
+    def test_each_known_one_is_an_array(self):
+        names = []
+        possum._library.lib.possum_video_format.restype = ctypes.c_char_p
+        while name := possum._library.lib.possum_video_format(len(names)):
+            names.append(name.decode())
+        self.assertGreater(len(names), 100)
+        for name in names:
+            with self.subTest(name):
+                writer, reader = self.pair(format=name, width=13, height=7)
+                with writer.borrow() as slot:
+                    for number, plane in enumerate(slot.planes):
+                        plane[...] = number + 1
+                frame = reader.read(PATIENCE)
+                self.assertEqual((frame.format, frame.width, frame.height), (name, 13, 7))
+                for number, plane in enumerate(frame.planes):
+                    self.assertTrue((plane == number + 1).all())
+                    self.assertIn(plane.shape[0], (7, 4, 2))
+                    columns = {"v210": 3, "IYU1": 4}.get(name, 5 if name[-2:] == "32" else 13)
+                    self.assertIn(plane.shape[1], (columns, 7, 4))
+                writer.close()
+                reader.close()
+
+    def test_those_without_rows_are_refused_by_name(self):
+        caps = "video/x-raw, format=NV12_4L4, width=64, height=48"
+        with self.assertRaisesRegex(possum.InvalidValue, "NV12_4L4"):
+            possum.Writer(self.channel(), format="NV12_4L4", width=64, height=48)
+        with self.assertRaisesRegex(possum.InvalidValue, "NV12_4L4"):
+            possum.Writer(self.channel(), caps=caps)
+        writer, reader = self.pair(caps=caps, frame_bytes=4608)
+        writer.write(numpy.full(4608, 5, "u1"))
+        frame = reader.read(PATIENCE)
+        self.assertEqual((frame.format, frame.shape, frame[9]), ("", (4608,), 5))
 
 
 class Memory(Case):

@@ -25,8 +25,14 @@ from ._library import (
     lib,
 )
 
-_WORDS = ("RGB16", "BGR16", "RGB15", "BGR15")  # pixels of packed bits, in 16
-_LONG_WORDS = ("BGR10A2_LE", "RGB10A2_LE")  # in 32
+# What a plane consists of where the format's name does not say it by its end: words of packed
+# samples, and samples of 16 bits.
+_ELEMENTS = {
+    "RGB16": "=u2", "BGR16": "=u2", "RGB15": "=u2", "BGR15": "=u2",
+    "BGR10A2_LE": "<u4", "RGB10A2_LE": "<u4", "Y410": "<u4", "r210": ">u4", "v210": "<u4",
+    "GRAY10_LE32": "<u4", "NV12_10LE32": "<u4", "NV16_10LE32": "<u4",
+    "v216": "<u2", "Y210": "<u2", "GRAY10_LE16": "<u2",
+}  # fmt: skip
 
 
 class _Memory:
@@ -67,11 +73,11 @@ class Layout(NamedTuple):
 def plane_layout(
     format: str, width: int, height: int, pixel_bytes: int, offset: int, stride: int
 ) -> Layout:
-    """Height x width, with the samples of a pixel as third dimension if there are some."""
-    if format in _WORDS or format in _LONG_WORDS:
-        dtype = "<u4" if format in _LONG_WORDS else "=u2"
-        return Layout(numpy.dtype(dtype), (height, width), offset, (stride, pixel_bytes))
-    if format.endswith("BE"):
+    """Height x columns (pixels, or groups as possum.h says), with what a column consists of as
+    third dimension if that is more than one."""
+    if format in _ELEMENTS:
+        dtype = _ELEMENTS[format]
+    elif format.endswith("BE"):
         dtype = ">u2"
     elif format.endswith("LE"):
         dtype = "<u2"

@@ -97,7 +97,7 @@ def _structure(struct: Type[ctypes.Structure]) -> _Format:
 
 def _from_caps(caps: str, frame_bytes: int) -> _Format:
     text = c.encoded(caps) or b""
-    if c.caps_field(text, None) == "video/x-raw":
+    if c.caps_field(text, None) == "video/x-raw" and frame_bytes < 1:
         video = c.filled(c.Video, lib.possum_video_init)
         c.checked(lib.possum_video_from_caps(ctypes.byref(video), text))
         return _Format(caps, video.bytes, tuple(plane_layouts(video.format.decode(), video)))
