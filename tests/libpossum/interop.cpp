@@ -264,7 +264,7 @@ TEST(possumsrc_refuses_what_is_no_video_with_one_error) {
          possum_writer_write(writer, values, sizeof values, nullptr, POSSUM_FOREVER));
   const std::string error = reader.hear();
   CHECK(error.find("error channel \"" + channel +
-                   "\" carries caps that are no raw video") == 0);
+                   "\" carries application/x-possum-array: read it with") == 0);
   CHECK(reader.join() == 1);
   possum_writer_close(writer);
 }
