@@ -21,7 +21,7 @@
  *
  * Caps, time stamps and buffer flags come from the writer; nothing needs to be typed at
  * the reader. The caps may change with every frame. While no writer is there, the element
- * waits and says so by a PROGRESS message with the code "connect".
+ * waits and says why by PROGRESS messages with the code "connect".
  *
  * It answers the LATENCY query with what #GstPossumSrc:max-buffers frames last as the
  * most: a sink keeps each frame for the latency of its pipeline, and what does not find

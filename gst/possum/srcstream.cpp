@@ -186,19 +186,15 @@ GstFlowReturn SrcStream::next_frame(Frame& frame) {
 
 GstFlowReturn SrcStream::connect() {
   Error error;
-  AttachStatus status = reader_->attach(kAtOnce, error);
-  const bool waited = status == AttachStatus::timeout;
-  if (waited) {
-    GST_INFO_OBJECT(base_, "waiting: %s", error.message.c_str());
-    post_progress(GST_PROGRESS_TYPE_START,
-                  "Waiting for channel \"" + settings_.channel + "\"");
-    status = reader_->attach(deadline_after(settings_.connection_timeout), error);
-  }
-  if (status != AttachStatus::attached) return connect_failed(status, error, waited);
+  waited_ = false;
+  const AttachStatus status =
+      reader_->attach(deadline_after(settings_.connection_timeout), error,
+                      [this](const Error& why) { waiting(why); });
+  if (status != AttachStatus::attached) return connect_failed(status, error);
   const std::string text = "Attached to channel \"" + settings_.channel + "\" of " +
                            name_of_writer(reader_->statistics());
   GST_INFO_OBJECT(base_, "%s", text.c_str());
-  if (waited) post_progress(GST_PROGRESS_TYPE_COMPLETE, text);
+  if (waited_) post_progress(GST_PROGRESS_TYPE_COMPLETE, text);
   discont_ = true;
   const std::uint64_t incarnation = reader_->incarnation();
   new_writer_ |= std::exchange(incarnation_, incarnation) != incarnation;
@@ -207,16 +203,23 @@ GstFlowReturn SrcStream::connect() {
   return GST_FLOW_OK;
 }
 
-GstFlowReturn SrcStream::connect_failed(AttachStatus status, const Error& error,
-                                        bool waited) {
+// In the streaming thread, from within Reader::attach().
+void SrcStream::waiting(const Error& why) {
+  GST_INFO_OBJECT(base_, "waiting: %s (%s)", why.message.c_str(), why.detail.c_str());
+  const bool more = std::exchange(waited_, true);
+  post_progress(more ? GST_PROGRESS_TYPE_CONTINUE : GST_PROGRESS_TYPE_START,
+                "Waiting for channel \"" + settings_.channel + "\": " + why.message);
+}
+
+GstFlowReturn SrcStream::connect_failed(AttachStatus status, const Error& error) {
   const std::string channel = "channel \"" + settings_.channel + "\"";
   if (status == AttachStatus::interrupted) {
-    if (waited) {
+    if (waited_) {
       post_progress(GST_PROGRESS_TYPE_CANCELED, "No longer waiting for " + channel);
     }
     return GST_FLOW_FLUSHING;
   }
-  if (waited) post_progress(GST_PROGRESS_TYPE_ERROR, "Did not find " + channel);
+  if (waited_) post_progress(GST_PROGRESS_TYPE_ERROR, "Did not find " + channel);
   post_error(element(), Side::src, error);
   return GST_FLOW_ERROR;
 }

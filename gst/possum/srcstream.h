@@ -82,7 +82,8 @@ class SrcStream {
 
   GstFlowReturn next_frame(Frame& frame);
   GstFlowReturn connect();
-  GstFlowReturn connect_failed(AttachStatus status, const Error& error, bool waited);
+  void waiting(const Error& why);
+  GstFlowReturn connect_failed(AttachStatus status, const Error& error);
   GstFlowReturn disconnected();
   GstFlowReturn await_playing(Frame& frame);
   void post_progress(GstProgressType type, const std::string& text);
@@ -122,6 +123,7 @@ class SrcStream {
   bool new_writer_ = false;          // no frame of it has come yet
   std::uint32_t flush_id_ = 0;       // of the newest frame
   bool doubted_ = false;             // this writer's times, and that was told
+  bool waited_ = false;              // connect() had to, and that was told
   bool discont_ = true;              // the next frame follows none that went before
   std::int64_t asked_ns_ = 0;        // when create() was called
   bool caught_up_ = false;           // frames that waited were let go of

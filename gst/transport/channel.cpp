@@ -51,22 +51,48 @@ Error foreign_owner(std::string_view channel, uid_t owner, bool reading) {
       "owner uid " + std::to_string(owner) + ", own uid " + std::to_string(geteuid()));
 }
 
+const char* kind_of(mode_t mode) {
+  switch (mode & S_IFMT) {
+    case S_IFLNK:
+      return "a symbolic link";
+    case S_IFDIR:
+      return "a directory";
+    case S_IFIFO:
+      return "a FIFO";
+    case S_IFSOCK:
+      return "a socket";
+    case S_IFREG:
+      return "a file";
+    default:
+      return "a device";
+  }
+}
+
+// What is under the name of a channel and is none. Names of others are theirs to remove,
+// or root's.
+Error name_taken(std::string_view channel, ErrorCode code, const std::string& what) {
+  const std::string path = kShmDirectory + control_name(channel);
+  const auto info = stat_name(control_name(channel));
+  const std::string kind = info && !S_ISREG(info->st_mode)
+                               ? std::string(" (") + kind_of(info->st_mode) + ")"
+                               : "";
+  const bool own = !info || info->st_uid == geteuid() || geteuid() == 0;
+  return make_error(code,
+                    "The name of " + quoted(channel) + " is taken by something that is " +
+                        what + kind + ": " +
+                        (own ? "" : "let user " + user_text(info->st_uid) + " or root ") +
+                        "remove it (" + path + ") or choose another name with channel=",
+                    path);
+}
+
+Error not_an_object(std::string_view channel, ErrorCode code) {
+  return name_taken(channel, code, "not a shared memory object");
+}
+
 // Who owns a name that cannot be opened.
 std::optional<uid_t> owner_of_name(const std::string& name) {
   const auto info = stat_name(name);
   return info ? std::optional(info->st_uid) : std::nullopt;
-}
-
-Error not_an_object(std::string_view channel) {
-  const auto owner = owner_of_name(control_name(channel));
-  const bool foreign = owner && *owner != geteuid();
-  return make_error(
-      ErrorCode::system,
-      "The name of " + quoted(channel) + " is taken by something " +
-          (foreign ? "of user " + user_text(*owner) + " " : "") +
-          "that is not a shared memory object: " + (foreign ? "" : "remove it or ") +
-          "choose another name with channel=",
-      std::string(kShmDirectory) + control_name(channel));
 }
 
 // Of a writer of this user that a umask locked out of its object, and that stopped or
@@ -345,7 +371,7 @@ ClaimStatus claim_name(const std::string& channel, LockFd& claimed,
       }
       if (!lock &&
           (errno == ELOOP || errno == EINVAL || errno == EISDIR || errno == ENXIO)) {
-        error = not_an_object(channel);
+        error = not_an_object(channel, ErrorCode::system);
         return ClaimStatus::failed;
       }
     }
@@ -356,7 +382,7 @@ ClaimStatus claim_name(const std::string& channel, LockFd& claimed,
     }
     struct stat info {};
     if (fstat(lock.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
-      error = not_an_object(channel);
+      error = not_an_object(channel, ErrorCode::system);
       return ClaimStatus::failed;
     }
     POSSUM_CRASH_POINT("claim.stat");
@@ -463,14 +489,19 @@ bool control_whole(const Claim& claim) {
 
 namespace {
 
-bool owner_accepted(const OpenOptions& options, uid_t owner) {
-  return options.any_owner || owner == geteuid() || owner == 0 ||
-         options.allowed_owner == owner;
+// A user whose channel's faults are an error. Those of anybody else are a name that is
+// taken, even where everybody's channels are accepted.
+bool owner_trusted(const OpenOptions& options, uid_t owner) {
+  return owner == geteuid() || owner == 0 || options.allowed_owner == owner;
 }
 
-bool trusted(const OpenOptions& options, const struct stat& info, Error& error) {
+bool owner_accepted(const OpenOptions& options, uid_t owner) {
+  return options.any_owner || owner_trusted(options, owner);
+}
+
+bool acceptable(const OpenOptions& options, const struct stat& info, Error& error) {
   if (!S_ISREG(info.st_mode)) {
-    error = not_an_object(options.channel);
+    error = not_an_object(options.channel, ErrorCode::not_found);
     return false;
   }
   const bool asked = options.any_owner || options.allowed_owner == info.st_uid;
@@ -499,11 +530,7 @@ std::uint32_t checksum(const std::uint8_t (&image)[layout::kSemImageBytes]) {
 bool header_matches(const OpenOptions& options, const layout::ControlHeader& header,
                     std::size_t bytes, Error& error) {
   if (header.magic != layout::kControlMagic) {
-    error = make_error(ErrorCode::corrupt,
-                       quoted(options.channel) +
-                           " is not a possum channel or is damaged: "
-                           "restart its writer",
-                       "bad magic number");
+    error = name_taken(options.channel, ErrorCode::not_found, "no channel");
     return false;
   }
   if (header.version != layout::kVersion) {
@@ -546,7 +573,7 @@ OpenStatus cannot_open(const OpenOptions& options, int error_number, Error& erro
     if (!owner) return OpenStatus::absent;
     if (!owner_accepted(options, *owner)) {
       error = foreign_owner(options.channel, *owner, true);
-      return OpenStatus::failed;
+      return OpenStatus::refused;
     }
     // Perhaps its writer has not set the mode yet.
     error = system_error(ErrorCode::no_permission,
@@ -556,12 +583,14 @@ OpenStatus cannot_open(const OpenOptions& options, int error_number, Error& erro
                          "shm_open", error_number);
     return OpenStatus::not_ready;
   }
-  error = error_number == ELOOP || error_number == EINVAL || error_number == EISDIR ||
-                  error_number == ENXIO
-              ? not_an_object(options.channel)
-              : system_error(ErrorCode::system,
-                             quoted(options.channel) + " could not be opened", "shm_open",
-                             error_number);
+  if (error_number == ELOOP || error_number == EINVAL || error_number == EISDIR ||
+      error_number == ENXIO) {
+    error = not_an_object(options.channel, ErrorCode::not_found);
+    return OpenStatus::refused;
+  }
+  error =
+      system_error(ErrorCode::system, quoted(options.channel) + " could not be opened",
+                   "shm_open", error_number);
   // EAGAIN: somebody's lease on the file has to be broken first, see open(2).
   return error_number == EAGAIN ? OpenStatus::not_ready : OpenStatus::failed;
 }
@@ -583,7 +612,7 @@ OpenStatus open_control(const OpenOptions& options, OpenControl& open, Error& er
     return OpenStatus::not_ready;
   }
   POSSUM_CRASH_POINT("look.stat");
-  if (!trusted(options, info, error)) return OpenStatus::failed;
+  if (!acceptable(options, info, error)) return OpenStatus::refused;
   const bool alive = lock.held_by_other(layout::kOwnerByte);
   POSSUM_CRASH_POINT("look.owner");
   if (!alive) return OpenStatus::absent;
@@ -602,7 +631,9 @@ OpenStatus open_control(const OpenOptions& options, OpenControl& open, Error& er
     POSSUM_CRASH_POINT("look.header");
   }
   if (!header_matches(options, header, static_cast<std::size_t>(info.st_size), error)) {
-    return OpenStatus::failed;
+    return error.code == ErrorCode::not_found || !owner_trusted(options, info.st_uid)
+               ? OpenStatus::refused
+               : OpenStatus::failed;
   }
   auto object =
       ShmObject::map(map_fd.get(), control_bytes(), Access::read_only, false, error);

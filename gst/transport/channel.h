@@ -124,8 +124,10 @@ struct OpenOptions {
 enum class OpenStatus {
   ok,
   absent,     // no such channel, or its writer is dead
-  not_ready,  // perhaps being set up right now
-  failed,
+  not_ready,  // perhaps being set up right now; the Error, if any, says what else it may
+              // be
+  refused,    // something else lies there, see the Error: a writer may come in its place
+  failed,     // waiting would not help, see the Error
 };
 
 // What a reader holds of a control object.

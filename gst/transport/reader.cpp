@@ -39,6 +39,7 @@ constexpr std::int64_t kSearchNs = 250 * kMs;    // the slow poll behind inotify
 constexpr std::int64_t kPageFullNs = 100 * kMs;  // between looks for a free page
 constexpr std::int64_t kSetUpPollNs = 5 * kMs;   // while a writer is setting up
 constexpr std::int64_t kSetUpLimitNs = 1000 * kMs;
+constexpr std::int64_t kTellNs = 1000 * kMs;  // from one reason to wait to the next
 // Tries of one take() that found nothing to take though something was offered: one is a
 // race, so many are a writer that offers nonsense for ever.
 constexpr int kMaxFruitless = 100;
@@ -518,13 +519,13 @@ class Reader::Impl {
         generation_(process_generation()),
         watch_(options_.channel) {}
 
-  AttachStatus attach(std::int64_t deadline_ns, Error& error) {
+  AttachStatus attach(std::int64_t deadline_ns, Error& error, const Waiting& waiting) {
     if (forked()) {
       error = fork_failure();
       return AttachStatus::failed;
     }
     detach();
-    const AttachStatus status = search(deadline_ns, error);
+    const AttachStatus status = search(deadline_ns, error, waiting);
     watch_.disarm();
     return status;
   }
@@ -630,7 +631,7 @@ class Reader::Impl {
   // Asked before any lock is taken: in a forked child nobody would release it.
   bool forked() const { return generation_ != process_generation(); }
 
-  enum class Try { ok, absent, not_ready, no_page, failed };
+  enum class Try { ok, absent, not_ready, refused, no_page, failed };
 
   static void add(ReaderStatistics& total, const ReaderStatistics& more) {
     total.frames += more.frames;
@@ -639,8 +640,12 @@ class Reader::Impl {
     total.copied += more.copied;
   }
 
-  AttachStatus search(std::int64_t deadline_ns, Error& error) {
+  // Whatever lies under the name, a writer may come in its place: only what is wrong with
+  // a channel of somebody trusted, or with this process, ends the wait.
+  AttachStatus search(std::int64_t deadline_ns, Error& error, const Waiting& waiting) {
     std::int64_t set_up_since = 0;
+    std::int64_t tell_ns = 0;
+    std::string told;
     for (;;) {
       if (watch_.interrupted()) return AttachStatus::interrupted;
       error = {};
@@ -653,12 +658,16 @@ class Reader::Impl {
       } else if (set_up_since == 0) {
         set_up_since = now;
       } else if (now - set_up_since > kSetUpLimitNs) {
-        if (error) return AttachStatus::failed;  // it may really not be opened
-        result = Try::absent;
+        result = Try::refused;
       }
-      if (now >= deadline_ns) {
-        error = timeout_error(result);
-        return AttachStatus::timeout;
+      if (!error) error = reason_of(result);
+      if (now >= deadline_ns) return AttachStatus::timeout;
+      // A writer that is being set up is there in a moment.
+      if (waiting && result != Try::not_ready && now >= tell_ns &&
+          error.message != told) {
+        waiting(error);
+        told = error.message;
+        tell_ns = now + kTellNs;
       }
       if (!watch_.armed()) {
         watch_.arm();
@@ -671,7 +680,8 @@ class Reader::Impl {
     }
   }
 
-  Error timeout_error(Try result) const {
+  // Why there is no channel to attach to, where the look did not say.
+  Error reason_of(Try result) const {
     const std::string channel = "channel \"" + options_.channel + "\"";
     if (result == Try::no_page) {
       return make_error(ErrorCode::busy,
@@ -696,6 +706,8 @@ class Reader::Impl {
         return Try::absent;
       case OpenStatus::not_ready:
         return Try::not_ready;
+      case OpenStatus::refused:
+        return Try::refused;
       case OpenStatus::failed:
         return Try::failed;
     }
@@ -768,8 +780,9 @@ std::unique_ptr<Reader> Reader::create(ReaderOptions options, Error& error) {
 
 Reader::Reader(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Reader::~Reader() { impl_->detach(); }
-AttachStatus Reader::attach(std::int64_t deadline_ns, Error& error) {
-  return impl_->attach(deadline_ns, error);
+AttachStatus Reader::attach(std::int64_t deadline_ns, Error& error,
+                            const Waiting& waiting) {
+  return impl_->attach(deadline_ns, error, waiting);
 }
 void Reader::detach() { impl_->detach(); }
 bool Reader::attached() const { return impl_->attachment() != nullptr; }

@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -32,7 +33,8 @@ struct ReaderOptions {
 
 enum class AttachStatus {
   attached,
-  timeout,  // Error says not_found or busy (32 readers are attached)
+  timeout,  // Error says why there was no channel: not_found, busy (32 readers are
+            // attached), not_owner or no_permission (something lies there)
   interrupted,
   failed,  // waiting longer would not help: see the Error
 };
@@ -104,7 +106,11 @@ class Reader {
   // Waits for a live channel and takes a page of it. deadline_ns is CLOCK_MONOTONIC,
   // INT64_MAX: no deadline; one in the past: one try. Ended by interrupt(true).
   // Detaches from an earlier channel first.
-  AttachStatus attach(std::int64_t deadline_ns, Error& error);
+  // `waiting` is called in the same thread, with no lock held, when the wait begins and
+  // when it goes on for another reason, at most once a second.
+  using Waiting = std::function<void(const Error& why)>;
+  AttachStatus attach(std::int64_t deadline_ns, Error& error,
+                      const Waiting& waiting = {});
   // Leaves the channel. Frames handed out stay valid and give their slots back later.
   void detach();
   bool attached() const;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdint>
 
 #include "layout.h"
 
@@ -110,7 +111,8 @@ std::size_t unit_bytes() {
 std::size_t shm_free_bytes() {
   struct statvfs mount {};
   if (statvfs(kShmDirectory, &mount) != 0) return 0;
-  return static_cast<std::size_t>(mount.f_bavail) * mount.f_frsize;
+  const std::uint64_t bytes = std::uint64_t{mount.f_bavail} * mount.f_frsize;
+  return static_cast<std::size_t>(std::min<std::uint64_t>(bytes, SIZE_MAX));
 }
 
 bool reserve_bytes(int fd, std::size_t bytes, Error& error) {

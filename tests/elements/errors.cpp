@@ -330,9 +330,11 @@ GST_START_TEST(a_channel_that_is_none_is_an_error) {
   producer.start().push(1);
   const ControlObject control(channel);
   control->magic ^= 1;
-  Consumer consumer(channel);
+  Consumer consumer(channel, "connection-timeout=1");
   consumer.start();
-  expect_error(consumer.pipeline(), "src", kCorrupt);
+  expect_error(
+      consumer.pipeline(), "src",
+      {GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_NOT_FOUND, {channel, "is no channel"}});
 }
 GST_END_TEST
 
@@ -407,19 +409,39 @@ GST_START_TEST(caps_that_nobody_should_parse_are_an_error) {
 }
 GST_END_TEST
 
-GST_START_TEST(something_else_under_the_name_is_an_error) {
+// Whoever put it there does not decide how long a reader waits.
+GST_START_TEST(something_else_under_the_name_is_waited_out_and_said) {
   const std::string channel = new_channel();
   const std::string path = "/dev/shm/possum-c." + channel;
   fail_unless(mkdir(path.c_str(), 0700) == 0);
-  Consumer consumer(channel);
-  consumer.start();
-  expect_error(
-      consumer.pipeline(), "src",
-      {GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_OPEN_READ, {channel, "remove it"}});
+  Consumer impatient(channel, "connection-timeout=1");
+  impatient.start();
+  expect_error(impatient.pipeline(), "src",
+               {GST_RESOURCE_ERROR,
+                GST_RESOURCE_ERROR_NOT_FOUND,
+                {channel, "a directory", "remove it (" + path}});
+  Consumer patient(channel);
+  patient.start();
+  const Progress start = patient.pipeline().wait_progress();
+  expect_equal(start.type, GST_PROGRESS_TYPE_START);
+  fail_unless(start.text.find("a directory") != std::string::npos, "%s",
+              start.text.c_str());
+  fail_unless(rmdir(path.c_str()) == 0);
+  Producer producer(channel);
+  producer.start().push(1);
+  expect_equal(patient.pull_value(), 1);
+}
+GST_END_TEST
+
+GST_START_TEST(something_else_under_the_name_is_an_error_of_the_sink) {
+  const std::string channel = new_channel();
+  const std::string path = "/dev/shm/possum-c." + channel;
+  fail_unless(mkdir(path.c_str(), 0700) == 0);
   Pipeline sink("fakesrc ! possumsink name=it channel=" + channel);
-  expect_start_failure(
-      sink, "it",
-      {GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_OPEN_WRITE, {channel, "remove it"}});
+  expect_start_failure(sink, "it",
+                       {GST_RESOURCE_ERROR,
+                        GST_RESOURCE_ERROR_OPEN_WRITE,
+                        {channel, "remove it (" + path}});
   rmdir(path.c_str());
 }
 GST_END_TEST
@@ -446,7 +468,8 @@ static Suite* errors_suite() {
   tcase_add_test(tcase, a_truncated_channel_is_an_error);
   tcase_add_test(tcase, a_reader_that_met_garbage_reads_the_next_good_writer);
   tcase_add_test(tcase, caps_that_nobody_should_parse_are_an_error);
-  tcase_add_test(tcase, something_else_under_the_name_is_an_error);
+  tcase_add_test(tcase, something_else_under_the_name_is_waited_out_and_said);
+  tcase_add_test(tcase, something_else_under_the_name_is_an_error_of_the_sink);
   return suite;
 }
 

@@ -304,8 +304,11 @@ TEST(other_c_library_names_both) {
 
 TEST(garbage_is_no_channel) {
   const ForgedChannel forged(put(offsetof(Header, magic), std::uint64_t{42}));
-  Child reader = start_reader(forged.name());
-  expect_error(reader, quoted(forged.name()) + " is not a possum channel or is damaged",
+  Child reader = start_reader(forged.name(), "connection-timeout=1");
+  expect_error(reader,
+               "The name of " + quoted(forged.name()) +
+                   " is taken by something that is no channel: remove it (" +
+                   control_path(forged.name()),
                kRunningError);
 }
 
@@ -373,7 +376,7 @@ TEST(channel_of_another_user_is_refused_unless_allowed) {
   const Nobody nobody;
   const std::string channel = unique_channel();
   Child writer = start_writer(channel, "", nobody.options());
-  Child reader = start_reader(channel);
+  Child reader = start_reader(channel, "connection-timeout=1");
   expect_error(reader,
                quoted(channel) +
                    " belongs to user 65534 (nobody): accept it with "
@@ -397,7 +400,7 @@ TEST(channel_that_may_not_be_opened_names_its_owner) {
   const Nobody nobody;
   const std::string channel = unique_channel();
   Child writer = start_writer(channel);
-  Child reader = start_reader(channel, "", nobody.options());
+  Child reader = start_reader(channel, "connection-timeout=1", nobody.options());
   expect_error(reader,
                quoted(channel) +
                    " of user 0 (root) may not be opened by this user: let "

@@ -89,9 +89,10 @@ Child start_writer(const Users& users, const std::string& channel,
 Child start_reader(const Users& users, const std::string& user,
                    const std::string& channel,
                    const std::string& properties = "allowed-owner=12345") {
-  return users.launch(
-      user, "possumsrc num-buffers=3 channel=CHANNEL " + properties + " ! fakesink",
-      channel);
+  return users.launch(user,
+                      "possumsrc num-buffers=3 connection-timeout=1 channel=CHANNEL " +
+                          properties + " ! fakesink",
+                      channel);
 }
 
 void expect_watches(Child reader) { reader.expect_status(0); }

@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 
 #include <atomic>
+#include <condition_variable>
+#include <future>
 
 #include "support/peers.h"
 #include "transport/descriptor.h"
@@ -408,20 +410,21 @@ TEST(closed_writer_opens_again_under_another_incarnation) {
 
 namespace {
 
+std::string path_of(const std::string& channel) {
+  return kShmDirectory + control_name(channel);
+}
+
 void expect_clear_refusal(const std::string& channel) {
   const Refusal writing = try_open(channel);
   CHECK(writing.status == AttachStatus::failed &&
         writing.error.code == ErrorCode::system);
   CHECK(says(writing.error, "not a shared memory object") &&
         says(writing.error, channel));
-  const Refusal reading = try_attach(channel);
-  CHECK(reading.status == AttachStatus::failed &&
-        reading.error.code == ErrorCode::system);
-  CHECK(says(reading.error, "not a shared memory object"));
-}
-
-std::string path_of(const std::string& channel) {
-  return kShmDirectory + control_name(channel);
+  const Refusal reading = try_attach(channel, 0);
+  CHECK(reading.status == AttachStatus::timeout &&
+        reading.error.code == ErrorCode::not_found);
+  CHECK(says(reading.error, "not a shared memory object") &&
+        says(reading.error, path_of(channel)));
 }
 
 }  // namespace
@@ -453,6 +456,151 @@ TEST(directory_in_place_of_a_channel_is_refused) {
   const std::string channel = unique_channel();
   CHECK(mkdir(path_of(channel).c_str(), 0700) == 0);
   expect_clear_refusal(channel);
+  CHECK(rmdir(path_of(channel).c_str()) == 0);
+}
+
+// --- a reader that waits meanwhile -----------------------------------------------------
+
+namespace {
+
+constexpr uid_t kMallory = 54303;
+
+struct Obstacle {
+  const char* what;
+  std::string reason;  // a part of the sentence that the waiting reader is told
+  std::function<LockFd(const std::string& channel)>
+      put;  // holds the owner lock, if at all
+  bool needs_root = false;
+};
+
+// A file whose owner lock is held, so it looks like a writer's.
+LockFd held_file(const std::string& channel, const std::string& bytes) {
+  LockFd lock = LockFd::open(control_name(channel), O_RDWR | O_CREAT | O_EXCL, 0600);
+  CHECK(lock && write(lock.get(), bytes.data(), bytes.size()) ==
+                    static_cast<ssize_t>(bytes.size()));
+  CHECK(lock.try_lock(layout::kOwnerByte) == LockFd::Result::ok);
+  return lock;
+}
+
+LockFd file_of_mallory(const std::string& channel, unsigned mode) {
+  make_name(control_name(channel));
+  CHECK(chown(path_of(channel).c_str(), kMallory, kMallory) == 0);
+  CHECK(chmod(path_of(channel).c_str(), mode) == 0);
+  return {};
+}
+
+const std::vector<Obstacle>& obstacles() {
+  static const std::string of_mallory = "belongs to user " + std::to_string(kMallory);
+  static const std::vector<Obstacle> list = {
+      {"a FIFO", "(a FIFO)",
+       [](const std::string& channel) {
+         CHECK(mkfifo(path_of(channel).c_str(), 0600) == 0);
+         return LockFd();
+       }},
+      {"a directory", "(a directory)",
+       [](const std::string& channel) {
+         CHECK(mkdir(path_of(channel).c_str(), 0700) == 0);
+         return LockFd();
+       }},
+      {"a dangling link", "(a symbolic link)",
+       [](const std::string& channel) {
+         CHECK(symlink("/nowhere", path_of(channel).c_str()) == 0);
+         return LockFd();
+       }},
+      {"a link to itself", "(a symbolic link)",
+       [](const std::string& channel) {
+         CHECK(symlink(path_of(channel).c_str(), path_of(channel).c_str()) == 0);
+         return LockFd();
+       }},
+      {"an empty file", "no channel \"",
+       [](const std::string& channel) {
+         make_name(control_name(channel));
+         return LockFd();
+       }},
+      {"a short file of somebody alive", "no channel \"",
+       [](const std::string& channel) { return held_file(channel, "short"); }},
+      {"another magic number of somebody alive", "taken by something that is no channel",
+       [](const std::string& channel) {
+         return held_file(channel, std::string(control_bytes(), 'x'));
+       }},
+      {"an empty file of another user", of_mallory,
+       [](const std::string& channel) { return file_of_mallory(channel, 0600); }, true},
+      {"an open file of another user", of_mallory,
+       [](const std::string& channel) { return file_of_mallory(channel, 0666); }, true},
+  };
+  return list;
+}
+
+}  // namespace
+
+TEST(reader_waits_out_whatever_lies_under_the_name_and_says_what_it_is) {
+  for (const Obstacle& obstacle : obstacles()) {
+    if (obstacle.needs_root && geteuid() != 0) continue;
+    const std::string channel = unique_channel();
+    LockFd held = obstacle.put(channel);
+    // At whatever deadline.
+    for (const int ms : {0, 30}) {
+      const Refusal refusal = try_attach(channel, ms);
+      if (refusal.status != AttachStatus::timeout ||
+          !says(refusal.error, obstacle.reason)) {
+        std::fprintf(stderr, "%s: %s\n", obstacle.what, refusal.error.message.c_str());
+      }
+      CHECK(refusal.status == AttachStatus::timeout);
+      CHECK(says(refusal.error, obstacle.reason));
+    }
+
+    Error error;
+    const auto reader = Reader::create(reader_of(channel), error);
+    std::promise<std::string> told;
+    std::thread waiting([&] {
+      bool first = true;
+      const auto tell = [&](const Error& why) {
+        if (std::exchange(first, false)) told.set_value(why.message);
+      };
+      CHECK(reader->attach(in_ms(kLimitMs), error, tell) == AttachStatus::attached);
+    });
+    const std::string why = told.get_future().get();
+    if (why.find(obstacle.reason) == std::string::npos) {
+      std::fprintf(stderr, "%s: %s\n", obstacle.what, why.c_str());
+    }
+    CHECK(why.find(obstacle.reason) != std::string::npos);
+    CHECK(std::filesystem::remove(path_of(channel)));
+    held.reset();
+    const auto writer = open_writer(plain_writer(channel));
+    waiting.join();
+    publish(*writer, 1);
+    CHECK(key_of(take(*reader)) == 1);
+  }
+}
+
+TEST(waiting_reader_tells_of_what_comes_into_the_way) {
+  const std::string channel = unique_channel();
+  Error error;
+  const auto reader = Reader::create(reader_of(channel), error);
+  std::mutex lock;
+  std::condition_variable changed;
+  std::vector<std::string> told;
+  std::thread waiting([&] {
+    const auto tell = [&](const Error& why) {
+      const std::lock_guard guard(lock);
+      told.push_back(why.message);
+      changed.notify_all();
+    };
+    CHECK(reader->attach(INT64_MAX, error, tell) == AttachStatus::interrupted);
+  });
+  const auto await = [&](std::size_t count) {
+    std::unique_lock guard(lock);
+    CHECK(changed.wait_for(guard, std::chrono::milliseconds(kLimitMs),
+                           [&] { return told.size() >= count; }));
+  };
+  await(1);
+  CHECK(mkdir(path_of(channel).c_str(), 0700) == 0);
+  await(2);
+  reader->interrupt(true);
+  waiting.join();
+  CHECK(told.size() == 2);
+  CHECK(told[0].find("start its writer") != std::string::npos);
+  CHECK(told[1].find("a directory") != std::string::npos);
   CHECK(rmdir(path_of(channel).c_str()) == 0);
 }
 
@@ -644,7 +792,6 @@ TEST(nonsense_in_the_header_is_corrupt) {
     change(forged.header());
     return attach_fails(forged.channel, ErrorCode::corrupt);
   };
-  CHECK(corrupt([](layout::ControlHeader& h) { h.magic ^= 1; }));
   CHECK(corrupt([](layout::ControlHeader& h) { h.header_bytes += 8; }));
   CHECK(corrupt([](layout::ControlHeader& h) { h.unit_bytes *= 2; }));
   CHECK(corrupt([](layout::ControlHeader& h) { h.readers = 64; }));

@@ -532,8 +532,8 @@ bool names_the_channel(const Error& error, const std::string& channel) {
   return error.message.find("\"" + channel + "\"") != std::string::npos;
 }
 
-ErrorCode refusal_of(Thing::Kind kind) {
-  return kind == Thing::foreign_file ? ErrorCode::not_owner : ErrorCode::system;
+ErrorCode refusal_of(Thing::Kind kind, ErrorCode otherwise) {
+  return kind == Thing::foreign_file ? ErrorCode::not_owner : otherwise;
 }
 
 }  // namespace
@@ -548,10 +548,13 @@ TEST(something_else_under_a_control_name_is_refused_and_left_alone) {
     options.claim_timeout_ns = 0;
     const auto writer = Writer::create(options, {}, error);
     CHECK(writer->open(error) == WriteStatus::failed);
-    CHECK(error.code == refusal_of(kind) && names_the_channel(error, channel));
+    CHECK(error.code == refusal_of(kind, ErrorCode::system) &&
+          names_the_channel(error, channel));
+    // A reader waits for a writer to come in its place.
     const auto reader = Reader::create(reader_of(channel), error);
-    CHECK(reader->attach(in_ms(100), error) == AttachStatus::failed);
-    CHECK(error.code == refusal_of(kind) && names_the_channel(error, channel));
+    CHECK(reader->attach(in_ms(100), error) == AttachStatus::timeout);
+    CHECK(error.code == refusal_of(kind, ErrorCode::not_found) &&
+          names_the_channel(error, channel));
     CHECK(thing.untouched());
   }
 }
@@ -576,7 +579,8 @@ TEST(live_writer_whose_name_is_something_else_now_gives_up_and_leaves_it_alone) 
     if (kind == Thing::directory) CHECK(unlink(control.c_str()) == 0);
     CHECK(rename(aside.c_str(), control.c_str()) == 0);
     CHECK(eventually([&] { return lost.load() == 1; }));
-    CHECK(why.code == refusal_of(kind) && names_the_channel(why, channel));
+    CHECK(why.code == refusal_of(kind, ErrorCode::system) &&
+          names_the_channel(why, channel));
     CHECK(try_publish(*writer, 2) == WriteStatus::failed);
     writer.reset();
     CHECK(rename(control.c_str(), aside.c_str()) == 0);  // still there

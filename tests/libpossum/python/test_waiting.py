@@ -213,6 +213,29 @@ class Waits(Case):
         with self.assertRaises(possum.Timeout):
             writer.wait_readers(2, timeout=0.02)
 
+    @unittest.skipIf(os.geteuid() != 0, "a file of another user takes root")
+    def test_a_file_of_another_user_is_waited_out(self):
+        channel = self.channel()
+        path = f"/dev/shm/possum-c.{channel}"
+        open(path, "x").close()
+        os.chown(path, 54303, 54303)
+        reader = self.reader(channel)
+        with self.assertRaises(possum.NotAllowed) as caught:
+            reader.read(timeout=0)
+        self.assertIn("user 54303", str(caught.exception))
+        frames = []
+        thread = threading.Thread(target=lambda: frames.append(next(reader)))
+        with self.assertLogs("possum", "WARNING") as logs:
+            thread.start()
+            while not logs.output:
+                time.sleep(0.001)
+            os.unlink(path)
+            writer = self.writer(channel, **GRAY)
+            writer.write(PICTURE)
+            thread.join()
+        self.assertIn("user 54303", logs.output[0])
+        self.assertEqual(len(frames), 1)
+
     def test_the_next_writer(self):
         channel = self.channel()
         reader = self.reader(channel, policy="blocking", timeout=PATIENCE)

@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import ctypes
 import functools
+import logging
 import queue
 import threading
 import weakref
@@ -17,7 +18,10 @@ from ._frame import Frame, take_over
 from ._library import lib
 from ._waiting import Handle, close_with, stays_here, turn
 
-_WORTH_WAITING = (c.TIMEOUT, c.INTERRUPTED, c.ERROR_NOT_FOUND, c.ERROR_BUSY)
+# Something lies under the name that only a person can take away.
+_IN_THE_WAY = (c.ERROR_NOT_OWNER, c.ERROR_NO_PERMISSION)
+_WORTH_WAITING = (c.TIMEOUT, c.INTERRUPTED, c.ERROR_NOT_FOUND, c.ERROR_BUSY) + _IN_THE_WAY
+_log = logging.getLogger("possum")
 _POLICIES = ("drop-oldest", "drop-newest", "blocking")
 
 
@@ -65,6 +69,8 @@ class _Intake:
             self._to_attach = False
         out = ctypes.byref(self._taken)
         status = self._take_call(pointer, c.AT_ONCE, out)
+        if status in _IN_THE_WAY and deadline == c.FOREVER:  # or an exception says it
+            _log.warning("waiting: %s", c.failure(status))
         if status in _WORTH_WAITING:
             status = self.handle.wait(self._take_call, pointer, deadline, out)
         if status in (c.EOS, c.DISCONNECTED):
