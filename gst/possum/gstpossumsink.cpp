@@ -21,6 +21,14 @@
  * readers with the clock's time stamps it is the moment of its publication. Readers only
  * hold this element up if #GstPossumSink:allow-blocking says so.
  *
+ * With `min-readers` a source that is not live waits for its readers. A paced one, before
+ * its first frame, keeps the pipeline from reaching PAUSED, so that everything in it
+ * begins together when they are there. Where the clock runs already (the readers left
+ * during the film, another source of the pipeline is live, or async=false), the film goes
+ * on from where it stood: nothing is late and nothing is hurried, and ts-offset grows by
+ * the time waited, until a flush or the end. What else the pipeline plays then is ahead by
+ * as much.
+ *
  * Whoever may write to the shared memory may also truncate it, and the next touch ends
  * this process with SIGBUS, unless #GstPossumSink:sigbus-guard is set on one of its
  * elements. A handler that the application installs after that replaces the guard, unless
@@ -74,6 +82,7 @@
 #include "sinksettings.h"
 #include "sinkstats.h"
 #include "transport/caps_text.h"
+#include "transport/clock.h"
 #include "transport/writer.h"
 #include "upstream.h"
 #include "urihandler.h"
@@ -114,8 +123,11 @@ struct SinkImpl {
 
   // Streaming thread only, or while there is none.
   possum::FrameSender sender;
-  Ref<GstBuffer> prerolled;  // published, not yet rendered
-  bool left_out = false;     // a frame, since the last one that was sent
+  Ref<GstBuffer> prerolled;        // published, not yet rendered
+  bool left_out = false;           // a frame, since the last one that was sent
+  bool begun = false;              // the film is on its way
+  std::int64_t held_until_ns = 0;  // the beginning of the film; 0: it was not
+  std::int64_t delay_ns = 0;       // of the film: contained in ts-offset
   guint32 flush_id = 0;
   bool unreadable_told = false;  // once for each caps
 };
@@ -214,6 +226,8 @@ static bool open_channel(GstPossumSink* self) {
   impl.counters.reset();
   impl.upstream.forget();
   impl.left_out = false;
+  impl.begun = false;
+  impl.held_until_ns = 0;
   Error error;
   std::shared_ptr<Writer> writer = new_writer(self, error);
   if (!writer) {
@@ -234,12 +248,21 @@ static bool open_channel(GstPossumSink* self) {
   return true;
 }
 
+// Running time begins anew.
+static void end_delay(GstPossumSink* self) {
+  GstBaseSink* sink = GST_BASE_SINK_CAST(self);
+  const std::int64_t delay_ns = std::exchange(impl_of(self).delay_ns, 0);
+  if (delay_ns == 0) return;
+  gst_base_sink_set_ts_offset(sink, gst_base_sink_get_ts_offset(sink) - delay_ns);
+}
+
 // The streaming thread has ended.
 static void close_channel(GstPossumSink* self) {
   SinkImpl& impl = impl_of(self);
   impl.sender.stop();
   impl.negotiated = false;
   impl.prerolled.reset();
+  end_delay(self);
   const auto writer = writer_of(self);
   if (!writer) return;
   const bool had_readers = writer->active_readers() > 0;
@@ -576,6 +599,48 @@ static GstFlowReturn flow_of(GstPossumSink* self, SendStatus status, GstBuffer* 
   return GST_FLOW_OK;
 }
 
+// The sink has waited for readers until `until_ns`, with this frame, and perhaps the
+// clock ran on. Then the film goes on with it, and all that follows is due later by as
+// much.
+static void delay_film(GstPossumSink* self, GstBuffer* buffer, std::int64_t until_ns) {
+  GstBaseSink* sink = GST_BASE_SINK_CAST(self);
+  possum::layout::FrameDescriptor frame{};
+  possum::describe_times(sink->segment, buffer, due_origin(self), frame);
+  if (frame.pts_ns == possum::layout::kNoTime) return;  // it has no moment to miss
+  const std::int64_t late_ns = until_ns - frame.pts_ns;
+  if (late_ns <= 0) return;
+  GST_INFO_OBJECT(self, "waiting for readers delays what follows by %" GST_TIME_FORMAT,
+                  GST_TIME_ARGS(static_cast<GstClockTime>(late_ns)));
+  impl_of(self).delay_ns += late_ns;
+  gst_base_sink_set_ts_offset(sink, gst_base_sink_get_ts_offset(sink) + late_ns);
+}
+
+// Of sources that wait for readers: until there are enough. If that took a wait, it ended
+// at `until_ns`.
+static WriteStatus await_readers(GstPossumSink* self, std::int64_t& until_ns) {
+  const std::atomic<unsigned>& wanted = impl_of(self).min_readers;
+  const std::shared_ptr<Writer> writer = writer_of(self);
+  if (writer->active_readers() >= wanted) return WriteStatus::ok;
+  Error error;
+  const WriteStatus status = writer->wait_readers(wanted, error);
+  if (status == WriteStatus::failed) tell_error(self, error);
+  if (status == WriteStatus::ok) until_ns = possum::monotonic_ns();
+  return status;
+}
+
+// Nothing in the pipeline plays before its sinks have prerolled: held up here, the whole
+// film, its sound too, begins when the viewers are there. Only at the beginning: a film
+// that has begun can be paused without them. Interrupted, the wait goes on in render().
+static GstFlowReturn hold_beginning(GstPossumSink* self) {
+  SinkImpl& impl = impl_of(self);
+  if (impl.begun || impl.min_readers == 0 || impl.upstream.live() ||
+      !gst_base_sink_get_sync(GST_BASE_SINK(self))) {
+    return GST_FLOW_OK;
+  }
+  return await_readers(self, impl.held_until_ns) == WriteStatus::failed ? GST_FLOW_ERROR
+                                                                        : GST_FLOW_OK;
+}
+
 // Interrupted by unlock: GstBaseSink sees to it that render() comes again with the same
 // buffer, which goes on there.
 static GstFlowReturn preroll(GstPossumSink* self, GstBuffer* buffer) {
@@ -592,7 +657,7 @@ static GstFlowReturn preroll(GstPossumSink* self, GstBuffer* buffer) {
   if (status == SendStatus::sent) impl.prerolled = possum::share(buffer);
   // Anything else is tried again, and counted, by render().
   return status == SendStatus::failed ? flow_of(self, status, buffer, error)
-                                      : GST_FLOW_OK;
+                                      : hold_beginning(self);
 }
 
 static GstFlowReturn gst_possum_sink_preroll(GstBaseSink* sink, GstBuffer* buffer) {
@@ -600,38 +665,30 @@ static GstFlowReturn gst_possum_sink_preroll(GstBaseSink* sink, GstBuffer* buffe
                          [=] { return preroll(GST_POSSUM_SINK(sink), buffer); });
 }
 
-// Are there readers enough? OK: yes, or the frame is to be discarded (`discard`).
-static GstFlowReturn await_readers(GstPossumSink* self, bool& discard) {
-  SinkImpl& impl = impl_of(self);
-  const std::atomic<unsigned>& wanted = impl.min_readers;
-  discard = false;
-  if (wanted == 0) return GST_FLOW_OK;
-  const std::shared_ptr<Writer> writer = writer_of(self);
-  if (impl.upstream.live()) {
-    discard = writer->active_readers() < wanted;
-    return GST_FLOW_OK;
-  }
-  Error error;
+static GstFlowReturn wait_in_render(GstPossumSink* self, GstBuffer* buffer) {
+  // The clock may have run during the preroll too: another part of the pipeline is live.
+  std::int64_t until_ns = std::exchange(impl_of(self).held_until_ns, 0);
   WriteStatus status = WriteStatus::ok;
-  while ((status = writer->wait_readers(wanted, error)) == WriteStatus::interrupted) {
+  while ((status = await_readers(self, until_ns)) == WriteStatus::interrupted) {
     const GstFlowReturn flow = gst_base_sink_wait_preroll(GST_BASE_SINK(self));
     if (flow != GST_FLOW_OK) return flow;
   }
-  if (status == WriteStatus::ok) return GST_FLOW_OK;
-  tell_error(self, error);
-  return GST_FLOW_ERROR;
+  if (status != WriteStatus::ok) return GST_FLOW_ERROR;
+  if (until_ns != 0) delay_film(self, buffer, until_ns);
+  return GST_FLOW_OK;
 }
 
 // Waits for readers, enough of them or blocking ones, if at all; see unlock.
 static GstFlowReturn render(GstPossumSink* self, GstBuffer* buffer) {
   SinkImpl& impl = impl_of(self);
   if (!impl.negotiated) return tell_no_caps(self);
+  impl.begun = true;
   const bool shown = std::exchange(impl.prerolled, nullptr).get() == buffer;
-  if (!impl.sender.began(buffer)) {
-    bool discard = false;
-    const GstFlowReturn flow = await_readers(self, discard);
-    if (flow != GST_FLOW_OK) return flow;
-    if (discard && !shown) {
+  if (impl.min_readers > 0 && !impl.sender.began(buffer)) {
+    if (!impl.upstream.live()) {
+      const GstFlowReturn flow = wait_in_render(self, buffer);
+      if (flow != GST_FLOW_OK) return flow;
+    } else if (!shown && writer_of(self)->active_readers() < impl.min_readers) {
       impl.left_out = true;
       impl.counters.count_discarded();
       return GST_FLOW_OK;
@@ -700,9 +757,13 @@ static gboolean gst_possum_sink_event(GstBaseSink* sink, GstEvent* event) {
       if (const auto writer = writer_of(self)) writer->flush();
       return handled;
     }
-    case GST_EVENT_FLUSH_STOP:
+    case GST_EVENT_FLUSH_STOP: {
+      gboolean reset_time = FALSE;
+      gst_event_parse_flush_stop(event, &reset_time);
+      if (reset_time) end_delay(self);
       end_flush(self);
       return chain_up();
+    }
     default:
       return chain_up();
   }

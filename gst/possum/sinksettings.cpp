@@ -146,8 +146,8 @@ void install_sink_properties(GObjectClass* klass) {
           g_param_spec_uint(
               "min-readers", "Minimum readers",
               "Until so many readers are attached, frames of a live upstream are "
-              "discarded and a non-live upstream waits once it is PLAYING (0: never "
-              "wait). A state change or a flush ends the wait",
+              "discarded and a non-live upstream waits, a paced one with its first frame "
+              "in PAUSED (0: never wait). A state change or a flush ends the wait",
               0, 32, initial.min_readers, kAnyTime));
   install(PROP_ALLOW_BLOCKING,
           g_param_spec_boolean(

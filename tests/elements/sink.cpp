@@ -2,6 +2,7 @@
 // Copyright (C) 2026 the possum authors
 //
 // possumsink's life: preroll, clock, waiting for readers, EOS, flushes and state changes.
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -158,6 +159,172 @@ GST_END_TEST
 
 // --- waiting for readers -------------------------------------------------------------
 
+namespace {
+
+gint64 ts_offset(GstElement* sink) {
+  gint64 offset = 0;
+  g_object_get(sink, "ts-offset", &offset, nullptr);
+  return offset;
+}
+
+// The moment that a frame is due, by the clock that all pipelines have.
+GstClockTime due(const Consumer& consumer, const Frame& frame) {
+  return frame.pts() + gst_element_get_base_time(consumer.src());
+}
+
+void let_time_pass(GstElement* element, GstClockTime time) {
+  const GstClockTime until = running_time(element) + time;
+  await([&] { return running_time(element) >= until; }, "that time");
+}
+
+// Pushes frames of 25 Hz from `value` on until one of them is not taken.
+void play_film(const Producer& producer, guint8 value) {
+  while (producer.try_push(new_frame(value)) == GST_FLOW_OK) ++value;
+}
+
+// One frame time after the other, and none that is due before `earliest`.
+void expect_smooth(Consumer& consumer, GstClockTime earliest) {
+  GstClockTime last = due(consumer, consumer.pull());
+  fail_unless(last >= earliest);
+  for (int i = 0; i < 5; ++i) {
+    const GstClockTime next = due(consumer, consumer.pull());
+    expect_equal(next - last, kFrameTime);
+    last = next;
+  }
+  expect_equal(consumer.stat("missed"), 0);
+}
+
+}  // namespace
+
+GST_START_TEST(paced_film_begins_when_its_readers_are_there) {
+  const std::string channel = new_channel();
+  const Pipeline writer(
+      "videotestsrc num-buffers=20 ! video/x-raw,format=GRAY8,framerate=50/1 ! "
+      "possumsink name=sink min-readers=1 allow-blocking=true channel=" +
+      channel + " audiotestsrc num-buffers=20 ! fakesink name=sound sync=true");
+  const Ref<GstElement> sink = writer.element("sink");
+  const Ref<GstElement> sound = writer.element("sound");
+  writer.set_state(GST_STATE_PLAYING);
+  await_sleeping_writer(channel);
+  // The sound waits too.
+  expect_equal(gst_element_get_state(writer.get(), nullptr, nullptr, 0),
+               GST_STATE_CHANGE_ASYNC);
+  expect_equal(stat(sound.get(), "rendered"), 0);
+  Consumer consumer(channel, "leaky-type=none max-buffers=16");
+  consumer.start();
+  consumer.pull();  // the preroll
+  const Frame second = consumer.pull();
+  expect_equal(due(consumer, second) - gst_element_get_base_time(sink.get()),
+               GST_SECOND / 50);
+  consumer.wait_eos();
+  writer.wait_eos();
+  expect_equal(ts_offset(sink.get()), 0);
+}
+GST_END_TEST
+
+GST_START_TEST(paced_film_goes_on_where_it_was_left) {
+  const std::string channel = new_channel();
+  Producer producer(channel, "sync=true min-readers=1");
+  auto first = std::make_unique<Consumer>(channel);
+  first->start();
+  producer.start();
+  Task push([&] { play_film(producer, 0); });
+  first->pull();
+  const GstClockTime left = due(*first, first->pull());
+  first.reset();
+  await_sleeping_writer(channel);
+  let_time_pass(producer.sink(), 300 * GST_MSECOND);
+  Consumer second(channel);
+  second.start();
+  second.pull();  // what the first one saw last
+  expect_smooth(second, left + 300 * GST_MSECOND);
+  fail_unless(ts_offset(producer.sink()) >= 200 * static_cast<gint64>(GST_MSECOND));
+  producer.stop();
+  push.join();
+  expect_equal(ts_offset(producer.sink()), 0);
+}
+GST_END_TEST
+
+// The sink plays before it has a frame.
+GST_START_TEST(film_begins_with_its_reader_though_the_clock_runs_already) {
+  const std::string channel = new_channel();
+  Producer producer(channel, "sync=true async=false min-readers=1");
+  producer.start();
+  producer.pipeline().play();
+  Task push([&] { play_film(producer, 0); });
+  await_sleeping_writer(channel);
+  let_time_pass(producer.sink(), 300 * GST_MSECOND);
+  const GstClockTime before = running_time(producer.sink());
+  Consumer consumer(channel);
+  consumer.start();
+  expect_smooth(consumer, before + gst_element_get_base_time(producer.sink()));
+  producer.stop();
+  push.join();
+}
+GST_END_TEST
+
+// A live branch makes the whole pipeline play at once.
+GST_START_TEST(film_beside_a_live_source_begins_with_its_reader) {
+  const std::string channel = new_channel();
+  const Pipeline writer(
+      "videotestsrc ! video/x-raw,format=GRAY8,framerate=25/1 ! possumsink name=sink "
+      "min-readers=1 channel=" +
+      channel + " videotestsrc is-live=true ! fakesink");
+  const Ref<GstElement> sink = writer.element("sink");
+  writer.set_state(GST_STATE_PLAYING);
+  await_sleeping_writer(channel);
+  const GstClockTime base = gst_element_get_base_time(sink.get());
+  fail_unless(base != 0);
+  let_time_pass(sink.get(), 300 * GST_MSECOND);
+  Consumer consumer(channel);
+  consumer.start();
+  consumer.pull();  // the preroll
+  expect_smooth(consumer, base + 300 * GST_MSECOND);
+}
+GST_END_TEST
+
+GST_START_TEST(film_that_nobody_looks_at_can_be_paused_and_goes_on_smoothly) {
+  const std::string channel = new_channel();
+  Producer producer(channel, "sync=true min-readers=1");
+  auto first = std::make_unique<Consumer>(channel);
+  first->start();
+  producer.start();
+  Task push([&] { play_film(producer, 0); });
+  first->pull();
+  first.reset();
+  await_sleeping_writer(channel);
+  for (int i = 0; i < 3; ++i) {
+    producer.pipeline().reach(GST_STATE_PAUSED);
+    producer.pipeline().play();
+    await_sleeping_writer(channel);
+  }
+  Consumer second(channel);
+  second.start();
+  second.pull();
+  expect_smooth(second, 0);
+  producer.stop();
+  push.join();
+}
+GST_END_TEST
+
+GST_START_TEST(a_flush_ends_the_delay_of_a_film) {
+  const std::string channel = new_channel();
+  Producer producer(channel, "sync=true async=false min-readers=1 ts-offset=1000");
+  producer.start();
+  producer.pipeline().play();
+  std::optional<Task> push;
+  push.emplace([&] { producer.try_push(new_frame(0)); });
+  await_sleeping_writer(channel);
+  let_time_pass(producer.sink(), 50 * GST_MSECOND);
+  Consumer consumer(channel);
+  consumer.start().pull();
+  push->join();
+  fail_unless(ts_offset(producer.sink()) > 40 * static_cast<gint64>(GST_MSECOND));
+  producer.flush();
+  expect_equal(ts_offset(producer.sink()), 1000);
+}
+GST_END_TEST
+
 GST_START_TEST(live_frames_are_discarded_until_enough_readers_came) {
   const std::string channel = new_channel();
   Producer producer(channel, "min-readers=1", {true, 0});
@@ -216,17 +383,19 @@ GST_END_TEST
 
 GST_START_TEST(state_change_ends_the_wait_for_readers) {
   for (const GstState state : {GST_STATE_NULL, GST_STATE_READY}) {
-    const std::string channel = new_channel();
-    Producer producer(channel, "min-readers=1");
-    producer.start();
-    GstFlowReturn flow = GST_FLOW_OK;
-    Task push([&] { flow = producer.try_push(new_frame(1)); });
-    await_sleeping_writer(channel);
-    producer.pipeline().set_state(state);
-    push.join();
-    expect_equal(flow, GST_FLOW_FLUSHING);
-    producer.stop();
-    producer.pipeline().expect_no_error();
+    for (const char* sync : {"sync=false", "sync=true"}) {
+      const std::string channel = new_channel();
+      Producer producer(channel, std::string("min-readers=1 ") + sync);
+      producer.start();
+      GstFlowReturn flow = GST_FLOW_OK;
+      Task push([&] { flow = producer.try_push(new_frame(1)); });
+      await_sleeping_writer(channel);
+      producer.pipeline().set_state(state);
+      push.join();
+      expect_equal(flow, GST_FLOW_FLUSHING);
+      producer.stop();
+      producer.pipeline().expect_no_error();
+    }
   }
 }
 GST_END_TEST
@@ -483,15 +652,14 @@ GST_START_TEST(storms_of_state_changes_end_well) {
 GST_END_TEST
 
 GST_START_TEST(storms_end_well_while_a_non_live_writer_waits) {
-  const std::string channel = new_channel();
-  Pipeline writer(
-      "videotestsrc ! possumsink sync=false "
-      "min-readers=1 channel=" +
-      channel);
-  press_on(writer.get(), GST_STATE_READY, 200);
-  press_on(writer.get(), GST_STATE_NULL, 200);
-  writer.stop();
-  writer.expect_no_error();
+  for (const char* sync : {"sync=false", "sync=true"}) {
+    const Pipeline writer(std::string("videotestsrc ! possumsink min-readers=1 ") + sync +
+                          " channel=" + new_channel());
+    press_on(writer.get(), GST_STATE_READY, 200);
+    press_on(writer.get(), GST_STATE_NULL, 200);
+    writer.stop();
+    writer.expect_no_error();
+  }
 }
 GST_END_TEST
 
@@ -521,6 +689,12 @@ static Suite* sink_suite() {
   tcase_add_test(tcase, upstream_is_asked_again_when_it_may_have_changed);
   tcase_add_test(tcase, live_frames_are_discarded_until_enough_readers_came);
   tcase_add_test(tcase, other_upstream_waits_in_render_for_enough_readers);
+  tcase_add_test(tcase, paced_film_begins_when_its_readers_are_there);
+  tcase_add_test(tcase, paced_film_goes_on_where_it_was_left);
+  tcase_add_test(tcase, film_begins_with_its_reader_though_the_clock_runs_already);
+  tcase_add_test(tcase, film_beside_a_live_source_begins_with_its_reader);
+  tcase_add_test(tcase, film_that_nobody_looks_at_can_be_paused_and_goes_on_smoothly);
+  tcase_add_test(tcase, a_flush_ends_the_delay_of_a_film);
   tcase_add_test(tcase, the_only_frame_waits_for_its_reader);
   tcase_add_test(tcase, state_change_ends_the_wait_for_readers);
   tcase_add_test(tcase, a_blocking_reader_holds_up_render_until_it_takes_a_frame);
