@@ -18,6 +18,7 @@
 #include <set>
 
 #include "support/transport.h"
+#include "support/users.h"
 
 namespace support {
 
@@ -558,6 +559,11 @@ struct Taken {
   std::size_t caps = 0;
   std::size_t metas = 0;
 };
+
+// Ends the test unless it can act as several users.
+inline void need_root() {
+  if (!may_become_others()) check::skip("acting as other users needs root");
+}
 
 struct User {
   uid_t uid;

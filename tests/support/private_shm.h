@@ -23,10 +23,11 @@ namespace support {
 class PrivateShm {
  public:
   explicit PrivateShm(std::size_t bytes) {
-    static const bool left = leave_mount_namespace();
+    static const int refused = leave_mount_namespace() ? 0 : errno;
     const std::string size = "size=" + std::to_string(bytes);
-    if (!left || mount("tmpfs", "/dev/shm", "tmpfs", 0, size.c_str()) != 0) {
-      check::skip(std::string("no mount namespace here: ") + std::strerror(errno));
+    if (refused != 0 || mount("tmpfs", "/dev/shm", "tmpfs", 0, size.c_str()) != 0) {
+      check::skip(std::string("no mounts of one's own here: ") +
+                  std::strerror(refused != 0 ? refused : errno));
     }
   }
   ~PrivateShm() { umount2("/dev/shm", MNT_DETACH); }

@@ -20,10 +20,6 @@ constexpr std::size_t kShmBytes = 32 << 20;
 constexpr User kAlice{54301, 54321};
 constexpr User kBob{54302, 54321};
 
-void need_root() {
-  if (geteuid() != 0) check::skip("changing users needs root");
-}
-
 void leave_names(const std::string& channel) {
   FarWriter writer(channel);
   writer.publish(1, 2);

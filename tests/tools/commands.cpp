@@ -24,10 +24,6 @@ constexpr User kAlice{54301, 54321};
 constexpr User kBob{54302, 54321};
 constexpr User kMallory{54303, 54399};
 
-void need_root() {
-  if (geteuid() != 0) check::skip("changing users needs root");
-}
-
 // A line of a table that begins with that, without repeated blanks.
 std::string row(const std::string& text, const std::string& start) {
   std::istringstream lines(text);

@@ -127,10 +127,6 @@ Container rootless(const User& user) {
 constexpr User kAlice{54301, 54321};
 constexpr User kBob{54302, 54321};
 
-void need_root() {
-  if (geteuid() != 0) check::skip("changing users needs root");
-}
-
 }  // namespace
 
 // --- one namespace at a time -----------------------------------------------------------

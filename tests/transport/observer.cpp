@@ -29,10 +29,6 @@ constexpr User kAlice{54301, 54321};
 constexpr User kBob{54302, 54321};
 constexpr User kMallory{54303, 54399};
 
-void need_root() {
-  if (geteuid() != 0) check::skip("changing users needs root");
-}
-
 ObservedChannel seen(const std::string& channel, ChannelCondition condition) {
   const ObservedChannel result = observe_channel(channel);
   if (result.condition != condition) {

@@ -19,10 +19,6 @@ constexpr User kMallory{54303, 54399};
 
 const std::string kAliceUid = std::to_string(kAlice.uid);
 
-void need_root() {
-  if (geteuid() != 0) check::skip("changing users needs root");
-}
-
 struct stat status_of(const std::string& file) {
   struct stat info {};
   CHECK(stat((std::string(possum::kShmDirectory) + "/" + file).c_str(), &info) == 0);

@@ -5,11 +5,11 @@
 // never SIGBUS and never a deadlock. Each test sizes a tmpfs of its own, mounted over
 // /dev/shm in a mount namespace; where that is not permitted everything is skipped.
 #include <errno.h>
-#include <sched.h>
 #include <sys/mount.h>
 
 #include <atomic>
 
+#include "support/mount_namespace.h"
 #include "support/peers.h"
 
 using namespace support;
@@ -18,30 +18,9 @@ namespace {
 
 constexpr std::size_t kMiB = 1 << 20;
 
-// Of this process alone, and of its children.
-void write_file(const char* path, const std::string& text) {
-  const int fd = open(path, O_WRONLY | O_CLOEXEC);
-  if (fd < 0) return;
-  const ssize_t written = write(fd, text.data(), text.size());
-  static_cast<void>(written);
-  close(fd);
-}
-
-bool enter_namespace() {
-  const auto uid = std::to_string(geteuid());
-  const auto gid = std::to_string(getegid());
-  if (unshare(CLONE_NEWNS) != 0) {
-    if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) return false;
-    write_file("/proc/self/setgroups", "deny");
-    write_file("/proc/self/uid_map", "0 " + uid + " 1");
-    write_file("/proc/self/gid_map", "0 " + gid + " 1");
-  }
-  return mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
-}
-
 // Before any thread exists. The size is what df would show.
 void shm_of(std::size_t kib) {
-  static const bool entered = enter_namespace();
+  static const bool entered = support::leave_mount_namespace();
   if (!entered) check::skip("mount namespaces are not permitted here");
   static bool mounted = false;
   const std::string size = "mode=1777,size=" + std::to_string(kib) + "k";

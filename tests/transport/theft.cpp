@@ -524,10 +524,6 @@ std::string content_of(const std::string& file) {
   return {std::istreambuf_iterator<char>(stream), {}};
 }
 
-void need_root() {
-  if (geteuid() != 0) check::skip("changing owners needs root");
-}
-
 bool names_the_channel(const Error& error, const std::string& channel) {
   return error.message.find("\"" + channel + "\"") != std::string::npos;
 }
