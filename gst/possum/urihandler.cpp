@@ -105,12 +105,15 @@ bool Value::read_number(std::string_view text, guint64 least, guint64 most) {
   return true;
 }
 
+// As it is written there: some versions of GLib look names up whatever their case.
 bool Value::read_name(const char* text) {
-  const GEnumValue* const found =
-      g_enum_get_value_by_nick(G_PARAM_SPEC_ENUM(spec_)->enum_class, text);
-  if (found == nullptr) return false;
-  g_value_set_enum(&value_, found->value);
-  return true;
+  const GEnumClass* const klass = G_PARAM_SPEC_ENUM(spec_)->enum_class;
+  for (const GEnumValue* value = klass->values; value->value_nick != nullptr; ++value) {
+    if (std::strcmp(value->value_nick, text) != 0) continue;
+    g_value_set_enum(&value_, value->value);
+    return true;
+  }
+  return false;
 }
 
 bool Value::read(const char* text) {
