@@ -271,12 +271,21 @@ static gboolean gst_possum_src_stop(GstBaseSrc* base) {
   return TRUE;
 }
 
+// The element that this thread takes from PLAYING to PAUSED.
+static thread_local const void* pausing = nullptr;
+
+// Some versions of GstBaseSrc, 1.26 for one, also call it on the way to PAUSED. create()
+// waits for PLAYING there without being told, and would rather not return FLUSHING: that
+// pauses the streaming task, and for good if PLAYING has come before it does.
 static gboolean gst_possum_src_unlock(GstBaseSrc* base) {
+  if (pausing == base) return TRUE;
+  GST_DEBUG_OBJECT(base, "waits are interrupted");
   if (const auto stream = stream_of(base)) stream->interrupt();
   return TRUE;
 }
 
 static gboolean gst_possum_src_unlock_stop(GstBaseSrc* base) {
+  GST_DEBUG_OBJECT(base, "waits may go on");
   if (const auto stream = stream_of(base)) stream->resume();
   return TRUE;
 }
@@ -287,8 +296,11 @@ static GstStateChangeReturn gst_possum_src_change_state(GstElement* element,
   if (transition == GST_STATE_CHANGE_PAUSED_TO_PLAYING) {
     if (const auto stream = stream_of(element)) stream->playing();
   }
-  return GST_ELEMENT_CLASS(gst_possum_src_parent_class)
-      ->change_state(element, transition);
+  if (transition == GST_STATE_CHANGE_PLAYING_TO_PAUSED) pausing = element;
+  const GstStateChangeReturn result =
+      GST_ELEMENT_CLASS(gst_possum_src_parent_class)->change_state(element, transition);
+  pausing = nullptr;
+  return result;
 }
 
 // --- streaming -----------------------------------------------------------------------

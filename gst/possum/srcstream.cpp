@@ -116,8 +116,16 @@ SrcStream::SrcStream(GstBaseSrc* element, const SrcSettings& settings,
   gst_video_info_init(&info_);
 }
 
-// Also called without a flush before it; then a new segment does no harm.
+void SrcStream::interrupt() {
+  const std::lock_guard lock(lock_);
+  interrupted_ = true;
+  reader_->interrupt(true);
+}
+
+// Also called where nobody has interrupted, and then it is no flush.
 void SrcStream::resume() {
+  const std::lock_guard lock(lock_);
+  if (!std::exchange(interrupted_, false)) return;
   flushed_.store(true);
   reader_->interrupt(false);
 }

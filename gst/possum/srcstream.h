@@ -59,7 +59,7 @@ class SrcStream {
   // From any thread:
 
   // Ends create(), until resume().
-  void interrupt() { reader_->interrupt(true); }
+  void interrupt();
   void resume();
   // Leaves the channel, after the streaming thread has ended.
   void close() { reader_->detach(); }
@@ -137,8 +137,9 @@ class SrcStream {
   std::atomic<std::uint64_t> copied_{0};
   std::atomic<std::int64_t> age_ns_{layout::kNoTime};  // of the newest frame when taken
 
-  mutable std::mutex lock_;  // held for no call into GStreamer but gst_caps_ref()
-  Ref<GstCaps> caps_;        // guarded by lock_
+  mutable std::mutex lock_;   // held for no call into GStreamer but gst_caps_ref()
+  Ref<GstCaps> caps_;         // guarded by lock_
+  bool interrupted_ = false;  // guarded by lock_
 };
 
 }  // namespace possum

@@ -491,6 +491,23 @@ GST_START_TEST(live_reader_plays_on_with_the_newest_frame) {
 }
 GST_END_TEST
 
+// However late its thread notices that it was PAUSED.
+GST_START_TEST(quick_pauses_never_stop_a_live_reader) {
+  const std::string channel = new_channel();
+  Producer producer(channel);
+  Consumer consumer(channel);
+  producer.start().push(1);
+  consumer.start();
+  expect_equal(consumer.pull_value(), 1);
+  for (guint8 value = 2; value < 60; ++value) {
+    consumer.pipeline().reach(GST_STATE_PAUSED);
+    producer.push(value);
+    consumer.pipeline().play();
+    expect_equal(consumer.pull_value(), value);
+  }
+}
+GST_END_TEST
+
 GST_START_TEST(blocking_reader_plays_on_with_the_oldest_frame) {
   const std::string channel = new_channel();
   Producer producer(channel, "allow-blocking=true");
@@ -613,6 +630,7 @@ static Suite* src_suite() {
   tcase_add_test(tcase, src_that_is_not_live_prerolls_with_the_first_frame);
   tcase_add_test(tcase, src_is_not_seekable);
   tcase_add_test(tcase, live_reader_plays_on_with_the_newest_frame);
+  tcase_add_test(tcase, quick_pauses_never_stop_a_live_reader);
   tcase_add_test(tcase, blocking_reader_plays_on_with_the_oldest_frame);
   tcase_add_test(tcase, reader_goes_on_after_stop_and_start);
   tcase_add_test(tcase, two_sinks_live_in_one_process);
