@@ -469,14 +469,17 @@ GST_START_TEST(a_frame_that_is_let_go_of_gives_its_slot_back_at_once) {
 }
 GST_END_TEST
 
-GST_START_TEST(a_writable_copy_keeps_the_slot_and_not_the_buffer) {
+GST_START_TEST(a_writable_copy_keeps_the_slot) {
   Pair pair;
   GstBuffer* const shell = pair.first.buffer.get();
   Ref<GstBuffer> copy{gst_buffer_copy(shell)};
   pair.first.buffer.reset();
   expect_equal(pair.producer.stat("held"), 1);
   const Frame second = pair.next();
-  fail_unless(second.buffer.get() == shell);
+  // From GStreamer 1.24 on a copy also keeps the buffer that it was made of.
+  const bool keeps_shell =
+      gst_buffer_get_meta(copy.get(), GST_PARENT_BUFFER_META_API_TYPE) != nullptr;
+  fail_unless((second.buffer.get() == shell) != keeps_shell);
   fail_unless(copy.get() != shell && copy->pool == nullptr);
   expect_equal(value_of(copy.get()), 1);
   expect_default_meta(copy.get(), kSmall);
@@ -588,7 +591,7 @@ static Suite* recycling_suite() {
   tcase_add_test(tcase, borders_go_with_the_frame_that_has_them);
   tcase_add_test(tcase, new_caps_mean_a_new_meta);
   tcase_add_test(tcase, a_frame_that_is_let_go_of_gives_its_slot_back_at_once);
-  tcase_add_test(tcase, a_writable_copy_keeps_the_slot_and_not_the_buffer);
+  tcase_add_test(tcase, a_writable_copy_keeps_the_slot);
   tcase_add_test(tcase, buffers_outlive_element_and_channel);
   tcase_add_test(tcase, a_pool_lends_again_what_came_back);
   tcase_add_test(tcase, two_threads_meet_at_one_place_of_a_shelf);
