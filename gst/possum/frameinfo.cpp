@@ -96,7 +96,7 @@ PlaneShape plane_shape(const GstVideoInfo& info, unsigned plane, gint stride) {
   PlaneShape shape;
   shape.rows = static_cast<std::uint64_t>(GST_VIDEO_FORMAT_INFO_SCALE_HEIGHT(
       format, component, GST_VIDEO_INFO_FIELD_HEIGHT(&info)));
-  shape.step = static_cast<std::uint64_t>(std::abs(stride));
+  shape.step = static_cast<std::uint64_t>(std::abs(std::int64_t{stride}));
   const auto width = static_cast<std::uint64_t>(
       GST_VIDEO_FORMAT_INFO_SCALE_WIDTH(format, component, GST_VIDEO_INFO_WIDTH(&info)));
   const auto pixel_stride =
