@@ -43,8 +43,6 @@ constexpr std::int64_t kTellNs = 1000 * kMs;  // from one reason to wait to the 
 // Tries of one take() that found nothing to take though something was offered: one is a
 // race, so many are a writer that offers nonsense for ever.
 constexpr int kMaxFruitless = 100;
-// Takes some 50 us to map, far less than a frame at any rate.
-constexpr std::size_t kWarmUpStep = 2 << 20;
 
 std::int64_t earlier(std::int64_t deadline_ns, std::int64_t from_now_ns) {
   return std::min(deadline_ns, monotonic_ns() + from_now_ns);
@@ -69,12 +67,19 @@ Error fork_failure() {
                     "opened by another process");
 }
 
+// Is less memory there than the size says? Reading a hole makes whoever reads it pay for
+// it, is SIGBUS where there is no memory, and makes a size mean nothing: copies are as
+// large as a frame says it is.
+bool has_holes(const struct stat& info) {
+  constexpr off_t kBlock = 512;  // stat(2)
+  return info.st_blocks < info.st_size / kBlock;
+}
+
 // A data object in this process.
 struct MappedSlot {
   std::uint32_t object = 0;
   layout::DataHeader header{};
   std::shared_ptr<ShmObject> mapping;
-  std::size_t warm_bytes = 0;  // see warm_up()
 };
 
 // Environment of lock_free_page().
@@ -150,19 +155,10 @@ class Attachment {
     for (MappedSlot& slot : mapped_) slot = {};
   }
 
-  // Do the objects have their full length? Names that are gone say nothing: the writer
-  // may have replaced an object, or stopped.
   bool whole() const {
     struct stat info {};
-    if (fstat(open_.lock.get(), &info) != 0 ||
-        info.st_size != static_cast<off_t>(control_bytes())) {
-      return false;
-    }
-    return std::all_of(mapped_.begin(), mapped_.end(), [this](const MappedSlot& mapped) {
-      if (!mapped.mapping) return true;
-      const auto named = stat_name(data_name(channel_, open_.incarnation, mapped.object));
-      return !named || named->st_size == static_cast<off_t>(mapped.mapping->size());
-    });
+    return fstat(open_.lock.get(), &info) == 0 &&
+           info.st_size == static_cast<off_t>(control_bytes()) && mapped_whole();
   }
 
   void map_all() {
@@ -177,21 +173,6 @@ class Attachment {
       if (mapped_[s].object != 0 && mapped_[s].object != core_.object_of(s))
         mapped_[s] = {};
     }
-  }
-
-  // Maps some more pages of the slots, so that whoever reads frames need not stop for a
-  // fault at each 64 KiB. False when nothing is left to do. The taking thread only.
-  bool warm_up() {
-    for (MappedSlot& slot : mapped_) {
-      if (!slot.mapping || slot.warm_bytes == slot.mapping->size()) continue;
-      const std::size_t step =
-          std::min(kWarmUpStep, slot.mapping->size() - slot.warm_bytes);
-      // Where it does not work, before Linux 5.14 say, faults do.
-      const bool mapped = slot.mapping->populate(slot.warm_bytes, step);
-      slot.warm_bytes = mapped ? slot.warm_bytes + step : slot.mapping->size();
-      return true;
-    }
-    return false;
   }
 
   // frame, timeout (nothing is offered) or failed. Never waits.
@@ -305,11 +286,8 @@ class Attachment {
       error_ = damaged(channel_, "data object " + name);
       return Mapped::failed;
     }
-    // A hole would cost the mount memory when it is read, SIGBUS when there is none, and
-    // makes a size mean nothing: copies are as large as a frame says it is.
-    constexpr off_t kBlock = 512;  // stat(2)
-    if (info.st_blocks < info.st_size / kBlock) {
-      error_ = damaged(channel_, "data object " + name + " is not reserved");
+    if (has_holes(info) || !mapped_whole()) {
+      error_ = damaged(channel_, "data object " + name + " or another is not reserved");
       return Mapped::failed;
     }
     POSSUM_CRASH_POINT("map.header");
@@ -326,6 +304,17 @@ class Attachment {
   enum class Filled { ok, lost, bad };
 
   layout::ReaderUnit& own_page() const { return page(page_); }
+
+  // Do the data objects have their full length, and all of their memory? Names that are
+  // gone say nothing: the writer may have replaced an object, or stopped.
+  bool mapped_whole() const {
+    return std::all_of(mapped_.begin(), mapped_.end(), [this](const MappedSlot& mapped) {
+      if (!mapped.mapping) return true;
+      const auto named = stat_name(data_name(channel_, open_.incarnation, mapped.object));
+      return !named || (named->st_size == static_cast<off_t>(mapped.mapping->size()) &&
+                        !has_holes(*named));
+    });
+  }
 
   bool page_lost(Error& error) const {
     const layout::Config now =
@@ -399,7 +388,7 @@ class Attachment {
 
   bool fill_copy(Frame& frame, const std::byte* pixels, Error& error) {
     const std::size_t bytes = frame.descriptor_.data_bytes;
-    frame.copy_.reset(new (std::nothrow) std::byte[bytes + 1]);
+    frame.copy_.reset(new (std::nothrow) std::byte[bytes + unit_bytes()]);
     if (!frame.copy_) {
       error = no_memory("a copy of a frame, " + std::to_string(bytes) + " bytes");
       return false;
@@ -569,13 +558,11 @@ class Reader::Impl {
         error = damaged(options_.channel, "nothing that is offered is a new frame");
         return TakeStatus::failed;
       }
-      // There is time before the next frame.
-      if (!look && monotonic_ns() < deadline_ns && a->warm_up()) continue;
       // In this order: the lock, the state, the word. Only an empty word lets the others
       // count, so nothing that was offered before the end is lost.
       const bool dead = look && !a->writer_alive();
       if (look && !dead && !a->whole()) {
-        error = damaged(options_.channel, "an object was truncated");
+        error = damaged(options_.channel, "an object was truncated, or has holes");
         return TakeStatus::failed;
       }
       if (look) {

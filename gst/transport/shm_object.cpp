@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -15,6 +16,15 @@
 
 namespace possum {
 
+namespace {
+
+// Of an object's mapping, with the private page behind it.
+std::size_t with_slack(std::size_t bytes) {
+  return (bytes + unit_bytes() - 1) / unit_bytes() * unit_bytes() + unit_bytes();
+}
+
+}  // namespace
+
 void UniqueFd::reset() {
   if (fd_ >= 0) close(fd_);
   fd_ = -1;
@@ -24,10 +34,15 @@ std::shared_ptr<ShmObject> ShmObject::map(int fd, std::size_t bytes, Access acce
                                           bool populate, Error& error) {
   const int prot = access == Access::read_only ? PROT_READ : PROT_READ | PROT_WRITE;
   const int flags = MAP_SHARED | (populate ? MAP_POPULATE : 0);
-  void* data = mmap(nullptr, bytes, prot, flags, fd, 0);
-  if (data == MAP_FAILED) {
+  // One page more, which is none of the file's: the private page goes in its place.
+  void* const data = mmap(nullptr, with_slack(bytes), prot, flags, fd, 0);
+  const bool mapped = data != MAP_FAILED;
+  if (!mapped ||
+      mmap(static_cast<std::byte*>(data) + with_slack(bytes) - unit_bytes(), unit_bytes(),
+           prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) {
     error = system_error(ErrorCode::system, "Shared memory could not be mapped.",
                          "mmap of " + std::to_string(bytes) + " bytes", errno);
+    if (mapped) munmap(data, with_slack(bytes));
     return nullptr;
   }
   // A core dump holds the owner lock until it is written: keep it small.
@@ -38,16 +53,7 @@ std::shared_ptr<ShmObject> ShmObject::map(int fd, std::size_t bytes, Access acce
 
 ShmObject::~ShmObject() {
   region_.reset();  // somebody else's mapping may have these addresses next
-  munmap(data_, size_);
-}
-
-bool ShmObject::populate([[maybe_unused]] std::size_t offset,
-                         [[maybe_unused]] std::size_t bytes) const {
-#ifdef MADV_POPULATE_READ  // glibc 2.35, musl 1.2.4
-  return madvise(data_ + offset, bytes, MADV_POPULATE_READ) == 0;
-#else
-  return false;
-#endif
+  munmap(data_, with_slack(size_));
 }
 
 bool ShmObject::make_writable(int fd, std::size_t offset, std::size_t bytes,
@@ -119,6 +125,17 @@ bool reserve_bytes(int fd, std::size_t bytes, Error& error) {
   // Small steps: tmpfs undoes an interrupted fallocate(2) as a whole, so that one large
   // call could be restarted for ever under a steady stream of signals.
   constexpr std::size_t kStep = 4 << 20;
+  // Past this limit the kernel does not only refuse, but ends the process by SIGXFSZ.
+  rlimit limit{};
+  if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < bytes) {
+    error = system_error(
+        ErrorCode::system,
+        "This process may not make files as large as " + std::to_string(bytes) +
+            " bytes, and shared memory is a file: raise the limit (ulimit -f unlimited, "
+            "LimitFSIZE=infinity)",
+        "RLIMIT_FSIZE is " + std::to_string(limit.rlim_cur), EFBIG);
+    return false;
+  }
   struct statvfs mount {};
   // A mount without a limit says 0 of 0 blocks.
   const bool limited = statvfs(kShmDirectory, &mount) == 0 && mount.f_blocks != 0;

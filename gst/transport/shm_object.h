@@ -39,7 +39,9 @@ class UniqueFd {
 
 enum class Access { read_only, read_write };
 
-// A mapping; unmapped when destroyed. The descriptor is not kept.
+// A mapping; unmapped when destroyed. The descriptor is not kept. Behind it lies a
+// private page of zeros, for code that reads, or writes, a few bytes past the end of a
+// frame.
 class ShmObject {
  public:
   // Maps the whole of `fd`, `bytes` long. `populate` makes every page present now.
@@ -53,9 +55,6 @@ class ShmObject {
   std::size_t size() const { return size_; }
   // Maps a part of `fd` again, writable now.
   bool make_writable(int fd, std::size_t offset, std::size_t bytes, Error& error);
-  // Makes the page tables for a part of it, as reads of each page would. False where the
-  // kernel cannot (before Linux 5.14), or the object was truncated.
-  bool populate(std::size_t offset, std::size_t bytes) const;
   // Was it truncated and touched? Then it is zeros of this process: see bus_guard.h.
   bool damaged() const { return region_->damaged(); }
 

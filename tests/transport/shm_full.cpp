@@ -6,6 +6,7 @@
 // /dev/shm in a mount namespace; where that is not permitted everything is skipped.
 #include <errno.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 
 #include <atomic>
 
@@ -140,6 +141,55 @@ TEST(no_room_for_the_control_object_is_an_error_that_leaves_nothing) {
   CHECK(writer->open(error) == WriteStatus::failed);
   CHECK(error.code == ErrorCode::no_space);
   CHECK(names_of(channel).empty());
+}
+
+namespace {
+
+// The largest file that this process may make (setrlimit(2)), while it lives.
+class FileLimit {
+ public:
+  explicit FileLimit(std::size_t bytes) {
+    CHECK(getrlimit(RLIMIT_FSIZE, &before_) == 0);
+    const rlimit limit = {bytes, before_.rlim_max};
+    CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+  }
+  ~FileLimit() { setrlimit(RLIMIT_FSIZE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+void expect_limit_named(const Error& error) {
+  CHECK(error.code == ErrorCode::system);
+  CHECK(error.message.find("ulimit -f unlimited") != std::string::npos);
+  CHECK(error.detail.find("RLIMIT_FSIZE") != std::string::npos);
+}
+
+}  // namespace
+
+// The kernel would end the process by SIGXFSZ.
+TEST(limit_on_the_size_of_files_is_an_error_that_names_it) {
+  shm_of_mib(64);
+  const std::string channel = unique_channel();
+  Error error;
+  {
+    const FileLimit limit(64 << 10);
+    const auto writer = Writer::create(plain_writer(channel), {}, error);
+    CHECK(writer->open(error) == WriteStatus::failed);
+    expect_limit_named(error);
+    CHECK(names_of(channel).empty());
+  }
+  const auto writer = open_writer(plain_writer(channel));
+  {
+    const FileLimit limit(kMiB);
+    CHECK(!writer->prepare(4, 2 * kMiB, error));
+    expect_limit_named(error);
+    SlotRef ref;
+    CHECK(writer->acquire(2 * kMiB, 0, 0, ref, error) == WriteStatus::failed);
+    expect_limit_named(error);
+    publish(*writer, 1, kMiB / 2);
+  }
+  publish(*writer, 2, 2 * kMiB);
 }
 
 TEST(hoarding_lossless_reader_gets_forty_frames_without_room) {

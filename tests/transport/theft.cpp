@@ -349,6 +349,39 @@ TEST(truncated_data_is_found_by_those_who_wait) {
 }
 
 // Downstream touched it in that moment, and sees zeros for good.
+// The memory of a file belongs to whoever touches it first, which a reader would do.
+TEST(memory_that_a_writer_gives_back_is_nobody_elses_to_pay) {
+  constexpr std::size_t kLarge = 4 << 20;
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel, 8));
+  Error error;
+  CHECK(writer->prepare(8, kLarge, error));
+  const auto reader = attach_reader(reader_of(channel));
+  publish(*writer, 1, kLarge);
+  Frame frame = take(*reader);  // all objects are mapped
+  std::uint64_t kept = 0;       // of memory, in blocks
+  const auto blocks = [&] {
+    std::uint64_t sum = 0;
+    for (const std::string& name : names_of(channel)) {
+      sum += static_cast<std::uint64_t>(stat_name("/" + name)->st_blocks);
+    }
+    return sum;
+  };
+  for (const std::string& name : names_of(channel)) {
+    if (!name.starts_with("possum-d.")) continue;
+    const UniqueFd fd(shm_open(("/" + name).c_str(), O_RDWR | O_CLOEXEC, 0));
+    constexpr off_t kHead = 64 << 10;  // what the writer looks at stays
+    CHECK(fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, kHead,
+                    static_cast<off_t>(kLarge)) == 0);
+  }
+  kept = blocks();
+  CHECK(kept * 512 < kLarge);
+  // With all the time in the world before the next frame.
+  CHECK(reader->take(in_ms(kLimitMs), frame, error) == TakeStatus::failed);
+  CHECK(error.code == ErrorCode::corrupt);
+  CHECK(blocks() == kept);
+}
+
 TEST(truncation_that_is_over_is_told_if_it_was_met) {
   const std::string channel = unique_channel();
   FarWriter writer(channel);

@@ -70,6 +70,31 @@ void expect_interrupted(const std::string& channel, Writer& writer,
 
 // --- which frames --------------------------------------------------------------------
 
+// Elements that work in blocks do. Frames that fill whole pages end where their object
+// does.
+TEST(bytes_just_past_a_frame_are_there_and_nobody_elses) {
+  constexpr std::size_t kPast = 4096;
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  const auto reader = attach_reader(reader_of(channel));
+  for (const std::size_t bytes : {kSmall, 3 * kSmall, kSmall + 1}) {
+    Error error;
+    SlotRef ref;
+    CHECK(writer->acquire(bytes, 0, 0, ref, error) == WriteStatus::ok);
+    std::memset(ref.data, 1, ref.capacity + kPast);
+    auto frame = descriptor_for(bytes, bytes);
+    CHECK(writer->publish(ref, frame, kCaps, {}, false, error) == WriteStatus::ok);
+    Frame got;
+    CHECK(reader->take(in_ms(kLimitMs), got, error) == TakeStatus::frame);
+    CHECK(got.size() == bytes && !got.is_copy());
+    for (std::size_t i = 0; i < bytes + kPast; ++i) {
+      const bool inside = i < ref.capacity;
+      CHECK(static_cast<const volatile std::byte&>(got.data()[i]) ==
+            std::byte{inside ? std::uint8_t{1} : std::uint8_t{0}});
+    }
+  }
+}
+
 TEST(late_joiner_gets_the_newest_frame_and_no_gap) {
   const std::string channel = unique_channel();
   const auto writer = open_writer(plain_writer(channel));
