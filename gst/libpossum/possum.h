@@ -274,10 +274,11 @@ POSSUM_API possum_status possum_writer_set_caps(possum_writer* writer, const cha
 POSSUM_API possum_status possum_writer_borrow(possum_writer* writer, size_t bytes,
                                               int64_t deadline_ns, possum_slot** slot);
 
-/* First byte of the slot, page aligned; NULL for NULL and after fork(). Mapped until the release, also
- * when the writer was closed, but to be written only until the first try to publish:
- * from there on readers may be looking at these bytes. Once the frame is published and
- * readers are through with it, they are those of a later frame. Any thread. */
+/* First byte of the slot, page aligned; NULL for NULL and after fork(). Mapped until the
+ * release, also when the writer was closed, but to be written only until the first try to
+ * publish: from there on readers may be looking at these bytes. Once the frame is
+ * published and readers are through with it, they are those of a later frame. Any thread.
+ */
 POSSUM_API void* possum_slot_data(const possum_slot* slot);
 /* Bytes from there on, at least what was asked for. Any thread. */
 POSSUM_API size_t possum_slot_bytes(const possum_slot* slot);
