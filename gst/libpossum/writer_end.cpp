@@ -337,6 +337,11 @@ possum_status WriterEnd::write(const void* data, std::size_t bytes,
   std::unique_ptr<possum_slot> slot;
   const possum_status obtained = obtain(*format, needed, deadline_ns, slot);
   if (obtained != POSSUM_OK) return obtained;
+  if (slot->ref.capacity < needed) {  // never: that is what was asked for
+    const std::lock_guard lock(state_lock_);
+    give_up(*slot);
+    return bad_frame("its slot is smaller than it");
+  }
   const auto* const from = static_cast<const std::byte*>(data);
   if (by_planes) {
     copy_planes(*format, from, source, slot->ref.data, frame);

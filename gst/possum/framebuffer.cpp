@@ -148,7 +148,8 @@ Ref<GstBuffer> packed_copy(GstBuffer* buffer, const GstVideoInfo& info) {
   // The default layout of a tiled format may have bytes that belong to no tile; of the
   // other formats copy_frame() writes each byte.
   if (GST_VIDEO_FORMAT_INFO_IS_TILED(info.finfo)) std::memset(map.data, 0, map.size);
-  const bool copied = copy_frame(buffer, info, reinterpret_cast<std::byte*>(map.data));
+  const bool copied =
+      copy_frame(buffer, info, reinterpret_cast<std::byte*>(map.data), map.size);
   gst_buffer_unmap(packed.get(), &map);
   return copied ? std::move(packed) : nullptr;
 }

@@ -157,7 +157,9 @@ bool copy_all(GstBuffer* buffer, std::size_t bytes, std::byte* dest) {
 
 }  // namespace
 
-bool copy_frame(GstBuffer* buffer, const GstVideoInfo& info, std::byte* dest) {
+bool copy_frame(GstBuffer* buffer, const GstVideoInfo& info, std::byte* dest,
+                std::size_t room) {
+  if (room < info.size) return false;
   if (same_layout(gst_buffer_get_video_meta(buffer), info) &&
       gst_buffer_get_size(buffer) >= info.size) {
     return copy_all(buffer, info.size, dest);

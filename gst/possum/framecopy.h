@@ -11,8 +11,10 @@
 
 namespace possum {
 
-// Copies the frame to `dest`, which has room for info.size bytes; honours the strides of
-// the buffer's GstVideoMeta. False if the buffer cannot be mapped or is too small.
-bool copy_frame(GstBuffer* buffer, const GstVideoInfo& info, std::byte* dest);
+// Copies the frame to `dest`, which has `room` bytes and must have info.size; honours the
+// strides of the buffer's GstVideoMeta. False if the buffer cannot be mapped, or it or
+// the room is too small.
+bool copy_frame(GstBuffer* buffer, const GstVideoInfo& info, std::byte* dest,
+                std::size_t room);
 
 }  // namespace possum

@@ -85,7 +85,7 @@ SendStatus FrameSender::begin_copy(GstBuffer* buffer, Error& error) {
     case WriteStatus::failed:
       return SendStatus::failed;
   }
-  if (!copy_frame(buffer, info_, slot.data) ||
+  if (!copy_frame(buffer, info_, slot.data, slot.capacity) ||
       !describe_layout(info_, nullptr, info_.size, begun_.frame)) {
     writer_->give_back(slot);
     return SendStatus::unreadable;

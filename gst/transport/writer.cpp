@@ -121,14 +121,14 @@ class Writer::Impl {
     if (forked()) return fork_failure(error) == WriteStatus::ok;
     const std::lock_guard lock(mutex_);
     if (!usable(error)) return false;
-    session_->set_need({bytes, 0, 0});
+    SlotRequest request{{bytes, 0, 0}, {}};
     const unsigned wanted = std::clamp(count, kMinSlots, options_.slots);
-    const unsigned got = session_->core().prepare(wanted);
+    const unsigned got = session_->core().prepare(wanted, request);
     if (got < kMinSlots) {
-      error = too_small();
+      error = too_small(request);
       return false;
     }
-    if (got < wanted) shortage(got);
+    if (got < wanted) shortage(got, request.error);
     return true;
   }
 
@@ -136,9 +136,9 @@ class Writer::Impl {
     if (forked()) return std::nullopt;
     const std::lock_guard lock(mutex_);
     if (!session_) return std::nullopt;
-    session_->set_need({bytes, caps_bytes, 0});
-    const int slot = session_->core().lend();
-    nudge_growth();
+    SlotRequest request{{bytes, caps_bytes, 0}, {}};
+    const int slot = session_->core().lend(request);
+    nudge_growth(request.need);
     if (slot < 0) return std::nullopt;
     return session_->ref(static_cast<unsigned>(slot));
   }
@@ -154,35 +154,34 @@ class Writer::Impl {
     if (forked()) return fork_failure(error);
     std::unique_lock lock(mutex_);
     Patience patience{deadline_ns};
-    if (session_) session_->clear_error();
+    SlotRequest request{{bytes, caps_bytes, metas_bytes}, {}};
     for (;;) {
       if (watch_.interrupted()) return WriteStatus::interrupted;
       if (!usable(error)) return WriteStatus::failed;
       if (session_->faulted()) return give_up_frame();
-      session_->set_need({bytes, caps_bytes, metas_bytes});
       auto& core = session_->core();
       core.end_publish();  // of a frame that was not continued
       if (static_cast<unsigned>(std::popcount(core.have())) < kMinSlots &&
-          core.prepare(kMinSlots) < kMinSlots) {
-        error = too_small();
+          core.prepare(kMinSlots, request) < kMinSlots) {
+        error = too_small(request);
         return WriteStatus::failed;
       }
       unsigned slot = 0;
-      Found found = core.acquire(slot);
+      Found found = core.acquire(slot, request);
       if (found == Found::wait && patience.over()) return WriteStatus::timeout;
       if (found == Found::wait) {
         if (spin(lock, patience, ~std::uint32_t{0})) continue;
-        arm_unless([&] { return (found = core.acquire(slot)) != Found::wait; });
+        arm_unless([&] { return (found = core.acquire(slot, request)) != Found::wait; });
       }
-      nudge_growth();
+      nudge_growth(request.need);
       if (found == Found::slot) {
         ref = session_->ref(slot);
         return WriteStatus::ok;
       }
       // No room for even one slot of this size, not just all of them in use.
-      if (!session_->any_fits() && session_->last_error() &&
+      if (!session_->any_fits(request) && request.error &&
           (found == Found::none || patience.starved())) {
-        error = too_small();
+        error = too_small(request);
         return WriteStatus::failed;
       }
       if (found == Found::none) {
@@ -380,10 +379,10 @@ class Writer::Impl {
   }
 
   // Fewer than three slots: says what would be needed.
-  Error too_small() const {
+  Error too_small(const SlotRequest& request) const {
     layout::DataHeader header{};
-    plan_data_object(session_->need(), header);
-    Error error = session_->last_error();
+    plan_data_object(request.need, header);
+    Error error = request.error;
     if (error.code == ErrorCode::no_space) {
       error.needed_bytes = kMinSlots * header.object_bytes;
       error.free_bytes = shm_free_bytes() + session_->object_bytes();
@@ -602,8 +601,10 @@ class Writer::Impl {
     std::optional<Error> lost;
   };
 
-  void nudge_growth() {
-    if (!session_->core().wants_growth() || limited_) return;
+  void nudge_growth(const SlotNeed& need) {
+    if (!session_->core().wants_growth()) return;
+    session_->set_growth(need);
+    if (limited_) return;
     end_rest();
     session_->attention().ring();
   }
@@ -713,10 +714,10 @@ class Writer::Impl {
     demotions_ = 0;
   }
 
-  void shortage(unsigned slots) {
+  void shortage(unsigned slots, const Error& error) {
     limited_ = true;
     if (std::exchange(shortage_told_, true)) return;
-    shortage_ = std::pair(slots, session_->last_error());
+    shortage_ = std::pair(slots, error);
     ask_housekeeping();
   }
 

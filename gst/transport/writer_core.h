@@ -14,10 +14,10 @@
 //   lock_page(r)    try its byte lock: true if the page's owner is dead
 //   unlock_page(r), reset_bell(r)
 //   recycle_due()   may acquire() look for dead readers now?
-//   fits(s)         is the slot's object large enough for the frame in hand?
+//   fits(s, need)   is the slot's object large enough for that? What a need is only the
+//                   environment knows
 //   discard(s)      unlink the slot's object and let go of it
-//   create(s)       make an object for the frame in hand: its number, 0 when there is no
-//                   room
+//   create(s, need) make an object for that: its number, 0 when there is no room
 #pragma once
 
 #include <array>
@@ -99,16 +99,17 @@ class WriterCore {
   // ------------------------------------
 
   // `slot` belongs to the caller until publish or give_back().
-  Found acquire(unsigned& slot) {
+  template <class Need>
+  Found acquire(unsigned& slot, Need& need) {
     bool may_grow = true;
     bool may_recycle = true;
     std::uint32_t skip = 0;
     for (int round = 0; round < kMaxRounds; ++round) {
       const std::uint32_t newest = newest_bit();
       const Scan others = scan_for(~newest);
-      if (reuse(others, slot)) return chosen(others, slot);
+      if (reuse(others, slot, need)) return chosen(others, slot);
       const Scan s = scan();
-      if (may_grow && grow(slot)) return chosen(s, slot);
+      if (may_grow && grow(slot, need)) return chosen(s, slot);
       may_grow = false;
       const std::uint32_t able = stealable(s) & ~skip;
       if ((able & ~newest) == 0 && std::exchange(may_recycle, false) &&
@@ -118,7 +119,7 @@ class WriterCore {
       }
       if (able != 0) {  // the newest frame last
         slot = oldest_of((able & ~newest) != 0 ? able & ~newest : able, seqs_);
-        if (steal(slot) && usable(slot)) return chosen(s, slot);
+        if (steal(slot) && usable(slot, need)) return chosen(s, slot);
         skip |= slot_bit(slot);
         continue;
       }
@@ -132,13 +133,15 @@ class WriterCore {
 
   // Lends a free slot upstream, without taking it from any reader. kNone: the writer
   // would be left with too few.
-  int lend() {
+  template <class Need>
+  int lend(Need& need) {
     const unsigned lent = static_cast<unsigned>(std::popcount(lent_)) + 1;
     if (lent + kKeep > limit_) return kNone;
     Scan s = scan_for(~newest_bit());
     unsigned slot = 0;
-    if (static_cast<unsigned>(std::popcount(have_)) < lent + kKeep || !reuse(s, slot)) {
-      if (!grow(slot)) return kNone;
+    if (static_cast<unsigned>(std::popcount(have_)) < lent + kKeep ||
+        !reuse(s, slot, need)) {
+      if (!grow(slot, need)) return kNone;
     }
     // A reader that takes from here on counts with the new reserve; one that took before
     // is in the scan below. seq_cst: pairs with ReaderCore::must_copy.
@@ -178,15 +181,16 @@ class WriterCore {
     if (object != 0) announce(slot, object);
     wants_growth_ = false;
   }
-  // Replaces free slots that are too small for the frame in hand and grows the pool to
-  // `count` slots, as far as there is room. Returns how many there are.
-  unsigned prepare(unsigned count) {
+  // Replaces free slots that are too small and grows the pool to `count` slots, as far as
+  // there is room. Returns how many there are.
+  template <class Need>
+  unsigned prepare(unsigned count, Need& need) {
     const Scan s = scan_for(~newest_bit());
     for (std::uint32_t rest = free_of(s); rest != 0; rest &= rest - 1) {
-      usable(static_cast<unsigned>(std::countr_zero(rest)));
+      usable(static_cast<unsigned>(std::countr_zero(rest)), need);
     }
     unsigned slot = 0;
-    while (static_cast<unsigned>(std::popcount(have_)) < count && grow(slot)) {
+    while (static_cast<unsigned>(std::popcount(have_)) < count && grow(slot, need)) {
     }
     return static_cast<unsigned>(std::popcount(have_));
   }
@@ -415,10 +419,11 @@ class WriterCore {
     return have_ & ~(lent_ | busy_ | newest_bit() | s.offered | s.taken);
   }
 
-  // Makes the slot large enough for the frame in hand. One that cannot be replaced is
-  // gone: its memory was given back for the next try.
-  bool usable(unsigned slot) {
-    if (env_.fits(slot)) return true;
+  // Makes the slot large enough. One that cannot be replaced is gone: its memory was
+  // given back for the next try.
+  template <class Need>
+  bool usable(unsigned slot, Need& need) {
+    if (env_.fits(slot, need)) return true;
     // Fewer slots circulate from here on: readers must count again.
     env_.header().roomy.store(0, std::memory_order_seq_cst);
     POSSUM_CRASH_POINT("replace.roomy");
@@ -426,11 +431,12 @@ class WriterCore {
     env_.header().slot[slot].object.store(0, std::memory_order_release);
     POSSUM_CRASH_POINT("replace.object");
     env_.discard(slot);
-    return make_object(slot);
+    return make_object(slot, need);
   }
 
-  bool make_object(unsigned slot) {
-    const std::uint32_t object = env_.create(slot);
+  template <class Need>
+  bool make_object(unsigned slot, Need& need) {
+    const std::uint32_t object = env_.create(slot, need);
     if (object == 0) return false;
     announce(slot, object);
     return true;
@@ -443,18 +449,20 @@ class WriterCore {
     have_ |= slot_bit(slot);
   }
 
-  bool reuse(const Scan& s, unsigned& slot) {
+  template <class Need>
+  bool reuse(const Scan& s, unsigned& slot, Need& need) {
     // Lowest first: the working set stays in the cache.
     for (std::uint32_t rest = free_of(s); rest != 0; rest &= rest - 1) {
       slot = static_cast<unsigned>(std::countr_zero(rest));
-      if (usable(slot)) return true;
+      if (usable(slot, need)) return true;
     }
     return false;
   }
 
-  bool grow(unsigned& slot) {
+  template <class Need>
+  bool grow(unsigned& slot, Need& need) {
     const int entry = unused_entry();
-    if (entry == kNone || !make_object(static_cast<unsigned>(entry))) return false;
+    if (entry == kNone || !make_object(static_cast<unsigned>(entry), need)) return false;
     slot = static_cast<unsigned>(entry);
     return true;
   }

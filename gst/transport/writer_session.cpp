@@ -70,15 +70,16 @@ bool WriterSession::recycle_due() {
   return true;
 }
 
-bool WriterSession::fits(unsigned slot) const {
+bool WriterSession::fits(unsigned slot, const SlotRequest& request) const {
   const SlotObject& o = objects_[slot];
-  return o.object != 0 && need_.pixels <= o.header.pixels_capacity &&
-         need_.caps <= o.header.caps_capacity && need_.metas <= o.header.metas_capacity;
+  const SlotNeed& need = request.need;
+  return o.object != 0 && need.pixels <= o.header.pixels_capacity &&
+         need.caps <= o.header.caps_capacity && need.metas <= o.header.metas_capacity;
 }
 
-bool WriterSession::any_fits() const {
+bool WriterSession::any_fits(const SlotRequest& request) const {
   for (unsigned s = 0; s < layout::kSlots; ++s) {
-    if (fits(s)) return true;
+    if (fits(s, request)) return true;
   }
   return false;
 }
@@ -98,9 +99,9 @@ void WriterSession::discard(unsigned slot) {
   old = {};  // frames that readers hold keep their mapping
 }
 
-std::uint32_t WriterSession::create(unsigned slot) {
+std::uint32_t WriterSession::create(unsigned slot, SlotRequest& request) {
   SlotObject made;
-  if (!make(slot, need_, made, last_error_)) return 0;
+  if (!make(slot, request.need, made, request.error)) return 0;
   install(slot, std::move(made));
   return objects_[slot].object;
 }
@@ -190,9 +191,9 @@ void WriterSession::install(unsigned slot, SlotObject made) {
 
 bool WriterSession::begin_growth(Growth& growth) {
   const int entry = core_.unused_entry();
-  if (entry == WriterCore<WriterSession>::kNone || need_.pixels == 0) return false;
+  if (entry == WriterCore<WriterSession>::kNone || growth_need_.pixels == 0) return false;
   growth.slot = static_cast<unsigned>(entry);
-  growth.need = need_;
+  growth.need = growth_need_;
   core_.reserve_entry(growth.slot);
   return true;
 }

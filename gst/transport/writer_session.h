@@ -45,6 +45,13 @@ class ObjectNumbers {
   std::unordered_set<std::uint32_t> kept_;
 };
 
+// What somebody wants a slot for, and why there is none: several threads may want slots
+// of different sizes at once.
+struct SlotRequest {
+  SlotNeed need;
+  Error error;  // of the last object that could not be made for it
+};
+
 class WriterSession {
  public:
   WriterSession(Claim claim, const WriterOptions& options);
@@ -65,20 +72,14 @@ class WriterSession {
   Doorbell& room() { return room_; }
   Doorbell& attention() { return attention_; }
 
-  // What the frame in hand needs; fits() and create() go by it.
-  void set_need(const SlotNeed& need) { need_ = need; }
-  const SlotNeed& need() const { return need_; }
-  // Why the last create() failed.
-  const Error& last_error() const { return last_error_; }
-  void clear_error() { last_error_ = {}; }
   std::size_t object_bytes() const;  // of all slots
 
   SlotRef ref(unsigned slot) const;
   bool owns(const SlotRef& ref) const;
   bool fits_text(const SlotRef& ref, std::size_t caps_bytes,
                  std::size_t metas_bytes) const;
-  // Is some slot, busy or not, large enough for the frame in hand?
-  bool any_fits() const;
+  // Is some slot, busy or not, large enough?
+  bool any_fits(const SlotRequest& request) const;
   // Writes descriptor, caps and metas; the slot must be ours alone.
   void fill(const SlotRef& ref, layout::FrameDescriptor& frame, std::string_view caps,
             std::span<const std::byte> metas);
@@ -94,6 +95,8 @@ class WriterSession {
   bool recycle_due();
 
   // Growing off the streaming thread: begin (locked), make (unlocked), finish (locked).
+  // The slots are made for what was wanted last.
+  void set_growth(const SlotNeed& need) { growth_need_ = need; }
   struct Growth {
     unsigned slot = 0;
     SlotNeed need;
@@ -114,9 +117,9 @@ class WriterSession {
   }
   void unlock_page(unsigned r) { claim_.lock.unlock(layout::kReaderByte + r); }
   void reset_bell(unsigned r) { claim_.bell(r).reset(); }
-  bool fits(unsigned slot) const;
+  bool fits(unsigned slot, const SlotRequest& request) const;
   void discard(unsigned slot);
-  std::uint32_t create(unsigned slot);
+  std::uint32_t create(unsigned slot, SlotRequest& request);
 
  private:
   bool make(unsigned slot, const SlotNeed& need, SlotObject& made, Error& error);
@@ -135,8 +138,7 @@ class WriterSession {
   WriterCore<WriterSession> core_;
   std::array<SlotObject, layout::kSlots> objects_;
   ObjectNumbers numbers_;
-  SlotNeed need_;
-  Error last_error_;
+  SlotNeed growth_need_;
   std::string caps_;
   std::uint32_t caps_id_ = 0;
   std::uint32_t announced_caps_id_ = 0;

@@ -122,7 +122,7 @@ class Channel final : public System {
   }
   void begin() override {
     claim(0);
-    if (!plan_.writer.may_fail) core(0).prepare(plan_.writer.prepared);
+    if (!plan_.writer.may_fail) prepare(0, plan_.writer.prepared);
     freeze();
     for (unsigned t = 0; t < plan_.reader_count; ++t) {
       if (!plan_.readers[t].attached) continue;
@@ -322,6 +322,10 @@ class Channel final : public System {
   // --- the writer
   // -------------------------------------------------------------------------
 
+  // Of the frame in hand: what the writer needs a slot for.
+  struct Size {
+    bool large;
+  };
   struct WriterEnv {
     Channel& channel;
     const unsigned life;
@@ -341,17 +345,17 @@ class Channel final : public System {
     bool recycle_due() {
       return !channel.plan_.writer.hurries || explorer().choose("recycle now?", 2) == 0;
     }
-    bool large() {
+    Size wanted() {
       const unsigned from = channel.plan_.writer.large_from;
-      return from != 0 && own().frame >= from;
+      return {from != 0 && own().frame >= from};
     }
-    bool fits(unsigned s) {
+    bool fits(unsigned s, const Size& wanted) {
       const std::uint32_t object = own().object_of[s];
-      return object != 0 && (control().objects[object].large || !large());
+      return object != 0 && (control().objects[object].large || !wanted.large);
     }
-    bool any_fits() {
+    bool any_fits(const Size& wanted) {
       for (unsigned s = 0; s < Slots; ++s) {
-        if (fits(s)) return true;
+        if (fits(s, wanted)) return true;
       }
       return false;
     }
@@ -362,14 +366,14 @@ class Channel final : public System {
       o.named = 0;
       own().object_of[s] = 0;
     }
-    std::uint32_t create(unsigned s) {
+    std::uint32_t create(unsigned s, const Size& wanted) {
       if (channel.plan_.writer.may_fail && explorer().choose("is there room?", 2) == 1) {
         own().failing = 1;
         return 0;
       }
       own().failing = 0;
       const std::uint32_t object = next_object();
-      make(object);
+      make(object, wanted);
       own().object_of[s] = object;
       return object;
     }
@@ -377,14 +381,18 @@ class Channel final : public System {
       explorer().require(own().object < kObjects, "the model has too few objects");
       return ++own().object;
     }
-    void make(std::uint32_t object) {
+    void make(std::uint32_t object, const Size& wanted) {
       Object& o = control().objects[object];
       explorer().step("create", &o);
       o.named = 1;
-      o.large = large() ? 1 : 0;
+      o.large = wanted.large ? 1 : 0;
     }
   };
 
+  unsigned prepare(unsigned life, unsigned count) {
+    Size wanted = writer_env_[life].wanted();
+    return core(life).prepare(count, wanted);
+  }
   Bell room(unsigned life) { return Bell(m_.control[life].room); }
   bool writer_excused(unsigned life) const {
     const WriterPlan& plan = plan_.writer;
@@ -396,7 +404,7 @@ class Channel final : public System {
     Writer& own = m_.writer[life];
     if (life > 0) take_over(life);
     enter_core(life);
-    if (life > 0 || plan.may_fail) core(life).prepare(plan.prepared);
+    if (life > 0 || plan.may_fail) prepare(life, plan.prepared);
     if (plan.shows_first) {
       ++own.frame;
       if (!send(life)) return;
@@ -459,7 +467,7 @@ class Channel final : public System {
       explorer().observe(slot);
       explorer().observe(object);
       const bool room = explorer().choose("is there room?", 2) == 0;
-      if (room) writer_env_[life].make(object);
+      if (room) writer_env_[life].make(object, writer_env_[life].wanted());
       enter_core(life);
       if (room) own.object_of[slot] = object;
       core.install(slot, room ? object : 0);
@@ -518,7 +526,8 @@ class Channel final : public System {
   void borrow(unsigned life) {
     Writer& own = m_.writer[life];
     while (static_cast<unsigned>(std::popcount(own.kept)) < plan_.writer.lent) {
-      const int slot = core(life).lend();
+      Size wanted = writer_env_[life].wanted();
+      const int slot = core(life).lend(wanted);
       if (slot < 0) return;
       own.kept |= slot_bit(static_cast<unsigned>(slot));
       begin_drawing(life, static_cast<unsigned>(slot));
@@ -534,19 +543,20 @@ class Channel final : public System {
       core.end_publish();
       const unsigned least = plan_.writer.prepared;
       if (static_cast<unsigned>(std::popcount(core.have())) < least &&
-          core.prepare(least) < least) {
+          prepare(life, least) < least) {
         return Found::wait;
       }
-      Found found = core.acquire(own.slot);
+      Size wanted = writer_env_[life].wanted();
+      Found found = core.acquire(own.slot, wanted);
       if (found == Found::wait) {
         room(life).arm_unless(
-            [&] { return (found = core.acquire(own.slot)) != Found::wait; });
+            [&] { return (found = core.acquire(own.slot, wanted)) != Found::wait; });
       }
       if (found == Found::slot) {
         explorer().progress(writer_excused(life));
         return found;
       }
-      const bool starved = !writer_env_[life].any_fits() && own.failing;
+      const bool starved = !writer_env_[life].any_fits(wanted) && own.failing;
       if (starved &&
           (found == Found::none || explorer().choose("long enough?", 2) == 1)) {
         return Found::wait;

@@ -186,9 +186,9 @@ class Channel : public rl::test_suite<Channel<Readers, Pages, Slots>, 1 + Reader
     void unlock_page(unsigned r) { c.pages_[r].unlock(); }
     void reset_bell(unsigned r) { c.reader_bell(r).init(); }
     bool recycle_due() const { return true; }
-    bool fits(unsigned s) const { return size[s] >= need; }
+    bool fits(unsigned s, unsigned need) const { return size[s] >= need; }
     void discard(unsigned s) { c.named_[object[s]] = false; }
-    std::uint32_t create(unsigned s) {
+    std::uint32_t create(unsigned s, unsigned need) {
       const unsigned fresh = ++last_object;
       expect(fresh < kObjects, "the case has room for its objects");
       c.object_header_[fresh](RL_INFO) = s;
@@ -198,7 +198,6 @@ class Channel : public rl::test_suite<Channel<Readers, Pages, Slots>, 1 + Reader
       size[s] = need;
       return fresh;
     }
-    unsigned need = 1;
     unsigned last_object = 0;
     std::array<unsigned, Slots> object{};
     std::array<unsigned, Slots> size{};
@@ -263,21 +262,22 @@ class Channel : public rl::test_suite<Channel<Readers, Pages, Slots>, 1 + Reader
     const Scenario& s = *scenario;
     WriterEnv env{*this};
     Writer core(env, s.slots, true);
-    core.prepare(s.slots);
+    unsigned need = 1;
+    core.prepare(s.slots, need);
     if (s.await_readers) wait_until(core, [&] { return core.active(Readers - 1); });
     for (unsigned turn = 1; turn <= s.frames; ++turn) {
-      if (s.replace_at != 0 && turn >= s.replace_at) env.need = 2;
+      if (s.replace_at != 0 && turn >= s.replace_at) need = 2;
       if (s.housekeeping && rl::rand(2) == 0) {
         core.recycle();
         core.relax_reserve();
       }
       if (s.flush && turn == s.frames) core.flush();
-      send(core, env, turn);
+      send(core, env, turn, need);
     }
     published_before_end_ = published_;
     core.set_eos();
     if (s.restart) {
-      send(core, env, s.frames + 1);
+      send(core, env, s.frames + 1, need);
       core.set_eos();
     }
     if (!s.drain) return;
@@ -299,16 +299,16 @@ class Channel : public rl::test_suite<Channel<Readers, Pages, Slots>, 1 + Reader
     while (!condition() && !room().arm_unless(condition)) sleep(core);
   }
 
-  void send(Writer& core, WriterEnv& env, unsigned turn) {
+  void send(Writer& core, WriterEnv& env, unsigned turn, unsigned need) {
     unsigned slot = 0;
     const bool lend = scenario->lend_at != 0 && turn >= scenario->lend_at;
-    const int lent = lend && rl::rand(2) == 0 ? core.lend() : Writer::kNone;
+    const int lent = lend && rl::rand(2) == 0 ? core.lend(need) : Writer::kNone;
     if (lent != Writer::kNone) {
       slot = static_cast<unsigned>(lent);
       lent_ = 1;
       expect(circulating() >= 1 + lent_, "lending left too few slots");
       expect(!core.visible(slot), "a lent slot is visible");
-    } else if (!obtain(core, slot)) {
+    } else if (!obtain(core, slot, need)) {
       return;
     }
     Content& content = content_[env.object[slot]];
@@ -322,11 +322,12 @@ class Channel : public rl::test_suite<Channel<Readers, Pages, Slots>, 1 + Reader
     if (lent != Writer::kNone) core.give_back(slot);
   }
 
-  bool obtain(Writer& core, unsigned& slot) {
+  bool obtain(Writer& core, unsigned& slot, unsigned need) {
     for (;;) {
-      Found found = core.acquire(slot);
+      Found found = core.acquire(slot, need);
       if (found == Found::wait) {
-        room().arm_unless([&] { return (found = core.acquire(slot)) != Found::wait; });
+        room().arm_unless(
+            [&] { return (found = core.acquire(slot, need)) != Found::wait; });
       }
       if (found != Found::wait) return found == Found::slot;
       sleep(core);

@@ -23,6 +23,10 @@ namespace support {
 // writes eight bytes to an eventfd.
 inline std::function<void()> before_wake_up;
 
+// Before the thread that sets it takes a mutex again, the first that it let go of since.
+inline thread_local std::function<void()> before_relock;
+inline thread_local pthread_mutex_t* let_go = nullptr;
+
 // Of all threads of this process.
 inline std::int64_t processor_ns() {
   timespec time;
@@ -53,6 +57,23 @@ inline void in_child(const std::function<void()>& body) {
 }
 
 }  // namespace support
+
+extern "C" int pthread_mutex_unlock(pthread_mutex_t* mutex) noexcept {
+  static const auto real = reinterpret_cast<int (*)(pthread_mutex_t*)>(
+      dlsym(RTLD_NEXT, "pthread_mutex_unlock"));
+  if (support::before_relock && support::let_go == nullptr) support::let_go = mutex;
+  return real(mutex);
+}
+
+extern "C" int pthread_mutex_lock(pthread_mutex_t* mutex) noexcept {
+  static const auto real =
+      reinterpret_cast<int (*)(pthread_mutex_t*)>(dlsym(RTLD_NEXT, "pthread_mutex_lock"));
+  if (support::before_relock && support::let_go == mutex) {
+    support::let_go = nullptr;
+    std::exchange(support::before_relock, nullptr)();
+  }
+  return real(mutex);
+}
 
 extern "C" ssize_t write(int fd, const void* data, size_t bytes) {
   static const auto real =

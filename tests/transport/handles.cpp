@@ -93,6 +93,28 @@ TEST(no_wait_of_a_writer_spins_after_interrupts_on_and_off) {
   }
 }
 
+// --- another thread that lends --------------------------------------------------------
+
+// The pool of an upstream element borrows in its own thread, in sizes of its own.
+TEST(slot_is_as_large_as_was_asked_for_whatever_others_borrow_meanwhile) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(blocking_writer(channel, 4));
+  const auto reader =
+      attach_reader(reader_of(channel, possum::layout::Policy::blocking, 16));
+  for (std::uint64_t key = 0; key < 4; ++key) publish(*writer, key);
+  Error error;
+  possum::SlotRef ref;
+  before_relock = [&] {  // after a look round in vain, before it looks once more
+    CHECK(!writer->lend(kSmall));
+    take(*reader);  // and gives it back
+  };
+  constexpr std::size_t kLarge = 1 << 20;
+  CHECK(writer->acquire(kLarge, 64, 0, ref, error, in_ms(kLimitMs)) == WriteStatus::ok);
+  CHECK(!before_relock && ref.capacity >= kLarge);
+  draw(ref.data, kLarge, 5);
+  writer->give_back(ref);
+}
+
 // --- fork() ----------------------------------------------------------------------------
 
 namespace {

@@ -91,6 +91,7 @@ void write_frames(Load& load, Writer& writer, unsigned seed) {
     SlotRef ref;
     const WriteStatus status = writer.acquire(bytes, 4000, 200, ref, error);
     CHECK(status != WriteStatus::failed);
+    CHECK(status != WriteStatus::ok || ref.capacity >= bytes);
     if (status == WriteStatus::ok) send(ref, false);
     switch (random() % 512) {
       case 0:
@@ -110,13 +111,19 @@ void write_frames(Load& load, Writer& writer, unsigned seed) {
   for (const SlotRef& ref : lent) writer.give_back(ref);
 }
 
-// Another thread of the writing process: looks, waits and interrupts.
+// Another thread of the writing process: looks, waits, borrows and interrupts.
 void disturb_writer(Load& load, Writer& writer) {
   const std::atomic<unsigned> never{possum::layout::kReaders + 1};
   Error error;
   while (!load.over()) {
     static_cast<void>(writer.statistics());
     static_cast<void>(writer.active_readers());
+    for (const std::size_t bytes : {kSmall / 2, kLarge}) {
+      if (const auto lent = writer.lend(bytes)) {
+        CHECK(lent->capacity >= bytes);
+        writer.give_back(*lent);
+      }
+    }
     writer.interrupt(true);
     writer.interrupt(false);
     static_cast<void>(writer.drain(error, in_ms(2)));
