@@ -112,7 +112,9 @@ inline void live() {
   --left;
 }
 
-inline rl::memory_order order_at(const Site& site) {
+inline rl::memory_order order_at(Site site) {
+  // Of a template the compiler may name the arguments as well: "usable<unsigned int>".
+  site.function = site.function.substr(0, site.function.find('<'));
   if (recording) record(site);
   memory_order order = site.order;
   for (const Change& change : changes) {

@@ -284,7 +284,7 @@ TEST(longer_caps_and_metas_without_room_end_in_frames_or_an_error) {
   CHECK(writer->prepare(16, kMiB, error));
   const auto reader = attach_reader(reader_of(channel));
   std::uint64_t key = 0;
-  for (const std::size_t caps : {10'000, 100'000, 300'000}) {
+  for (const std::size_t caps : {5'000, 10'000, 16'384}) {
     CHECK(eventually([&] {
       const WriteStatus status =
           try_publish(*writer, ++key, kMiB, std::string(caps, 'x'));
