@@ -38,7 +38,7 @@
  * Safety. Nothing another process does can crash this one or make it read outside a
  * frame, but for cutting shared memory short, which only its owner can: see
  * `sigbus_guard`. Frames of a reader lie in memory that the kernel maps read-only:
- * writing to them ends the process with SIGSEGV.
+ * writing to them ends the process with SIGSEGV, but for `copy_on_write`.
  */
 #ifndef POSSUM_H
 #define POSSUM_H
@@ -443,7 +443,15 @@ typedef struct possum_reader_options {
                                 once: for programs that keep many frames */
   int32_t sigbus_guard;      /* as for writers: CORRUPT instead of a crash. Frames in hand
                                 turn to zeros */
-  uint32_t reserved;
+  int32_t copy_on_write;     /* 0: writing to a frame's bytes ends the process. 1: it may
+                                be done by mistake, as by a function that draws on what it
+                                should only look at. What is written is seen in this very
+                                frame, by this process; it takes a copy of the page and is
+                                gone with the last reference to the frame. Looking costs
+                                nothing. Installs a SIGSEGV handler for the whole process,
+                                for good; other SIGSEGV goes on to the handler before it,
+                                but for that of raise() while such a reader is there, which
+                                does nothing */
 } possum_reader_options;
 
 /* `size`: sizeof *options. */

@@ -26,7 +26,8 @@
 //
 // A frame's view is read-only although cv::Mat cannot say so: the memory is mapped
 // PROT_READ and belongs to all readers. Functions that only read take it as it is; one
-// that writes into it ends the program by SIGSEGV. So draw on a clone, and give results
+// that writes into it ends the program by SIGSEGV, or with possum_reader_options'
+// copy_on_write takes a copy of each page that it writes to. So draw on a clone, and give results
 // a Mat of their own: cv::cvtColor(view, result, ...), not (view, view, ...).
 #ifndef POSSUM_OPENCV_HPP
 #define POSSUM_OPENCV_HPP

@@ -73,6 +73,7 @@ possum_status read_options(const possum_reader_options& wanted,
   options.depth = wanted.depth;
   options.ignore_eos = wanted.ignore_eos != 0;
   options.bus_guard = wanted.sigbus_guard != 0;
+  options.copy_on_write = wanted.copy_on_write != 0;
   return read_owner(wanted.allowed_owner, options);
 }
 

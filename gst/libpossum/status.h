@@ -52,7 +52,7 @@ inline constexpr std::size_t kFirstWriterOptions =
 inline constexpr std::size_t kFirstFrameParams =
     POSSUM_END_OF(possum_frame_params, planes);
 inline constexpr std::size_t kFirstReaderOptions =
-    POSSUM_END_OF(possum_reader_options, reserved);
+    POSSUM_END_OF(possum_reader_options, copy_on_write);
 #undef POSSUM_END_OF
 #ifdef __LP64__
 static_assert(kFirstVideo == 368);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
 //
-// Everything that on_sigbus() calls is async-signal-safe: lock-free atomics and plain
+// Everything that the handlers call is async-signal-safe: lock-free atomics and plain
 // system calls.
 #include "bus_guard.h"
 
@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
@@ -26,10 +27,17 @@ struct Entry {
   std::atomic<std::size_t> bytes;
   std::atomic<int> protection;
   std::atomic<bool> damaged;
+  std::atomic<std::size_t> drawable;  // from this offset on; kNotDrawable
+  std::atomic<unsigned> writes;       // that were let through since the last restore()
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 static_assert(std::atomic<std::uintptr_t>::is_always_lock_free);
 static_assert(std::atomic<bool>::is_always_lock_free);
+
+constexpr std::size_t kNotDrawable = SIZE_MAX;
+// Each thread that draws on a frame comes once, or a few times when they race. What comes
+// for ever is no write, and has to end the process.
+constexpr unsigned kMostWrites = 10'000;
 
 constexpr std::uint64_t kFree = 0;
 constexpr std::uint64_t kChanging = 1;
@@ -41,10 +49,15 @@ constexpr std::uint64_t state_of(std::uint64_t version) { return version % kNext
 // Without constructor and destructor: a fault may come before and after everything else.
 constinit std::array<Entry, GuardedRegion::kMaxRegions> table{};
 constinit std::atomic<std::uint64_t> faults{0};
+constinit std::atomic<unsigned> drawable_regions{0};
 
 // What was there before; constant once the handler is installed.
-struct sigaction previous;
-constinit std::atomic<bool> previous_spent{false};
+struct Earlier {
+  struct sigaction action;
+  std::atomic<bool> spent;
+};
+constinit Earlier before_bus{};
+constinit Earlier before_segv{};
 
 Entry* find(std::uintptr_t address) {
   for (Entry& entry : table) {
@@ -77,8 +90,21 @@ bool replace(Entry& entry) {
   return true;
 }
 
+// All that may be drawn on: whoever draws goes on to the next page. Threads that come at
+// once do it twice.
+bool let_draw(Entry& entry, std::uintptr_t address) {
+  const std::uintptr_t begin = entry.begin.load(std::memory_order_relaxed);
+  const std::size_t from = entry.drawable.load(std::memory_order_relaxed);
+  if (from == kNotDrawable || address - begin < from) return false;
+  if (entry.writes.fetch_add(1, std::memory_order_relaxed) >= kMostWrites) return false;
+  return mprotect(reinterpret_cast<void*>(begin + from),
+                  entry.bytes.load(std::memory_order_relaxed) - from,
+                  PROT_READ | PROT_WRITE) == 0;
+}
+
 // The access will be tried again on return: nothing has to be sent anew.
-bool comes_again(const siginfo_t& info) {
+bool comes_again(int number, const siginfo_t& info) {
+  if (number == SIGSEGV) return info.si_code > 0;  // the kernel's, all of them
   return info.si_code == BUS_ADRALN || info.si_code == BUS_ADRERR ||
          info.si_code == BUS_OBJERR || info.si_code == BUS_MCEERR_AR;
 }
@@ -87,11 +113,12 @@ void die_by_default(int number, const siginfo_t& info) {
   struct sigaction fallback {};
   fallback.sa_handler = SIG_DFL;
   sigaction(number, &fallback, nullptr);
-  if (!comes_again(info)) raise(number);  // delivered when the handler returns
+  if (!comes_again(number, info)) raise(number);  // delivered when the handler returns
 }
 
 // The signals that the kernel would have blocked for the earlier handler.
-void set_mask_of_previous(int number, const ucontext_t& interrupted) {
+void set_mask_of(const struct sigaction& previous, int number,
+                 const ucontext_t& interrupted) {
   sigset_t mask = interrupted.uc_sigmask;
   for (int s = 1; s <= SIGRTMAX; ++s) {
     if (sigismember(&previous.sa_mask, s) == 1) sigaddset(&mask, s);
@@ -100,18 +127,19 @@ void set_mask_of_previous(int number, const ucontext_t& interrupted) {
   pthread_sigmask(SIG_SETMASK, &mask, nullptr);
 }
 
-void chain(int number, siginfo_t* info, void* context) {
+void chain(Earlier& before, int number, siginfo_t* info, void* context) {
+  const struct sigaction& previous = before.action;
   const bool with_info = (previous.sa_flags & SA_SIGINFO) != 0;
   const bool ignored = !with_info && previous.sa_handler == SIG_IGN;
   // A fault cannot be ignored; the kernel does not either.
-  if (ignored && !comes_again(*info)) return;
+  if (ignored && !comes_again(number, *info)) return;
   const bool spent =
-      (previous.sa_flags & SA_RESETHAND) != 0 && previous_spent.exchange(true);
+      (previous.sa_flags & SA_RESETHAND) != 0 && before.spent.exchange(true);
   if (ignored || spent || (!with_info && previous.sa_handler == SIG_DFL)) {
     die_by_default(number, *info);
     return;
   }
-  set_mask_of_previous(number, *static_cast<const ucontext_t*>(context));
+  set_mask_of(previous, number, *static_cast<const ucontext_t*>(context));
   if (with_info) {
     previous.sa_sigaction(number, info, context);
   } else {
@@ -126,21 +154,45 @@ void on_sigbus(int number, siginfo_t* info, void* context) {
   Entry* const entry = info->si_code == BUS_ADRERR
                            ? find(reinterpret_cast<std::uintptr_t>(info->si_addr))
                            : nullptr;
-  if (entry == nullptr || !replace(*entry)) chain(number, info, context);
+  if (entry == nullptr || !replace(*entry)) chain(before_bus, number, info, context);
   errno = error_number;
+}
+
+// A handler that came after ours, reports, puts ours back and raises the signal anew.
+// What it was about is tried again when this returns.
+bool passed_on(const siginfo_t& info) {
+  return info.si_code == SI_TKILL && info.si_pid == getpid() &&
+         drawable_regions.load(std::memory_order_relaxed) != 0;
+}
+
+void on_sigsegv(int number, siginfo_t* info, void* context) {
+  const int error_number = errno;
+  const auto address = reinterpret_cast<std::uintptr_t>(info->si_addr);
+  Entry* const entry = info->si_code == SEGV_ACCERR ? find(address) : nullptr;
+  if ((entry == nullptr || !let_draw(*entry, address)) && !passed_on(*info)) {
+    chain(before_segv, number, info, context);
+  }
+  errno = error_number;
+}
+
+int install(int number, void (*handler)(int, siginfo_t*, void*), Earlier& before) {
+  sigaction(number, nullptr, &before.action);  // before anything can arrive
+  struct sigaction ours {};
+  ours.sa_sigaction = handler;
+  ours.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  sigfillset(&ours.sa_mask);
+  return sigaction(number, &ours, nullptr);
 }
 
 }  // namespace
 
 void install_bus_guard() {
-  static const int installed = [] {
-    sigaction(SIGBUS, nullptr, &previous);  // before anything can arrive
-    struct sigaction ours {};
-    ours.sa_sigaction = on_sigbus;
-    ours.sa_flags = SA_SIGINFO | SA_ONSTACK;
-    sigfillset(&ours.sa_mask);
-    return sigaction(SIGBUS, &ours, nullptr);
-  }();
+  static const int installed = install(SIGBUS, on_sigbus, before_bus);
+  static_cast<void>(installed);
+}
+
+void install_draw_guard() {
+  static const int installed = install(SIGSEGV, on_sigsegv, before_segv);
   static_cast<void>(installed);
 }
 
@@ -161,6 +213,8 @@ GuardedRegion::GuardedRegion(void* begin, std::size_t bytes, int protection) {
     entry.bytes.store(bytes, std::memory_order_relaxed);
     entry.protection.store(protection, std::memory_order_relaxed);
     entry.damaged.store(false, std::memory_order_relaxed);
+    entry.drawable.store(kNotDrawable, std::memory_order_relaxed);
+    entry.writes.store(0, std::memory_order_relaxed);
     entry.version.store(version + kLive, std::memory_order_release);
     index_ = i;
     return;
@@ -170,6 +224,7 @@ GuardedRegion::GuardedRegion(void* begin, std::size_t bytes, int protection) {
 GuardedRegion::~GuardedRegion() {
   if (index_ == kNone) return;
   Entry& entry = table[index_];
+  if (entry.drawable.load(std::memory_order_relaxed) != kNotDrawable) --drawable_regions;
   const std::uint64_t version = entry.version.load(std::memory_order_relaxed);
   entry.version.store(version - kLive + kNextTenant, std::memory_order_release);
 }
@@ -178,6 +233,30 @@ void GuardedRegion::set_protection(int protection) {
   if (index_ != kNone) {
     table[index_].protection.store(protection, std::memory_order_relaxed);
   }
+}
+
+void GuardedRegion::make_drawable(std::size_t offset) {
+  if (index_ == kNone) return;
+  table[index_].drawable.store(offset, std::memory_order_relaxed);
+  ++drawable_regions;
+}
+
+bool GuardedRegion::drawn() const {
+  return index_ != kNone && table[index_].writes.load(std::memory_order_relaxed) != 0;
+}
+
+bool GuardedRegion::restore() {
+  Entry& entry = table[index_];
+  const std::size_t from = entry.drawable.load(std::memory_order_relaxed);
+  void* const begin =
+      reinterpret_cast<void*>(entry.begin.load(std::memory_order_relaxed) + from);
+  const std::size_t bytes = entry.bytes.load(std::memory_order_relaxed) - from;
+  if (mprotect(begin, bytes, PROT_READ) != 0 ||
+      madvise(begin, bytes, MADV_DONTNEED) != 0) {
+    return false;  // with mlockall(), say
+  }
+  entry.writes.store(0, std::memory_order_relaxed);
+  return true;
 }
 
 bool GuardedRegion::damaged() const {

@@ -2,8 +2,10 @@
 // Copyright (C) 2026 the possum authors
 //
 // What keeps a process alive when somebody truncates shared memory under it: a SIGBUS
-// handler that replaces the whole mapping by zeros and remembers that it did. A signal
-// disposition belongs to the application, so nothing is installed unless it asks.
+// handler that replaces the whole mapping by zeros and remembers that it did. And when
+// the process itself writes to what it may only look at: a SIGSEGV handler that makes the
+// memory writable, where what is written is the process's own. A signal disposition
+// belongs to the application, so nothing is installed unless it asks.
 #pragma once
 
 #include <cstddef>
@@ -16,6 +18,12 @@ namespace possum {
 // good; a handler that the application installs later wins, unless it calls this one.
 // Of no use to a thread that blocks SIGBUS: the kernel ends the process then.
 void install_bus_guard();
+
+// From here on a write to what GuardedRegion::make_drawable() named is let through. As
+// above otherwise. While there is such memory, a SIGSEGV that a thread of this process
+// sends by raise() does nothing: so Python's faulthandler, where it is enabled later and
+// says of such a write that it was fatal, passes it on.
+void install_draw_guard();
 
 // Changes whenever a region was replaced: a cheap "nothing happened" for all of them.
 std::uint64_t bus_faults();
@@ -32,6 +40,14 @@ class GuardedRegion {
   GuardedRegion& operator=(const GuardedRegion&) = delete;
 
   void set_protection(int protection);
+  // From `offset` on, a multiple of the page size, the region is a private mapping
+  // without write access, and the first write to it makes all of that writable.
+  void make_drawable(std::size_t offset);
+  // Was it written to since the last restore()?
+  bool drawn() const;
+  // Takes write access and what was written back; nobody may touch the region meanwhile.
+  // False: the kernel would not, and the region still shows what was written.
+  bool restore();
   // Was it replaced by zeros? Never taken back.
   bool damaged() const;
 

@@ -98,7 +98,7 @@ struct PageLocks {
 // byte lock is what tells the writer that the page's TAKEN bits still count.
 class Attachment {
  public:
-  Attachment(OpenControl open, Tenancy tenancy, std::string channel)
+  Attachment(OpenControl open, Tenancy tenancy, std::string channel, bool copy_on_write)
       : open_(std::move(open)),
         room_(open_.room()),
         attention_(open_.attention()),
@@ -106,6 +106,7 @@ class Attachment {
         page_(tenancy.page),
         core_(*this, tenancy),
         channel_(std::move(channel)),
+        copy_on_write_(copy_on_write),
         generation_(process_generation()),
         clock_offset_ns_(clock_offset_ns()) {}
 
@@ -261,7 +262,9 @@ class Attachment {
   // The taking thread only; error_ says why it failed.
   Mapped map(unsigned slot, std::uint32_t object) {
     MappedSlot& mapped = mapped_[slot];
-    if (mapped.object == object && mapped.mapping) return Mapped::ok;
+    if (mapped.object == object && mapped.mapping && !mapped.mapping->spoiled()) {
+      return Mapped::ok;
+    }
     mapped = {};
     const std::string name = data_name(channel_, open_.incarnation, object);
     UniqueFd fd(shm_open(name.c_str(), O_RDONLY | O_NONBLOCK, 0));
@@ -294,6 +297,11 @@ class Attachment {
     fresh.mapping = ShmObject::map(fd.get(), static_cast<std::size_t>(info.st_size),
                                    Access::read_only, false, error_);
     if (!fresh.mapping) return Mapped::failed;
+    if (copy_on_write_) {
+      // Where pages are larger than the writer thinks, frames are read-only as they were.
+      static_cast<void>(
+          fresh.mapping->make_drawable(fd.get(), fresh.header.pixels_offset));
+    }
     POSSUM_CRASH_POINT("map.map");
     mapped = std::move(fresh);
     return Mapped::ok;
@@ -450,6 +458,7 @@ class Attachment {
   const unsigned page_;
   Core core_;  // take() and release() under mutex_
   const std::string channel_;
+  const bool copy_on_write_;
   const std::uint32_t generation_;
   const std::int64_t clock_offset_ns_;
   // The taking thread only.
@@ -494,6 +503,7 @@ Frame& Frame::operator=(Frame&& other) noexcept {
 }
 
 void Frame::release() noexcept {
+  if (mapping_) mapping_->restore();  // before the slot can have another frame
   if (attachment_) attachment_->release(slot_);
   attachment_.reset();
 }
@@ -717,7 +727,8 @@ class Reader::Impl {
     const std::optional<Tenancy> tenancy = possum::lock_free_page(locks);
     if (!tenancy) return Try::no_page;
     if (!map_own_page(open, tenancy->page, error)) return Try::failed;
-    auto a = std::make_shared<Attachment>(std::move(open), *tenancy, options_.channel);
+    auto a = std::make_shared<Attachment>(std::move(open), *tenancy, options_.channel,
+                                          options_.copy_on_write);
     a->announce();
     a->enter(options_.policy, options_.depth);
     // Did the writer die, or lose its name, before it could see us?
@@ -762,6 +773,7 @@ std::unique_ptr<Reader> Reader::create(ReaderOptions options, Error& error) {
     return nullptr;
   }
   if (options.bus_guard) install_bus_guard();
+  if (options.copy_on_write) install_draw_guard();
   return std::unique_ptr<Reader>(new Reader(std::make_unique<Impl>(std::move(options))));
 }
 

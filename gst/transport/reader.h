@@ -29,6 +29,9 @@ struct ReaderOptions {
   // take() goes on waiting after EOS, until a new frame comes or the writer is gone.
   bool ignore_eos = false;
   bool bus_guard = false;  // install the SIGBUS handler of bus_guard.h
+  // Let this process write to frames: what it writes is its own, and gone with the frame.
+  // Installs the SIGSEGV handler of bus_guard.h.
+  bool copy_on_write = false;
 };
 
 enum class AttachStatus {
@@ -49,6 +52,7 @@ enum class TakeStatus {
 };
 
 class Attachment;  // private
+class ShmObject;
 
 // A frame in the hands of this process: either a lease on a slot or a private copy.
 // Move only; from any thread; may outlive the Reader, the writer and the channel.
@@ -62,7 +66,7 @@ class Frame {
 
   // The checked copy: every plane lies within size() bytes. seq is 0 in an empty frame.
   const layout::FrameDescriptor& descriptor() const { return descriptor_; }
-  const std::byte* data() const { return data_; }  // read-only for leases: PROT_READ
+  const std::byte* data() const { return data_; }  // PROT_READ, but for copy_on_write
   std::size_t size() const { return descriptor_.data_bytes; }
   // Shared by all frames of equal caps of one attachment; NUL-free.
   const std::shared_ptr<const std::string>& caps() const { return caps_; }
@@ -79,7 +83,7 @@ class Frame {
   std::shared_ptr<const std::string> caps_;
   std::vector<std::byte> metas_;
   std::unique_ptr<std::byte[]> copy_;
-  std::shared_ptr<const void> mapping_;
+  std::shared_ptr<ShmObject> mapping_;
   std::shared_ptr<Attachment> attachment_;
   std::uint64_t missed_ = 0;
   unsigned slot_ = 0;

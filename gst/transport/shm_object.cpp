@@ -70,6 +70,16 @@ bool ShmObject::make_writable(int fd, std::size_t offset, std::size_t bytes,
   return false;
 }
 
+bool ShmObject::make_drawable(int fd, std::size_t offset) {
+  if (mmap(data_ + offset, size_ - offset, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd,
+           static_cast<off_t>(offset)) == MAP_FAILED) {
+    return false;
+  }
+  madvise(data_ + offset, size_ - offset, MADV_DONTDUMP);
+  region_->make_drawable(offset);
+  return true;
+}
+
 UniqueFd create_object(const std::string& name, bool& taken, Error& error) {
   UniqueFd fd(shm_open(name.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600));
   const int reason = errno;

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -55,6 +56,16 @@ class ShmObject {
   std::size_t size() const { return size_; }
   // Maps a part of `fd` again, writable now.
   bool make_writable(int fd, std::size_t offset, std::size_t bytes, Error& error);
+  // Maps `fd` again from `offset` on, which shows the same as long as nobody writes
+  // there. The process may, then: see restore() and install_draw_guard(). False: not on
+  // this machine, and all is as before.
+  bool make_drawable(int fd, std::size_t offset);
+  // Takes back what was drawn there; costs nothing if there is nothing.
+  void restore() {
+    if (region_->drawn() && !region_->restore()) spoiled_ = true;
+  }
+  // What was drawn could not be taken back: to be mapped anew for the next frame.
+  bool spoiled() const { return spoiled_; }
   // Was it truncated and touched? Then it is zeros of this process: see bus_guard.h.
   bool damaged() const { return region_->damaged(); }
 
@@ -64,6 +75,7 @@ class ShmObject {
   std::byte* data_;
   std::size_t size_;
   std::optional<GuardedRegion> region_;  // ends before the mapping does
+  std::atomic<bool> spoiled_{false};
 };
 
 struct ObjectMode {

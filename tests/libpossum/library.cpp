@@ -76,6 +76,124 @@ ROLE(claimer) {
   return 0;
 }
 
+// --- what writes to frames
+
+constexpr std::uint64_t kDrawnFrames = 40;  // more than there are slots
+constexpr int kDrawn = 0xee;
+constexpr int kOfAnEarlierHandler = 42;
+
+void copy_on_write(possum_reader_options& options) {
+  options.policy = POSSUM_BLOCKING;
+  options.copy_on_write = 1;
+}
+
+unsigned char* pixels_of(const possum_frame* frame) {
+  return static_cast<unsigned char*>(const_cast<void*>(info_of(frame).data));
+}
+void draw_on(const possum_frame* frame) {
+  std::memset(pixels_of(frame), kDrawn, info_of(frame).bytes);
+}
+bool is_drawn(const possum_frame* frame) {
+  const unsigned char* const pixels = pixels_of(frame);
+  return std::all_of(pixels, pixels + info_of(frame).bytes,
+                     [](unsigned char byte) { return byte == kDrawn; });
+}
+
+void draw_in_threads(const possum_frame* frame) {
+  constexpr std::size_t kThreads = 4;
+  std::vector<std::thread> threads;
+  for (std::size_t t = 0; t < kThreads; ++t) {
+    threads.emplace_back([frame, t] {
+      unsigned char* const pixels = pixels_of(frame);
+      for (std::size_t i = t; i < info_of(frame).bytes; i += kThreads) {
+        pixels[i] = kDrawn;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+// In a child, which its parent does not notice.
+void draw_in_a_child(const possum_frame* frame) {
+  const pid_t child = fork();
+  if (child == 0) {
+    draw_on(frame);
+    const bool right = is_drawn(frame);
+    possum_frame_release(const_cast<possum_frame*>(frame));
+    _exit(right ? 0 : 1);
+  }
+  int status = -1;
+  CHECK(waitpid(child, &status, 0) == child && status == 0);
+  CHECK(shows_its_key(frame));
+  draw_on(frame);
+}
+
+// As Python's faulthandler: says that it was fatal, and passes it on to what was before.
+struct sigaction before_the_reporter;
+void report(int number) {
+  sigaction(number, &before_the_reporter, nullptr);
+  raise(number);
+}
+void report_faults(int flags) {
+  struct sigaction action {};
+  action.sa_handler = report;
+  action.sa_flags = flags;
+  sigaction(SIGSEGV, &action, &before_the_reporter);
+}
+
+// CHANNEL: draws on every frame, a fork and all, and sees each as it was sent.
+ROLE(drawer) {
+  const std::string how = args[1];
+  if (how == "locked" && mlockall(MCL_CURRENT | MCL_FUTURE) != 0) return 77;
+  if (how == "reported before") report_faults(SA_NODEFER);
+  possum_reader* const reader = attach_reader(args[0], copy_on_write);
+  for (std::uint64_t key = 0; key < kDrawnFrames; ++key) {
+    if (how == "reported" && key % 4 == 0) report_faults(SA_NODEFER);
+    possum_frame* const frame = take(reader);
+    CHECK(info_of(frame).offset == key && shows_its_key(frame));
+    if (how == "threads") {
+      draw_in_threads(frame);
+    } else if (how == "child") {
+      draw_in_a_child(frame);
+    } else if (key % 3 != 1) {
+      draw_on(frame);
+    }
+    CHECK(how != "threads" || is_drawn(frame));
+    possum_frame_release(frame);
+  }
+  possum_reader_close(reader);
+  return 0;
+}
+
+// CHANNEL HOW: makes a fault that has to end it.
+ROLE(faulty) {
+  const std::string how = args[1];
+  if (how == "handled") {
+    signal(SIGSEGV, [](int) { _exit(kOfAnEarlierHandler); });
+  }
+  possum_reader* const reader = attach_reader(args[0], [&](auto& options) {
+    copy_on_write(options);
+    if (how == "not asked for") options.copy_on_write = 0;
+  });
+  possum_frame* const frame = take(reader);
+  static volatile std::uintptr_t nowhere = 8;
+  auto* place = reinterpret_cast<unsigned char*>(nowhere);
+  if (how == "not asked for") place = pixels_of(frame);
+  if (how == "before the pixels") place = pixels_of(frame) - 1;
+  if (how == "other memory") {
+    place = static_cast<unsigned char*>(
+        mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  }
+  if (how == "a jump into pixels") {
+    reinterpret_cast<void (*)()>(pixels_of(frame))();
+  } else if (how == "sent") {
+    kill(getpid(), SIGSEGV);
+  } else {
+    *static_cast<volatile unsigned char*>(place) = 1;
+  }
+  return 0;
+}
+
 // CHANNEL COUNT: blocking, checks that it gets 0..COUNT-1 and the end.
 ROLE(lossless_reader) {
   possum_reader* const reader = attach_reader(args[0], blocking);
@@ -1142,6 +1260,68 @@ TEST(a_second_writer_and_unwanted_blocking_are_refused) {
   CHECK(says("allow_blocking"));
   possum_reader_close(reader);
   possum_writer_close(writer);
+}
+
+namespace {
+
+int outcome_of_role(const char* role, const char* how) {
+  const std::string channel = unique_channel();
+  possum_writer* const writer = open_writer(channel, kPicture, allow_blocking);
+  const possum_video video = video_of(kPicture);
+  Peer peer(role, {channel, how});
+  EXPECT(POSSUM_OK, possum_writer_wait_readers(writer, 1, in_ms(kLimitMs)));
+  for (std::uint64_t key = 0; key < kDrawnFrames; ++key) {
+    EXPECT(POSSUM_OK, publish_picture(writer, video, key));
+  }
+  const int outcome = peer.join();
+  possum_writer_close(writer);
+  return outcome;
+}
+
+}  // namespace
+
+TEST(what_is_drawn_on_a_frame_is_in_this_frame_alone) {
+  const std::string channel = unique_channel();
+  possum_writer* const writer = open_writer(channel, kPicture, allow_blocking);
+  possum_reader* const drawing = attach_reader(channel, copy_on_write);
+  possum_reader* const looking = attach_reader(channel, copy_on_write);
+  const possum_video video = video_of(kPicture);
+  for (std::uint64_t key = 0; key < kDrawnFrames; ++key) {
+    EXPECT(POSSUM_OK, publish_picture(writer, video, key));
+    possum_frame* const frame = take(drawing);
+    CHECK(info_of(frame).offset == key && shows_its_key(frame));
+    draw_on(frame);
+    CHECK(is_drawn(frame) && shows_key(looking, key));
+    possum_frame_release(frame);
+  }
+  CHECK(statistics_of(drawing).copied == 0);
+  possum_reader_close(looking);
+  possum_reader_close(drawing);
+  possum_writer_close(writer);
+}
+
+TEST(nothing_that_draws_on_frames_ends_the_process) {
+  for (const char* how : {"plain", "threads", "child", "reported before", "reported"}) {
+    const int outcome = outcome_of_role("drawer", how);
+    if (outcome != 0) std::fprintf(stderr, "%s: %d\n", how, outcome);
+    CHECK(outcome == 0);
+  }
+}
+
+TEST(drawing_with_locked_memory_is_taken_back_too) {
+  const int outcome = outcome_of_role("drawer", "locked");
+  if (outcome == 77) std::fprintf(stderr, "this user may not lock memory\n");
+  CHECK(outcome == 0 || outcome == 77);
+}
+
+TEST(other_faults_end_the_process_as_before) {
+  for (const char* how : {"nowhere", "not asked for", "before the pixels", "other memory",
+                          "a jump into pixels", "sent"}) {
+    const int outcome = outcome_of_role("faulty", how);
+    if (outcome != 128 + SIGSEGV) std::fprintf(stderr, "%s: %d\n", how, outcome);
+    CHECK(outcome == 128 + SIGSEGV);
+  }
+  CHECK(outcome_of_role("faulty", "handled") == kOfAnEarlierHandler);
 }
 
 TEST(raw_video_that_no_size_follows_from_is_refused_at_once) {

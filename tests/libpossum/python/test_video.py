@@ -5,8 +5,10 @@
 import copy
 import ctypes
 import gc
+import importlib.util
 import os
 import pickle
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -315,6 +317,94 @@ class Memory(Case):
                 self.assertEqual((last.shape, last.max()), (shapes[-1], len(shapes)))
                 with self.assertRaisesRegex(possum.InvalidValue, "no planes"):
                     row.planes
+
+
+DRAWS = """
+import faulthandler, os, sys, threading
+import cv2, possum
+
+def draw(frame):
+    for mistake in (
+        lambda: cv2.rectangle(frame, (1, 1), (50, 40), (0, 255, 0), 2),
+        lambda: cv2.putText(frame, "possum", (5, 30), 0, 1, (255, 255, 255)),
+        lambda: cv2.line(frame, (0, 0), (63, 47), (9, 9, 9), 3),
+        lambda: cv2.flip(frame, 1, frame),
+    ):
+        try:
+            mistake()
+        except (cv2.error, TypeError):
+            pass  # OpenCV from 4.9 on looks
+
+how = sys.argv[2]
+if how == "before":
+    faulthandler.enable()
+reader = possum.Reader(sys.argv[1], policy="blocking")
+other = possum.Reader(sys.argv[1], policy="blocking")
+for each in (reader, other):
+    try:
+        each.read(timeout=0)
+    except possum.Timeout:
+        pass
+print("reading")
+for frame in reader:
+    assert (frame == frame.seq).all()
+    if how == "after" and frame.seq % 8 == 0:
+        faulthandler.enable()
+    if how == "threads":
+        threads = [threading.Thread(target=draw, args=(frame,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    elif how == "fork" and frame.seq % 8 == 0:
+        child = os.fork()
+        if child == 0:
+            draw(frame)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        assert (frame == frame.seq).all()
+    elif frame.seq % 3:
+        draw(frame)
+    assert not frame.flags.writeable
+    assert (other.read() == frame.seq).all()
+print("end")
+"""
+
+
+@unittest.skipUnless(importlib.util.find_spec("cv2"), "OpenCV for Python is missing")
+class Drawing(Case):
+    """OpenCV before 4.9 writes to arrays that are read-only."""
+
+    def test_harms_nobody(self):
+        for how in ("plain", "before", "after", "threads", "fork"):
+            with self.subTest(how):
+                writer = self.writer(
+                    self.channel(), format="BGR", width=64, height=48, allow_blocking=True
+                )
+                process = self.process(
+                    sys.executable, "-u", "-c", DRAWS, writer.channel, how,
+                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                )  # fmt: skip
+                self.expect_line(process, "reading")
+                writer.wait_readers(2, PATIENCE)
+                for number in range(40):
+                    writer.write(numpy.full((48, 64, 3), number + 1, "u1"), timeout=PATIENCE)
+                writer.eos()
+                self.expect_line(process, "end")
+                self.expect_end(process)
+                writer.close()
+
+    def test_on_what_is_ones_own(self):
+        import cv2
+
+        writer, reader = self.pair(format="BGR", width=64, height=48)
+        own = self.reader(writer.channel, copy=True)
+        with self.assertRaises(possum.Timeout):
+            own.read(timeout=0)
+        writer.write(numpy.zeros((48, 64, 3), "u1"))
+        for picture in (own.read(PATIENCE), reader.read(PATIENCE).copy()):
+            cv2.rectangle(picture, (1, 1), (50, 40), (0, 255, 0), 2)
+            self.assertEqual(picture[1, 1].tolist(), [0, 255, 0])
 
 
 class Slots(Case):

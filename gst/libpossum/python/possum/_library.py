@@ -128,7 +128,7 @@ class ReaderOptions(ctypes.Structure):
         ("ignore_eos", ctypes.c_int32),
         ("copy", ctypes.c_int32),
         ("sigbus_guard", ctypes.c_int32),
-        ("reserved", ctypes.c_uint32),
+        ("copy_on_write", ctypes.c_int32),
     ]
 
 

@@ -125,6 +125,9 @@ class Reader:
     ignore_eos: EOS is a pause.
     allowed_owner: user whose channels are accepted besides this one's and root's, or "any".
     sigbus_guard: survive somebody who cuts the shared memory short (possum.h).
+    copy_on_write: what draws on a frame although that is read-only, as OpenCV before 4.9 does,
+        does so in this process alone and until the frame is gone. Installs a SIGSEGV handler
+        (possum.h). False: it ends the interpreter.
 
     Any thread may use it; of several that read each frame goes to one. Not after fork().
     """
@@ -142,6 +145,7 @@ class Reader:
         ignore_eos: bool = False,
         allowed_owner: Optional[str] = None,
         sigbus_guard: bool = False,
+        copy_on_write: bool = True,
     ) -> None:
         if policy not in _POLICIES:
             raise InvalidValue(f"policy is one of {', '.join(_POLICIES)}, not {policy!r}")
@@ -155,6 +159,7 @@ class Reader:
         options.ignore_eos = ignore_eos
         options.copy = copy
         options.sigbus_guard = sigbus_guard
+        options.copy_on_write = copy_on_write
         pointer = ctypes.c_void_p()
         c.checked(lib.possum_reader_open(ctypes.byref(options), ctypes.byref(pointer)))
         self._channel = channel
