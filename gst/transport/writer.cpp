@@ -188,7 +188,13 @@ class Writer::Impl {
         count_no_slot();
         return WriteStatus::no_slot;
       }
-      wait_for_readers(lock, patience, blocking_with_offers());
+      const std::uint32_t holding = patience.present(core, blocking_with_offers());
+      if (patience.hoarded(holding != 0, options_.max_blocking_ns)) {
+        core.give_up_waiting();
+        count_no_slot();
+        return WriteStatus::no_slot;
+      }
+      wait_for_readers(lock, patience, holding);
     }
   }
 
@@ -301,6 +307,29 @@ class Writer::Impl {
     std::array<std::uint32_t, layout::kReaders> tenant{};
     std::array<int, layout::kReaders> offers{};  // the fewest seen
     std::array<std::int64_t, layout::kReaders> still_since_ns{};
+    std::uint32_t there = 0;  // pages, at first
+    std::array<std::uint32_t, layout::kReaders> tenant_there{};
+    std::int64_t hoarded_since_ns = 0;
+    // Of these pages those whose readers were there before the first wait. Whoever
+    // attaches meanwhile may not stretch it.
+    std::uint32_t present(const Core& core, std::uint32_t pages) {
+      for (unsigned r = 0; r < layout::kReaders && since_ns == 0; ++r) {
+        if (core.active(r)) there |= slot_bit(r);
+        tenant_there[r] = core.tenant(r);
+      }
+      pages &= there;
+      for (unsigned r = 0; r < layout::kReaders; ++r) {
+        if (core.tenant(r) != tenant_there[r]) pages &= ~slot_bit(r);
+      }
+      return pages;
+    }
+    // Has it been so long that nobody who may hold up the writer has a frame to take?
+    // Then others keep all slots, which they may not.
+    bool hoarded(bool somebody_may_take, std::int64_t limit_ns) {
+      const std::int64_t now = monotonic_ns();
+      if (somebody_may_take || hoarded_since_ns == 0) hoarded_since_ns = now;
+      return limit_ns < kLongNs && now - hoarded_since_ns >= limit_ns;
+    }
     bool starved() const {
       return since_ns != 0 && monotonic_ns() - since_ns > kStarvedNs;
     }

@@ -163,6 +163,10 @@ class WriterCore {
     return static_cast<int>(slot);
   }
 
+  // The frame in hand is dropped although readers may block. As in acquire(), nobody who
+  // attaches now begins with the frame before it.
+  void give_up_waiting() { withdraw_standing_offer(); }
+
   void give_back(unsigned slot) {
     lent_ &= ~slot_bit(slot);
     busy_ &= ~slot_bit(slot);

@@ -15,6 +15,7 @@
 #include "support/peers.h"
 #include "transport/channel.h"
 #include "transport/reader.h"
+#include "transport/reader_core.h"
 
 using namespace support;
 
@@ -411,6 +412,123 @@ TEST(reader_that_blocks_too_long_is_demoted) {
   }
   CHECK(stuck.frame().seq == 99);
   CHECK(stuck.frame().seq == 100);
+}
+
+// Attached by the rules, and then it keeps all that it is offered, where others copy.
+class Hoarder {
+ public:
+  explicit Hoarder(const std::string& channel) {
+    Error error;
+    CHECK(open_control({channel, {}, false}, open_, error) == possum::OpenStatus::ok);
+    Pages pages{open_};
+    const auto tenancy = possum::lock_free_page(pages);
+    CHECK(tenancy && map_own_page(open_, tenancy->page, error));
+    page_ = &open_.control.page(tenancy->page);
+    page_->cfg.store(possum::layout::pack(
+        {tenancy->epoch, 16, Policy::drop_oldest, possum::layout::PageState::active}));
+    open_.attention().ring();
+  }
+  // Returns how many it has.
+  int take_all() {
+    std::uint64_t word = page_->word.load();
+    std::uint64_t next = 0;
+    do {
+      const std::uint32_t all =
+          possum::layout::offered_of(word) | possum::layout::taken_of(word);
+      next = possum::layout::make_word(0, all);
+    } while (!page_->word.compare_exchange_weak(word, next));
+    return std::popcount(possum::layout::taken_of(next));
+  }
+
+ private:
+  struct Pages {
+    possum::OpenControl& open;
+    possum::layout::ReaderUnit& page(unsigned r) const { return open.control.page(r); }
+    bool lock_page(unsigned r) const {
+      return open.lock.try_lock(possum::layout::kReaderByte + r) ==
+             possum::LockFd::Result::ok;
+    }
+    void unlock_page(unsigned r) const {
+      open.lock.unlock(possum::layout::kReaderByte + r);
+    }
+  };
+  possum::OpenControl open_;
+  possum::layout::ReaderUnit* page_ = nullptr;
+};
+
+namespace {
+
+// Until the hoarder has all slots; the other reader takes each frame and lets go of it.
+std::uint64_t publish_until_hoarded(Writer& writer, Reader& honest, Hoarder& hoarder,
+                                    int slots) {
+  std::uint64_t key = 0;
+  int hoarded = 0;
+  while (hoarded < slots) {
+    publish(writer, ++key);
+    CHECK(key_of(take(honest)) == key);
+    hoarded = hoarder.take_all();
+  }
+  return key;
+}
+
+WriteStatus acquire(Writer& writer, SlotRef& ref) {
+  Error error;
+  return writer.acquire(kSmall, sizeof kCaps, 0, ref, error, in_ms(kLimitMs));
+}
+
+}  // namespace
+
+// Nobody who may hold up the writer has anything left to take.
+TEST(reader_that_hoards_holds_up_nobody_beyond_the_bound_of_blocking_readers) {
+  constexpr unsigned kSlots = 5;
+  const std::string channel = unique_channel();
+  WriterOptions options = blocking_writer(channel, kSlots);
+  options.max_blocking_ns = 60 * kMs;
+  const auto writer = open_writer(options);
+  const auto lossless = attach_reader(reader_of(channel, Policy::blocking));
+  std::optional<Hoarder> hoarder(channel);
+  std::uint64_t key = publish_until_hoarded(*writer, *lossless, *hoarder, kSlots);
+  SlotRef ref;
+  for (int frames = 1; frames <= 3; ++frames) {
+    CHECK(acquire(*writer, ref) == WriteStatus::no_slot);
+    CHECK(writer->statistics().no_slot == static_cast<std::uint64_t>(frames));
+  }
+  CHECK(!writer->statistics().readers.at(0).demoted);  // it is not to blame
+  // With the liar gone nothing is missing.
+  hoarder.reset();
+  for (int frames = 0; frames < 20; ++frames) {
+    publish(*writer, ++key);
+    CHECK(key_of(take(*lossless)) == key);
+  }
+}
+
+// Each new tenant of a page may hold up the writer, but not a wait that has begun
+// already.
+TEST(blocking_readers_that_come_and_go_do_not_stretch_the_bound) {
+  constexpr unsigned kSlots = 5;
+  const std::string channel = unique_channel();
+  WriterOptions options = blocking_writer(channel, kSlots);
+  options.max_blocking_ns = 60 * kMs;
+  const auto writer = open_writer(options);
+  const auto lossless = attach_reader(reader_of(channel, Policy::blocking));
+  std::optional<Hoarder> hoarder(channel);
+  publish_until_hoarded(*writer, *lossless, *hoarder, kSlots);
+  std::atomic<bool> over{false};
+  std::thread crowd([&] {
+    Error error;
+    const auto reader = Reader::create(reader_of(channel, Policy::blocking), error);
+    while (!over) {
+      CHECK(reader->attach(in_ms(kLimitMs), error) == AttachStatus::attached);
+      // About half of what the writer lets it stand still for.
+      std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    }
+  });
+  SlotRef ref;
+  for (int frames = 0; frames < 3; ++frames) {
+    CHECK(acquire(*writer, ref) == WriteStatus::no_slot);
+  }
+  over = true;
+  crowd.join();
 }
 
 // Flips a bit of a page's word all the time, as a peer may that has it mapped, or offers
