@@ -26,8 +26,8 @@
  * begins together when they are there. Where the clock runs already (the readers left
  * during the film, another source of the pipeline is live, or async=false), the film goes
  * on from where it stood: nothing is late and nothing is hurried, and ts-offset grows by
- * the time waited, until a flush or the end. What else the pipeline plays then is ahead by
- * as much.
+ * the time waited, until a flush or the end. What else the pipeline plays then is ahead
+ * by as much.
  *
  * Whoever may write to the shared memory may also truncate it, and the next touch ends
  * this process with SIGBUS, unless #GstPossumSink:sigbus-guard is set on one of its
@@ -77,6 +77,7 @@
 #include "frameinfo.h"
 #include "framesender.h"
 #include "gstpossumpool.h"
+#include "mutability.h"
 #include "refs.h"
 #include "refusal.h"
 #include "sinksettings.h"
@@ -782,12 +783,18 @@ static gboolean gst_possum_sink_send_event(GstElement* element, GstEvent* event)
 
 static void gst_possum_sink_set_property(GObject* object, guint id, const GValue* value,
                                          GParamSpec* spec) {
-  const ObjectLock guard(object);
+  auto* const element = GST_ELEMENT_CAST(object);
   SinkImpl& impl = impl_of(object);
-  if (!impl.settings.set(id, value)) {
-    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
+  bool refused = false;
+  {
+    const ObjectLock guard(object);
+    SinkSettings changed = impl.settings;
+    if (!changed.set(id, value)) G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
+    refused = changed != impl.settings && !possum::may_set(element, spec);
+    if (!refused) impl.settings = std::move(changed);
+    impl.min_readers = impl.settings.min_readers;  // a wait for them goes by the new one
   }
-  impl.min_readers = impl.settings.min_readers;  // a wait for them goes by the new number
+  if (refused) possum::warn_not_set(element, spec);
 }
 
 static GstStructure* collect_stats(GstPossumSink* self) {

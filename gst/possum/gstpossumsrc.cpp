@@ -62,6 +62,7 @@
 
 #include "caps.h"
 #include "errors.h"
+#include "mutability.h"
 #include "refs.h"
 #include "srcenums.h"
 #include "srcstream.h"
@@ -127,13 +128,8 @@ static std::string string_of(const GValue* value, const char* fallback) {
   return text == nullptr ? fallback : text;
 }
 
-static void gst_possum_src_set_property(GObject* object, guint id, const GValue* value,
-                                        GParamSpec* pspec) {
-  if (id == PROP_IS_LIVE) {
-    gst_base_src_set_live(GST_BASE_SRC(object), g_value_get_boolean(value));
-  }
-  const ObjectLock lock(object);
-  SrcSettings& settings = GST_POSSUM_SRC(object)->impl->settings;
+// False if it is no setting.
+static bool set(SrcSettings& settings, guint id, const GValue* value) {
   switch (id) {
     case PROP_CHANNEL:
       settings.channel = string_of(value, "default");
@@ -170,8 +166,28 @@ static void gst_possum_src_set_property(GObject* object, guint id, const GValue*
       settings.sigbus_guard = g_value_get_boolean(value);
       break;
     default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
-      break;
+      return false;
+  }
+  return true;
+}
+
+static void gst_possum_src_set_property(GObject* object, guint id, const GValue* value,
+                                        GParamSpec* pspec) {
+  auto* const element = GST_ELEMENT_CAST(object);
+  SrcImpl& impl = *GST_POSSUM_SRC(object)->impl;
+  bool refused = false;
+  {
+    const ObjectLock lock(object);
+    SrcSettings changed = impl.settings;
+    if (!set(changed, id, value)) G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
+    refused = changed != impl.settings && !possum::may_set(element, pspec);
+    if (!refused) impl.settings = std::move(changed);
+    if (impl.stream) impl.stream->follow(impl.settings);
+  }
+  if (refused) {
+    possum::warn_not_set(element, pspec);
+  } else if (id == PROP_IS_LIVE) {
+    gst_base_src_set_live(GST_BASE_SRC(object), g_value_get_boolean(value));
   }
 }
 
@@ -249,6 +265,7 @@ static gboolean start(GstPossumSrc* self) {
     return FALSE;
   }
   const ObjectLock lock(self);
+  stream->follow(self->impl->settings);  // what was set meanwhile
   self->impl->stream = std::move(stream);
   self->impl->last_statistics.reset();
   return TRUE;
@@ -386,8 +403,11 @@ static void gst_possum_src_init(GstPossumSrc* self) {
 
 static void install_properties(GObjectClass* klass) {
   const SrcSettings defaults;
-  const auto flags = static_cast<GParamFlags>(G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS |
-                                              GST_PARAM_MUTABLE_READY);
+  constexpr int kSetting = G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS;
+  constexpr auto flags = static_cast<GParamFlags>(kSetting | GST_PARAM_MUTABLE_READY);
+  // SrcStream::follow() sees to it.
+  constexpr auto any_time =
+      static_cast<GParamFlags>(kSetting | GST_PARAM_MUTABLE_PLAYING);
   const auto install = [klass](Property id, GParamSpec* spec) {
     g_object_class_install_property(klass, id, spec);
   };
@@ -421,13 +441,15 @@ static void install_properties(GObjectClass* klass) {
    * GstPossumSrc:max-buffers:
    *
    * How many frames may wait for this reader; those that downstream holds are not among
-   * them. 1 with leaky-type=downstream is "the newest only".
+   * them. 1 with leaky-type=downstream is "the newest only". May be changed at any time:
+   * it counts from the next frame on, and the latency that the element answers follows.
    */
-  install(PROP_MAX_BUFFERS,
-          g_param_spec_uint("max-buffers", "Max buffers",
-                            "Frames that may wait for this reader before leaky-type "
-                            "applies",
-                            1, possum::layout::kMaxDepth, defaults.max_buffers, flags));
+  install(
+      PROP_MAX_BUFFERS,
+      g_param_spec_uint("max-buffers", "Max buffers",
+                        "Frames that may wait for this reader before leaky-type "
+                        "applies",
+                        1, possum::layout::kMaxDepth, defaults.max_buffers, any_time));
   /**
    * GstPossumSrc:connection-timeout:
    *
@@ -441,7 +463,7 @@ static void install_properties(GObjectClass* klass) {
           "connection-timeout", "Connection timeout",
           "Nanoseconds that each wait for a channel may last, at the start and after a "
           "disconnect, before it is an error (0: for ever)",
-          0, G_MAXUINT64, defaults.connection_timeout, flags));
+          0, G_MAXUINT64, defaults.connection_timeout, any_time));
   /**
    * GstPossumSrc:on-disconnect:
    *
@@ -526,7 +548,7 @@ static void install_properties(GObjectClass* klass) {
           "copy-frames", "Copy frames",
           "Copy each frame on arrival and give its slot back at once, for pipelines that "
           "keep many frames for long",
-          defaults.copy_frames, flags));
+          defaults.copy_frames, any_time));
   /**
    * GstPossumSrc:sigbus-guard:
    *

@@ -37,6 +37,7 @@ struct SinkSettings {
   GstClockTime max_blocking_time = GST_CLOCK_TIME_NONE;
   bool sigbus_guard = false;
 
+  bool operator==(const SinkSettings&) const = default;
   // False if it is a property of the element's state, not a setting.
   bool set(guint property, const GValue* value);
   bool get(guint property, GValue* value) const;

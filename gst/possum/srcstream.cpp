@@ -112,8 +112,19 @@ SrcStream::SrcStream(GstBaseSrc* element, const SrcSettings& settings,
       allocator_(new_lease_allocator()),
       shells_(gst_possum_shells_new()),
       timeline_(settings.is_live),
-      latency_(settings.leaky == Leaky::none ? 0 : settings.max_buffers) {
+      max_buffers_(settings.max_buffers),
+      connection_timeout_(settings.connection_timeout),
+      copy_frames_(settings.copy_frames),
+      latency_(may_drop() ? settings.max_buffers : 0) {
   gst_video_info_init(&info_);
+}
+
+void SrcStream::follow(const SrcSettings& settings) {
+  connection_timeout_ = settings.connection_timeout;
+  copy_frames_ = settings.copy_frames;
+  if (max_buffers_.exchange(settings.max_buffers) == settings.max_buffers) return;
+  reader_->set_depth(settings.max_buffers);
+  if (may_drop()) latency_.set_buffers(settings.max_buffers);
 }
 
 void SrcStream::interrupt() {
@@ -195,9 +206,8 @@ GstFlowReturn SrcStream::next_frame(Frame& frame) {
 GstFlowReturn SrcStream::connect() {
   Error error;
   waited_ = false;
-  const AttachStatus status =
-      reader_->attach(deadline_after(settings_.connection_timeout), error,
-                      [this](const Error& why) { waiting(why); });
+  const AttachStatus status = reader_->attach(deadline_after(connection_timeout_), error,
+                                              [this](const Error& why) { waiting(why); });
   if (status != AttachStatus::attached) return connect_failed(status, error);
   const std::string text = "Attached to channel \"" + settings_.channel + "\" of " +
                            name_of_writer(reader_->statistics());
@@ -432,7 +442,7 @@ Ref<GstBuffer> SrcStream::make_buffer(Frame&& frame, FrameFit fit) {
     ++copied_;
     return packed_copy(buffer.get(), info_);
   }
-  if (!settings_.copy_frames || is_private) return buffer;
+  if (!copy_frames_ || is_private) return buffer;
   ++copied_;
   return Ref<GstBuffer>{gst_buffer_copy_deep(buffer.get())};
 }
@@ -498,7 +508,7 @@ void SrcStream::warn_of_small_buffer(std::uint64_t missed) {
       ("Frames are missed: the latency of this pipeline is %" G_GUINT64_FORMAT
        " ms, and the frames that wait here (max-buffers=%u) last %" G_GUINT64_FORMAT
        " ms. Add a queue behind possumsrc, or raise max-buffers.",
-       configured / GST_MSECOND, settings_.max_buffers, max / GST_MSECOND),
+       configured / GST_MSECOND, max_buffers_.load(), max / GST_MSECOND),
       (nullptr));
 }
 

@@ -38,6 +38,8 @@ struct SrcSettings {
   std::string allowed_owner;
   bool copy_frames = false;
   bool sigbus_guard = false;
+
+  bool operator==(const SrcSettings&) const = default;
 };
 
 class SrcStream {
@@ -63,6 +65,10 @@ class SrcStream {
   void resume();
   // Leaves the channel, after the streaming thread has ended.
   void close() { reader_->detach(); }
+  // Of other settings than those at open(): max_buffers from the next frame on,
+  // copy_frames from the next one that is taken, connection_timeout from the next wait.
+  // The others are not looked at. One thread at a time.
+  void follow(const SrcSettings& settings);
   // The element goes from PAUSED to PLAYING.
   void playing() { catch_up_.store(true); }
   // Of the newest frame; NULL before the first.
@@ -109,7 +115,7 @@ class SrcStream {
 
   // Constant after construction.
   GstBaseSrc* const base_;
-  const SrcSettings settings_;
+  const SrcSettings settings_;            // but for what follow() changes, which is below
   const std::unique_ptr<Reader> reader_;  // take() and attach(): the streaming thread
   const Ref<GstAllocator> allocator_;
   const Ref<GstBufferPool> shells_;
@@ -130,6 +136,9 @@ class SrcStream {
   GstClockTime warned_latency_ = 0;  // that is too much for max-buffers
 
   // Any thread.
+  std::atomic<unsigned> max_buffers_;
+  std::atomic<GstClockTime> connection_timeout_;
+  std::atomic<bool> copy_frames_;
   LatencyEstimate latency_;
   std::atomic<GstClockTime> configured_{0};
   std::atomic<bool> catch_up_{false};  // what waits is older than it should be

@@ -144,8 +144,9 @@ LatencyEstimate::Range LatencyEstimate::range() const {
   const auto min = static_cast<GstClockTime>(min_ns_.load(std::memory_order_relaxed));
   const auto spacing =
       static_cast<GstClockTime>(spacing_ns_.load(std::memory_order_relaxed));
-  if (buffers_ == 0 || spacing == 0) return {min, GST_CLOCK_TIME_NONE};
-  return {min, min + buffers_ * spacing};
+  const unsigned buffers = buffers_.load(std::memory_order_relaxed);
+  if (buffers == 0 || spacing == 0) return {min, GST_CLOCK_TIME_NONE};
+  return {min, min + buffers * spacing};
 }
 
 bool LatencyEstimate::announce(std::int64_t now_ns) {

@@ -57,7 +57,7 @@ class RunningTimeline {
 
 // The latency to report. At least: the writer's own or the largest age of a frame when it
 // could be taken, whichever is greater. At most: what the frames that may wait here last
-// in addition. Only range() may be called from any thread.
+// in addition. range() and set_buffers() may be called from any thread.
 class LatencyEstimate {
  public:
   struct Range {
@@ -66,6 +66,7 @@ class LatencyEstimate {
   };
   // `buffers`: how many frames may wait before one is lost; 0: none ever is.
   explicit LatencyEstimate(unsigned buffers) : buffers_(buffers) {}
+  void set_buffers(unsigned buffers) { buffers_ = buffers; }
   // Another writer: what was measured before says nothing about it.
   void restart();
   void note(std::int64_t writer_latency_ns, std::int64_t age_ns);
@@ -78,7 +79,7 @@ class LatencyEstimate {
   Range range() const;
 
  private:
-  const unsigned buffers_;
+  std::atomic<unsigned> buffers_;
   std::atomic<std::int64_t> min_ns_{0};
   std::atomic<std::int64_t> spacing_ns_{0};  // 0: not known
   std::int64_t captured_ns_ = layout::kNoTime;

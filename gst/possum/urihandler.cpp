@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "mutability.h"
 #include "refs.h"
 #include "transport/names.h"
 #include "transport/text.h"
@@ -263,10 +264,7 @@ bool read_uri(gpointer element, const char* text, Settings& settings, GError** e
 // Properties may be set in NULL and READY.
 bool may_be_set(gpointer element, GError** error) {
   const ObjectLock lock(element);
-  if (GST_STATE(element) <= GST_STATE_READY &&
-      GST_STATE_PENDING(element) <= GST_STATE_READY) {
-    return true;
-  }
+  if (is_stopped(GST_ELEMENT_CAST(element))) return true;
   g_set_error(error, GST_URI_ERROR, GST_URI_ERROR_BAD_STATE,
               "%s is running: stop it (READY or NULL) before it gets another URI",
               GST_OBJECT_NAME(element));

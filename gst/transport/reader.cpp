@@ -150,9 +150,18 @@ class Attachment {
 
   void enter(layout::Policy policy, unsigned depth) { core_.enter(policy, depth); }
 
+  void set_depth(unsigned depth) {
+    if (forked()) return;
+    const std::lock_guard lock(mutex_);
+    core_.set_depth(depth);
+  }
+
   void leave() {
     if (forked()) return;
-    core_.leave();
+    {
+      const std::lock_guard lock(mutex_);
+      core_.leave();
+    }
     for (MappedSlot& slot : mapped_) slot = {};
   }
 
@@ -516,6 +525,7 @@ class Reader::Impl {
   explicit Impl(ReaderOptions options)
       : options_(std::move(options)),
         generation_(process_generation()),
+        depth_(options_.depth),
         watch_(options_.channel) {}
 
   AttachStatus attach(std::int64_t deadline_ns, Error& error, const Waiting& waiting) {
@@ -539,6 +549,11 @@ class Reader::Impl {
       if (old) add(total_, old->statistics());
     }
     if (old) old->leave();
+  }
+
+  void set_depth(unsigned depth) {
+    depth_.store(std::clamp(depth, 1u, unsigned{layout::kMaxDepth}));
+    if (const auto a = attachment()) a->set_depth(depth_.load());
   }
 
   std::shared_ptr<Attachment> attachment() const {
@@ -730,7 +745,8 @@ class Reader::Impl {
     auto a = std::make_shared<Attachment>(std::move(open), *tenancy, options_.channel,
                                           options_.copy_on_write);
     a->announce();
-    a->enter(options_.policy, options_.depth);
+    const unsigned depth = depth_.load();
+    a->enter(options_.policy, depth);
     // Did the writer die, or lose its name, before it could see us?
     const bool seen = a->writer_alive() && a->linked();
     POSSUM_CRASH_POINT("attach.owner");
@@ -748,11 +764,13 @@ class Reader::Impl {
     total_.writer_name = name;
     ++total_.attachments;
     attachment_ = std::move(a);
+    if (depth_.load() != depth) attachment_->set_depth(depth_.load());
     return Try::ok;
   }
 
   const ReaderOptions options_;
   const std::uint32_t generation_;
+  std::atomic<unsigned> depth_;
   ChannelWatch watch_;  // also carries the interrupt
   // The taking thread's.
   std::uint64_t dead_incarnation_ = 0;  // of the last writer that went
@@ -798,6 +816,7 @@ TakeStatus Reader::take(std::int64_t deadline_ns, Frame& frame, Error& error) {
   }
 }
 void Reader::skip_to_newest() { impl_->skip_to_newest(); }
+void Reader::set_depth(unsigned depth) { impl_->set_depth(depth); }
 void Reader::interrupt(bool on) { impl_->interrupt(on); }
 ReaderStatistics Reader::statistics() const { return impl_->statistics(); }
 

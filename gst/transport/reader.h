@@ -126,6 +126,9 @@ class Reader {
   TakeStatus take(std::int64_t deadline_ns, Frame& frame, Error& error);
   // Lets go of all waiting frames but the newest. They count as missed.
   void skip_to_newest();
+  // Another depth than that of the options, 1 to 16, from the next frame on; from any
+  // thread, attached or not.
+  void set_depth(unsigned depth);
 
   // Ends every wait of this object, from any thread, until interrupt(false).
   void interrupt(bool on);

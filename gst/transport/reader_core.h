@@ -88,6 +88,20 @@ class ReaderCore {
     env_.ring_both();
   }
 
+  // How many frames may wait, from the writer's next offer on. Of enter(), set_depth()
+  // and leave() one at a time.
+  void set_depth(unsigned depth) {
+    std::uint64_t now = env_.page(page_).cfg.load(std::memory_order_relaxed);
+    layout::Config cfg = layout::unpack(now);
+    if (cfg.epoch != epoch_ || cfg.state != layout::PageState::active) return;
+    cfg.depth = static_cast<std::uint8_t>(depth);
+    // Fails when the writer took this process for dead meanwhile: it is somebody else's.
+    if (env_.page(page_).cfg.compare_exchange_strong(now, layout::pack(cfg),
+                                                     std::memory_order_seq_cst)) {
+      env_.ring_writer();  // one that waits for this reader may have room by now
+    }
+  }
+
   // Is the page still ours? False after the writer wrongly took us for dead.
   bool tenant() const {
     return layout::unpack(env_.page(page_).cfg.load(std::memory_order_acquire)).epoch ==

@@ -5,7 +5,9 @@
 // properties, signals and statistics.
 #include <gst/base/gstbasesrc.h>
 
+#include <algorithm>
 #include <mutex>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -45,12 +47,55 @@ constexpr Property kSinkProperties[] = {
 
 constexpr Property kSrcProperties[] = {
     {"channel", "default", kReady},      {"leaky-type", "downstream", kReady},
-    {"max-buffers", "3", kReady},        {"connection-timeout", "0", kReady},
+    {"max-buffers", "3", kPlaying},      {"connection-timeout", "0", kPlaying},
     {"on-disconnect", "wait", kReady},   {"ignore-eos", "false", kReady},
     {"timestamp-mode", "clock", kReady}, {"is-live", "true", kReady},
-    {"allowed-owner", "NULL", kReady},   {"copy-frames", "false", kReady},
+    {"allowed-owner", "NULL", kReady},   {"copy-frames", "false", kPlaying},
     {"sigbus-guard", "false", kReady},   {"stats", nullptr, kNever},
 };
+
+std::string serialized(GObject* object, GParamSpec* spec) {
+  GValue value = G_VALUE_INIT;
+  g_value_init(&value, spec->value_type);
+  g_object_get_property(object, spec->name, &value);
+  const Ref<gchar> text{gst_value_serialize(&value)};
+  g_value_unset(&value);
+  return text ? text.get() : "NULL";
+}
+
+// `settings` has a value for each property, other than the present one: "name=value ...".
+// Those that may not change while the element runs stay what they are, with a warning;
+// the others are what they were set to, without one.
+void expect_mutability(const Pipeline& pipeline, GstElement* element,
+                       const Property* begin, const Property* end,
+                       const std::string& settings) {
+  std::istringstream words(settings);
+  int count = 0;
+  for (std::string word; words >> word; ++count) {
+    const std::string name = word.substr(0, word.find('='));
+    const Property* const known = std::find_if(
+        begin, end, [&](const Property& property) { return name == property.name; });
+    fail_unless(known != end, "%s is no property", name.c_str());
+    auto* const object = G_OBJECT(element);
+    GParamSpec* const spec =
+        g_object_class_find_property(G_OBJECT_GET_CLASS(object), name.c_str());
+    const std::string before = serialized(object, spec);
+    set_properties(element, name + "=" + before);
+    fail_if(pipeline.posted(GST_MESSAGE_WARNING), "%s is what it was", name.c_str());
+    set_properties(element, word);
+    const bool changed = serialized(object, spec) != before;
+    const bool mutable_now = known->mutability == kPlaying;
+    fail_unless(changed == mutable_now, "%s: changed %d", name.c_str(), changed);
+    if (mutable_now) continue;
+    const Report report = pipeline.wait_warning();
+    fail_unless(report.is(GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_SETTINGS));
+    fail_unless(report.text.starts_with(name + " stays"), "%s", report.text.c_str());
+    fail_if(pipeline.posted(GST_MESSAGE_WARNING), "%s: a second one", name.c_str());
+  }
+  const auto writable =
+      std::count_if(begin, end, [](const Property& p) { return p.initial != nullptr; });
+  expect_equal(count, writable);
+}
 
 std::string default_of(GParamSpec* spec) {
   const GValue* value = g_param_spec_get_default_value(spec);
@@ -308,6 +353,35 @@ GST_START_TEST(properties_keep_what_they_are_set_to) {
 }
 GST_END_TEST
 
+GST_START_TEST(a_property_of_a_running_sink_changes_at_once_or_with_a_warning) {
+  Producer producer(new_channel());
+  producer.start().push(1);
+  expect_mutability(producer.pipeline(), producer.sink(), std::begin(kSinkProperties),
+                    std::end(kSinkProperties),
+                    std::string("channel=other ") + kEverySinkProperty);
+  // PAUSED is running, too.
+  producer.pipeline().set_state(GST_STATE_PAUSED);
+  set_properties(producer.sink(), "slots=9");
+  fail_unless(producer.pipeline().posted(GST_MESSAGE_WARNING));
+  producer.stop();
+  set_properties(producer.sink(), "slots=9");
+  expect_equal(get<guint>(producer.sink(), "slots"), 9);
+}
+GST_END_TEST
+
+GST_START_TEST(a_property_of_a_running_src_changes_at_once_or_with_a_warning) {
+  Consumer consumer(new_channel());
+  consumer.start();
+  expect_mutability(consumer.pipeline(), consumer.src(), std::begin(kSrcProperties),
+                    std::end(kSrcProperties),
+                    std::string("channel=other ") + kEverySrcProperty);
+  fail_unless(gst_base_src_is_live(GST_BASE_SRC(consumer.src())));
+  consumer.stop();
+  set_properties(consumer.src(), kEverySrcProperty);
+  expect_every_src_property(consumer.src());
+}
+GST_END_TEST
+
 GST_START_TEST(perms_become_the_mode_of_the_objects) {
   const std::string channel = new_channel();
   Producer producer(channel, "perms=432");  // 0660
@@ -452,6 +526,8 @@ static Suite* properties_suite() {
   tcase_add_test(tcase, src_properties_start_as_documented);
   tcase_add_test(tcase, base_class_defaults_suit_shared_memory);
   tcase_add_test(tcase, properties_keep_what_they_are_set_to);
+  tcase_add_test(tcase, a_property_of_a_running_sink_changes_at_once_or_with_a_warning);
+  tcase_add_test(tcase, a_property_of_a_running_src_changes_at_once_or_with_a_warning);
   tcase_add_test(tcase, perms_become_the_mode_of_the_objects);
   tcase_add_test(tcase, readers_are_notified_and_signalled);
   tcase_add_test(tcase, sink_stats_count_what_happened);

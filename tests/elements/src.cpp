@@ -7,9 +7,11 @@
 #include <numeric>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "support/elements.h"
+#include "support/waits.h"
 
 // Last: it includes gstcheck.h.
 #include "support/suite.h"
@@ -231,6 +233,56 @@ GST_START_TEST(one_buffer_is_the_newest_only) {
   pair.push(2, 9);
   pair.consumer.let_through();
   fail_unless(pair.consumer.pull_values(2) == std::vector({1, 9}));
+}
+GST_END_TEST
+
+GST_START_TEST(max_buffers_counts_at_once) {
+  HeldUp pair("max-buffers=8");
+  pair.push(2, 6);
+  g_object_set(pair.consumer.src(), "max-buffers", 2, nullptr);
+  pair.push(7, 9);
+  pair.consumer.let_through();
+  fail_unless(pair.consumer.pull_values(3) == std::vector({1, 8, 9}));
+  // And of a later attachment.
+  pair.producer.stop();
+  pair.consumer.hold_up();
+  pair.producer.start().push(10);
+  pair.consumer.wait_held_up();
+  pair.push(11, 19);
+  pair.consumer.let_through();
+  fail_unless(pair.consumer.pull_values(3) == std::vector({10, 18, 19}));
+}
+GST_END_TEST
+
+GST_START_TEST(writer_that_waits_goes_on_when_max_buffers_is_raised) {
+  const std::string channel = new_channel();
+  Producer producer(channel, "allow-blocking=true");
+  Consumer consumer(channel, "leaky-type=none max-buffers=1");
+  producer.start().push(1);
+  consumer.hold_up();
+  consumer.start();
+  consumer.wait_held_up();
+  producer.push(2);
+  std::thread writer([&] { producer.push(3); });
+  await_sleeping_writer(channel);
+  g_object_set(consumer.src(), "max-buffers", 2, nullptr);
+  writer.join();
+  consumer.let_through();
+  fail_unless(consumer.pull_values(3) == numbers(1, 3));
+}
+GST_END_TEST
+
+GST_START_TEST(copy_frames_counts_at_once) {
+  const std::string channel = new_channel();
+  Producer producer(channel);
+  Consumer consumer(channel);
+  producer.start().push(1);
+  consumer.start();
+  expect_equal(consumer.pull_value(), 1);
+  g_object_set(consumer.src(), "copy-frames", TRUE, nullptr);
+  producer.push(2);
+  expect_equal(consumer.pull_value(), 2);
+  expect_equal(consumer.stat("copied"), 1);
 }
 GST_END_TEST
 
@@ -614,6 +666,9 @@ static Suite* src_suite() {
   tcase_add_test(tcase, num_buffers_ends_the_stream);
   tcase_add_test(tcase, leaky_downstream_drops_the_oldest);
   tcase_add_test(tcase, one_buffer_is_the_newest_only);
+  tcase_add_test(tcase, max_buffers_counts_at_once);
+  tcase_add_test(tcase, writer_that_waits_goes_on_when_max_buffers_is_raised);
+  tcase_add_test(tcase, copy_frames_counts_at_once);
   tcase_add_test(tcase, leaky_upstream_drops_the_newest);
   tcase_add_test(tcase, blocking_reader_gets_every_frame);
   tcase_add_test(tcase, discont_marks_the_first_frame_and_gaps_alone);
