@@ -14,9 +14,9 @@
 namespace possum {
 namespace {
 
-void describe_times(const layout::FrameDescriptor& frame, std::int64_t now_ns,
-                    possum_frame_info& info) {
-  const bool plausible = plausible_times(frame, now_ns);
+void describe_times(const Frame& lease, std::int64_t now_ns, possum_frame_info& info) {
+  const layout::FrameDescriptor& frame = lease.descriptor();
+  const bool plausible = !lease.strange_clock() && plausible_times(frame, now_ns);
   info.publish_ns = plausible ? frame.publish_ns : now_ns;
   info.capture_ns = plausible ? capture_ns(frame) : now_ns;
   const bool timed = (frame.frame_flags & layout::kFrameTimes) != 0;
@@ -113,7 +113,7 @@ bool describe_frame(const Frame& frame, const FrameFormat& format, std::int64_t 
   info.caps = format.caps->c_str();
   info.seq = d.seq;
   info.missed = frame.missed();
-  describe_times(d, now_ns, info);
+  describe_times(frame, now_ns, info);
   info.offset = d.offset;
   info.offset_end = d.offset_end;
   info.flags = d.buffer_flags;

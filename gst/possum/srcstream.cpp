@@ -404,7 +404,7 @@ GstFlowReturn SrcStream::deliver(Frame&& frame, GstBuffer** buffer) {
   layout::FrameDescriptor descriptor = frame.descriptor();
   note_frame(frame);
   const std::int64_t now_ns = monotonic_ns();
-  doubt_times(descriptor, now_ns);
+  doubt_times(descriptor, frame.strange_clock(), now_ns);
   const GstFlowReturn flow = follow_caps(frame);
   if (flow != GST_FLOW_OK) return flow;
   measure(descriptor, frame.missed(), now_ns);
@@ -461,8 +461,9 @@ void SrcStream::note_frame(const Frame& frame) {
 }
 
 // Another clock than ours, or nonsense: a sink that believes it waits for ever.
-void SrcStream::doubt_times(layout::FrameDescriptor& frame, std::int64_t now_ns) {
-  if (plausible_times(frame, now_ns)) return;
+void SrcStream::doubt_times(layout::FrameDescriptor& frame, bool strange_clock,
+                            std::int64_t now_ns) {
+  if (!strange_clock && plausible_times(frame, now_ns)) return;
   stamp_arrival(frame, now_ns);
   const bool used = settings_.is_live && !gst_base_src_get_do_timestamp(base_) &&
                     settings_.timestamp_mode == TimestampMode::clock;
@@ -470,7 +471,7 @@ void SrcStream::doubt_times(layout::FrameDescriptor& frame, std::int64_t now_ns)
   GST_ELEMENT_WARNING(base_, CORE, CLOCK,
                       ("The times on channel \"%s\" are of another clock: frames get the "
                        "time of their arrival; run writer and reader in one time "
-                       "namespace or with /proc mounted",
+                       "namespace",
                        settings_.channel.c_str()),
                       ("written by %s", name_of_writer(reader_->statistics()).c_str()));
 }

@@ -104,7 +104,8 @@ class SrcStream {
   Ref<GstBuffer> make_buffer(Frame&& frame, FrameFit fit);
 
   void note_frame(const Frame& frame);
-  void doubt_times(layout::FrameDescriptor& frame, std::int64_t now_ns);
+  void doubt_times(layout::FrameDescriptor& frame, bool strange_clock,
+                   std::int64_t now_ns);
   void measure(const layout::FrameDescriptor& frame, std::uint64_t missed,
                std::int64_t now_ns);
   void warn_of_small_buffer(std::uint64_t missed);

@@ -10,17 +10,13 @@ namespace possum {
 
 inline constexpr std::int64_t kNanosecondsPerSecond = 1'000'000'000;
 
-// CLOCK_MONOTONIC in nanoseconds: one clock for all processes of a machine.
+// CLOCK_MONOTONIC in nanoseconds: one clock for all processes of a machine, but for those
+// in a time namespace of their own.
 inline std::int64_t monotonic_ns() {
   timespec t{};
   clock_gettime(CLOCK_MONOTONIC, &t);
   return std::int64_t{t.tv_sec} * kNanosecondsPerSecond + t.tv_nsec;
 }
-
-// How far this process's CLOCK_MONOTONIC is ahead of the machine's, that of the initial
-// time namespace: 0 but in containers with a time namespace of their own. What crosses a
-// channel is the machine's. Reads files: once per channel.
-std::int64_t clock_offset_ns();
 
 inline timespec to_timespec(std::int64_t ns) {
   if (ns < 0) ns = 0;

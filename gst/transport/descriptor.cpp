@@ -31,15 +31,6 @@ constexpr bool within(std::uint64_t offset, std::uint64_t bytes, std::uint64_t l
   return offset <= limit && bytes <= limit - offset;
 }
 
-// What is absent, or leaves the range, is absent.
-std::int64_t shifted_ns(std::int64_t time_ns, std::int64_t by_ns) {
-  std::int64_t result = 0;
-  if (time_ns == layout::kNoTime || __builtin_add_overflow(time_ns, by_ns, &result)) {
-    return layout::kNoTime;
-  }
-  return result;
-}
-
 }  // namespace
 
 bool plan_data_object(const SlotNeed& need, layout::DataHeader& header) {
@@ -108,12 +99,6 @@ bool valid_descriptor(const layout::FrameDescriptor& frame,
     }
   }
   return true;
-}
-
-void move_times(layout::FrameDescriptor& frame, std::int64_t by_ns) {
-  for (std::int64_t* time : {&frame.publish_ns, &frame.pts_ns, &frame.dts_ns}) {
-    *time = shifted_ns(*time, by_ns);
-  }
 }
 
 }  // namespace possum

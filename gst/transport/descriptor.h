@@ -34,7 +34,4 @@ layout::FrameDescriptor copy_descriptor(const std::byte* object);
 bool valid_descriptor(const layout::FrameDescriptor& frame,
                       const layout::DataHeader& header, std::string& why);
 
-// Moves the absolute times from one CLOCK_MONOTONIC to another.
-void move_times(layout::FrameDescriptor& frame, std::int64_t by_ns);
-
 }  // namespace possum

@@ -7,6 +7,8 @@ namespace {
 
 // Processors agree on CLOCK_MONOTONIC far better than this.
 constexpr std::int64_t kClockSlackNs = 1'000'000;
+// From the moment that a writer notes as the publication to that of the offer.
+constexpr std::int64_t kOfferSlackNs = 1'000'000'000;
 // A writer that does not wait for the clock runs ahead of it by what its readers keep
 // back; slow slides make that many minutes.
 constexpr std::int64_t kMaxAheadNs = 3'600'000'000'000;
@@ -30,6 +32,10 @@ std::int64_t capture_ns(const layout::FrameDescriptor& frame) {
 bool plausible_times(const layout::FrameDescriptor& frame, std::int64_t now_ns) {
   return possible(frame.publish_ns, now_ns, kClockSlackNs) &&
          (!has_capture_time(frame) || possible(frame.pts_ns, now_ns, kMaxAheadNs));
+}
+
+bool published_before(const layout::FrameDescriptor& frame, std::int64_t moment_ns) {
+  return frame.publish_ns < moment_ns - kOfferSlackNs;
 }
 
 void stamp_arrival(layout::FrameDescriptor& frame, std::int64_t now_ns) {

@@ -23,6 +23,9 @@ std::int64_t capture_ns(const layout::FrameDescriptor& frame);
 // a sink would seem to wait for ever.
 bool plausible_times(const layout::FrameDescriptor& frame, std::int64_t now_ns);
 
+// Was the frame published well before this moment, if its writer goes by this clock?
+bool published_before(const layout::FrameDescriptor& frame, std::int64_t moment_ns);
+
 // The frame stands for its arrival.
 void stamp_arrival(layout::FrameDescriptor& frame, std::int64_t now_ns);
 

@@ -81,14 +81,10 @@ std::string reader_name(const layout::ReaderUnit& page) {
   return name_text(bytes.data(), bytes.size());
 }
 
-// A machine time as this process's clock shows it; none if it has not been yet.
-std::optional<std::int64_t> past_time(std::int64_t machine_ns, std::int64_t now_ns) {
-  std::int64_t own_ns = 0;
-  if (machine_ns <= 0 || __builtin_add_overflow(machine_ns, clock_offset_ns(), &own_ns) ||
-      own_ns > now_ns) {
-    return std::nullopt;
-  }
-  return own_ns;
+// None if it has not been yet.
+std::optional<std::int64_t> past_time(std::int64_t time_ns, std::int64_t now_ns) {
+  if (time_ns <= 0 || time_ns > now_ns) return std::nullopt;
+  return time_ns;
 }
 
 bool refused(int error_number) { return error_number == EACCES || error_number == EPERM; }

@@ -22,6 +22,7 @@
 #include "descriptor.h"
 #include "doorbell.h"
 #include "fork_guard.h"
+#include "frame_times.h"
 #include "reader_core.h"
 #include "spin.h"
 #include "writer.h"
@@ -108,7 +109,7 @@ class Attachment {
         channel_(std::move(channel)),
         copy_on_write_(copy_on_write),
         generation_(process_generation()),
-        clock_offset_ns_(clock_offset_ns()) {}
+        entered_ns_(monotonic_ns()) {}
 
   ~Attachment() {
     if (forked()) return;
@@ -391,7 +392,6 @@ class Attachment {
       error = damaged(channel_, why);
       return Filled::bad;
     }
-    move_times(frame.descriptor_, clock_offset_ns_);
     const std::byte* const pixels =
         base + mapped.header.pixels_offset + frame.descriptor_.data_offset;
     if (copy) {
@@ -446,6 +446,9 @@ class Attachment {
 
   void account(Frame& frame, std::uint64_t seq) {
     const std::lock_guard lock(mutex_);
+    // The first frame has waited for whoever comes; all others were published for us.
+    strange_clock_ |= last_seq_ != 0 && published_before(frame.descriptor_, entered_ns_);
+    frame.strange_clock_ = strange_clock_;
     frame.missed_ = last_seq_ == 0 ? 0 : seq - last_seq_ - 1;
     last_seq_ = seq;
     ++statistics_.frames;
@@ -469,7 +472,7 @@ class Attachment {
   const std::string channel_;
   const bool copy_on_write_;
   const std::uint32_t generation_;
-  const std::int64_t clock_offset_ns_;
+  const std::int64_t entered_ns_;  // before the writer could offer us anything
   // The taking thread only.
   std::array<MappedSlot, layout::kSlots> mapped_;
   Error error_;  // of the last map() that failed
@@ -480,6 +483,7 @@ class Attachment {
   // Guarded by mutex_: releases come from any thread.
   mutable std::mutex mutex_;
   unsigned leases_ = 0;
+  bool strange_clock_ = false;
   std::uint64_t last_seq_ = 0;
   std::uint64_t lost_ = 0;  // since last_seq_, counted as missed already
   ReaderStatistics statistics_;
@@ -500,7 +504,8 @@ Frame::Frame(Frame&& other) noexcept
       mapping_(std::move(other.mapping_)),
       attachment_(std::move(other.attachment_)),
       missed_(other.missed_),
-      slot_(other.slot_) {
+      slot_(other.slot_),
+      strange_clock_(other.strange_clock_) {
   other.descriptor_ = {};
 }
 

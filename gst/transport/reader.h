@@ -74,6 +74,10 @@ class Frame {
   bool is_copy() const { return copy_ != nullptr; }
   // Frames this reader missed right before this one (sequence gap).
   std::uint64_t missed() const { return missed_; }
+  // Does the writer go by another clock than this process, such as that of another time
+  // namespace? Then the absolute times mean nothing here. False is no promise: see
+  // plausible_times().
+  bool strange_clock() const { return strange_clock_; }
 
  private:
   friend class Attachment;
@@ -87,6 +91,7 @@ class Frame {
   std::shared_ptr<Attachment> attachment_;
   std::uint64_t missed_ = 0;
   unsigned slot_ = 0;
+  bool strange_clock_ = false;
 };
 
 struct ReaderStatistics {

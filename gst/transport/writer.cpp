@@ -581,7 +581,7 @@ class Writer::Impl {
     shared.bytes.store(statistics_.bytes, relaxed);
     shared.zero_copy.store(statistics_.zero_copy, relaxed);
     shared.copied.store(statistics_.copied, relaxed);
-    shared.last_publish_ns.store(session_->machine_ns(frame.publish_ns), relaxed);
+    shared.last_publish_ns.store(frame.publish_ns, relaxed);
     POSSUM_CRASH_POINT("publish.count");
   }
 

@@ -20,7 +20,6 @@ WriterSession::WriterSession(Claim claim, const WriterOptions& options)
       data_mode_{options.perms & ~0022u, options.group},
       claim_(std::move(claim)),
       generation_(process_generation()),
-      clock_offset_ns_(clock_offset_ns()),
       room_(claim_.room()),
       attention_(claim_.attention()),
       core_(*this, options.slots, options.allow_blocking) {}
@@ -252,9 +251,7 @@ void WriterSession::fill(const SlotRef& ref, layout::FrameDescriptor& frame,
   frame.caps_id = caps_id_;
   frame.caps_bytes = static_cast<std::uint32_t>(caps.size());
   frame.metas_bytes = static_cast<std::uint32_t>(metas.size());
-  layout::FrameDescriptor shared = frame;
-  move_times(shared, -clock_offset_ns_);
-  std::memcpy(base + sizeof(layout::DataHeader), &shared, sizeof shared);
+  std::memcpy(base + sizeof(layout::DataHeader), &frame, sizeof frame);
   POSSUM_CRASH_POINT("fill.descriptor");
 }
 

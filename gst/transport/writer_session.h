@@ -87,9 +87,6 @@ class WriterSession {
   // channel from outside see it by inotify(7). Costs a system call then, else nothing.
   void announce_caps();
 
-  // A time of this process as it goes into shared memory (clock_offset_ns()).
-  std::int64_t machine_ns(std::int64_t own_ns) const { return own_ns - clock_offset_ns_; }
-
   // Is it worth looking for dead readers again? Costs system calls, so not on every
   // frame.
   bool recycle_due();
@@ -132,7 +129,6 @@ class WriterSession {
   ObjectMode data_mode_;
   Claim claim_;
   const std::uint32_t generation_;
-  const std::int64_t clock_offset_ns_;
   Doorbell room_;
   Doorbell attention_;
   WriterCore<WriterSession> core_;

@@ -664,6 +664,38 @@ GST_START_TEST(frame_published_in_the_future_stands_for_its_arrival) {
 }
 GST_END_TEST
 
+// As in another time namespace, whose clock is behind.
+GST_START_TEST(frame_published_before_anybody_came_for_it_stands_for_its_arrival) {
+  const std::string channel = new_channel();
+  StrangeWriter writer(channel);
+  writer.publish(-kMinuteNs, -kMinuteNs);
+  Consumer consumer(channel);
+  consumer.hold_up();
+  consumer.start();
+  consumer.wait_held_up();
+  fail_if(consumer.pipeline().posted(GST_MESSAGE_WARNING));  // it may have waited
+  writer.publish(-kMinuteNs, -kMinuteNs);
+  const Ref<GstClock> clock{gst_element_get_clock(consumer.src())};
+  const auto now = [&] {
+    return gst_clock_get_time(clock.get()) - gst_element_get_base_time(consumer.src());
+  };
+  consumer.pull();
+  const GstClockTime before = now();
+  consumer.let_through();
+  const Frame frame = consumer.pull();
+  fail_unless(before <= frame.pts() && frame.pts() <= now());
+  fail_if(GST_BUFFER_DTS_IS_VALID(frame.buffer.get()));
+  const Report report = consumer.pipeline().wait_warning();
+  fail_unless(report.is(GST_CORE_ERROR, GST_CORE_ERROR_CLOCK) &&
+              report.says("time namespace"));
+  // Whatever else that writer says of its times.
+  const GstClockTime after = now();
+  writer.publish(0, -kMinuteNs);
+  fail_unless(consumer.pull().pts() >= after);
+  fail_if(consumer.pipeline().posted(GST_MESSAGE_WARNING));
+}
+GST_END_TEST
+
 GST_START_TEST(frames_of_a_writer_that_runs_ahead_keep_their_times) {
   const std::string channel = new_channel();
   StrangeWriter writer(channel);
@@ -741,6 +773,8 @@ static Suite* time_suite() {
   tcase_add_test(tcase, a_synchronising_sink_drops_nothing);
   tcase_add_test(tcase, times_hours_ahead_become_arrival_with_one_warning);
   tcase_add_test(tcase, frame_published_in_the_future_stands_for_its_arrival);
+  tcase_add_test(tcase,
+                 frame_published_before_anybody_came_for_it_stands_for_its_arrival);
   tcase_add_test(tcase, frames_of_a_writer_that_runs_ahead_keep_their_times);
   tcase_add_test(tcase, writers_times_are_not_doubted_where_they_are_not_used);
   tcase_add_test(tcase, a_synchronising_sink_does_not_wait_for_times_hours_ahead);

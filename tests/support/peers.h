@@ -19,6 +19,7 @@
 
 #include "support/transport.h"
 #include "support/users.h"
+#include "transport/frame_times.h"
 
 namespace support {
 
@@ -447,6 +448,12 @@ ROLE(reader) {
       const std::int64_t now = possum::monotonic_ns();
       const auto& frame = held.back().descriptor();
       answer << now - frame.publish_ns << ' ' << now - frame.pts_ns;
+    } else if (order == "clock") {  // of the newest frame
+      answer << (held.back().strange_clock() ||
+                         !possum::plausible_times(held.back().descriptor(),
+                                                  possum::monotonic_ns())
+                     ? "strange"
+                     : "known");
     } else if (order == "closefrom") {
       close_range(3, ~0u, 0);
       answer << "closed";

@@ -16,7 +16,7 @@ namespace support {
 struct Stamp {
   std::uint64_t magic;
   std::uint64_t number;      // 1, 2, 3, ... of one producer
-  std::int64_t captured_ns;  // CLOCK_MONOTONIC of the machine
+  std::int64_t captured_ns;  // CLOCK_MONOTONIC
   std::uint32_t producer;    // its pid
   std::uint32_t format;      // GstVideoFormat
   std::uint32_t width;

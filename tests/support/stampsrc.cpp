@@ -177,7 +177,7 @@ GstFlowReturn stamp_src_create(GstPushSrc* push, GstBuffer** buffer) {
   if (!gst_video_frame_map(&frame, &impl.info, *buffer, GST_MAP_WRITE)) {
     return GST_FLOW_ERROR;
   }
-  support::draw_stamped(&frame, impl.number, now_ns - possum::clock_offset_ns());
+  support::draw_stamped(&frame, impl.number, now_ns);
   gst_video_frame_unmap(&frame);
   GST_BUFFER_PTS(*buffer) = impl.running_time;
   if (gst_base_src_is_live(src)) {

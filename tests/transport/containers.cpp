@@ -3,7 +3,7 @@
 //
 // Channels between containers, that is between PID, IPC, user and time namespaces that
 // share only the mount at /dev/shm: frames arrive whole and in order, deaths are noticed,
-// times are right.
+// times are right, or known to be another clock's.
 #include "support/containers.h"
 
 #include "support/private_shm.h"
@@ -35,12 +35,13 @@ void expect_ages(FarReader& reader) {
   CHECK(due_ns >= published_ns && due_ns < kLimitMs * kMs);
 }
 
-void expect_traffic(FarWriter& writer, FarReader& reader) {
+void expect_traffic(FarWriter& writer, FarReader& reader, bool one_clock = true) {
   reader.attach();
   expect_lossless(writer, reader, 300);
   writer.publish(301, 301);
   CHECK(reader.frame().key == 301);
-  expect_ages(reader);
+  CHECK(reader.ask("clock") == (one_clock ? "known" : "strange"));
+  if (one_clock) expect_ages(reader);
 }
 
 // Holds up the writer, then dies.
@@ -77,7 +78,7 @@ void expect_channel_through(const Container& box, const Container& other) {
     BoxedWriter writer(box, channel);
     writer.expect("ok 0");
     FarReader reader(channel, Policy::blocking);
-    expect_traffic(writer, reader);
+    expect_traffic(writer, reader, box.clock_s == 0);
     expect_death_of_writer_noticed(writer, reader);
     FarWriter next(channel, "blocking");  // clears up after the one inside
     expect_successor(reader, next);
@@ -87,7 +88,7 @@ void expect_channel_through(const Container& box, const Container& other) {
     const std::string channel = unique_channel();
     FarWriter writer(channel, "blocking");
     BoxedReader reader(box, channel);
-    expect_traffic(writer, reader);
+    expect_traffic(writer, reader, box.clock_s == 0);
     expect_death_of_reader_noticed(writer, reader);
     writer.order("close", "closed");
     CHECK(names_of(channel).empty());
@@ -96,7 +97,7 @@ void expect_channel_through(const Container& box, const Container& other) {
   BoxedWriter writer(box, channel);
   writer.expect("ok 0");
   BoxedReader first(other, channel);
-  expect_traffic(writer, first);
+  expect_traffic(writer, first, box.clock_s == other.clock_s);
   expect_death_of_reader_noticed(writer, first);
   BoxedReader second(other, channel);
   second.attach();
@@ -147,6 +148,7 @@ TEST(user_namespaces) {
 TEST(time_namespaces) {
   expect_channel_through(with_clock(kHour), with_clock(2 * kHour));
   expect_channel_through(with_clock(-100), with_clock(kHour));
+  expect_channel_through(with_clock(-100), with_clock(-100));
 }
 
 // --- containers ------------------------------------------------------------------------

@@ -392,4 +392,11 @@ TEST(times_that_cannot_be_are_told_apart) {
   CHECK(!plausible(kNow, -1) && !plausible(kNow, INT64_MIN + 1));
   CHECK(!plausible(kNow, INT64_MAX) && !plausible(INT64_MAX, kNow));
   CHECK(plausible(kNow, INT64_MAX, layout::kFramePreroll));  // has no such time
+  // An offer follows its time of publication closely, but not at once.
+  FrameDescriptor frame{};
+  frame.publish_ns = kNow;
+  CHECK(!published_before(frame, kNow + 1'000'000'000));
+  CHECK(published_before(frame, kNow + 1'000'000'001));
+  frame.publish_ns = INT64_MIN;
+  CHECK(published_before(frame, 0));
 }
