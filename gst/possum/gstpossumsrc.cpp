@@ -317,6 +317,12 @@ static GstStateChangeReturn gst_possum_src_change_state(GstElement* element,
   const GstStateChangeReturn result =
       GST_ELEMENT_CLASS(gst_possum_src_parent_class)->change_state(element, transition);
   pausing = nullptr;
+  // An aggregator of live sources starts at PLAYING, with the caps that it has then.
+  if (transition == GST_STATE_CHANGE_READY_TO_PAUSED &&
+      result == GST_STATE_CHANGE_NO_PREROLL &&
+      gst_pad_is_linked(GST_BASE_SRC_PAD(element))) {
+    if (const auto stream = stream_of(element)) stream->await_announcement();
+  }
   return result;
 }
 
@@ -329,10 +335,12 @@ static GstFlowReturn gst_possum_src_create(GstPushSrc* push, GstBuffer** buffer)
   });
 }
 
-// The writer decides the caps: nothing can be negotiated before its next frame.
+// The writer decides the caps, downstream whether it takes them.
 static gboolean gst_possum_src_negotiate(GstBaseSrc* base) {
-  if (const auto stream = stream_of(base)) stream->negotiate();
-  return TRUE;
+  return possum::guarded(base, possum::Side::src, FALSE, [base] {
+    if (const auto stream = stream_of(base)) stream->negotiate();
+    return TRUE;
+  });
 }
 
 static gboolean gst_possum_src_decide_allocation(GstBaseSrc* base, GstQuery* query) {

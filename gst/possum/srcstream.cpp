@@ -5,6 +5,7 @@
 // thread: a PROGRESS message sent during a state change would hang gst-launch-1.0.
 #include "srcstream.h"
 
+#include <chrono>
 #include <limits>
 #include <utility>
 #include <vector>
@@ -128,6 +129,7 @@ void SrcStream::follow(const SrcSettings& settings) {
 }
 
 void SrcStream::interrupt() {
+  set_announced();
   const std::lock_guard lock(lock_);
   interrupted_ = true;
   reader_->interrupt(true);
@@ -324,6 +326,42 @@ GstFlowReturn SrcStream::not_for_us(const ChannelCaps& read, const std::string& 
   return GST_FLOW_ERROR;
 }
 
+void SrcStream::negotiate() {
+  caps_text_.reset();
+  if (!caps()) announce_caps();
+  if (!caps()) set_announced();  // else when downstream has answered for these caps
+}
+
+void SrcStream::set_announced() {
+  const std::lock_guard lock(lock_);
+  announced_ = true;
+  announcement_.notify_all();
+}
+
+void SrcStream::await_announcement() {
+  constexpr std::chrono::milliseconds kMoment{250};
+  std::unique_lock lock(lock_);
+  announcement_.wait_for(lock, kMoment, [this] { return announced_; });
+}
+
+// Aggregators and muxers choose their output by what they know when they start. A live
+// source takes no frame before PLAYING, so that nobody counts on it or waits for it; the
+// caps of the newest frame can be seen from outside. The next frame may have others.
+void SrcStream::announce_caps() {
+  const std::optional<std::string> text = reader_->newest_caps();
+  if (!text) return;
+  ChannelCaps read = read_caps(*text);
+  if (read.kind != CapsKind::raw_video || !downstream_takes(read.caps.get())) return;
+  if (push_caps(std::move(read.caps)) != GST_FLOW_OK) return;
+  GstSegment segment;
+  {
+    const ObjectLock lock(base_);
+    segment = base_->segment;
+  }
+  // GstBaseSrc sends it again with the first frame.
+  gst_pad_push_event(GST_BASE_SRC_PAD(base_), gst_event_new_segment(&segment));
+}
+
 GstFlowReturn SrcStream::follow_caps(const Frame& frame) {
   if (frame.caps() == caps_text_) return GST_FLOW_OK;
   ChannelCaps read = read_caps(*frame.caps());
@@ -379,6 +417,7 @@ void SrcStream::allocation_answered(GstQuery* query) {
   GstCaps* caps = nullptr;
   gst_query_parse_allocation(query, &caps, nullptr);
   if (caps == nullptr) return;
+  set_announced();
   knows_strides_ =
       gst_query_find_allocation_meta(query, GST_VIDEO_META_API_TYPE, nullptr);
 }

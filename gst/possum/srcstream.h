@@ -10,6 +10,7 @@
 #include <gst/video/video.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -53,8 +54,9 @@ class SrcStream {
 
   // The next frame, with its caps already pushed. Posts whatever goes wrong.
   GstFlowReturn create(GstBuffer** buffer);
-  // Downstream may have changed its mind about the caps: asks it with the next frame.
-  void negotiate() { caps_text_.reset(); }
+  // Before the first frame is waited for, and when downstream may have changed its mind
+  // about the caps: sends those that are known, and asks it again with the next frame.
+  void negotiate();
   // Reads what downstream answered to an ALLOCATION query.
   void allocation_answered(GstQuery* query);
 
@@ -69,6 +71,9 @@ class SrcStream {
   // copy_frames from the next one that is taken, connection_timeout from the next wait.
   // The others are not looked at. One thread at a time.
   void follow(const SrcSettings& settings);
+  // Returns when what is known before the first frame has reached downstream, or after a
+  // moment: downstream may be blocked.
+  void await_announcement();
   // The element goes from PAUSED to PLAYING.
   void playing() { catch_up_.store(true); }
   // Of the newest frame; NULL before the first.
@@ -95,6 +100,8 @@ class SrcStream {
   void post_progress(GstProgressType type, const std::string& text);
 
   GstFlowReturn deliver(Frame&& frame, GstBuffer** buffer);
+  void announce_caps();
+  void set_announced();
   GstFlowReturn follow_caps(const Frame& frame);
   GstFlowReturn not_for_us(const ChannelCaps& read, const std::string& text);
   GstFlowReturn push_caps(Ref<GstCaps> caps);
@@ -150,6 +157,8 @@ class SrcStream {
   mutable std::mutex lock_;   // held for no call into GStreamer but gst_caps_ref()
   Ref<GstCaps> caps_;         // guarded by lock_
   bool interrupted_ = false;  // guarded by lock_
+  bool announced_ = false;    // guarded by lock_; the first negotiation is over
+  std::condition_variable announcement_;
 };
 
 }  // namespace possum

@@ -487,17 +487,17 @@ bool control_whole(const Claim& claim) {
 // --- reader side
 // --------------------------------------------------------------------------
 
-namespace {
-
 // A user whose channel's faults are an error. Those of anybody else are a name that is
 // taken, even where everybody's channels are accepted.
-bool owner_trusted(const OpenOptions& options, uid_t owner) {
-  return owner == geteuid() || owner == 0 || options.allowed_owner == owner;
+static bool owner_trusted(const OpenOptions& options, uid_t owner) {
+  return trusted_owner(owner) || options.allowed_owner == owner;
 }
 
 bool owner_accepted(const OpenOptions& options, uid_t owner) {
   return options.any_owner || owner_trusted(options, owner);
 }
+
+namespace {
 
 bool acceptable(const OpenOptions& options, const struct stat& info, Error& error) {
   if (!S_ISREG(info.st_mode)) {

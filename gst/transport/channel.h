@@ -121,6 +121,9 @@ struct OpenOptions {
   bool any_owner = false;
 };
 
+// Of a channel that this reader may attach to.
+bool owner_accepted(const OpenOptions& options, uid_t owner);
+
 enum class OpenStatus {
   ok,
   absent,     // no such channel, or its writer is dead

@@ -24,6 +24,8 @@ Error channel_name_error(std::string_view name);
 // `settings` error that says, in octal, what was meant.
 Error check_perms(unsigned perms);
 
+// This user and root: what they say may be believed unasked.
+bool trusted_owner(uid_t owner);
 // "1000 (alice)"
 std::string user_text(uid_t uid);
 std::optional<uid_t> find_user(const std::string& name_or_number);

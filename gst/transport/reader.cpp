@@ -23,6 +23,7 @@
 #include "doorbell.h"
 #include "fork_guard.h"
 #include "frame_times.h"
+#include "observer.h"
 #include "reader_core.h"
 #include "spin.h"
 #include "writer.h"
@@ -561,6 +562,15 @@ class Reader::Impl {
     if (const auto a = attachment()) a->set_depth(depth_.load());
   }
 
+  std::optional<std::string> newest_caps() const {
+    const ObservedChannel seen = observe_channel(options_.channel, false);
+    if (!seen.live() || !seen.attachable || !seen.owner || !seen.frame ||
+        seen.frame->caps.empty() || !owner_accepted(open_options(), *seen.owner)) {
+      return std::nullopt;
+    }
+    return seen.frame->caps;
+  }
+
   std::shared_ptr<Attachment> attachment() const {
     if (forked()) return nullptr;
     const std::lock_guard lock(mutex_);
@@ -657,6 +667,10 @@ class Reader::Impl {
     total.copied += more.copied;
   }
 
+  OpenOptions open_options() const {
+    return {options_.channel, options_.allowed_owner, options_.any_owner};
+  }
+
   // Whatever lies under the name, a writer may come in its place: only what is wrong with
   // a channel of somebody trusted, or with this process, ends the wait.
   AttachStatus search(std::int64_t deadline_ns, Error& error, const Waiting& waiting) {
@@ -715,8 +729,7 @@ class Reader::Impl {
 
   Try try_attach(Error& error) {
     OpenControl open;
-    switch (open_control({options_.channel, options_.allowed_owner, options_.any_owner},
-                         open, error)) {
+    switch (open_control(open_options(), open, error)) {
       case OpenStatus::ok:
         break;
       case OpenStatus::absent:
@@ -807,6 +820,7 @@ AttachStatus Reader::attach(std::int64_t deadline_ns, Error& error,
   return impl_->attach(deadline_ns, error, waiting);
 }
 void Reader::detach() { impl_->detach(); }
+std::optional<std::string> Reader::newest_caps() const { return impl_->newest_caps(); }
 bool Reader::attached() const { return impl_->attachment() != nullptr; }
 std::uint64_t Reader::incarnation() const {
   const auto a = impl_->attachment();

@@ -112,6 +112,11 @@ class Reader {
   Reader(const Reader&) = delete;
   Reader& operator=(const Reader&) = delete;
 
+  // The caps of the newest frame there is, seen from outside: no writer notices. Nothing
+  // where there is none, or none that attach() would accept. Any thread; waits for
+  // nobody.
+  std::optional<std::string> newest_caps() const;
+
   // Waits for a live channel and takes a page of it. deadline_ns is CLOCK_MONOTONIC,
   // INT64_MAX: no deadline; one in the past: one try. Ended by interrupt(true).
   // Detaches from an earlier channel first.

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <unistd.h>
 
 #include <charconv>
 #include <cstdio>
@@ -85,6 +86,8 @@ Error check_perms(unsigned perms) {
           octal(completed(decimal ? *digits : perms)) + " (octal)",
       "user, group and others each have read and write permission, or none");
 }
+
+bool trusted_owner(uid_t owner) { return owner == geteuid() || owner == 0; }
 
 std::string user_text(uid_t uid) {
   passwd entry{};

@@ -370,6 +370,7 @@ class Liar {
     require(writer_->open(error_) == possum::WriteStatus::ok, error_.message);
   }
   const std::string& channel() const { return channel_; }
+  unsigned readers() const { return writer_->active_readers(); }
   // Frames of that many bytes, all of this value.
   void send(const std::string& caps, guint8 value = 1, std::size_t bytes = kSmallBytes,
             unsigned planes = 0) {
@@ -385,10 +386,6 @@ class Liar {
     require(
         writer_->publish(slot, frame, caps, {}, false, error_) == possum::WriteStatus::ok,
         error_.message);
-  }
-  void end() {
-    writer_->set_eos();
-    require(writer_->drain(error_) == possum::WriteStatus::ok, error_.message);
   }
 
  private:
@@ -569,6 +566,77 @@ GST_START_TEST(what_downstream_lacks_is_named_and_what_is_there_is_not) {
 }
 GST_END_TEST
 
+// --- before the first frame ----------------------------------------------------------
+
+GST_START_TEST(a_live_reader_sends_caps_and_segment_before_it_takes_a_frame) {
+  Liar liar;
+  liar.send(kSmall);
+  Consumer consumer(liar.channel(), "leaky-type=none");
+  consumer.start(GST_STATE_PAUSED);
+  fail_unless(gst_caps_is_equal(consumer.wait_caps().get(), caps_of(kSmall).get()));
+  expect_equal(consumer.waiting(), 0);
+  // It holds nobody up, nor is it there for those who wait for readers.
+  expect_equal(liar.readers(), 0);
+  fail_unless(gst_caps_is_equal(consumer.query_caps().get(), caps_of(kSmall).get()));
+  consumer.start();
+  expect_equal(consumer.pull_value(), 1);
+}
+GST_END_TEST
+
+GST_START_TEST(the_caps_of_the_first_frame_rule_whatever_was_sent_before) {
+  const std::string channel = new_channel();
+  Producer first(channel);
+  first.start().push(1);
+  Consumer consumer(channel);
+  consumer.start(GST_STATE_PAUSED);
+  consumer.wait_caps();
+  first.stop();
+  Producer second(channel);
+  second.start(gray(8, 8)).push(new_frame(2, 64));
+  consumer.start();
+  const Frame frame = consumer.pull();
+  expect_equal(frame.value(), 2);
+  fail_unless(gst_caps_is_subset(frame.caps.get(), caps_of(gray(8, 8)).get()));
+}
+GST_END_TEST
+
+// The frames may have others by the time they come.
+GST_START_TEST(caps_that_downstream_refuses_early_are_no_error) {
+  Liar liar;
+  liar.send(gray(8, 8), 1, 64);
+  Consumer consumer(liar.channel(), "", {true, "video/x-raw,format=I420"});
+  consumer.start(GST_STATE_PAUSED);
+  liar.send(kSmall, 2);
+  consumer.start();
+  expect_equal(consumer.pull_value(), 2);
+}
+GST_END_TEST
+
+GST_START_TEST(a_compositor_starts_with_the_size_of_the_channel) {
+  const std::string channel = new_channel();
+  const Pipeline writer(
+      "videotestsrc is-live=true ! "
+      "video/x-raw,format=I420,width=320,height=240,framerate=100/1 ! "
+      "possumsink name=sink channel=" +
+      channel);
+  writer.set_state(GST_STATE_PLAYING);
+  const Ref<GstElement> sink = writer.element("sink");
+  await([&] { return stat(sink.get(), "frames") > 0; }, "the writer's first frame");
+  for (const char* live : {"true", "false"}) {
+    const Pipeline reader("possumsrc is-live=" + std::string(live) + " channel=" +
+                          channel + " ! compositor ! fakesink name=out num-buffers=1");
+    reader.set_state(GST_STATE_PLAYING);
+    reader.wait_eos();
+    const Ref<GstElement> out = reader.element("out");
+    const Ref<GstPad> pad{gst_element_get_static_pad(out.get(), "sink")};
+    const Ref<GstCaps> caps{gst_pad_get_current_caps(pad.get())};
+    const std::string text = text_of(caps.get());
+    fail_unless(text.find("width=(int)320, height=(int)240") != std::string::npos, "%s",
+                text.c_str());
+  }
+}
+GST_END_TEST
+
 static Suite* negotiation_suite() {
   Suite* suite = suite_create("negotiation");
   TCase* tcase = new_case(suite, "negotiation");
@@ -582,6 +650,10 @@ static Suite* negotiation_suite() {
   tcase_add_loop_test(tcase, a_reader_survives_whatever_a_writer_sends, 0,
                       static_cast<int>(sent().size()));
   tcase_add_test(tcase, what_downstream_lacks_is_named_and_what_is_there_is_not);
+  tcase_add_test(tcase, a_live_reader_sends_caps_and_segment_before_it_takes_a_frame);
+  tcase_add_test(tcase, the_caps_of_the_first_frame_rule_whatever_was_sent_before);
+  tcase_add_test(tcase, caps_that_downstream_refuses_early_are_no_error);
+  tcase_add_test(tcase, a_compositor_starts_with_the_size_of_the_channel);
   return suite;
 }
 

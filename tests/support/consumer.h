@@ -53,6 +53,8 @@ class Consumer {
     {
       const std::scoped_lock lock(mutex_);
       eos_ = false;
+      has_segment_ = false;
+      caps_.reset();
     }
     gst_pad_set_active(pad(), TRUE);
     pipeline_.set_state(state);
@@ -97,6 +99,15 @@ class Consumer {
     const std::scoped_lock lock(mutex_);
     held_up_ = false;
     changed_.notify_all();
+  }
+
+  // Until caps and a segment have come, with a frame or before one.
+  Ref<GstCaps> wait_caps() {
+    std::unique_lock lock(mutex_);
+    require(changed_.wait_for(lock, patience(),
+                              [this] { return caps_ != nullptr && has_segment_; }),
+            "no caps came");
+    return possum::share(caps_.get());
   }
 
   void wait_eos() {
@@ -159,6 +170,12 @@ class Consumer {
     Consumer* self = of(pad);
     const std::scoped_lock lock(self->mutex_);
     if (GST_EVENT_TYPE(event) == GST_EVENT_EOS) self->eos_ = true;
+    if (GST_EVENT_TYPE(event) == GST_EVENT_SEGMENT) self->has_segment_ = true;
+    if (GST_EVENT_TYPE(event) == GST_EVENT_CAPS) {
+      GstCaps* caps = nullptr;
+      gst_event_parse_caps(event, &caps);
+      self->caps_ = possum::share(caps);
+    }
     self->changed_.notify_all();
     gst_event_unref(event);
     return TRUE;
@@ -208,6 +225,8 @@ class Consumer {
   bool held_up_ = false;
   bool stuck_ = false;
   bool eos_ = false;
+  bool has_segment_ = false;
+  Ref<GstCaps> caps_;  // of the last event
 
   Pipeline pipeline_;
   Ref<GstElement> src_;
