@@ -470,7 +470,8 @@ POSSUM_API void possum_reader_close(possum_reader* reader);
  * thread at a time, together with take and next.
  * INTERRUPTED. NOT_FOUND, BUSY (32 readers), NOT_OWNER, NO_PERMISSION: the deadline came,
  * waiting longer may help; the message says what lies under the name, if anything does.
- * Waiting would not help: INCOMPATIBLE, NO_BLOCKING, CORRUPT, STATE, NO_MEMORY, SYSTEM. */
+ * Waiting would not help: INCOMPATIBLE, NO_BLOCKING, CORRUPT, STATE, NO_MEMORY, SYSTEM.
+ */
 POSSUM_API possum_status possum_reader_attach(possum_reader* reader, int64_t deadline_ns);
 /* Leaves the channel. Frames in hand stay valid. One thread at a time, with take. */
 POSSUM_API void possum_reader_detach(possum_reader* reader);
@@ -490,8 +491,8 @@ POSSUM_API possum_status possum_reader_take(possum_reader* reader, int64_t deadl
  * writer has gone waits for the next one. One thread at a time.
  * EOS (to read on with the next writer set ignore_eos, or call possum_reader_detach()
  * first), INTERRUPTED, TIMEOUT (attached, no frame), NOT_FOUND, BUSY, NOT_OWNER or
- * NO_PERMISSION (not attached) when the deadline comes; the failures of attach and take, after which the reader is
- * detached and the next call starts anew. */
+ * NO_PERMISSION (not attached) when the deadline comes; the failures of attach and take,
+ * after which the reader is detached and the next call starts anew. */
 POSSUM_API possum_status possum_reader_next(possum_reader* reader, int64_t deadline_ns,
                                             possum_frame** frame);
 

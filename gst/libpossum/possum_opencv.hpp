@@ -27,8 +27,8 @@
 // A frame's view is read-only although cv::Mat cannot say so: the memory is mapped
 // PROT_READ and belongs to all readers. Functions that only read take it as it is; one
 // that writes into it ends the program by SIGSEGV, or with possum_reader_options'
-// copy_on_write takes a copy of each page that it writes to. So draw on a clone, and give results
-// a Mat of their own: cv::cvtColor(view, result, ...), not (view, view, ...).
+// copy_on_write takes a copy of each page that it writes to. So draw on a clone, and give
+// results a Mat of their own: cv::cvtColor(view, result, ...), not (view, view, ...).
 #ifndef POSSUM_OPENCV_HPP
 #define POSSUM_OPENCV_HPP
 
@@ -53,8 +53,8 @@ inline int mat_type(const std::string& format, unsigned pixel_bytes) {
                     ends("BGR16") || ends("RGB15") || ends("BGR15") || ends("LE32") ||
                     begins("r210") || begins("Y410");
   if (pixel_bytes == 0 || bits || ends("BE")) return -1;
-  const bool wide = ends("LE") || ends("64") || ends("LE16") || begins("v216") ||
-                    begins("Y210");
+  const bool wide =
+      ends("LE") || ends("64") || ends("LE16") || begins("v216") || begins("Y210");
   const unsigned channels = wide ? pixel_bytes / 2 : pixel_bytes;
   if (channels < 1 || channels > 4) return -1;
   return CV_MAKETYPE(wide ? CV_16U : CV_8U, static_cast<int>(channels));
