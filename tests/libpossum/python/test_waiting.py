@@ -65,6 +65,48 @@ try:
 except KeyboardInterrupt:
     print("interrupted")
 """
+STORM = """
+import random, signal, sys, threading, time, numpy, possum
+
+class Stop(Exception):
+    pass
+
+def stop(*_):
+    raise Stop
+
+writer = possum.Writer(sys.argv[1], dtype="u1", shape=4)
+reader = possum.Reader(sys.argv[1])
+signal.signal(signal.SIGALRM, stop)
+end = time.monotonic() + 1
+while time.monotonic() < end:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(20e-6, 300e-6))
+        while True:
+            writer.write(numpy.zeros(4, "u1"))
+            try:
+                reader.read(0)
+            except possum.Timeout:
+                pass
+            writer.statistics
+    except Stop:
+        pass
+signal.signal(signal.SIGALRM, signal.SIG_IGN)
+
+def use():
+    writer.write(numpy.zeros(4, "u1"), timeout=1)
+    reader.read(1)
+    print("used")
+
+thread = threading.Thread(target=use)
+thread.start()
+thread.join()
+reader.close()
+print(writer.readers)
+writer.close()
+again = possum.Writer(sys.argv[1], dtype="u1", shape=4, claim_timeout=0)
+again.close()
+print("closed")
+"""
 LOOP = """
 import asyncio, sys, possum
 async def main():
@@ -172,6 +214,15 @@ class Signals(Case):
         self.assertEqual(os.read(heard, 8), bytes([signal.SIGUSR1]))
         self.assertEqual(signal.set_wakeup_fd(mine), mine)
 
+
+    def test_handlers_that_raise_leave_nothing_in_use(self):
+        process = self.process(
+            sys.executable, "-u", "-c", STORM, self.channel(),
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        for line in ("used", "0", "closed"):
+            self.expect_line(process, line)
+        self.expect_end(process)
 
     def test_a_handler_may_wait_while_an_interrupt_is_given(self):
         """The thread that gives it may have to wait for what the interrupted code holds."""

@@ -310,6 +310,18 @@ class FramePointer(ctypes.c_void_p):
     __del__ = _finalizer(lib.possum_frame_release)
 
 
+class ReaderPointer(ctypes.c_void_p):
+    """A reader of the library, or none. Closed with this."""
+
+    __del__ = _finalizer(lib.possum_reader_close)
+
+
+class WriterPointer(ctypes.c_void_p):
+    """A writer of the library, or none. Closed with this."""
+
+    __del__ = _finalizer(lib.possum_writer_close)
+
+
 class SlotPointer(ctypes.c_void_p):
     """A slot of the library, or none. Released with this."""
 

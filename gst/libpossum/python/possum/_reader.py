@@ -16,7 +16,7 @@ from . import _library as c
 from ._errors import Closed, Error, InvalidValue
 from ._frame import Frame, take_over
 from ._library import lib
-from ._waiting import Handle, close_with, stays_here, turn
+from ._waiting import Handle, Use, close_with, stays_here, turn
 
 # Something lies under the name that only a person can take away.
 _IN_THE_WAY = (c.ERROR_NOT_OWNER, c.ERROR_NO_PERMISSION)
@@ -57,13 +57,13 @@ class _Intake:
 
     def read(self, timeout: Optional[float]) -> Optional[Frame]:
         deadline = c.deadline_of(timeout)
-        with self.handle as pointer, turn(self.lock, deadline):
+        with self.handle.use() as pointer, turn(self.lock, deadline):
             if not self._taken.value and not self._take(pointer, deadline):
                 return None
             taken, self._taken = self._taken, c.FramePointer()
             return take_over(taken, self._type, self._writable)
 
-    def _take(self, pointer: int, deadline: int) -> bool:
+    def _take(self, pointer: Use, deadline: int) -> bool:
         if self._to_attach:
             c.checked(self.handle.wait(lib.possum_reader_attach, pointer, deadline))
             self._to_attach = False
@@ -160,16 +160,11 @@ class Reader:
         options.copy = copy
         options.sigbus_guard = sigbus_guard
         options.copy_on_write = copy_on_write
-        pointer = ctypes.c_void_p()
+        pointer = c.ReaderPointer()
         c.checked(lib.possum_reader_open(ctypes.byref(options), ctypes.byref(pointer)))
         self._channel = channel
         self._timeout = timeout
-        self._handle = Handle(
-            f"reader of {channel}",
-            pointer.value or 0,
-            lib.possum_reader_close,
-            lib.possum_reader_interrupt,
-        )
+        self._handle = Handle(f"reader of {channel}", pointer, lib.possum_reader_interrupt)
         self._close = close_with(self, self._handle)
         self._intake = _Intake(self._handle, type, reconnect, writable=copy)
         # Of the event loop's thread.
@@ -192,7 +187,7 @@ class Reader:
 
     def skip_to_newest(self) -> None:
         """Lets go of all waiting frames but the newest."""
-        with self._handle as pointer, turn(self._intake.lock, c.FOREVER):
+        with self._handle.use() as pointer, turn(self._intake.lock, c.FOREVER):
             lib.possum_reader_skip_to_newest(pointer)
 
     def __iter__(self) -> Iterator[Frame]:
@@ -255,12 +250,12 @@ class Reader:
     @property
     def attached(self) -> bool:
         """Also while the writer is gone."""
-        with self._handle as pointer:
+        with self._handle.use() as pointer:
             return bool(lib.possum_reader_is_attached(pointer))
 
     @property
     def statistics(self) -> ReaderStatistics:
-        with self._handle as pointer:
+        with self._handle.use() as pointer:
             got = c.filled(c.ReaderStatistics, lib.possum_reader_get_statistics, pointer)
         return ReaderStatistics(
             got.frames,

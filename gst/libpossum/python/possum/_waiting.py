@@ -9,6 +9,7 @@ pipe of ours, and a thread that reads it interrupts the wait. The main thread th
 its handlers, and waits on if none of them raised. Nobody looks at a clock for this.
 """
 
+import ctypes
 import os
 import signal
 import threading
@@ -95,47 +96,48 @@ def _forget_in_child() -> None:
 os.register_at_fork(after_in_child=_forget_in_child)
 
 
-class Handle:
-    """A reader or writer of the library, closed when nobody is inside of it any more."""
+class Use:
+    """A reader or writer of the library while a call is in it: what ctypes passes on.
 
-    def __init__(self, what: str, pointer: int, close: Any, interrupt: Any) -> None:
+    What is in use is held by references and not counted: a signal handler may raise between any
+    two steps of a count, and then it never ends.
+    """
+
+    __slots__ = ("_as_parameter_",)
+
+    def __init__(self, owner: ctypes.c_void_p) -> None:
+        self._as_parameter_: Optional[ctypes.c_void_p] = owner
+
+    def __enter__(self) -> "Use":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._as_parameter_ = None  # this may live on in a traceback
+
+
+class Handle:
+    """A reader or writer of the library. `owner` closes it when nobody is inside of it any more:
+    it is held from here, and by each Use."""
+
+    def __init__(self, what: str, owner: ctypes.c_void_p, interrupt: Any) -> None:
         self._what = what
-        self._pointer: Optional[int] = pointer
-        self._close = close
+        self._owner: Optional[ctypes.c_void_p] = owner
         self._interrupt_call = interrupt
         self._pid = os.getpid()
         # Reentrant, for signal handlers that close what they interrupt.
         self._lock = threading.RLock()
-        self._users = 0
         self.closed = False
 
-    def __enter__(self) -> int:
+    def use(self) -> Use:
         if os.getpid() != self._pid:
             raise Error(
                 f"This {self._what} was opened before fork() and belongs to the parent "
                 "process: open one in this process"
             )
-        with self._lock:
-            # In this order: a signal handler may close between any two steps.
-            self._users += 1
-            if not self.closed and self._pointer is not None:
-                return self._pointer
-            self._leave()
-        raise Closed(f"This {self._what} is closed")
-
-    def __exit__(self, *_: Any) -> None:
-        with self._lock:
-            self._leave()
-
-    def _leave(self) -> None:
-        self._users -= 1
-        if self.closed and self._users == 0:
-            self._close_now()
-
-    def _close_now(self) -> None:
-        pointer, self._pointer = self._pointer, None
-        if pointer is not None:
-            self._close(pointer)
+        owner = self._owner
+        if owner is None:
+            raise Closed(f"This {self._what} is closed")
+        return Use(owner)
 
     def close(self) -> None:
         """Ends all waits. From any thread, also from a signal handler."""
@@ -143,19 +145,19 @@ class Handle:
             return  # the lock may be another thread's, who is not here
         with self._lock:
             self.closed = True
-            if self._users == 0:
-                self._close_now()
-            elif self._pointer is not None:
-                self._interrupt_call(self._pointer, 1)
+            owner = self._owner
+            if owner is not None:
+                self._interrupt_call(owner, 1)
+                self._owner = None
 
     def _interrupt(self, on: int) -> None:
         with self._lock:
-            if self._pointer is not None:
-                self._interrupt_call(self._pointer, 1 if on or self.closed else 0)
+            if self._owner is not None:
+                self._interrupt_call(self._owner, on)
 
     def wait(self, function: Any, *arguments: Any, results: Optional[List[int]] = None) -> int:
         """Calls a function of the library, which waits and returns a status, until that is
-        another one than INTERRUPTED. Between __enter__ and __exit__.
+        another one than INTERRUPTED. While it is in use.
 
         results: gets each status before any signal handler runs, hence also where one
         raises. Why extend() and map(): they call and store without a bytecode between.
@@ -210,9 +212,12 @@ def turn(lock: Any, deadline: int) -> Iterator[None]:
     if deadline != FOREVER:
         left = max(0, deadline - int(lib.possum_now_ns()))
         seconds = min(left / 1e9, threading.TIMEOUT_MAX)
-    if not lock.acquire(timeout=seconds):
-        raise Timeout("Another thread waits in the same reader or writer")
+    got: List[bool] = []
     try:
+        got.extend(map(lock.acquire, (True,), (seconds,)))  # as in Handle.wait()
+        if not got[0]:
+            raise Timeout("Another thread waits in the same reader or writer")
         yield
     finally:
-        lock.release()
+        if got and got[0]:
+            lock.release()

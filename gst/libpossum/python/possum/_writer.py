@@ -198,7 +198,7 @@ class Slot:
         slot = self._check()
         params = self._parameters()
         results: List[int] = []
-        with self._writer._handle as pointer, turn(self._writer._lock, deadline):
+        with self._writer._handle.use() as pointer, turn(self._writer._lock, deadline):
             arguments = (pointer, slot, ctypes.byref(params))
             try:
                 status = self._writer._handle.wait(
@@ -256,7 +256,7 @@ class Writer:
     timeout: seconds that write(), borrow() and the end of a `with` block wait at most.
     slots: 3..32, the most frames that the pool may grow to.
     perms, group: mode and group of the shared memory; 0o660 lets the group attach.
-    claim_timeout: seconds that a name which another writer holds is tried for.
+    claim_timeout: seconds that a name which another writer holds is tried for; None: ever.
     sigbus_guard: survive somebody who cuts the shared memory short (possum.h).
 
     Busy: the channel has another writer. Any thread may use it. Not after fork().
@@ -281,7 +281,7 @@ class Writer:
         slots: int = 16,
         perms: int = 0o600,
         group: Optional[str] = None,
-        claim_timeout: float = 2.0,
+        claim_timeout: Optional[float] = 2.0,
         sigbus_guard: bool = False,
     ) -> None:
         kinds = {"format": format, "dtype": dtype, "type": type, "caps": caps}
@@ -320,12 +320,7 @@ class Writer:
         pointer = _claimed(options, claim_timeout)
         self.timeout = timeout
         self._channel = channel
-        self._handle = Handle(
-            f"writer of {channel}",
-            pointer.value or 0,
-            lib.possum_writer_close,
-            lib.possum_writer_interrupt,
-        )
+        self._handle = Handle(f"writer of {channel}", pointer, lib.possum_writer_interrupt)
         self._close = close_with(self, self._handle)
         self._lock = threading.RLock()  # one thread at a time borrows and publishes
 
@@ -348,7 +343,7 @@ class Writer:
 
     def _borrow(self, format: _Format, deadline: int) -> Slot:
         borrowed = c.SlotPointer()
-        with self._handle as pointer, turn(self._lock, deadline):
+        with self._handle.use() as pointer, turn(self._lock, deadline):
             arguments = (pointer, format.bytes)
             out = ctypes.byref(borrowed)
             status = lib.possum_writer_borrow(*arguments, c.AT_ONCE, out)
@@ -407,7 +402,7 @@ class Writer:
             array = numpy.asarray(data)
             format = _array(array.dtype, array.shape)
         if self._format is None or self._format.caps != format.caps:
-            with self._handle as pointer:
+            with self._handle.use() as pointer:
                 caps = c.encoded(format.caps)
                 c.checked(lib.possum_writer_set_caps(pointer, caps, format.bytes))
         self._format = format
@@ -418,25 +413,25 @@ class Writer:
     def wait_readers(self, count: int = 1, timeout: Optional[float] = None) -> None:
         """Waits until so many readers are attached."""
         deadline = c.deadline_of(timeout)
-        with self._handle as pointer:
+        with self._handle.use() as pointer:
             c.checked(
                 self._handle.wait(lib.possum_writer_wait_readers, pointer, count, deadline)
             )
 
     def eos(self) -> None:
         """Says that no frame follows; taken back by the next one."""
-        with self._handle as pointer:
+        with self._handle.use() as pointer:
             lib.possum_writer_eos(pointer)
 
     def drain(self, timeout: Optional[float] = None) -> None:
         """Waits until each blocking reader has taken what it was offered, or has left."""
         deadline = c.deadline_of(timeout)
-        with self._handle as pointer:
+        with self._handle.use() as pointer:
             c.checked(self._handle.wait(lib.possum_writer_drain, pointer, deadline))
 
     def flush(self) -> None:
         """Withdraws what was not taken yet, except from blocking readers."""
-        with self._handle as pointer:
+        with self._handle.use() as pointer:
             lib.possum_writer_flush(pointer)
 
     # --- about it
@@ -453,12 +448,12 @@ class Writer:
     @property
     def readers(self) -> int:
         """Attached now."""
-        with self._handle as pointer:
+        with self._handle.use() as pointer:
             return int(lib.possum_writer_reader_count(pointer))
 
     @property
     def statistics(self) -> WriterStatistics:
-        with self._handle as pointer:
+        with self._handle.use() as pointer:
             got = c.filled(c.WriterStatistics, lib.possum_writer_get_statistics, pointer)
         return WriterStatistics(
             got.frames,
@@ -489,11 +484,11 @@ class Writer:
         self.close()
 
 
-def _claimed(options: c.WriterOptions, timeout: float) -> ctypes.c_void_p:
+def _claimed(options: c.WriterOptions, timeout: Optional[float]) -> c.WriterPointer:
     """A writer. The waiting for a name that another one holds is done here, one try after the
     other, since no signal handler runs while the library waits."""
-    pointer = ctypes.c_void_p()
-    end = time.monotonic() + timeout
+    pointer = c.WriterPointer()
+    end = math.inf if timeout is None else time.monotonic() + timeout
     while True:
         status = lib.possum_writer_open(ctypes.byref(options), ctypes.byref(pointer))
         if status != c.ERROR_BUSY or time.monotonic() >= end:
