@@ -25,15 +25,16 @@ constexpr std::int64_t kShare = 10;
 }  // namespace
 
 Channels look_at_channels() {
-  std::vector<ChannelFiles> files;
+  std::vector<ChannelFiles> found;
   Error error;
   Channels channels;
-  if (!list_channels(files, error)) return channels;
-  for (const ChannelFiles& file : files) {
-    if (!file.control) continue;
-    const ObservedChannel seen = observe_channel(file.channel, false);
+  if (!list_channels(found, error)) return channels;
+  for (const ChannelFiles& files : found) {
+    if (!files.control) continue;
+    // What the dead left does not matter.
+    const ObservedChannel seen = observe_channel(ChannelFiles{files.channel, true, {}});
     if (seen.live() && seen.attachable) {
-      channels.emplace(file.channel, DeviceInfo::of(seen));
+      channels.emplace(files.channel, DeviceInfo::of(seen));
     }
   }
   return channels;
@@ -76,9 +77,7 @@ void ChannelMonitor::run() {
   while (!watch_.interrupted()) {
     std::int64_t now_ns = monotonic_ns();
     watch_.wait(known_.empty() ? INT64_MAX : now_ns + kLateNs);
-    while (!watch_.interrupted() && monotonic_ns() < rest_until_ns) {
-      watch_.wait(rest_until_ns);
-    }
+    watch_.rest(rest_until_ns);
     if (watch_.interrupted()) return;
     now_ns = monotonic_ns();
     look();

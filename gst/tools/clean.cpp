@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <optional>
+#include <set>
 
 #include "commands.h"
 #include "json.h"
@@ -23,8 +25,8 @@ namespace {
 using possum::ChannelCondition;
 using possum::ObservedChannel;
 
-// A writer whose names were taken away makes them anew within 250 ms; until then its data
-// objects look like those of a dead one.
+// Between two looks at all of them, however often somebody makes names.
+constexpr std::int64_t kRestNs = 20'000'000;
 constexpr std::int64_t kReturnNs = possum::kNanosecondsPerSecond;
 
 // For as long as this lives the effective user is another one.
@@ -54,21 +56,24 @@ uid_t owner_of(const ObservedChannel& channel) {
   return geteuid();
 }
 
+std::vector<std::string> data_of(const ObservedChannel& channel) {
+  const std::string control = possum::control_name(channel.name).substr(1);
+  std::vector<std::string> names;
+  std::copy_if(channel.left.begin(), channel.left.end(), std::back_inserter(names),
+               [&](const std::string& file) { return file != control; });
+  return names;
+}
+
 bool without_control(const ObservedChannel& channel) {
   return channel.condition == ChannelCondition::dead && !channel.owner;
 }
 
-// Gives the writer of data objects without a control object the time to come back.
-ObservedChannel await_return(const std::string& name) {
-  possum::ChannelWatch watch(name);
-  watch.arm();
-  const std::int64_t deadline_ns = possum::monotonic_ns() + kReturnNs;
-  ObservedChannel channel = possum::observe_channel(name);
-  while (without_control(channel) && possum::monotonic_ns() < deadline_ns) {
-    watch.wait(deadline_ns);
-    channel = possum::observe_channel(name);
-  }
-  return channel;
+// Looks again at a channel without a control object if it has one now.
+bool returned(ObservedChannel* channel) {
+  if (!possum::stat_name(possum::control_name(channel->name))) return false;
+  *channel = possum::observe_channel(
+      possum::ChannelFiles{channel->name, true, std::move(channel->left)});
+  return true;
 }
 
 // Somebody else's, or no channel at all.
@@ -81,6 +86,15 @@ std::string foreign(uid_t owner) {
          ": only that user or root can remove it";
 }
 
+// What is left of `files`, but for what was removed.
+bool something_stays(const std::vector<std::string>& files,
+                     const std::vector<std::string>& removed) {
+  const std::set<std::string> gone(removed.begin(), removed.end());
+  return std::any_of(files.begin(), files.end(), [&](const std::string& file) {
+    return gone.count(file) == 0 && possum::stat_name("/" + file);
+  });
+}
+
 Cleaned remove_left(const ObservedChannel& channel) {
   const uid_t owner = owner_of(channel);
   const ActAs user(owner);
@@ -88,7 +102,8 @@ Cleaned remove_left(const ObservedChannel& channel) {
   Cleaned cleaned = {channel.name, "removed", {}, {}};
   possum::Error error;
   std::vector<std::string> removed;
-  const possum::ClaimStatus status = possum::clean_channel(channel.name, removed, error);
+  const possum::ClaimStatus status =
+      possum::clean_channel(channel.name, data_of(channel), removed, error);
   for (const std::string& name : removed) cleaned.names.push_back(name.substr(1));
   if (status != possum::ClaimStatus::ok) {
     // Somebody was quicker, and cleared it away or will.
@@ -96,8 +111,7 @@ Cleaned remove_left(const ObservedChannel& channel) {
     cleaned.problem = possum::plain_text(error.message);
     return cleaned;
   }
-  const ObservedChannel now = possum::observe_channel(channel.name);
-  if (now.condition == ChannelCondition::dead) {
+  if (something_stays(channel.left, cleaned.names)) {
     cleaned.result = "refused";
     cleaned.problem = "some of its names belong to other users";
   }
@@ -150,18 +164,42 @@ std::optional<Cleaned> clean_one(const ObservedChannel& channel, bool named,
 
 }  // namespace
 
+// A writer whose names were taken away makes them anew within 250 ms; until then its data
+// objects look like those of a dead one. One second for all of them together.
+void await_returns(std::vector<ObservedChannel>& channels) {
+  std::vector<ObservedChannel*> away;
+  for (ObservedChannel& channel : channels) {
+    if (without_control(channel)) away.push_back(&channel);
+  }
+  possum::ChannelWatch watch(possum::ChannelWatch::Everything{});
+  if (!away.empty()) watch.arm();
+  const std::int64_t deadline_ns = possum::monotonic_ns() + kReturnNs;
+  std::erase_if(away, returned);
+  while (!away.empty() && possum::monotonic_ns() < deadline_ns) {
+    watch.wait(deadline_ns);
+    std::erase_if(away, returned);
+    watch.rest(std::min(deadline_ns, possum::monotonic_ns() + kRestNs));
+  }
+}
+
 // What is alive, or somebody else's, is a failure only if it was named: who cleans up
 // everything means what is dead and their own.
 int clean(const Options& options) {
   std::vector<ObservedChannel> channels;
-  if (options.channels.empty() && !look_at_all(channels)) return kNothing;
+  bool complete = true;
+  if (options.channels.empty() &&
+      !look_at_all(
+          [&](ObservedChannel channel) { channels.push_back(std::move(channel)); },
+          complete)) {
+    return kNothing;
+  }
   for (const std::string& name : options.channels) {
     channels.push_back(possum::observe_channel(name));
   }
   const bool named = !options.channels.empty();
+  await_returns(channels);
   std::vector<Cleaned> results;
-  for (ObservedChannel& channel : channels) {
-    if (without_control(channel)) channel = await_return(channel.name);
+  for (const ObservedChannel& channel : channels) {
     if (auto cleaned = clean_one(channel, named, options.dry_run)) {
       results.push_back(std::move(*cleaned));
     }
@@ -171,6 +209,7 @@ int clean(const Options& options) {
   } else {
     print_results(results);
   }
+  if (!complete) std::fprintf(stderr, "possum: %s\n", left_out_text().c_str());
   const bool done = std::all_of(results.begin(), results.end(), [&](const Cleaned& c) {
     return c.result == "removed" || c.result == "would-remove" ||
            (c.result == "refused" && !named);

@@ -127,9 +127,20 @@ constexpr int kOneLine = -1;
 
 }  // namespace
 
-void print_json(const std::vector<ObservedChannel>& channels) {
-  print(array_of(channels, channel_json), kIndent);
+void JsonArray::add(const ObservedChannel& channel) {
+  std::puts(empty_ ? "[" : ",");
+  empty_ = false;
+  const std::string text =
+      channel_json(channel).dump(kIndent, ' ', false, Json::error_handler_t::replace);
+  // Newlines of texts are escaped: what there are end lines of the document.
+  std::fputs("  ", stdout);
+  for (const char c : text) {
+    std::putchar(c);
+    if (c == '\n') std::fputs("  ", stdout);
+  }
 }
+
+void JsonArray::end() { std::puts(empty_ ? "[]" : "\n]"); }
 
 void print_json(const ObservedChannel& channel) { print(channel_json(channel), kIndent); }
 

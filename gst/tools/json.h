@@ -21,8 +21,17 @@ struct Cleaned {
   std::string problem;
 };
 
+// Prints one document and a newline, piece by piece: there may be thousands of channels.
+class JsonArray {
+ public:
+  void add(const possum::ObservedChannel& channel);
+  void end();
+
+ private:
+  bool empty_ = true;
+};
+
 // Each prints one document and a newline.
-void print_json(const std::vector<possum::ObservedChannel>& channels);
 void print_json(const possum::ObservedChannel& channel);
 void print_json(const std::vector<Cleaned>& results);
 // As one line, with rates.

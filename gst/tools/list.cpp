@@ -26,38 +26,80 @@ std::vector<std::string> row(const possum::ObservedChannel& channel) {
           channel.writer};
 }
 
-void print_table(const std::vector<possum::ObservedChannel>& channels) {
-  Table table({{"CHANNEL"},
-               {"STATE"},
-               {"SIZE"},
-               {"FORMAT"},
-               {"RATE"},
-               {"READERS", Align::right},
-               {"AGE", Align::right},
-               {"OWNER"},
-               {"PID", Align::right},
-               {"COMMAND"}});
-  for (const auto& channel : channels) table.add(row(channel));
-  print(table.lines());
-  std::fflush(stdout);
-  for (const auto& channel : channels) complain(channel);
+Table empty_table() {
+  return Table({{"CHANNEL"},
+                {"STATE"},
+                {"SIZE"},
+                {"FORMAT"},
+                {"RATE"},
+                {"READERS", Align::right},
+                {"AGE", Align::right},
+                {"OWNER"},
+                {"PID", Align::right},
+                {"COMMAND"}});
+}
+
+// Only lines are kept: there may be thousands of channels.
+bool list_table(bool& any, bool& complete) {
+  Table table = empty_table();
+  std::vector<std::pair<std::string, std::string>> complaints;
+  if (!look_at_all(
+          [&](const possum::ObservedChannel& channel) {
+            table.add(row(channel));
+            for (std::string& text : complaints_about(channel)) {
+              complaints.emplace_back(channel.name, std::move(text));
+            }
+          },
+          complete)) {
+    return false;
+  }
+  any = !table.empty();
+  if (any) {
+    print(table.lines());
+    std::fflush(stdout);
+  }
+  for (const auto& [channel, text] : complaints) complain(channel, text);
+  return true;
+}
+
+bool list_names(bool& any, bool& complete) {
+  return look_at_all(
+      [&](const possum::ObservedChannel& channel) {
+        any = true;
+        std::puts(channel.name.c_str());
+      },
+      complete);
+}
+
+bool list_json(bool& any, bool& complete) {
+  JsonArray array;
+  if (!look_at_all(
+          [&](const possum::ObservedChannel& channel) {
+            any = true;
+            array.add(channel);
+          },
+          complete)) {
+    return false;
+  }
+  array.end();
+  return true;
 }
 
 }  // namespace
 
 int list(const Options& options) {
-  std::vector<possum::ObservedChannel> channels;
-  if (!look_at_all(channels)) return kNothing;
-  if (options.json) {
-    print_json(channels);
-  } else if (options.names_only) {
-    for (const auto& channel : channels) std::puts(channel.name.c_str());
-  } else if (channels.empty()) {
-    std::fputs("possum: there are no channels\n", stderr);
-  } else {
-    print_table(channels);
+  bool any = false;
+  bool complete = true;
+  if (!(options.json         ? list_json(any, complete)
+        : options.names_only ? list_names(any, complete)
+                             : list_table(any, complete))) {
+    return kNothing;
   }
-  return channels.empty() ? kNothing : kOk;
+  if (!complete) std::fprintf(stderr, "possum: %s\n", left_out_text().c_str());
+  if (!any && !options.json && !options.names_only) {
+    std::fputs("possum: there are no channels\n", stderr);
+  }
+  return any ? kOk : kNothing;
 }
 
 }  // namespace tool

@@ -4,23 +4,28 @@
 
 #include <cstdio>
 
+#include "transport/shm_object.h"
+
 namespace tool {
 
-bool look_at_all(std::vector<possum::ObservedChannel>& channels) {
+bool look_at_all(const See& see, bool& complete) {
   std::vector<possum::ChannelFiles> found;
   possum::Error error;
-  if (!possum::list_channels(found, error)) {
+  if (!possum::list_channels(found, error, &complete)) {
     std::fprintf(stderr, "possum: %s (%s)\n", error.message.c_str(),
                  error.detail.c_str());
     return false;
   }
   for (const possum::ChannelFiles& files : found) {
-    possum::ObservedChannel channel = possum::observe_channel(files.channel);
-    if (channel.condition != possum::ChannelCondition::absent) {
-      channels.push_back(std::move(channel));
-    }
+    possum::ObservedChannel channel = possum::observe_channel(files);
+    if (channel.condition != possum::ChannelCondition::absent) see(std::move(channel));
   }
   return true;
+}
+
+std::string left_out_text() {
+  return "another user has more than " + std::to_string(possum::kMaxChannelsOfOthers) +
+         " names of channels in " + possum::kShmDirectory + ": the rest is left out";
 }
 
 }  // namespace tool

@@ -4,13 +4,18 @@
 // Looking at every channel there is.
 #pragma once
 
-#include <vector>
+#include <functional>
+#include <string>
 
 #include "transport/observer.h"
 
 namespace tool {
 
-// Without those that went meanwhile. False: standard error says why.
-bool look_at_all(std::vector<possum::ObservedChannel>& channels);
+// Calls `see` for one after the other, but for those that went meanwhile, and says
+// whether names were left out, see kMaxChannelsOfOthers. False: standard error says why.
+using See = std::function<void(possum::ObservedChannel channel)>;
+bool look_at_all(const See& see, bool& complete);
+// For a person.
+std::string left_out_text();
 
 }  // namespace tool

@@ -146,11 +146,17 @@ void complain(const std::string& channel, const std::string& text) {
   std::fprintf(stderr, "possum: %s: %s\n", channel.c_str(), shown(text).c_str());
 }
 
-void complain(const ObservedChannel& channel) {
+std::vector<std::string> complaints_about(const ObservedChannel& channel) {
+  std::vector<std::string> texts;
   if (channel.condition != ChannelCondition::dead && !channel.problem.empty()) {
-    complain(channel.name, channel.problem);
+    texts.push_back(channel.problem);
   }
-  if (!channel.frame_problem.empty()) complain(channel.name, channel.frame_problem);
+  if (!channel.frame_problem.empty()) texts.push_back(channel.frame_problem);
+  return texts;
+}
+
+void complain(const ObservedChannel& channel) {
+  for (const std::string& text : complaints_about(channel)) complain(channel.name, text);
 }
 
 }  // namespace tool

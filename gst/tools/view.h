@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "transport/observer.h"
 
@@ -37,7 +38,8 @@ std::optional<std::int64_t> age_ns(const possum::ObservedChannel& channel);
 int status_of(const possum::ObservedChannel& channel);
 // "possum: CHANNEL: TEXT" to standard error.
 void complain(const std::string& channel, const std::string& text);
-// About what the tables do not show.
+// What the tables do not show, a sentence each.
+std::vector<std::string> complaints_about(const possum::ObservedChannel& channel);
 void complain(const possum::ObservedChannel& channel);
 
 }  // namespace tool

@@ -106,13 +106,20 @@ class Watch {
   std::optional<Screen> screen_;
   History history_;
   std::vector<ObservedChannel> channels_;
+  bool complete_ = true;  // no channel was left out
   std::int64_t next_ns_ = 0;
 };
 
 bool Watch::look() {
   channels_.clear();
   if (options_.channels.empty()) {
-    if (!look_at_all(channels_)) return false;
+    if (!look_at_all(
+            [this](possum::ObservedChannel channel) {
+              channels_.push_back(std::move(channel));
+            },
+            complete_)) {
+      return false;
+    }
   } else {
     channels_.push_back(possum::observe_channel(options_.channels.front()));
   }
@@ -125,6 +132,7 @@ std::vector<std::string> Watch::page() const {
       "possum: " + std::to_string(channels_.size()) +
           (channels_.size() == 1 ? " channel" : " channels") + ", q ends",
       ""};
+  if (!complete_) lines.back() = left_out_text();
   const std::vector<std::string> rows = table_of(channels_, history_).lines();
   lines.insert(lines.end(), rows.begin(), rows.end());
   return lines;

@@ -348,8 +348,8 @@ std::string process_name() {
 
 namespace {
 
-// Steps 1 to 6 of a claim: a name that leads to an object of ours, locked and empty, with
-// nothing of the dead beside it. What was unlinked is added to `removed`.
+// Steps 1 to 5 of a claim: a name that leads to an object of ours, locked and empty. What
+// was unlinked is added to `removed`.
 ClaimStatus claim_name(const std::string& channel, LockFd& claimed,
                        std::vector<std::string>& removed, Error& error) {
   const std::string name = control_name(channel);
@@ -412,13 +412,20 @@ ClaimStatus claim_name(const std::string& channel, LockFd& claimed,
       POSSUM_CRASH_POINT("claim.unlink-control");
       continue;
     }
-    for_data_names(data_prefix(channel), kDataSuffix - 1, [&](const std::string& left) {
-      if (shm_unlink(left.c_str()) == 0) removed.push_back(left);
-      POSSUM_CRASH_POINT("claim.unlink-data");
-    });
     claimed = std::move(lock);
     return ClaimStatus::ok;
   }
+}
+
+// Step 6, under that lock: nothing of the dead stays beside it.
+void remove_left(const std::string& name, std::vector<std::string>& removed) {
+  if (shm_unlink(name.c_str()) == 0) removed.push_back(name);
+  POSSUM_CRASH_POINT("claim.unlink-data");
+}
+
+void remove_all_left(const std::string& channel, std::vector<std::string>& removed) {
+  for_data_names(data_prefix(channel), kDataSuffix - 1,
+                 [&](const std::string& name) { remove_left(name, removed); });
 }
 
 void give_up_name(const std::string& channel, const LockFd& claimed) {
@@ -435,6 +442,7 @@ ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& erro
     Claim made;
     const ClaimStatus status = claim_name(options.channel, made.lock, removed, error);
     if (status != ClaimStatus::ok) return status;
+    remove_all_left(options.channel, removed);
     if (!set_up_control(options, made, error)) {
       if (error.code == ErrorCode::busy) continue;
       give_up_name(options.channel, made.lock);
@@ -449,7 +457,21 @@ ClaimStatus clean_channel(const std::string& channel, std::vector<std::string>& 
                           Error& error) {
   LockFd lock;
   const ClaimStatus status = claim_name(channel, lock, removed, error);
-  if (status == ClaimStatus::ok) give_up_name(channel, lock);
+  if (status != ClaimStatus::ok) return status;
+  remove_all_left(channel, removed);
+  give_up_name(channel, lock);
+  return status;
+}
+
+ClaimStatus clean_channel(const std::string& channel,
+                          const std::vector<std::string>& data,
+                          std::vector<std::string>& removed, Error& error) {
+  LockFd lock;
+  const ClaimStatus status = claim_name(channel, lock, removed, error);
+  if (status != ClaimStatus::ok) return status;
+  // A writer that has come and gone since has left other names, for the next one.
+  for (const std::string& file : data) remove_left("/" + file, removed);
+  give_up_name(channel, lock);
   return status;
 }
 

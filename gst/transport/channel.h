@@ -104,6 +104,11 @@ ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& erro
 // names, also of a claim that failed half-way.
 ClaimStatus clean_channel(const std::string& channel, std::vector<std::string>& removed,
                           Error& error);
+// The same for whoever has read the mount: `data` are the data names that there were
+// before, without a slash.
+ClaimStatus clean_channel(const std::string& channel,
+                          const std::vector<std::string>& data,
+                          std::vector<std::string>& removed, Error& error);
 // Removes the names that this claim made and gives up its lock.
 void remove_names(std::string_view channel, Claim& claim);
 // Does the control name no longer lead to our object?

@@ -24,6 +24,7 @@ namespace {
 constexpr std::int64_t kBlindWaitNs = 20'000'000;
 // The kernel reports that a file was closed before it drops the locks (__fput()).
 constexpr std::int64_t kCloseNs = 20'000'000;
+constexpr int kMaxReads = 64;  // of events, at some 100 each
 
 }  // namespace
 
@@ -61,9 +62,10 @@ bool ChannelWatch::concerns(const char* file) const {
 bool ChannelWatch::drain_events() {
   alignas(inotify_event) char buffer[4096];
   bool ours = false;
-  for (;;) {
+  // Whoever makes events without end keeps nobody in here.
+  for (int reads = 0; reads < kMaxReads; ++reads) {
     const ssize_t bytes = read(inotify_.get(), buffer, sizeof buffer);
-    if (bytes <= 0) return ours;
+    if (bytes <= 0) break;
     for (ssize_t at = 0; at < bytes;) {
       inotify_event event;
       std::memcpy(&event, buffer + at, sizeof event);
@@ -77,10 +79,12 @@ bool ChannelWatch::drain_events() {
       at += static_cast<ssize_t>(sizeof event + event.len);
     }
   }
+  return ours;
 }
 
 void ChannelWatch::wait(std::int64_t deadline_ns) {
-  if (!inotify_) deadline_ns = std::min(deadline_ns, monotonic_ns() + kBlindWaitNs);
+  if (!inotify_ || !wake_)
+    deadline_ns = std::min(deadline_ns, monotonic_ns() + kBlindWaitNs);
   while (!interrupted()) {
     const std::int64_t now_ns = monotonic_ns();
     const std::int64_t left = std::min(deadline_ns, again_ns_) - now_ns;
@@ -102,6 +106,19 @@ void ChannelWatch::wait(std::int64_t deadline_ns) {
 
 // The flag alone says whether waits end; the descriptor only makes them look. So it does
 // not matter in which order several threads get through here.
+void ChannelWatch::rest(std::int64_t deadline_ns) {
+  while (!interrupted()) {
+    // Where there is no descriptor to be woken by.
+    const std::int64_t now_ns = monotonic_ns();
+    const std::int64_t until_ns =
+        wake_ ? deadline_ns : std::min(deadline_ns, now_ns + kBlindWaitNs);
+    if (deadline_ns <= now_ns) return;
+    pollfd wake = {wake_.get(), POLLIN, 0};
+    const timespec timeout = to_timespec(until_ns - now_ns);
+    ppoll(&wake, 1, &timeout, nullptr);
+  }
+}
+
 void ChannelWatch::interrupt(bool on) {
   interrupted_.store(on, std::memory_order_seq_cst);
   if (!on) return;

@@ -31,6 +31,8 @@ class ChannelWatch {
   bool armed() const { return armed_; }
   // Until an event, an interrupt or deadline_ns (CLOCK_MONOTONIC). One thread at a time.
   void wait(std::int64_t deadline_ns);
+  // Until an interrupt or deadline_ns, whatever happens: events stay for the next wait().
+  void rest(std::int64_t deadline_ns);
 
   // From any thread.
   void interrupt(bool on);

@@ -261,7 +261,8 @@ Copied copy_frame(const ObservedChannel& seen, const SlotNow& now, ObservedFrame
   layout::DataHeader header{};
   layout::FrameDescriptor descriptor{};
   if (fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode) ||
-      info.st_uid != seen.owner || !copy_at(fd.get(), 0, &header, sizeof header) ||
+      info.st_uid != seen.owner || info.st_nlink > 1 ||
+      !copy_at(fd.get(), 0, &header, sizeof header) ||
       !valid_data_header(header, static_cast<std::size_t>(info.st_size), seen.incarnation,
                          now.object, now.slot)) {
     return Copied::torn;
@@ -317,15 +318,83 @@ bool fresh(const struct stat& info) {
   return age_ns >= 0 && age_ns < kSetUpNs;
 }
 
-void note_left(ObservedChannel& seen) {
-  std::vector<ChannelFiles> channels;
-  Error error;
-  if (!list_channels(channels, error)) return;
-  for (ChannelFiles& files : channels) {
-    if (files.channel != seen.name) continue;
-    if (files.control) seen.left.push_back(control_name(seen.name).substr(1));
-    seen.left.insert(seen.left.end(), files.data.begin(), files.data.end());
+// Collects names, and stops at what each other user may have in a list.
+class Collector {
+ public:
+  // Of a file under `directory`, whose name says that.
+  void add(int directory, const char* file, FileName name) {
+    struct stat info {};
+    if (fstatat(directory, file, &info, AT_SYMLINK_NOFOLLOW) != 0) return;  // gone
+    if (info.st_uid != geteuid() && info.st_uid != 0) {
+      Count& count = of_others_[info.st_uid];
+      unsigned& so_many = name.control ? count.channels : count.data;
+      if (so_many == (name.control ? kMaxChannelsOfOthers : kMaxDataOfOthers)) {
+        complete_ = false;
+        return;
+      }
+      ++so_many;
+    }
+    ChannelFiles& files = found_[name.channel];
+    if (name.control) {
+      files.control = true;
+    } else {
+      files.data.emplace_back(file);
+    }
   }
+  bool complete() const { return complete_; }
+  // Once.
+  std::vector<ChannelFiles> channels() {
+    std::vector<ChannelFiles> channels;
+    for (auto& [channel, files] : found_) {
+      files.channel = channel;
+      std::sort(files.data.begin(), files.data.end());
+      channels.push_back(std::move(files));
+    }
+    return channels;
+  }
+
+ private:
+  struct Count {
+    unsigned channels = 0;
+    unsigned data = 0;
+  };
+  std::map<uid_t, Count> of_others_;
+  std::map<std::string, ChannelFiles> found_;
+  bool complete_ = true;
+};
+
+// Every file of `only`, or of all channels if that is empty.
+bool read_mount(const std::string& only, std::vector<ChannelFiles>& channels,
+                bool& complete, Error& error) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> dir(opendir(kShmDirectory), &closedir);
+  if (!dir) {
+    error =
+        system_error(ErrorCode::system, std::string(kShmDirectory) + " cannot be listed",
+                     "opendir", errno);
+    return false;
+  }
+  Collector collector;
+  while (const dirent* entry = readdir(dir.get())) {
+    auto name = parse_file_name(entry->d_name);
+    if (!name || (!only.empty() && name->channel != only)) continue;
+    collector.add(dirfd(dir.get()), entry->d_name, std::move(*name));
+  }
+  channels = collector.channels();
+  complete = collector.complete();
+  return true;
+}
+
+void note_left(const ChannelFiles* files, ObservedChannel& seen) {
+  std::vector<ChannelFiles> channels;
+  bool complete = true;
+  Error error;
+  if (files == nullptr && read_mount(seen.name, channels, complete, error) &&
+      !channels.empty()) {
+    files = &channels.front();
+  }
+  if (files == nullptr) return;
+  if (files->control) seen.left.push_back(control_name(seen.name).substr(1));
+  seen.left.insert(seen.left.end(), files->data.begin(), files->data.end());
   for (const std::string& file : seen.left) {
     if (const auto info = stat_name("/" + file)) {
       seen.left_bytes += static_cast<std::uint64_t>(info->st_blocks) * 512;
@@ -370,12 +439,12 @@ void look_inside(const LockFd& fd, std::uint64_t bytes, ObservedChannel& seen) {
   note_frame(fd.get(), unit, *copy, seen);
 }
 
-// False: it was replaced meanwhile.
-bool look(ObservedChannel& seen, bool with_left) {
+// False: it was replaced meanwhile. `files`: NULL if they have to be looked for.
+bool look(const ChannelFiles* files, ObservedChannel& seen) {
   const std::string name = control_name(seen.name);
   const auto named = stat_name(name);
   if (!named) {
-    if (with_left) note_left(seen);
+    note_left(files, seen);
     if (!seen.left.empty()) say_dead(seen);
     return true;
   }
@@ -383,6 +452,12 @@ bool look(ObservedChannel& seen, bool with_left) {
   if (!S_ISREG(named->st_mode)) {
     fail(seen, ChannelCondition::damaged,
          "its name is taken by something that is not a shared memory object");
+    return true;
+  }
+  // One object could stand for thousands of channels.
+  if (named->st_nlink > 1) {
+    fail(seen, ChannelCondition::damaged,
+         "its control object has other names as well: remove those that are not its own");
     return true;
   }
   const LockFd fd = LockFd::open(name, O_RDONLY | O_NONBLOCK, 0);
@@ -407,7 +482,7 @@ bool look(ObservedChannel& seen, bool with_left) {
   }
   if (fstat(fd.get(), &info) != 0 || info.st_nlink == 0) return false;
   say_dead(seen);
-  if (with_left) note_left(seen);
+  note_left(files, seen);
   return true;
 }
 
@@ -454,34 +529,16 @@ std::uint64_t ObservedChannel::pool_bytes() const {
   return sum;
 }
 
-bool list_channels(std::vector<ChannelFiles>& channels, Error& error) {
-  const std::unique_ptr<DIR, int (*)(DIR*)> dir(opendir(kShmDirectory), &closedir);
-  if (!dir) {
-    error =
-        system_error(ErrorCode::system, std::string(kShmDirectory) + " cannot be listed",
-                     "opendir", errno);
-    return false;
-  }
-  std::map<std::string, ChannelFiles> found;
-  while (const dirent* entry = readdir(dir.get())) {
-    const auto name = parse_file_name(entry->d_name);
-    if (!name) continue;
-    ChannelFiles& files = found[name->channel];
-    files.channel = name->channel;
-    if (name->control) {
-      files.control = true;
-    } else {
-      files.data.emplace_back(entry->d_name);
-    }
-  }
-  for (auto& [channel, files] : found) {
-    std::sort(files.data.begin(), files.data.end());
-    channels.push_back(std::move(files));
-  }
-  return true;
+bool list_channels(std::vector<ChannelFiles>& channels, Error& error, bool* complete) {
+  bool all = true;
+  const bool done = read_mount({}, channels, all, error);
+  if (complete != nullptr) *complete = all;
+  return done;
 }
 
-ObservedChannel observe_channel(const std::string& channel, bool with_left) {
+namespace {
+
+ObservedChannel observe(const std::string& channel, const ChannelFiles* files) {
   ObservedChannel seen;
   if (!valid_channel_name(channel)) {
     fail(seen, ChannelCondition::absent, channel_name_error(plain_text(channel)).message);
@@ -489,12 +546,22 @@ ObservedChannel observe_channel(const std::string& channel, bool with_left) {
   }
   for (int looks = 0; looks < kMaxLooks; ++looks) {
     seen = nothing_of(channel);
-    if (look(seen, with_left)) return seen;
+    if (look(files, seen)) return seen;
   }
   // It comes and goes: there is nothing to see yet.
   seen = nothing_of(channel);
   seen.condition = ChannelCondition::setting_up;
   return seen;
+}
+
+}  // namespace
+
+ObservedChannel observe_channel(const ChannelFiles& files) {
+  return observe(files.channel, &files);
+}
+
+ObservedChannel observe_channel(const std::string& channel) {
+  return observe(channel, nullptr);
 }
 
 }  // namespace possum

@@ -75,7 +75,8 @@ struct ObservedChannel {
   std::optional<uid_t> owner;
   gid_t group = 0;
   unsigned mode = 0;
-  // Files in the shm mount that a dead writer left, and the memory they keep.
+  // Files in the shm mount that a dead writer left, and the memory they keep. Empty if
+  // they were not asked for.
   std::vector<std::string> left;
   std::uint64_t left_bytes = 0;
 
@@ -113,11 +114,21 @@ struct ChannelFiles {
   std::vector<std::string> data;  // data objects; names without a slash
 };
 
-// Every channel with any file, ordered by name. False if the shm mount cannot be listed.
-bool list_channels(std::vector<ChannelFiles>& channels, Error& error);
+// Anybody may make as many names as there is room for in the mount. Those of this user
+// and of root are all listed; of each other user so many are, and the rest is left out.
+inline constexpr unsigned kMaxChannelsOfOthers = 1024;
+inline constexpr unsigned kMaxDataOfOthers = 32 * kMaxChannelsOfOthers;
 
-// Looks at one channel. Costs some hundred system calls at most, whatever peers do.
-// What a dead writer left is listed only `with_left`, which reads the whole mount.
-ObservedChannel observe_channel(const std::string& channel, bool with_left = true);
+// Every channel with any file, ordered by name. Reads the mount once, with a system call
+// for each name of a channel. `complete`: was nothing left out? False if the mount cannot
+// be listed.
+bool list_channels(std::vector<ChannelFiles>& channels, Error& error,
+                   bool* complete = nullptr);
+
+// Looks at one channel. Costs some hundred system calls at most, whatever peers do, and
+// one for each of `files.data` if the writer is dead: they are what it left.
+ObservedChannel observe_channel(const ChannelFiles& files);
+// The same, but reads the mount for what a dead writer left.
+ObservedChannel observe_channel(const std::string& channel);
 
 }  // namespace possum

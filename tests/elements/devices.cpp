@@ -488,6 +488,25 @@ GST_START_TEST(damaged_channels_do_no_harm) {
 }
 GST_END_TEST
 
+// One object would be thousands of devices.
+GST_START_TEST(hard_links_are_no_devices) {
+  const std::string channel = new_channel();
+  Producer producer(channel);
+  producer.start().push(1);
+  const Follower follower;
+  follower.wait_added(channel);
+  const std::string other = new_channel();
+  const auto path_of = [](const std::string& name) {
+    return "/dev/shm/possum-c." + name;
+  };
+  fail_unless(link(path_of(channel).c_str(), path_of(other).c_str()) == 0);
+  follower.wait_removed(channel);
+  fail_if(static_cast<bool>(follower.listed(other)));
+  fail_unless(unlink(path_of(other).c_str()) == 0);
+  follower.wait_added(channel);
+}
+GST_END_TEST
+
 GST_START_TEST(thousands_of_dead_names_cost_little) {
   constexpr int kMany = 6000;
   std::vector<std::unique_ptr<Decoy>> decoys;
@@ -602,6 +621,7 @@ static Suite* devices_suite() {
   tcase_add_test(tcase, a_device_monitor_shows_channels);
   tcase_add_test(tcase, what_is_no_channel_is_passed_over);
   tcase_add_test(tcase, damaged_channels_do_no_harm);
+  tcase_add_test(tcase, hard_links_are_no_devices);
   tcase_add_test(tcase, thousands_of_dead_names_cost_little);
   tcase_add_test(tcase, channels_of_others_are_shown_as_far_as_the_kernel_allows);
   tcase_add_test(tcase, start_and_stop_leave_nothing_behind);

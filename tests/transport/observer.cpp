@@ -345,7 +345,7 @@ TEST(caps_are_never_those_of_another_frame) {
   const std::string channel = unique_channel();
   const auto caps_of = [](std::uint64_t seq) {
     std::string text;
-    while (text.size() < 30'000) text += "n=" + std::to_string(seq) + ",";
+    while (text.size() < 16'000) text += "n=" + std::to_string(seq) + ",";
     return text;
   };
   const auto writer = open_writer(plain_writer(channel, 3));
@@ -460,6 +460,21 @@ TEST(watch_of_everything_tells_of_coming_going_and_death) {
   }
   for (const std::string& name : names_of(channel)) shm_unlink(("/" + name).c_str());
   await(watch, channel, ChannelCondition::absent);
+}
+
+// Or whoever makes names without end would keep those who look busy.
+TEST(rest_is_ended_by_no_event_and_loses_none) {
+  const PrivateShm shm(16 << 20);
+  possum::ChannelWatch watch(possum::ChannelWatch::Everything{});
+  watch.arm();
+  make_name(possum::control_name("one"));
+  const std::int64_t deadline = in_ms(30);
+  watch.rest(deadline);
+  CHECK(possum::monotonic_ns() >= deadline);
+  watch.wait(in_ms(kLimitMs));
+  CHECK(possum::monotonic_ns() < deadline + kLimitMs * kMs);
+  watch.interrupt(true);
+  watch.rest(INT64_MAX);
 }
 
 // Or whoever looks at each event would never sleep again.
