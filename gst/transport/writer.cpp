@@ -32,7 +32,7 @@ constexpr std::int64_t kRoomWaitNs = 20 * kMs;  // a killed reader does not ring
 constexpr std::int64_t kPassNs = 10 * kMs;
 constexpr std::int64_t kSavedPassesNs = 32 * kPassNs;
 constexpr std::int64_t kClaimPollNs = 20 * kMs;  // behind inotify
-// "possum clean" may hold a lost name for a moment. The mutex is held meanwhile.
+// "possum clean" may hold a lost name for a moment.
 constexpr std::int64_t kReclaimNs = 500 * kMs;
 // With /dev/shm full and readers sitting on every slot that is large enough for new caps,
 // no reader's progress may ever free one: give up with the reason.
@@ -71,7 +71,8 @@ class Writer::Impl {
       : options_(std::move(options)),
         events_(std::move(events)),
         generation_(process_generation()),
-        watch_(options_.channel) {}
+        watch_(options_.channel),
+        reclaim_watch_(options_.channel) {}
 
   WriteStatus open(Error& error) {
     if (forked()) return fork_failure(error);
@@ -93,6 +94,7 @@ class Writer::Impl {
     }
     if (thread_.joinable()) {
       stopping_.store(true, std::memory_order_seq_cst);
+      reclaim_watch_.interrupt(true);
       {
         const std::lock_guard lock(mutex_);
         if (session_) ask_housekeeping();
@@ -107,7 +109,7 @@ class Writer::Impl {
   bool is_open() const {
     if (forked()) return false;
     const std::lock_guard lock(mutex_);
-    return session_ != nullptr;
+    return session_ != nullptr || reclaiming_;
   }
 
   void interrupt(bool on) {
@@ -120,6 +122,7 @@ class Writer::Impl {
   bool prepare(unsigned count, std::size_t bytes, Error& error) {
     if (forked()) return fork_failure(error) == WriteStatus::ok;
     const std::lock_guard lock(mutex_);
+    if (reclaiming_) return true;  // frames will ask for their slots
     if (!usable(error)) return false;
     SlotRequest request{{bytes, 0, 0}, {}};
     const unsigned wanted = std::clamp(count, kMinSlots, options_.slots);
@@ -157,6 +160,7 @@ class Writer::Impl {
     SlotRequest request{{bytes, caps_bytes, metas_bytes}, {}};
     for (;;) {
       if (watch_.interrupted()) return WriteStatus::interrupted;
+      if (reclaiming_) return count_no_slot();
       if (!usable(error)) return WriteStatus::failed;
       if (session_->faulted()) return give_up_frame();
       auto& core = session_->core();
@@ -184,15 +188,11 @@ class Writer::Impl {
         error = too_small(request);
         return WriteStatus::failed;
       }
-      if (found == Found::none) {
-        count_no_slot();
-        return WriteStatus::no_slot;
-      }
+      if (found == Found::none) return count_no_slot();
       const std::uint32_t holding = patience.present(core, blocking_with_offers());
       if (patience.hoarded(holding != 0, options_.max_blocking_ns)) {
         core.give_up_waiting();
-        count_no_slot();
-        return WriteStatus::no_slot;
+        return count_no_slot();
       }
       wait_for_readers(lock, patience, holding);
     }
@@ -218,11 +218,10 @@ class Writer::Impl {
                       bool zero_copy, Error& error, std::int64_t deadline_ns) {
     if (forked()) return fork_failure(error);
     std::unique_lock lock(mutex_);
+    if (reclaiming_) return count_no_slot();
     if (!usable(error)) return WriteStatus::failed;
-    if (!session_->owns(ref)) {  // the channel was made anew meanwhile
-      count_no_slot();
-      return WriteStatus::no_slot;
-    }
+    if (!session_->owns(ref)) return count_no_slot();  // it was made anew meanwhile
+    eos_ = false;
     if (session_->core().publishing() != static_cast<int>(ref.slot)) {
       if (!session_->fits_text(ref, caps.size(), metas.size()) ||
           frame.data_offset > ref.capacity ||
@@ -261,6 +260,7 @@ class Writer::Impl {
   void set_eos() {
     if (forked()) return;
     const std::lock_guard lock(mutex_);
+    eos_ = true;
     if (session_) session_->core().set_eos();
   }
 
@@ -271,6 +271,7 @@ class Writer::Impl {
   void flush() {
     if (forked()) return;
     const std::lock_guard lock(mutex_);
+    eos_ = false;
     if (session_) session_->core().flush();
   }
 
@@ -368,6 +369,7 @@ class Writer::Impl {
       const std::lock_guard lock(mutex_);
       session_ = std::make_unique<WriterSession>(std::move(claim), options_);
       statistics_ = {};
+      eos_ = false;
       lost_ = {};
       known_ = {};
       demotions_ = 0;
@@ -376,6 +378,7 @@ class Writer::Impl {
       shortage_.reset();
     }
     stopping_.store(false, std::memory_order_seq_cst);
+    reclaim_watch_.interrupt(false);
     try {
       const SignalsBlocked blocked;
       thread_ = std::thread([this] { keep_house(); });
@@ -438,8 +441,9 @@ class Writer::Impl {
         if (arm_unless([&] { return session_->core().continue_publish(); })) break;
         wait_for_readers(lock, patience, session_->core().pending_pages());
       }
+      if (reclaiming_) return WriteStatus::ok;  // those readers are gone
       if (!usable(error)) return WriteStatus::failed;
-      if (!session_->owns(ref)) return WriteStatus::ok;  // those readers are gone
+      if (!session_->owns(ref)) return WriteStatus::ok;
     }
     session_->core().end_publish();
     session_->announce_caps();
@@ -449,8 +453,7 @@ class Writer::Impl {
   // The channel is truncated: housekeeping makes it anew, at its next tick at the latest.
   WriteStatus give_up_frame() {
     ask_housekeeping();
-    count_no_slot();
-    return WriteStatus::no_slot;
+    return count_no_slot();
   }
 
   std::uint32_t blocking_with_offers() const {
@@ -560,9 +563,14 @@ class Writer::Impl {
     Patience patience{deadline_ns};
     for (;;) {
       if (watch_.interrupted()) return WriteStatus::interrupted;
-      if (!usable(error)) return WriteStatus::failed;
-      if (condition()) return WriteStatus::ok;
+      if (!reclaiming_ && !usable(error)) return WriteStatus::failed;
+      if (!reclaiming_ && condition()) return WriteStatus::ok;
       if (patience.over()) return WriteStatus::timeout;
+      if (reclaiming_) {
+        const std::int64_t left = deadline_ns - monotonic_ns();
+        woken_.wait_for(lock, std::chrono::nanoseconds(std::min(left, kRoomWaitNs)));
+        continue;
+      }
       if (arm_unless(condition)) return WriteStatus::ok;
       wait_for_readers(lock, patience, blocking_with_offers());
     }
@@ -585,11 +593,13 @@ class Writer::Impl {
     POSSUM_CRASH_POINT("publish.count");
   }
 
-  void count_no_slot() {
+  WriteStatus count_no_slot() {
     ++statistics_.no_slot;
+    if (!session_) return WriteStatus::no_slot;
     session_->header().statistics.no_slot.store(statistics_.no_slot,
                                                 std::memory_order_relaxed);
     POSSUM_CRASH_POINT("acquire.count");
+    return WriteStatus::no_slot;
   }
 
   unsigned count_active() const {
@@ -673,7 +683,7 @@ class Writer::Impl {
         next_pass = std::max(next_pass, now - kSavedPassesNs) + kPassNs;
         if (session_ && (session_->name_lost() || session_->faulted() ||
                          (now >= next_tick && !session_->whole()))) {
-          reclaim(happened);
+          reclaim(lock, happened);
         }
         POSSUM_CRASH_POINT("tick.stat");
         if (session_) {
@@ -697,8 +707,9 @@ class Writer::Impl {
   }
 
   // rm, a system that clears /dev/shm at logout, or somebody who truncates: the channel
-  // is made anew under its name, readers find it by themselves.
-  void reclaim(Happened& happened) {
+  // is made anew under its name, readers find it by themselves. Somebody may hold the
+  // name for a moment: the mutex is free meanwhile, and frames are dropped.
+  void reclaim(std::unique_lock<std::mutex>& lock, Happened& happened) {
     session_->end();  // now: a thread that sleeps in it may keep it for a while
     session_.reset();
     for (unsigned r = 0; r < layout::kReaders; ++r) {
@@ -707,13 +718,23 @@ class Writer::Impl {
     known_ = {};
     Claim claim;
     Error error;
-    ChannelWatch watch(options_.channel);
-    if (claim_by(monotonic_ns() + kReclaimNs, watch, claim, error) == WriteStatus::ok) {
-      session_ = std::make_shared<WriterSession>(std::move(claim), options_);
-      return;
+    WriteStatus status = WriteStatus::ok;
+    if (claim_channel(claim_options(), claim, error) != ClaimStatus::ok) {
+      reclaiming_ = true;
+      lock.unlock();
+      status = claim_by(monotonic_ns() + kReclaimNs, reclaim_watch_, claim, error);
+      reclaim_watch_.disarm();
+      lock.lock();
+      reclaiming_ = false;
+      woken_.notify_all();
     }
-    lost_ = error;
-    happened.lost = error;
+    if (status == WriteStatus::ok) {
+      session_ = std::make_shared<WriterSession>(std::move(claim), options_);
+      if (eos_) session_->core().set_eos();
+    } else if (status == WriteStatus::failed) {  // or closed meanwhile
+      lost_ = error;
+      happened.lost = error;
+    }
   }
 
   void look_at_readers(Happened& happened) {
@@ -794,13 +815,16 @@ class Writer::Impl {
   const WriterOptions options_;
   const WriterEvents events_;
   const std::uint32_t generation_;
-  ChannelWatch watch_;  // also carries the interrupt
-  std::thread thread_;  // open() and close() only
+  ChannelWatch watch_;          // also carries the interrupt
+  ChannelWatch reclaim_watch_;  // of the housekeeping thread; close() interrupts it
+  std::thread thread_;          // open() and close() only
   std::atomic<bool> stopping_{false};
   Spin spin_;  // of the publishing thread
 
   mutable std::mutex mutex_;                // guards all below; never held in a sleep
-  std::shared_ptr<WriterSession> session_;  // null while closed or lost
+  std::shared_ptr<WriterSession> session_;  // null while closed, lost or reclaiming
+  bool reclaiming_ = false;                 // the name was lost, and is waited for
+  bool eos_ = false;                        // for the next life of the channel
   Error lost_;
   WriterStatistics statistics_;
   std::array<KnownReader, layout::kReaders> known_{};

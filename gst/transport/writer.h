@@ -53,8 +53,8 @@ enum class WriteStatus {
   ok,
   interrupted,  // interrupt(true) was called; nothing is lost, call again
   timeout,      // the deadline came first; nothing is lost, call again
-  no_slot,      // readers hold every slot, or somebody truncated or removed the objects:
-                // drop the frame (counted)
+  no_slot,      // readers hold every slot, or somebody truncated or removed the objects
+                // and the channel is being made anew: drop the frame (counted)
   failed,       // see the Error
 };
 

@@ -617,6 +617,100 @@ TEST(live_writer_whose_name_is_something_else_now_gives_up_and_leaves_it_alone) 
   }
 }
 
+namespace {
+
+// Somebody who holds another channel's name, for as long as he is left alone.
+class Holder {
+ public:
+  explicit Holder(const std::string& channel)
+      : name_(kShmDirectory + control_name(channel)) {
+    peer_.emplace(own_);
+    peer_->stop();
+    CHECK(rename((kShmDirectory + control_name(own_)).c_str(), name_.c_str()) == 0);
+  }
+  void die() {
+    peer_->kill();
+    for (const std::string& name : names_of(own_)) CHECK(shm_unlink(name.c_str()) == 0);
+  }
+  void die_and_leave_nothing() {
+    die();
+    CHECK(unlink(name_.c_str()) == 0);
+  }
+
+ private:
+  const std::string name_;
+  const std::string own_ = unique_channel();
+  std::optional<FarWriter> peer_;
+};
+
+// The first status that is another one.
+WriteStatus publish_while(Writer& writer, WriteStatus status) {
+  WriteStatus got = status;
+  for (std::uint64_t key = 2; got == status; ++key) {
+    got = try_publish(writer, key);
+    CHECK(writer.statistics().readers.empty());
+    std::this_thread::yield();
+  }
+  return got;
+}
+
+}  // namespace
+
+TEST(frames_are_dropped_while_somebody_holds_a_lost_name) {
+  const std::string channel = unique_channel();
+  std::atomic<int> lost{0};
+  WriterEvents events;
+  events.lost = [&](const Error&) { ++lost; };
+  const auto writer = open_writer(plain_writer(channel), events);
+  publish(*writer, 1);
+  Holder holder(channel);
+  CHECK(publish_while(*writer, WriteStatus::ok) == WriteStatus::no_slot);
+  CHECK(lost == 0 && writer->is_open());
+  Error error;
+  CHECK(writer->prepare(3, kSmall, error));
+  CHECK(!writer->lend(kSmall));
+  const std::atomic<unsigned> one{1};
+  CHECK(writer->wait_readers(one, error, 0) == WriteStatus::timeout);
+  CHECK(publish_while(*writer, WriteStatus::no_slot) == WriteStatus::failed);
+  CHECK(eventually([&] { return lost == 1; }) && !writer->is_open());
+  CHECK(writer->wait_readers(one, error, kForever) == WriteStatus::failed);
+  holder.die_and_leave_nothing();
+}
+
+TEST(channel_is_made_anew_when_the_holder_of_its_name_goes) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  publish(*writer, 1);
+  Holder holder(channel);
+  CHECK(publish_while(*writer, WriteStatus::ok) == WriteStatus::no_slot);
+  writer->set_eos();  // is not forgotten
+  holder.die();
+  const auto reader = attach_reader(reader_of(channel));
+  Frame frame;
+  Error error;
+  CHECK(reader->take(in_ms(kLimitMs), frame, error) == TakeStatus::eos);
+  CHECK(try_publish(*writer, 7) == WriteStatus::ok && key_of(take(*reader)) == 7);
+  const std::atomic<unsigned> one{1};
+  CHECK(writer->wait_readers(one, error, kForever) == WriteStatus::ok);
+}
+
+TEST(close_does_not_wait_for_a_lost_name) {
+  const std::string channel = unique_channel();
+  bool lost = false;
+  WriterEvents events;
+  events.lost = [&](const Error&) { lost = true; };
+  const auto writer = open_writer(plain_writer(channel), events);
+  publish(*writer, 1);
+  Holder holder(channel);
+  CHECK(publish_while(*writer, WriteStatus::ok) == WriteStatus::no_slot);
+  writer->close();
+  CHECK(!lost && !writer->is_open());
+  holder.die_and_leave_nothing();
+  Error error;
+  CHECK(writer->open(error) == WriteStatus::ok &&
+        try_publish(*writer, 2) == WriteStatus::ok);
+}
+
 // The writer is stopped, so that it does not make the channel anew meanwhile. What is in
 // the way has the very bytes of the object, as far as it can have any.
 TEST(something_else_under_a_data_name_is_refused_and_left_alone) {
