@@ -112,13 +112,32 @@ bool learn_name(std::string_view name) {
   return true;
 }
 
-// One word or one string in quotes, about whose end all parsers agree.
+// One word or one string in quotes, about whose end all parsers agree; of text, since
+// GStreamer takes anything else for a fault of this program and says so.
 bool is_plain(const CapsText::Field& field) {
-  if (!field.fixed || !is_one_of(kTypes, field.type)) return false;
+  if (!field.fixed || !is_one_of(kTypes, field.type) ||
+      !g_utf8_validate(field.value.data(), static_cast<gssize>(field.value.size()),
+                       nullptr)) {
+    return false;
+  }
   if (field.raw.front() == '"') return true;
   return std::all_of(field.raw.begin(), field.raw.end(), [](char c) {
     return g_ascii_isalnum(c) || (c != '\0' && std::strchr("_-+/:.", c) != nullptr);
   });
+}
+
+// GStreamer warns of any other mode.
+bool is_multiview_mode(const std::string& text) {
+  auto* const modes =
+      static_cast<GEnumClass*>(g_type_class_ref(GST_TYPE_VIDEO_MULTIVIEW_MODE));
+  const std::span known(modes->values, modes->n_values);
+  const bool found = std::any_of(known.begin(), known.end(), [&](const GEnumValue& mode) {
+    const gchar* const name = gst_video_multiview_mode_to_caps_string(
+        static_cast<GstVideoMultiviewMode>(mode.value));
+    return name != nullptr && text == name;
+  });
+  g_type_class_unref(modes);
+  return found;
 }
 
 GstCaps* known_caps() {
@@ -140,6 +159,7 @@ std::string harmless_part(const CapsText& read, std::vector<std::string>& left_o
   }
   for (const CapsText::Field& field : read.fields) {
     const bool known = is_one_of(kFields, field.name);
+    if (field.name == "multiview-mode" && !is_multiview_mode(field.value)) return {};
     if (is_plain(field) && (known || learn_name(field.name))) {
       text.append(", ").append(field.name).append("=");
       if (!field.type.empty()) text.append("(").append(field.type).append(")");

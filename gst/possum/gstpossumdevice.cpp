@@ -60,7 +60,7 @@ static void gst_possum_device_init(GstPossumDevice*) {}
 namespace possum {
 namespace {
 
-// Until the first frame, and where its caps make no sense, whatever possumsrc may give.
+// Where none are known, or they make no sense, whatever possumsrc may give.
 Ref<GstCaps> caps_of(const DeviceInfo& info) {
   Ref<GstCaps> caps = read_caps(info.caps).caps;
   return caps ? std::move(caps) : raw_video_caps();
@@ -81,14 +81,17 @@ Ref<GstStructure> properties_of(const DeviceInfo& info) {
 
 }  // namespace
 
+// What other users write is not for GStreamer's parser, whose memory grows with it, nor
+// may it make one device after the other.
 DeviceInfo DeviceInfo::of(const ObservedChannel& seen) {
+  const bool believed = seen.frame && seen.owner && trusted_owner(*seen.owner);
   return {seen.name,
           seen.incarnation,
           seen.pid,
           seen.writer,
           seen.owner.value_or(0),
           seen.allows_blocking,
-          seen.frame ? seen.frame->caps : std::string()};
+          believed ? seen.frame->caps : std::string()};
 }
 
 GstDevice* new_device(const DeviceInfo& info) {

@@ -29,7 +29,7 @@ struct DeviceInfo {
   std::string command;
   uid_t owner = 0;
   bool allows_blocking = false;
-  std::string caps;  // of the newest frame; empty: none seen yet
+  std::string caps;  // of the newest frame; empty: none seen yet, or of another user
 
   static DeviceInfo of(const ObservedChannel& seen);
   bool operator==(const DeviceInfo&) const = default;

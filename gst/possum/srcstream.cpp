@@ -366,8 +366,9 @@ GstFlowReturn SrcStream::follow_caps(const Frame& frame) {
   if (frame.caps() == caps_text_) return GST_FLOW_OK;
   ChannelCaps read = read_caps(*frame.caps());
   if (read.kind != CapsKind::raw_video) return not_for_us(read, *frame.caps());
-  for (const std::string& field : read.left_out) {
-    GST_WARNING_OBJECT(base_, "left out of the caps: %s", field.c_str());
+  if (!read.left_out.empty()) {
+    GST_WARNING_OBJECT(base_, "%zu fields do not get into the caps, such as %s",
+                       read.left_out.size(), read.left_out.front().c_str());
   }
   const GstFlowReturn flow = push_caps(std::move(read.caps));
   if (flow != GST_FLOW_OK) return flow;

@@ -547,6 +547,21 @@ GST_START_TEST(channels_of_others_are_shown_as_far_as_the_kernel_allows) {
 }
 GST_END_TEST
 
+GST_START_TEST(caps_that_others_write_are_not_read) {
+  if (!support::may_become_others()) {
+    g_print("SKIPPED %s: acting as other users needs root\n", __func__);
+    return;
+  }
+  const std::string channel = new_channel();
+  Producer producer(channel);
+  producer.start().push(1);
+  support::give_channel_to(channel, 54321);
+  const Device device = probe(channel);
+  fail_unless(device && gst_caps_is_equal(device.caps().get(), any_raw_video().get()));
+  fail_unless(device.text("user").starts_with("54321"));
+}
+GST_END_TEST
+
 GST_START_TEST(start_and_stop_leave_nothing_behind) {
   const std::string channel = new_channel();
   Producer producer(channel);
@@ -624,6 +639,7 @@ static Suite* devices_suite() {
   tcase_add_test(tcase, hard_links_are_no_devices);
   tcase_add_test(tcase, thousands_of_dead_names_cost_little);
   tcase_add_test(tcase, channels_of_others_are_shown_as_far_as_the_kernel_allows);
+  tcase_add_test(tcase, caps_that_others_write_are_not_read);
   tcase_add_test(tcase, start_and_stop_leave_nothing_behind);
   tcase_add_test(tcase, a_storm_of_names_hides_nobody);
   return suite;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "support/elements.h"
+#include "support/users.h"
 #include "transport/layout.h"
 #include "transport/writer.h"
 
@@ -466,6 +468,21 @@ const std::vector<Sent>& sent() {
        kSmallBytes,
        0,
        {}},
+      {"bytes that are no text",
+       std::string(kSmall) + ", a=\"\\377\"",
+       kSmallBytes,
+       0,
+       {}},
+      {"a colour space that is none",
+       "video/x-raw, format=I420, width=16, height=16, colorimetry=\"\\377\"",
+       kSmallBytes,
+       0,
+       {"no raw video"}},
+      {"views that are none",
+       std::string(kSmall) + ", multiview-mode=x",
+       kSmallBytes,
+       0,
+       {"no raw video"}},
       {"a field with a comma in a word",
        std::string(kSmall) + ", a=b\\,c=(int)1",
        kSmallBytes,
@@ -566,6 +583,57 @@ GST_START_TEST(what_downstream_lacks_is_named_and_what_is_there_is_not) {
 }
 GST_END_TEST
 
+namespace {
+
+// Resident private memory.
+std::size_t private_kb() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("RssAnon:")) return std::stoul(line.substr(8));
+  }
+  require(false, "no RssAnon");
+  return 0;
+}
+
+// Names and values that never were before, short and long, until a channel carries no
+// more.
+std::string new_caps(unsigned number) {
+  const std::string mark = std::to_string(number);
+  std::string text = std::string(kSmall) + ",content-light-level=(string)\"" + mark +
+                     "\",colorimetry=(string)c" + mark;
+  for (unsigned field = 0;; ++field) {
+    const std::string more = ",z" + mark + "_" + std::to_string(field) +
+                             std::string(field % 2 == 0 ? 0 : 200, 'q') + "=(int)1";
+    if (text.size() + more.size() > 16384) return text;
+    text += more;
+  }
+}
+
+}  // namespace
+
+// GStreamer's parser keeps each name for ever.
+GST_START_TEST(a_writer_that_changes_its_caps_for_ever_takes_no_memory) {
+  Liar liar;
+  const Pipeline reader("possumsrc leaky-type=none channel=" + liar.channel() +
+                        " ! fakesink name=out async=false sync=false");
+  liar.send(kSmall);
+  reader.set_state(GST_STATE_PLAYING);
+  await([&] { return liar.readers() == 1; }, "the reader");
+  constexpr unsigned kWarmUp = 500;
+  constexpr unsigned kFrames = 5'000;
+  std::size_t before = 0;
+  for (unsigned number = 0; number < kFrames; ++number) {
+    if (number == kWarmUp) before = private_kb();
+    liar.send(new_caps(number));
+  }
+  const std::size_t after = private_kb();
+  reader.expect_no_error();
+#ifndef __SANITIZE_ADDRESS__  // which keeps freed memory back
+  fail_unless(after < before + 4096, "%zu kB became %zu", before, after);
+#endif
+}
+GST_END_TEST
+
 // --- before the first frame ----------------------------------------------------------
 
 GST_START_TEST(a_live_reader_sends_caps_and_segment_before_it_takes_a_frame) {
@@ -580,6 +648,26 @@ GST_START_TEST(a_live_reader_sends_caps_and_segment_before_it_takes_a_frame) {
   fail_unless(gst_caps_is_equal(consumer.query_caps().get(), caps_of(kSmall).get()));
   consumer.start();
   expect_equal(consumer.pull_value(), 1);
+}
+GST_END_TEST
+
+GST_START_TEST(caps_of_other_users_are_read_only_if_one_allows_them) {
+  if (!support::may_become_others()) {
+    g_print("SKIPPED %s: acting as other users needs root\n", __func__);
+    return;
+  }
+  Liar liar;
+  liar.send(kSmall);
+  support::give_channel_to(liar.channel(), 54321);
+  // What is known before the first frame is there when the state has changed.
+  Consumer careful(liar.channel());
+  careful.start(GST_STATE_PAUSED);
+  fail_if(careful.has_caps());
+  for (const char* owner : {"allowed-owner=54321", "allowed-owner=any"}) {
+    Consumer trusting(liar.channel(), owner);
+    trusting.start(GST_STATE_PAUSED);
+    fail_unless(trusting.has_caps());
+  }
 }
 GST_END_TEST
 
@@ -650,7 +738,9 @@ static Suite* negotiation_suite() {
   tcase_add_loop_test(tcase, a_reader_survives_whatever_a_writer_sends, 0,
                       static_cast<int>(sent().size()));
   tcase_add_test(tcase, what_downstream_lacks_is_named_and_what_is_there_is_not);
+  tcase_add_test(tcase, a_writer_that_changes_its_caps_for_ever_takes_no_memory);
   tcase_add_test(tcase, a_live_reader_sends_caps_and_segment_before_it_takes_a_frame);
+  tcase_add_test(tcase, caps_of_other_users_are_read_only_if_one_allows_them);
   tcase_add_test(tcase, the_caps_of_the_first_frame_rule_whatever_was_sent_before);
   tcase_add_test(tcase, caps_that_downstream_refuses_early_are_no_error);
   tcase_add_test(tcase, a_compositor_starts_with_the_size_of_the_channel);

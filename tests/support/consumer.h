@@ -110,6 +110,11 @@ class Consumer {
     return possum::share(caps_.get());
   }
 
+  bool has_caps() const {
+    const std::scoped_lock lock(mutex_);
+    return caps_ != nullptr;
+  }
+
   void wait_eos() {
     std::unique_lock lock(mutex_);
     const bool came = changed_.wait_for(lock, patience(), [this] { return eos_; });
