@@ -563,7 +563,8 @@ class Reader::Impl {
   }
 
   std::optional<std::string> newest_caps() const {
-    const ObservedChannel seen = observe_channel(options_.channel, false);
+    const ObservedChannel seen =
+        observe_channel(ChannelFiles{options_.channel, true, {}});
     if (!seen.live() || !seen.attachable || !seen.owner || !seen.frame ||
         seen.frame->caps.empty() || !owner_accepted(open_options(), *seen.owner)) {
       return std::nullopt;
