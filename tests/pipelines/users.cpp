@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <set>
 #include <sstream>
@@ -300,6 +301,11 @@ TEST(user_without_access_is_in_nobodys_way) {
     reader.wait_line("width=(int)64,");
     reader.wait_line(width_of_the_last());
     await_frames(reader, 10);
+  }
+  if (const char* tool = std::getenv("POSSUM_TOOL")) {  // among thousands of names
+    Child list = users.shell(kMember, std::string("exec ") + tool + " list");
+    list.wait_line(channel + "  ");
+    list.expect_status(0);
   }
   const std::string another = unique_channel();
   Child second = start_writer(users, another, "perms=0660 group=54321");
