@@ -168,6 +168,7 @@ ROLE(drawer) {
 // CHANNEL HOW: makes a fault that has to end it.
 ROLE(faulty) {
   const std::string how = args[1];
+  signal(SIGSEGV, SIG_DFL);  // a sanitizer's handler would make an exit of it
   if (how == "handled") {
     signal(SIGSEGV, [](int) { _exit(kOfAnEarlierHandler); });
   }
