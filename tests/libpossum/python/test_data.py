@@ -245,7 +245,8 @@ class Lies(Case):
         self.check('application/x-possum-array, dtype="uint8"')
 
     def test_each_short_name_is_a_type_of_its_size_or_refused(self):
-        numbers = ["", "0", "-1", "+4", "1", "2", "4", "8", "16", "3", "08", "99999999", "100000000"]
+        numbers = ["", "0", "-1", "+4", "1", "2", "4", "8", "16", "3", "08"]
+        numbers += ["99999999", "100000000"]
         numbers += [str(2**n // 4 + d) for n in (31, 32, 33, 64) for d in (-1, 0, 1)]
         for order in "<>|=":
             for kind in "?biufcSUmMOVa":

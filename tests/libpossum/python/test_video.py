@@ -286,6 +286,24 @@ class Memory(Case):
         self.assertEqual(reader.read(PATIENCE)[0, 0], 9)
         self.assertEqual(frame.max(), 1)
 
+    def test_a_frame_that_is_sent_on_is_the_whole_picture(self):
+        writer, reader = self.pair(format="I420", width=33, height=17)
+        with writer.borrow() as slot:
+            for number, plane in enumerate(slot.planes):
+                plane[:] = number + 1
+        frame = reader.read(PATIENCE)
+        again, look = self.pair(caps=frame.caps)
+        for picture in (frame, frame.copy()):
+            again.write(picture)
+            seen = look.read(PATIENCE)
+            self.assertEqual([plane.max() for plane in seen.planes], [1, 2, 3])
+            self.assertEqual([plane.min() for plane in seen.planes], [1, 2, 3])
+        other, look = self.pair()
+        with self.assertRaisesRegex(possum.InvalidValue, "I420 has several planes"):
+            other.write(frame)
+        other.write(frame.planes[2])
+        self.assertEqual(look.read(PATIENCE).max(), 3)
+
     def test_a_copy_is_the_whole_picture(self):
         for format in ("NV12", "I420", "I420_10LE", "BGR"):
             writer, reader = self.pair(format=format, width=33, height=17)

@@ -240,7 +240,7 @@ class Frame(_Array):
 
     def __reduce__(self) -> Any:
         """Pickled (multiprocessing) as a plain array, which has one plane."""
-        if self._whole and len(self._known.layouts) > 1:
+        if is_of_planes(self):
             raise InvalidValue(
                 f"A frame of format {self.format} has several planes: pickle frame.planes"
             )
@@ -371,6 +371,11 @@ class Frame(_Array):
             raise AttributeError(f"This is no structure but {self.caps}")
         struct = about.struct or _struct_of(about.caps)
         return struct.from_buffer_copy(self.tobytes())
+
+
+def is_of_planes(data: Any) -> bool:
+    """Whether it is a whole frame of which NumPy sees the first of several planes."""
+    return isinstance(data, Frame) and data._whole and len(data._known.layouts) > 1
 
 
 def _memory_of(array: Any) -> Any:

@@ -43,7 +43,11 @@ class _Intake:
     waits in here."""
 
     def __init__(
-        self, handle: Handle, type: Optional[Type[ctypes.Structure]], reconnect: bool, writable: bool
+        self,
+        handle: Handle,
+        type: Optional[Type[ctypes.Structure]],
+        reconnect: bool,
+        writable: bool,
     ) -> None:
         self.handle = handle
         self._type = type

@@ -14,7 +14,7 @@ import numpy
 from . import _library as c
 from . import _types
 from ._errors import Closed, InvalidValue, NoSlot
-from ._frame import Layout, SlotArray, freeze, lent, plane_layouts, slot_arrays
+from ._frame import Layout, SlotArray, freeze, is_of_planes, lent, plane_layouts, slot_arrays
 from ._library import lib
 from ._waiting import Handle, close_with, stays_here, turn
 
@@ -369,8 +369,8 @@ class Writer:
         """Copies an array or a structure into a slot and publishes it. False: dropped, since
         readers hold all slots.
 
-        data: an array of the format's shape and dtype, any strides. For planar formats a
-        sequence of planes, or one array with all planes without padding one after the
+        data: an array of the format's shape and dtype, any strides. For planar formats a Frame,
+        a sequence of planes, or one array with all planes without padding one after the
         other, as OpenCV has them. Others: see Slot. Waits as borrow() does, and while a
         blocking reader has no room; at most `timeout` seconds for all of it. Timeout: the frame
         is given up.
@@ -399,6 +399,11 @@ class Writer:
                 return self._format
             format = _structure(type(data))
         else:
+            if is_of_planes(data):
+                raise InvalidValue(
+                    f"A frame of format {data.format} has several planes: give this writer the "
+                    "frame's caps, or write one plane of frame.planes"
+                )
             array = numpy.asarray(data)
             format = _array(array.dtype, array.shape)
         if self._format is None or self._format.caps != format.caps:
@@ -506,6 +511,8 @@ def _sources(format: _Format, data: Any) -> Sequence[Any]:
             )
         return [numpy.frombuffer(bytes(data), format.layouts[0].dtype)[0]]
     layouts = format.layouts
+    if is_of_planes(data):
+        data = data.planes
     if len(layouts) > 1 and isinstance(data, (tuple, list)) and len(data) == len(layouts):
         arrays: List[Any] = [numpy.asarray(plane) for plane in data]
     else:
