@@ -107,6 +107,7 @@ const std::vector<Order>& orders() {
          segment(p);
          const Ref<GstQuery> query{gst_query_new_allocation(nullptr, TRUE)};
          require(!gst_pad_peer_query(p.pad(), query.get()), "a pool for no caps");
+         p.event(gst_event_new_gap(0, GST_MSECOND));
          return p.try_push(new_frame(1));
        },
        Outcome::refused, kNoCaps},
@@ -130,6 +131,15 @@ const std::vector<Order>& orders() {
       {"a frame after caps that are refused behind others",
        [](Producer& p) {
          begin(p);
+         caps(p, kHuge);
+         return chain(p, new_frame(1));
+       },
+       Outcome::refused,
+       {"smaller size"}},
+      {"a frame after caps that are refused behind a frame",
+       [](Producer& p) {
+         begin(p);
+         p.push(2);
          caps(p, kHuge);
          return chain(p, new_frame(1));
        },
