@@ -183,26 +183,36 @@ static void warn_demoted(GstPossumSink* self, unsigned index, std::uint32_t pid)
                       (nullptr));
 }
 
+// A handler may drop the last reference to the element, or run on when the channel has
+// been closed.
 static possum::WriterEvents writer_events(GstPossumSink* self) {
+  const auto weak = std::make_shared<possum::WeakRef<GstPossumSink>>(self);
+  const auto with_element = [weak](auto tell) {
+    return [weak, tell](auto... what) {
+      const Ref<GstObject> held = weak->get();
+      if (held) tell(GST_POSSUM_SINK(held.get()), what...);
+    };
+  };
   possum::WriterEvents events;
-  events.reader_attached = [self](unsigned index, std::uint32_t pid) {
-    GST_INFO_OBJECT(self, "reader %u attached, pid %u", index, pid);
-    g_signal_emit(self, signals[SIGNAL_READER_ATTACHED], 0, index, pid);
-    notify_readers(self);
-  };
-  events.reader_detached = [self](unsigned index, const char* reason) {
-    GST_INFO_OBJECT(self, "reader %u detached: %s", index, reason);
-    g_signal_emit(self, signals[SIGNAL_READER_DETACHED], 0, index, reason);
-    notify_readers(self);
-  };
-  events.reader_demoted = [self](unsigned index, std::uint32_t pid) {
-    warn_demoted(self, index, pid);
-  };
-  events.pool_limited = [self](unsigned slots, const Error& error) {
-    GST_INFO_OBJECT(self, "the pool stays at %u slots", slots);
-    possum::post_warning(GST_ELEMENT(self), possum::Side::sink, error);
-  };
-  events.lost = [self](const Error& error) { tell_error(self, error); };
+  events.reader_attached =
+      with_element([](GstPossumSink* sink, unsigned index, std::uint32_t pid) {
+        GST_INFO_OBJECT(sink, "reader %u attached, pid %u", index, pid);
+        g_signal_emit(sink, signals[SIGNAL_READER_ATTACHED], 0, index, pid);
+        notify_readers(sink);
+      });
+  events.reader_detached =
+      with_element([](GstPossumSink* sink, unsigned index, const char* reason) {
+        GST_INFO_OBJECT(sink, "reader %u detached: %s", index, reason);
+        g_signal_emit(sink, signals[SIGNAL_READER_DETACHED], 0, index, reason);
+        notify_readers(sink);
+      });
+  events.reader_demoted = with_element(warn_demoted);
+  events.pool_limited =
+      with_element([](GstPossumSink* sink, unsigned slots, const Error& error) {
+        GST_INFO_OBJECT(sink, "the pool stays at %u slots", slots);
+        possum::post_warning(GST_ELEMENT(sink), possum::Side::sink, error);
+      });
+  events.lost = with_element(tell_error);
   return events;
 }
 
@@ -834,8 +844,12 @@ static void install_signals(GObjectClass* klass) {
    * @index: the reader's place, 0 to 31
    * @pid: process id as the reader says it
    *
-   * Emitted from a thread of its own, with no lock held. Do not change the element's
-   * state in the handler.
+   * Emitted from a thread of its own, with no lock held. A handler may do anything: stop
+   * the element or its pipeline, start it again, drop the last reference to it. Whoever
+   * stops the element waits for a handler that runs, but half a second at most: perhaps
+   * that one waits for the thread that stops the element. It then runs on, so what it
+   * uses should live as long as the connection (g_signal_connect_data()). None begins
+   * later.
    */
   signals[SIGNAL_READER_ATTACHED] =
       g_signal_new("reader-attached", G_TYPE_FROM_CLASS(klass), G_SIGNAL_RUN_LAST, 0,

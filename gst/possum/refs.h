@@ -38,6 +38,22 @@ inline Ref<GstCaps> share(GstCaps* p) { return Ref<GstCaps>{gst_caps_ref(p)}; }
 inline Ref<GstBuffer> share(GstBuffer* p) { return Ref<GstBuffer>{gst_buffer_ref(p)}; }
 inline Ref<GstMemory> share(GstMemory* p) { return Ref<GstMemory>{gst_memory_ref(p)}; }
 
+// An object that others own. Its get() holds it, or is empty when it is gone.
+template <class T>
+class WeakRef {
+ public:
+  explicit WeakRef(T* object) { g_weak_ref_init(&ref_, object); }
+  ~WeakRef() { g_weak_ref_clear(&ref_); }
+  WeakRef(const WeakRef&) = delete;
+  WeakRef& operator=(const WeakRef&) = delete;
+  Ref<GstObject> get() {
+    return Ref<GstObject>{static_cast<GstObject*>(g_weak_ref_get(&ref_))};
+  }
+
+ private:
+  GWeakRef ref_;
+};
+
 // Holds GST_OBJECT_LOCK for a scope.
 class ObjectLock {
  public:

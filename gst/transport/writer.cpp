@@ -10,12 +10,12 @@
 #include <condition_variable>
 #include <mutex>
 #include <system_error>
-#include <thread>
 
 #include "channel.h"
 #include "channel_watch.h"
 #include "clock.h"
 #include "crash_point.h"
+#include "event_thread.h"
 #include "fork_guard.h"
 #include "spin.h"
 #include "writer_session.h"
@@ -65,7 +65,7 @@ class SignalsBlocked {
 
 }  // namespace
 
-class Writer::Impl {
+class Writer::Impl : public std::enable_shared_from_this<Impl> {
  public:
   Impl(WriterOptions options, WriterEvents events)
       : options_(std::move(options)),
@@ -88,19 +88,12 @@ class Writer::Impl {
   }
 
   void close() {
-    if (forked()) {  // the thread did not follow
-      if (thread_.joinable()) thread_.detach();
-      return;
-    }
-    if (thread_.joinable()) {
-      stopping_.store(true, std::memory_order_seq_cst);
+    if (forked()) return;
+    housekeeping_.stop([this] {
       reclaim_watch_.interrupt(true);
-      {
-        const std::lock_guard lock(mutex_);
-        if (session_) ask_housekeeping();
-      }
-      thread_.join();
-    }
+      const std::lock_guard lock(mutex_);
+      if (session_) ask_housekeeping();
+    });
     const std::lock_guard lock(mutex_);
     if (session_) session_->end();
     session_.reset();
@@ -377,11 +370,10 @@ class Writer::Impl {
       shortage_told_ = false;
       shortage_.reset();
     }
-    stopping_.store(false, std::memory_order_seq_cst);
     reclaim_watch_.interrupt(false);
     try {
       const SignalsBlocked blocked;
-      thread_ = std::thread([this] { keep_house(); });
+      housekeeping_.start([this](EventThread::Run& run) { keep_house(run); });
     } catch (const std::system_error& problem) {
       error =
           make_error(ErrorCode::system, "No thread could be started.", problem.what());
@@ -667,10 +659,10 @@ class Writer::Impl {
     asked_ = false;
   }
 
-  void keep_house() {
+  void keep_house(EventThread::Run& run) {
     std::int64_t next_tick = monotonic_ns() + kTickNs;
     std::int64_t next_pass = 0;
-    while (!stopping_.load(std::memory_order_seq_cst)) {
+    while (!run.stopping()) {
       Happened happened;
       std::shared_ptr<WriterSession> session;
       bool armed = false;
@@ -698,9 +690,10 @@ class Writer::Impl {
         armed = session_ == session;
         session = session_;
       }
-      tell(happened);
-      if (!session) return;
-      if (stopping_.load(std::memory_order_seq_cst)) return;
+      // One of the functions that are called may free the Writer: then this object goes
+      // with the end of the block.
+      const std::shared_ptr<Impl> self = shared_from_this();
+      if (!tell(run, happened) || !session) return;
       if (!armed) continue;  // the channel is another one now
       session->attention().sleep(next_tick);
     }
@@ -796,20 +789,26 @@ class Writer::Impl {
     happened.limited = std::exchange(shortage_, std::nullopt);
   }
 
-  void tell(const Happened& happened) {
+  // False: close() was called meanwhile.
+  bool tell(EventThread::Run& run, const Happened& happened) const {
+    const auto say = [&run](const auto& event, const auto&... what) {
+      return event ? run.call([&] { event(what...); }) : !run.stopping();
+    };
     for (const auto& [r, reason] : happened.detached) {
-      if (events_.reader_detached) events_.reader_detached(r, reason);
+      if (!say(events_.reader_detached, r, reason)) return false;
     }
     for (const auto& [r, pid] : happened.attached) {
-      if (events_.reader_attached) events_.reader_attached(r, pid);
+      if (!say(events_.reader_attached, r, pid)) return false;
     }
     for (const auto& [r, pid] : happened.demoted) {
-      if (events_.reader_demoted) events_.reader_demoted(r, pid);
+      if (!say(events_.reader_demoted, r, pid)) return false;
     }
-    if (happened.limited && events_.pool_limited) {
-      events_.pool_limited(happened.limited->first, happened.limited->second);
+    if (happened.limited) {
+      const auto& [slots, error] = *happened.limited;
+      if (!say(events_.pool_limited, slots, error)) return false;
     }
-    if (happened.lost && events_.lost) events_.lost(*happened.lost);
+    if (happened.lost && !say(events_.lost, *happened.lost)) return false;
+    return !run.stopping();
   }
 
   const WriterOptions options_;
@@ -817,8 +816,7 @@ class Writer::Impl {
   const std::uint32_t generation_;
   ChannelWatch watch_;          // also carries the interrupt
   ChannelWatch reclaim_watch_;  // of the housekeeping thread; close() interrupts it
-  std::thread thread_;          // open() and close() only
-  std::atomic<bool> stopping_{false};
+  EventThread housekeeping_;
   Spin spin_;  // of the publishing thread
 
   mutable std::mutex mutex_;                // guards all below; never held in a sleep

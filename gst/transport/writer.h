@@ -82,6 +82,9 @@ struct WriterStatistics {
 };
 
 // Called from the housekeeping thread only, with no lock held. A function may be empty.
+// It may call anything, close() and the Writer's end among it. close() waits for one that
+// runs, but half a second at most: perhaps that one waits for the thread in close(). It
+// then runs on by itself: let it own what it uses. None is begun after close().
 struct WriterEvents {
   // A reader that came and went between two looks, 10 ms at most, is not told of at all.
   std::function<void(unsigned index, std::uint32_t pid)> reader_attached;
@@ -107,8 +110,9 @@ class Writer {
   // claim_timeout_ns while another process holds the name; ended by interrupt(true)
   // (WriteStatus::interrupted). A closed writer may be opened again.
   WriteStatus open(Error& error);
-  // Takes the names away and lets the readers know. Waits for no reader. Slots that are
-  // still lent stay readable and writable memory.
+  // Takes the names away and lets the readers know. Waits for no reader. From any thread,
+  // also from a function of WriterEvents. Slots that are still lent stay readable and
+  // writable memory.
   void close();
   bool is_open() const;
 
