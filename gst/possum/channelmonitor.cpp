@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "transport/channel_watch.h"
 #include "transport/clock.h"
 #include "transport/observer.h"
 
@@ -40,39 +41,67 @@ Channels look_at_channels() {
   return channels;
 }
 
-ChannelMonitor::ChannelMonitor(Changed changed)
-    : changed_(std::move(changed)), watch_(ChannelWatch::Everything{}) {
-  watch_.arm();
-  look();
-  thread_ = std::thread(&ChannelMonitor::run, this);
-}
+// Of the thread once it runs, but for interrupt().
+class ChannelMonitor::Watcher {
+ public:
+  Watcher() : watch_(ChannelWatch::Everything{}) {
+    watch_.arm();
+    known_ = look_at_channels();
+  }
+  const Channels& known() const { return known_; }
+  void call(Changed changed) { changed_ = std::move(changed); }
+  void interrupt() { watch_.interrupt(true); }
+  void run(EventThread::Run& thread);
+
+ private:
+  bool look(EventThread::Run& thread);
+  Changed changed_;
+  ChannelWatch watch_;
+  Channels known_;
+};
+
+ChannelMonitor::ChannelMonitor() : watcher_(std::make_shared<Watcher>()) {}
 
 ChannelMonitor::~ChannelMonitor() {
-  watch_.interrupt(true);
-  thread_.join();
+  thread_.stop([this] { watcher_->interrupt(); });
 }
 
-void ChannelMonitor::look() {
+const Channels& ChannelMonitor::channels() const { return watcher_->known(); }
+
+void ChannelMonitor::start(Changed changed) {
+  watcher_->call(std::move(changed));
+  thread_.start([watcher = watcher_](EventThread::Run& thread) { watcher->run(thread); });
+}
+
+// False: the thread is to end.
+bool ChannelMonitor::Watcher::look(EventThread::Run& thread) {
+  const auto tell = [&](const DeviceInfo* before, const DeviceInfo* after) {
+    return thread.call([&] { changed_(before, after); });
+  };
   Channels now = look_at_channels();
   for (auto& [name, info] : now) {
     const auto known = known_.find(name);
     if (known == known_.end()) {
-      changed_(nullptr, &info);
+      if (!tell(nullptr, &info)) return false;
       continue;
     }
     // Frames may come too fast to be looked at, or there is none after a flush.
     if (info.caps.empty() && info.incarnation == known->second.incarnation) {
       info.caps = known->second.caps;
     }
-    if (info != known->second) changed_(&known->second, &info);
+    if (info != known->second && !tell(&known->second, &info)) return false;
   }
   for (const auto& [name, info] : known_) {
-    if (now.find(name) == now.end()) changed_(&info, nullptr);
+    if (now.find(name) == now.end() && !tell(&info, nullptr)) return false;
   }
   known_ = std::move(now);
+  return true;
 }
 
-void ChannelMonitor::run() {
+void ChannelMonitor::Watcher::run(EventThread::Run& thread) {
+  for (const auto& [name, info] : known_) {
+    if (!thread.call([&] { changed_(nullptr, &info); })) return;
+  }
   std::int64_t rest_until_ns = 0;
   while (!watch_.interrupted()) {
     std::int64_t now_ns = monotonic_ns();
@@ -80,7 +109,7 @@ void ChannelMonitor::run() {
     watch_.rest(rest_until_ns);
     if (watch_.interrupted()) return;
     now_ns = monotonic_ns();
-    look();
+    if (!look(thread)) return;
     const std::int64_t end_ns = monotonic_ns();
     rest_until_ns = end_ns + (kShare - 1) * (end_ns - now_ns);
   }

@@ -8,11 +8,11 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
-#include <thread>
 
 #include "gstpossumdevice.h"
-#include "transport/channel_watch.h"
+#include "transport/event_thread.h"
 
 namespace possum {
 
@@ -26,21 +26,24 @@ class ChannelMonitor {
  public:
   // `before` is NULL when a channel appears, `after` when it goes.
   using Changed = std::function<void(const DeviceInfo* before, const DeviceInfo* after)>;
-  // Calls `changed` for all channels there are before it returns, and then from its own
-  // thread. Throws std::system_error if there can be no thread.
-  explicit ChannelMonitor(Changed changed);
-  // Waits for a call of `changed` to return; there is none later.
+  // Looks, once.
+  ChannelMonitor();
+  // Also from within `changed`. Waits for a call of it that runs, but half a second at
+  // most, see EventThread; it may then return much later, and none follows it.
   ~ChannelMonitor();
   ChannelMonitor(const ChannelMonitor&) = delete;
   ChannelMonitor& operator=(const ChannelMonitor&) = delete;
 
+  // Before start(): the channels that there were.
+  const Channels& channels() const;
+  // From its own thread it calls `changed` for these as they appear, and then for
+  // whatever is different. Once. Throws std::system_error if there can be no thread.
+  void start(Changed changed);
+
  private:
-  void look();
-  void run();
-  const Changed changed_;
-  ChannelWatch watch_;
-  Channels known_;  // of the thread once it runs
-  std::thread thread_;
+  class Watcher;
+  const std::shared_ptr<Watcher> watcher_;  // its thread has a share in it
+  EventThread thread_;
 };
 
 }  // namespace possum

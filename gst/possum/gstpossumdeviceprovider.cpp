@@ -32,6 +32,10 @@
  * dead writers left are not listed. A writer that is killed is noticed at once, in
  * whatever container it was.
  *
+ * Messages come from a thread of their own, with no lock held, so that whoever handles
+ * them there may stop and start the provider or its monitor. Whoever stops it elsewhere
+ * waits for such a handler, but half a second at most.
+ *
  * ## Example launch lines
  * In one terminal:
  * |[
@@ -46,10 +50,12 @@
  */
 #include "gstpossumdeviceprovider.h"
 
+#include <atomic>
 #include <exception>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "channelmonitor.h"
 #include "refs.h"
@@ -59,15 +65,24 @@ GST_DEBUG_CATEGORY_STATIC(gst_possum_device_provider_debug);
 
 using possum::ChannelMonitor;
 using possum::DeviceInfo;
+using possum::ObjectLock;
 using possum::Ref;
 
 namespace {
 
+// What one start() has made known. The monitor's thread may still be in a handler when
+// the provider has stopped, is gone, or has been started again.
+struct Listing {
+  explicit Listing(GstPossumDeviceProvider* owner) : provider(owner) {}
+  possum::WeakRef<GstPossumDeviceProvider> provider;
+  std::atomic<bool> over{false};
+  std::map<std::string, Ref<GstObject>> devices;  // of the monitor's thread, and start()
+};
+
+// GstDeviceProvider lets in start() and stop() one at a time.
 struct ProviderImpl {
-  // Of the monitor's thread, or of start() and stop(), which GstDeviceProvider lets in
-  // one at a time.
-  std::map<std::string, Ref<GstObject>> devices;
-  std::unique_ptr<ChannelMonitor> monitor;  // last: it ends first
+  std::shared_ptr<Listing> listing;
+  std::unique_ptr<ChannelMonitor> monitor;
 };
 
 }  // namespace
@@ -103,48 +118,93 @@ static GList* gst_possum_device_provider_probe(GstDeviceProvider* provider) {
   });
 }
 
-// The old device stays whole until the new one is announced.
-static void replace_device(GstPossumDeviceProvider* self, const DeviceInfo* before,
-                           const DeviceInfo* after) {
-  GstDeviceProvider* const provider = GST_DEVICE_PROVIDER(self);
-  const std::string& channel = before != nullptr ? before->channel : after->channel;
-  Ref<GstObject> old;
-  if (before != nullptr) {
-    const auto entry = self->impl->devices.extract(channel);
-    old = std::move(entry.mapped());
-  }
-  if (after == nullptr) {
-    GST_INFO_OBJECT(self, "channel %s is gone", channel.c_str());
-    gst_device_provider_device_remove(provider, GST_DEVICE(old.get()));
+// GStreamer holds a lock during start() which start() and stop() want: a handler of the
+// message would wait for itself. So that comes from the monitor's thread.
+static void add_without_message(GstDeviceProvider* provider, GstDevice* device) {
+  gst_object_set_parent(GST_OBJECT(device), GST_OBJECT(provider));
+  const ObjectLock lock(provider);
+  provider->devices = g_list_prepend(provider->devices, device);
+}
+
+static void announce(GstDeviceProvider* provider, GstDevice* device) {
+  const Ref<GstBus> bus{gst_device_provider_get_bus(provider)};
+  gst_bus_post(bus.get(), gst_message_new_device_added(GST_OBJECT(provider), device));
+}
+
+static GstDevice* make_device(Listing& listing, const DeviceInfo& info) {
+  GstDevice* const device = possum::new_device(info);
+  listing.devices[info.channel].reset(
+      static_cast<GstObject*>(gst_object_ref_sink(device)));
+  return device;
+}
+
+static void add_device(GstDeviceProvider* provider, Listing& listing,
+                       const DeviceInfo& info) {
+  const auto known = listing.devices.find(info.channel);
+  if (known != listing.devices.end()) {  // since start()
+    announce(provider, GST_DEVICE(known->second.get()));
     return;
   }
-  GstDevice* const device = possum::new_device(*after);
-  self->impl->devices[channel].reset(
-      static_cast<GstObject*>(gst_object_ref_sink(device)));
-  GST_INFO_OBJECT(self, "channel %s: %s", channel.c_str(), after->caps.c_str());
+  GstDevice* const device = make_device(listing, info);
+  gst_device_provider_device_add(provider, device);
+  // If stop() came in between, it did not see the device.
+  if (listing.over) gst_device_provider_device_remove(provider, device);
+}
+
+// The old device stays whole until the new one is announced.
+static void replace_device(GstDeviceProvider* provider, Listing& listing,
+                           const DeviceInfo* before, const DeviceInfo* after) {
+  const std::string channel = before != nullptr ? before->channel : after->channel;
+  GST_INFO_OBJECT(provider, "channel %s: %s", channel.c_str(),
+                  after != nullptr ? after->caps.c_str() : "gone");
   if (before == nullptr) {
-    gst_device_provider_device_add(provider, device);
-  } else {
-    gst_device_provider_device_changed(provider, device, GST_DEVICE(old.get()));
+    add_device(provider, listing, *after);
+    return;
   }
+  const auto entry = listing.devices.extract(channel);
+  auto* const old = GST_DEVICE(entry.mapped().get());
+  if (after == nullptr) {
+    gst_device_provider_device_remove(provider, old);
+  } else {
+    gst_device_provider_device_changed(provider, make_device(listing, *after), old);
+  }
+}
+
+static void start(GstPossumDeviceProvider* self) {
+  ProviderImpl& impl = *self->impl;
+  auto monitor = std::make_unique<ChannelMonitor>();
+  const auto listing = std::make_shared<Listing>(self);
+  for (const auto& [name, info] : monitor->channels()) {
+    add_without_message(GST_DEVICE_PROVIDER(self), make_device(*listing, info));
+  }
+  monitor->start([listing](const DeviceInfo* before, const DeviceInfo* after) {
+    const Ref<GstObject> provider = listing->provider.get();
+    if (!provider) return;
+    replace_device(GST_DEVICE_PROVIDER(provider.get()), *listing, before, after);
+  });
+  impl.listing = listing;
+  impl.monitor = std::move(monitor);
 }
 
 static gboolean gst_possum_device_provider_start(GstDeviceProvider* provider) {
   auto* const self = GST_POSSUM_DEVICE_PROVIDER(provider);
-  return without_exceptions(provider, FALSE, [self] {
-    self->impl->monitor = std::make_unique<ChannelMonitor>(
-        [self](const DeviceInfo* before, const DeviceInfo* after) {
-          replace_device(self, before, after);
-        });
+  const gboolean started = without_exceptions(provider, FALSE, [self] {
+    start(self);
     return TRUE;
   });
+  if (!started) {
+    const ObjectLock lock(provider);
+    g_list_free_full(std::exchange(provider->devices, nullptr),
+                     reinterpret_cast<GDestroyNotify>(gst_object_unparent));
+  }
+  return started;
 }
 
-// Whoever handles "removed" or a message in the monitor's thread must not call this.
 static void gst_possum_device_provider_stop(GstDeviceProvider* provider) {
   ProviderImpl* const impl = GST_POSSUM_DEVICE_PROVIDER(provider)->impl;
+  if (impl->listing) impl->listing->over = true;
   impl->monitor.reset();
-  impl->devices.clear();
+  impl->listing.reset();
 }
 
 static void gst_possum_device_provider_dispose(GObject* object) {

@@ -171,7 +171,8 @@ void install_sink_properties(GObjectClass* klass) {
   install(PROP_NUM_READERS,
           g_param_spec_uint(
               "num-readers", "Number of readers",
-              "Readers attached now. notify::num-readers comes from a thread of its own",
+              "Readers attached now. notify::num-readers comes from a thread of its own, "
+              "or from the one that stops the element",
               0, 32, 0, kReadOnly));
   // Takes the place of GstBaseSink's property of that name and contains what that has.
   install(PROP_STATS,

@@ -1,0 +1,607 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// Whatever tells the application something, and in each such call everything that an
+// application may do there: it returns, nothing hangs, nothing is used that is gone.
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "support/elements.h"
+#include "support/mount_namespace.h"
+
+// Last: it includes gstcheck.h.
+#include "support/suite.h"
+
+using namespace elements;
+
+namespace {
+
+constexpr char kSource[] =
+    "videotestsrc is-live=true ! video/x-raw,format=I420,width=64,height=64,framerate="
+    "100/1 ! possumsink name=e channel=";
+
+// Which thread calls.
+enum class Thread {
+  own,        // the element's, which carries no frames
+  streaming,  // GStreamer has no thread shut down what it runs in
+  caller,     // the one that changes the state
+};
+
+// A pipeline with an element of ours, which will call; and what is done then.
+class Scene {
+ public:
+  explicit Scene(std::function<void(Scene&)> act) : act_(std::move(act)) {}
+  ~Scene() { drop(); }
+  Scene(const Scene&) = delete;
+  Scene& operator=(const Scene&) = delete;
+
+  // Our element is named "e".
+  void launch(const std::string& description) {
+    GError* error = nullptr;
+    pipeline_.reset(static_cast<GstElement*>(
+        gst_object_ref_sink(gst_parse_launch(description.c_str(), &error))));
+    require(error == nullptr, error ? error->message : "");
+    element_.reset(gst_bin_get_by_name(GST_BIN(pipeline_.get()), "e"));
+    gst_pipeline_set_auto_flush_bus(GST_PIPELINE(pipeline_.get()), FALSE);
+  }
+  // Until it plays: GStreamer's EOS waits for a pipeline that prerolls, which waits for
+  // it.
+  void play() const {
+    set_state(pipeline(), GST_STATE_PLAYING);
+    gst_element_get_state(pipeline(), nullptr, nullptr, patience_ns());
+  }
+  GstElement* pipeline() const { return pipeline_.get(); }
+  GstElement* element() const { return element_.get(); }
+
+  static void set_state(GstElement* element, GstState state) {
+    require(gst_element_set_state(element, state) != GST_STATE_CHANGE_FAILURE,
+            std::string("cannot go to ") + gst_element_state_get_name(state));
+  }
+  void stop() const { set_state(pipeline(), GST_STATE_NULL); }
+  void drop() {
+    if (!pipeline_) return;
+    stop();
+    // A message holds its element, and that the bus.
+    gst_bus_set_flushing(Ref<GstBus>{gst_element_get_bus(pipeline())}.get(), TRUE);
+    element_.reset();
+    pipeline_.reset();
+  }
+
+  // The calls. The first one counts.
+  void on_signal(const char* name) {
+    g_signal_connect_swapped(element(), name,
+                             G_CALLBACK(+[](Scene* self) { self->called(); }), this);
+  }
+  void on_message(GstMessageType type) {
+    type_ = type;
+    gst_bus_set_sync_handler(
+        Ref<GstBus>{gst_element_get_bus(pipeline())}.get(),
+        +[](GstBus*, GstMessage* message, gpointer scene) {
+          auto* self = static_cast<Scene*>(scene);
+          if (GST_MESSAGE_TYPE(message) == self->type_ &&
+              std::string_view(GST_OBJECT_NAME(GST_MESSAGE_SRC(message))) == "e") {
+            self->called();
+          }
+          gst_message_unref(message);
+          return GST_BUS_DROP;
+        },
+        this, nullptr);
+  }
+  void called() {
+    if (called_.exchange(true)) return;
+    ready_.wait("the end of what brings the call about");
+    act_(*this);
+    acted_.set();
+  }
+  // Nothing else in this test uses the pipeline from here on.
+  void let_act() {
+    ready_.set();
+    acted_.wait("the end of the call");
+  }
+  void may_act() { ready_.set(); }
+
+  const std::string channel = new_channel();
+  std::vector<std::unique_ptr<Pipeline>> others;
+  std::function<void()> clean_up = [] {};
+
+ private:
+  const std::function<void(Scene&)> act_;
+  Ref<GstElement> pipeline_;
+  Ref<GstElement> element_;
+  GstMessageType type_ = GST_MESSAGE_UNKNOWN;
+  std::atomic<bool> called_{false};
+  Event ready_;
+  Event acted_;
+};
+
+// --- what calls ----------------------------------------------------------------------
+
+struct Occasion {
+  const char* name;
+  Thread thread;
+  void (*bring_about)(Scene&);
+};
+
+void add_reader(Scene& scene, const std::string& properties = "") {
+  scene.others.push_back(std::make_unique<Pipeline>("possumsrc channel=" + scene.channel +
+                                                    " " + properties + " ! fakesink"));
+  scene.others.back()->set_state(GST_STATE_PLAYING);
+}
+
+void attach(Scene& scene, const char* signal) {
+  scene.launch(kSource + scene.channel);
+  scene.on_signal(signal);
+  scene.play();
+  add_reader(scene);
+}
+
+void reader_attached(Scene& scene) { attach(scene, "reader-attached"); }
+void readers_notified(Scene& scene) { attach(scene, "notify::num-readers"); }
+
+void reader_detached(Scene& scene) {
+  scene.launch(kSource + scene.channel);
+  scene.on_signal("reader-detached");
+  scene.play();
+  const SignalCount notices(scene.element(), "reader-attached");
+  add_reader(scene);
+  await([&] { return notices.count() > 0; }, "the reader");
+  scene.others.back()->stop();
+}
+
+void readers_notified_at_the_end(Scene& scene) {
+  scene.launch(kSource + scene.channel);
+  scene.play();
+  add_reader(scene);
+  wait_readers(scene.element(), 1);
+  scene.on_signal("notify::num-readers");
+  scene.may_act();
+  scene.set_state(scene.pipeline(), GST_STATE_READY);
+}
+
+void reader_demoted(Scene& scene) {
+  scene.launch(kSource + scene.channel +
+               " allow-blocking=true max-blocking-time=10000000");
+  scene.on_message(GST_MESSAGE_WARNING);
+  scene.play();
+  // Downstream never takes the first frame.
+  scene.others.push_back(std::make_unique<Pipeline>(
+      "possumsrc leaky-type=none max-buffers=1 channel=" + scene.channel +
+      " ! fakesink name=sink"));
+  const Ref<GstElement> sink = scene.others.back()->element("sink");
+  const Ref<GstPad> pad{gst_element_get_static_pad(sink.get(), "sink")};
+  gst_pad_add_probe(
+      pad.get(),
+      static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_BLOCK | GST_PAD_PROBE_TYPE_BUFFER),
+      +[](GstPad*, GstPadProbeInfo*, gpointer) { return GST_PAD_PROBE_OK; }, nullptr,
+      nullptr);
+  scene.others.back()->set_state(GST_STATE_PLAYING);
+}
+
+// Room for the first slots and not for many more, while a reader holds what it gets.
+void pool_limited(Scene& scene) {
+  require(support::leave_mount_namespace() &&
+              mount("tmpfs", "/dev/shm", "tmpfs", 0, "size=900k") == 0,
+          "no /dev/shm of one's own");
+  scene.clean_up = [] { umount2("/dev/shm", MNT_DETACH); };
+  scene.launch(
+      "videotestsrc is-live=true ! "
+      "video/x-raw,format=GRAY8,width=320,height=320,framerate=100/1 ! "
+      "possumsink name=e channel=" +
+      scene.channel);
+  scene.on_message(GST_MESSAGE_WARNING);
+  scene.play();
+  scene.others.push_back(std::make_unique<Pipeline>(
+      "possumsrc max-buffers=16 channel=" + scene.channel +
+      " ! queue min-threshold-buffers=16 max-size-buffers=32 ! fakesink sync=false"));
+  scene.others.back()->set_state(GST_STATE_PLAYING);
+}
+
+// Something that is no channel lies in the place of its name.
+void channel_lost(Scene& scene) {
+  // So slow that the streaming thread does not find out.
+  scene.launch(
+      "videotestsrc is-live=true ! "
+      "video/x-raw,format=I420,width=64,height=64,framerate=1/100 ! "
+      "possumsink name=e channel=" +
+      scene.channel);
+  scene.on_message(GST_MESSAGE_ERROR);
+  scene.play();
+  const std::string name = "/dev/shm/possum-c." + scene.channel;
+  const std::string aside = "/dev/shm/aside-" + scene.channel;
+  std::filesystem::create_directory(aside);
+  std::filesystem::remove(name);
+  std::filesystem::rename(aside, name);
+  scene.clean_up = [name] { std::filesystem::remove(name); };
+}
+
+void no_channel_yet(Scene& scene) {
+  scene.launch("possumsrc name=e channel=" + scene.channel + " ! fakesink async=false");
+  scene.on_message(GST_MESSAGE_PROGRESS);
+  scene.play();
+}
+
+void writer_gone(Scene& scene) {
+  scene.others.push_back(std::make_unique<Pipeline>(kSource + scene.channel));
+  scene.others.back()->set_state(GST_STATE_PLAYING);
+  scene.launch("possumsrc name=e on-disconnect=error channel=" + scene.channel +
+               " ! fakesink async=false");
+  scene.on_message(GST_MESSAGE_ERROR);
+  scene.play();
+  wait_readers(scene.others.back()->element("e").get(), 1);
+  scene.others.back()->stop();
+}
+
+void latency_told(Scene& scene) {
+  scene.others.push_back(std::make_unique<Pipeline>(kSource + scene.channel));
+  scene.others.back()->set_state(GST_STATE_PLAYING);
+  scene.launch("possumsrc name=e channel=" + scene.channel + " ! fakesink async=false");
+  scene.on_message(GST_MESSAGE_LATENCY);
+  scene.play();
+}
+
+constexpr Occasion kOccasions[] = {
+    {"reader-attached", Thread::own, reader_attached},
+    {"reader-detached", Thread::own, reader_detached},
+    {"notify::num-readers", Thread::own, readers_notified},
+    {"notify::num-readers at the end", Thread::caller, readers_notified_at_the_end},
+    {"a reader is demoted", Thread::own, reader_demoted},
+    {"the pool is limited", Thread::own, pool_limited},
+    {"the channel is lost", Thread::own, channel_lost},
+    {"no channel yet", Thread::streaming, no_channel_yet},
+    {"the writer is gone", Thread::streaming, writer_gone},
+    {"the latency", Thread::streaming, latency_told},
+};
+
+// --- what is done --------------------------------------------------------------------
+
+// GStreamer lets no streaming thread stop what it runs in, and nothing be started from
+// within the change of state that stops it.
+enum class Does {
+  nothing,
+  stops,
+  starts,
+  stops_starts,
+  stops_for_all,  // another thread, or for ever
+};
+struct Call {
+  const char* name;
+  Does does;
+  void (*act)(Scene&);
+};
+
+template <GstState state>
+void element_to(Scene& scene) {
+  gst_element_set_state(scene.element(), state);
+}
+template <GstState state>
+void pipeline_to(Scene& scene) {
+  gst_element_set_state(scene.pipeline(), state);
+}
+
+void restart(Scene& scene) {
+  scene.stop();
+  gst_element_set_state(scene.pipeline(), GST_STATE_PLAYING);
+}
+
+void restart_element(Scene& scene) {
+  gst_element_set_state(scene.element(), GST_STATE_READY);
+  gst_element_sync_state_with_parent(scene.element());
+}
+
+void drop_everything(Scene& scene) { scene.drop(); }
+
+// While another thread stops the pipeline, and needs the caller for that.
+void wait_for_one_who_stops(Scene& scene) {
+  Task other([&] { scene.stop(); });
+  other.join();
+}
+
+void flush(Scene& scene) {
+  gst_element_seek_simple(scene.pipeline(), GST_FORMAT_TIME, GST_SEEK_FLAG_FLUSH, 0);
+}
+
+void end_of_stream(Scene& scene) {
+  gst_element_send_event(scene.pipeline(), gst_event_new_eos());
+}
+
+void properties_read_and_written(Scene& scene) {
+  guint count = 0;
+  auto* const klass = G_OBJECT_GET_CLASS(scene.element());
+  const std::unique_ptr<GParamSpec*, void (*)(gpointer)> specs{
+      g_object_class_list_properties(klass, &count), g_free};
+  for (guint i = 0; i < count; ++i) {
+    const GParamSpec* const spec = specs.get()[i];
+    GValue value = G_VALUE_INIT;
+    g_object_get_property(G_OBJECT(scene.element()), spec->name, &value);
+    if ((spec->flags & G_PARAM_WRITABLE) != 0 && spec->owner_type != GST_TYPE_OBJECT) {
+      g_object_set_property(G_OBJECT(scene.element()), spec->name, &value);
+    }
+    g_value_unset(&value);
+  }
+}
+
+void queries(Scene& scene) {
+  const Ref<GstQuery> latency{gst_query_new_latency()};
+  gst_element_query(scene.pipeline(), latency.get());
+  gint64 position = 0;
+  gst_element_query_position(scene.element(), GST_FORMAT_TIME, &position);
+  gst_bin_recalculate_latency(GST_BIN(scene.pipeline()));
+}
+
+constexpr Call kCalls[] = {
+    {"element to NULL", Does::stops, element_to<GST_STATE_NULL>},
+    {"element to READY", Does::stops, element_to<GST_STATE_READY>},
+    {"element to PAUSED", Does::starts, element_to<GST_STATE_PAUSED>},
+    {"element to PLAYING", Does::starts, element_to<GST_STATE_PLAYING>},
+    {"element restarted", Does::stops_starts, restart_element},
+    {"pipeline to NULL", Does::stops, pipeline_to<GST_STATE_NULL>},
+    {"pipeline to READY", Does::stops, pipeline_to<GST_STATE_READY>},
+    {"pipeline to PAUSED", Does::starts, pipeline_to<GST_STATE_PAUSED>},
+    {"pipeline to PLAYING", Does::starts, pipeline_to<GST_STATE_PLAYING>},
+    {"pipeline restarted", Does::stops_starts, restart},
+    {"pipeline freed", Does::stops_for_all, drop_everything},
+    {"waits for one who stops", Does::stops_for_all, wait_for_one_who_stops},
+    {"flushed", Does::nothing, flush},
+    {"EOS", Does::nothing, end_of_stream},
+    {"properties", Does::nothing, properties_read_and_written},
+    {"queries", Does::nothing, queries},
+};
+
+bool permitted(Does does, Thread thread) {
+  switch (thread) {
+    case Thread::streaming:
+      return does == Does::nothing || does == Does::starts;
+    case Thread::caller:
+      return does == Does::nothing || does == Does::stops;
+    case Thread::own:
+      break;
+  }
+  return true;
+}
+
+}  // namespace
+
+GST_START_TEST(anything_may_be_called_in_any_call_to_the_application) {
+  const Occasion& occasion = kOccasions[__i__ / std::size(kCalls)];
+  const Call& call = kCalls[__i__ % std::size(kCalls)];
+  if (!permitted(call.does, occasion.thread)) return;
+  g_print("%s: %s\n", occasion.name, call.name);
+  const std::size_t descriptors = list_descriptors().size();
+  std::function<void()> clean_up;
+  {
+    Scene scene(call.act);
+    occasion.bring_about(scene);
+    scene.let_act();
+    scene.others.clear();
+    scene.drop();
+    clean_up = scene.clean_up;
+  }
+  // A thread that has freed its owner may take a moment more.
+  await([&] { return mappings().empty() && list_descriptors().size() == descriptors; },
+        "the end of a thread");
+  clean_up();
+}
+GST_END_TEST
+
+// --- devices -------------------------------------------------------------------------
+
+namespace {
+
+// A provider and a monitor, and a channel that makes one of them call.
+class DeviceScene {
+ public:
+  explicit DeviceScene(void (*act)(DeviceScene&)) : act_(act), producer(new_channel()) {
+    provider_.reset(
+        GST_OBJECT(gst_device_provider_factory_get_by_name("possumdeviceprovider")));
+    require(provider_ != nullptr, "no possumdeviceprovider");
+    monitor_.reset(GST_OBJECT_CAST(gst_device_monitor_new()));
+    gst_device_monitor_add_filter(monitor(), "Video/Source", nullptr);
+  }
+  ~DeviceScene() {
+    while (gst_device_provider_is_started(provider())) {
+      gst_device_provider_stop(provider());
+    }
+  }
+  DeviceScene(const DeviceScene&) = delete;
+  DeviceScene& operator=(const DeviceScene&) = delete;
+
+  GstDeviceProvider* provider() const { return GST_DEVICE_PROVIDER(provider_.get()); }
+  GstDeviceMonitor* monitor() const { return GST_DEVICE_MONITOR(monitor_.get()); }
+
+  void on_message(GstMessageType type) {
+    type_ = type;
+    gst_bus_set_sync_handler(
+        Ref<GstBus>{gst_device_provider_get_bus(provider())}.get(),
+        +[](GstBus*, GstMessage* message, gpointer scene) {
+          auto* const self = static_cast<DeviceScene*>(scene);
+          if (GST_MESSAGE_TYPE(message) == self->type_) self->called();
+          gst_message_unref(message);
+          return GST_BUS_DROP;
+        },
+        this, nullptr);
+  }
+  // The first time.
+  void called() {
+    if (called_.exchange(true)) return;
+    ready_.wait("the end of what brings the call about");
+    act_(*this);
+    acted_.set();
+  }
+  void let_act() {
+    ready_.set();
+    acted_.wait("the end of the call");
+  }
+  // The only device.
+  Ref<GstObject> device() const {
+    GList* const devices = gst_device_provider_get_devices(provider());
+    require(g_list_length(devices) == 1, "not one device");
+    Ref<GstObject> only{GST_OBJECT(devices->data)};
+    g_list_free(devices);
+    return only;
+  }
+
+ private:
+  void (*const act_)(DeviceScene&);
+  Ref<GstObject> provider_;
+  Ref<GstObject> monitor_;
+  GstMessageType type_ = GST_MESSAGE_UNKNOWN;
+  std::atomic<bool> called_{false};
+  Event ready_;
+  Event acted_;
+
+ public:
+  Producer producer;
+};
+
+struct DeviceOccasion {
+  const char* name;
+  void (*bring_about)(DeviceScene&);
+};
+
+void start_provider(const DeviceScene& scene) {
+  require(gst_device_provider_start(scene.provider()), "the provider does not start");
+}
+
+constexpr DeviceOccasion kDeviceOccasions[] = {
+    {"a device that was there",
+     [](DeviceScene& scene) {
+       scene.producer.start().push(1);
+       scene.on_message(GST_MESSAGE_DEVICE_ADDED);
+       start_provider(scene);
+     }},
+    {"a device that comes",
+     [](DeviceScene& scene) {
+       scene.on_message(GST_MESSAGE_DEVICE_ADDED);
+       start_provider(scene);
+       scene.producer.start().push(1);
+     }},
+    {"a device that changes",
+     [](DeviceScene& scene) {
+       scene.producer.start();
+       scene.on_message(GST_MESSAGE_DEVICE_CHANGED);
+       start_provider(scene);
+       scene.producer.push(1);
+     }},
+    {"a device that goes",
+     [](DeviceScene& scene) {
+       scene.producer.start().push(1);
+       scene.on_message(GST_MESSAGE_DEVICE_REMOVED);
+       start_provider(scene);
+       scene.producer.stop();
+     }},
+    {"removed",
+     [](DeviceScene& scene) {
+       scene.producer.start().push(1);
+       start_provider(scene);
+       g_signal_connect_swapped(scene.device().get(), "removed",
+                                G_CALLBACK(+[](DeviceScene* self) { self->called(); }),
+                                &scene);
+       scene.producer.stop();
+     }},
+};
+
+struct DeviceCall {
+  const char* name;
+  void (*act)(DeviceScene&);
+};
+
+void stop_provider(DeviceScene& scene) { gst_device_provider_stop(scene.provider()); }
+
+constexpr DeviceCall kDeviceCalls[] = {
+    {"stop", stop_provider},
+    {"start and stop",
+     [](DeviceScene& scene) {
+       start_provider(scene);
+       stop_provider(scene);
+     }},
+    {"stop and start",
+     [](DeviceScene& scene) {
+       stop_provider(scene);
+       start_provider(scene);
+     }},
+    {"a monitor's start and stop",
+     [](DeviceScene& scene) {
+       gst_device_monitor_start(scene.monitor());
+       gst_device_monitor_stop(scene.monitor());
+     }},
+    {"wait for one who stops",
+     [](DeviceScene& scene) { Task([&] { stop_provider(scene); }).join(); }},
+    {"list",
+     [](DeviceScene& scene) {
+       g_list_free_full(gst_device_provider_get_devices(scene.provider()),
+                        gst_object_unref);
+     }},
+    {"end of the channel", [](DeviceScene& scene) { scene.producer.stop(); }},
+};
+
+}  // namespace
+
+GST_START_TEST(anything_may_be_called_when_devices_come_and_go) {
+  const DeviceOccasion& occasion = kDeviceOccasions[__i__ / std::size(kDeviceCalls)];
+  const DeviceCall& call = kDeviceCalls[__i__ % std::size(kDeviceCalls)];
+  g_print("%s: %s\n", occasion.name, call.name);
+  DeviceScene scene(call.act);
+  occasion.bring_about(scene);
+  scene.let_act();
+}
+GST_END_TEST
+
+// By a monitor, as most applications have it.
+GST_START_TEST(a_monitor_may_be_stopped_by_what_it_says) {
+  Producer producer(new_channel());
+  const Ref<GstObject> object{GST_OBJECT_CAST(gst_device_monitor_new())};
+  auto* const monitor = GST_DEVICE_MONITOR(object.get());
+  gst_device_monitor_add_filter(monitor, "Video/Source", nullptr);
+  struct Stop {
+    GstDeviceMonitor* monitor;
+    Event stopped;
+  } stop{monitor, {}};
+  const Ref<GstBus> bus{gst_device_monitor_get_bus(monitor)};
+  gst_bus_set_sync_handler(
+      bus.get(),
+      +[](GstBus*, GstMessage* message, gpointer data) {
+        auto* const self = static_cast<Stop*>(data);
+        if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_DEVICE_ADDED &&
+            !self->stopped.is_set()) {
+          gst_device_monitor_stop(self->monitor);
+          self->stopped.set();
+        }
+        gst_message_unref(message);
+        return GST_BUS_DROP;
+      },
+      &stop, nullptr);
+  fail_unless(gst_device_monitor_start(monitor));
+  producer.start().push(1);
+  stop.stopped.wait("the end of the monitor");
+}
+GST_END_TEST
+
+static Suite* callbacks_suite() {
+  Suite* suite = suite_create("callbacks");
+  tcase_add_loop_test(new_case(suite, "elements"),
+                      anything_may_be_called_in_any_call_to_the_application, 0,
+                      static_cast<int>(std::size(kOccasions) * std::size(kCalls)));
+  // Device providers live, with what they have open, from their first use on.
+  TCase* const devices = tcase_create("devices");
+  suite_add_tcase(suite, devices);
+  tcase_add_loop_test(
+      devices, anything_may_be_called_when_devices_come_and_go, 0,
+      static_cast<int>(std::size(kDeviceOccasions) * std::size(kDeviceCalls)));
+  tcase_add_test(devices, a_monitor_may_be_stopped_by_what_it_says);
+  return suite;
+}
+
+GST_CHECK_MAIN(callbacks)
