@@ -4,13 +4,12 @@
 // Where a frame lies, and whether it may stay there.
 #include "framesender.h"
 
-#include <algorithm>
-#include <iterator>
 #include <utility>
 
 #include "framecopy.h"
 #include "frameinfo.h"
 #include "gstpossumallocator.h"
+#include "refs.h"
 
 namespace possum {
 
@@ -18,7 +17,6 @@ void FrameSender::start(std::shared_ptr<Writer> writer) { writer_ = std::move(wr
 
 void FrameSender::stop() {
   abandon();
-  release_kept();
   writer_.reset();
 }
 
@@ -27,29 +25,27 @@ void FrameSender::set_format(std::string text, const GstVideoInfo& info) {
   info_ = info;
 }
 
-SendStatus FrameSender::send(GstBuffer* buffer, const layout::FrameDescriptor& frame,
-                             Error& error) {
-  if (!began(buffer)) {
+SendStatus FrameSender::send(GstBuffer* buffer, std::uint64_t number,
+                             const layout::FrameDescriptor& frame, Error& error) {
+  if (!began(number)) {
     abandon();
-    release_unseen();
     begun_.frame = frame;
     if (!begin_in_place(buffer)) {
       const SendStatus status = begin_copy(buffer, error);
       if (status != SendStatus::sent) return status;
     }
-    begun_.buffer = buffer;
+    begun_.number = number;
   }
   const WriteStatus status =
       writer_->publish(begun_.slot, begun_.frame, caps_, {}, begun_.zero_copy, error);
   if (status == WriteStatus::interrupted) return SendStatus::interrupted;
-  if (status == WriteStatus::ok && begun_.zero_copy) keep_if_shared(buffer);
   begun_ = {};
   if (status == WriteStatus::no_slot) return SendStatus::no_slot;
   return status == WriteStatus::ok ? SendStatus::sent : SendStatus::failed;
 }
 
 void FrameSender::abandon() {
-  if (begun_.buffer == nullptr) return;
+  if (begun_.number == 0) return;
   writer_->abandon_publish();
   begun_ = {};
 }
@@ -63,7 +59,7 @@ bool FrameSender::begin_in_place(GstBuffer* buffer) {
   layout::FrameDescriptor frame = begun_.frame;
   frame.data_offset = memory->offset;
   if (!describe_layout(info_, gst_buffer_get_video_meta(buffer), memory->size, frame) ||
-      !writer_->publishable(*slot, caps_.size(), 0)) {
+      !writer_->publishable(*slot, caps_.size(), 0) || !make_immutable(memory)) {
     return false;
   }
   begun_.frame = frame;
@@ -97,33 +93,6 @@ SendStatus FrameSender::begin_copy(GstBuffer* buffer, Error& error) {
   begun_.slot = std::move(slot);
   begun_.zero_copy = false;
   return SendStatus::sent;
-}
-
-// Whoever else has the buffer or its memory may want to write to it. Our reference makes
-// GStreamer copy first.
-void FrameSender::keep_if_shared(GstBuffer* buffer) {
-  if (GST_MINI_OBJECT_REFCOUNT_VALUE(buffer) == 1 &&
-      !is_shared(gst_buffer_peek_memory(buffer, 0))) {
-    return;
-  }
-  const std::scoped_lock lock(kept_lock_);
-  kept_.push_back({share(buffer), begun_.slot});
-}
-
-void FrameSender::release_unseen() {
-  std::vector<Kept> unseen;  // dies after the lock: the last reference calls elsewhere
-  const std::scoped_lock lock(kept_lock_);
-  const auto first_unseen =
-      std::partition(kept_.begin(), kept_.end(),
-                     [this](const Kept& kept) { return writer_->visible(kept.slot); });
-  std::move(first_unseen, kept_.end(), std::back_inserter(unseen));
-  kept_.erase(first_unseen, kept_.end());
-}
-
-void FrameSender::release_kept() {
-  std::vector<Kept> all;
-  const std::scoped_lock lock(kept_lock_);
-  all.swap(kept_);
 }
 
 }  // namespace possum

@@ -2,31 +2,29 @@
 // Copyright (C) 2026 the possum authors
 //
 // Brings one GstBuffer after the other onto the channel: as it is when it lies in a slot
-// that no reader can see, else by one copy into a slot. Also keeps what has been
-// published from being written while a reader can see it.
+// that no reader can see, else by one copy into a slot. What has been published is
+// never written: GStreamer makes a copy for whoever upstream still wants to.
 #pragma once
 
 #include <gst/video/video.h>
 
+#include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <vector>
 
-#include "refs.h"
 #include "transport/writer.h"
 
 namespace possum {
 
 enum class SendStatus {
   sent,
-  interrupted,  // call again with the same buffer: nothing is lost
+  interrupted,  // call again with the same frame: nothing is lost
   no_slot,      // the writer counted and dropped the frame
   unreadable,   // the buffer is smaller than its caps say, or cannot be mapped
   failed,       // see the Error
 };
 
-// One streaming thread; only release_kept() may be called from any.
+// One streaming thread.
 class FrameSender {
  public:
   void start(std::shared_ptr<Writer> writer);
@@ -36,27 +34,21 @@ class FrameSender {
   void set_format(std::string text, const GstVideoInfo& info);
   const GstVideoInfo& info() const { return info_; }
 
-  // Was this buffer's frame begun and interrupted? Then `frame` of send() is not looked
-  // at.
-  bool began(const GstBuffer* buffer) const { return begun_.buffer == buffer; }
+  // A frame is known by the number that the caller gives it, which no other one has and
+  // which is not 0: a buffer, and its address, may serve for the next one.
+
+  // Was this frame begun and interrupted? Then `frame` of send() is not looked at.
+  bool began(std::uint64_t number) const { return begun_.number == number; }
   // `frame`: everything but the layout.
-  SendStatus send(GstBuffer* buffer, const layout::FrameDescriptor& frame, Error& error);
+  SendStatus send(GstBuffer* buffer, std::uint64_t number,
+                  const layout::FrameDescriptor& frame, Error& error);
   // Forgets a frame that was interrupted.
   void abandon();
 
-  // Lets go of published buffers that no reader can see any more.
-  void release_unseen();
-  // Lets go of all of them: upstream wants its buffers back.
-  void release_kept();
-
  private:
-  struct Kept {
-    Ref<GstBuffer> buffer;
-    SlotRef slot;
-  };
   // A frame in a slot, on its way to the readers.
   struct Begun {
-    const GstBuffer* buffer = nullptr;  // compared, never followed
+    std::uint64_t number = 0;  // 0: there is none
     SlotRef slot;
     layout::FrameDescriptor frame;
     bool zero_copy = false;
@@ -64,14 +56,11 @@ class FrameSender {
 
   bool begin_in_place(GstBuffer* buffer);
   SendStatus begin_copy(GstBuffer* buffer, Error& error);
-  void keep_if_shared(GstBuffer* buffer);
 
   std::shared_ptr<Writer> writer_;
   GstVideoInfo info_{};
   std::string caps_;
   Begun begun_;
-  std::mutex kept_lock_;
-  std::vector<Kept> kept_;  // guarded by kept_lock_
 };
 
 }  // namespace possum

@@ -37,6 +37,7 @@ class Loan {
 struct SlotMemory : GstMemory {
   std::optional<Loan> loan;  // of a whole; empty in a part
   const Loan* place;         // the whole's loan, which lives as long as its parts
+  bool immutable = false;    // of a whole
 };
 
 // For the next loans, as long as the process lives.
@@ -78,6 +79,7 @@ static GstMemory* gst_possum_allocator_alloc(GstAllocator*, gsize, GstAllocation
 static void gst_possum_allocator_free(GstAllocator*, GstMemory* memory) {
   SlotMemory* const mine = slot_memory(memory);
   mine->loan.reset();
+  mine->immutable = false;
   if (!spare.put(mine)) delete mine;
 }
 
@@ -167,10 +169,16 @@ const SlotRef* slot_of(GstMemory* memory, const Writer* writer) {
   return place->writer().get() == writer ? &place->slot() : nullptr;
 }
 
-bool is_shared(GstMemory* memory) {
-  return GST_MINI_OBJECT_REFCOUNT_VALUE(memory) > 1 ||
-         (memory->parent != nullptr &&
-          GST_MINI_OBJECT_REFCOUNT_VALUE(memory->parent) > 1);
+// GStreamer writes to a memory that has one holder at the most, and its buffer is one.
+// Two more are enough for a memory that is in no buffer, too.
+bool make_immutable(GstMemory* memory) {
+  SlotMemory* const whole =
+      slot_memory(memory->parent != nullptr ? memory->parent : memory);
+  if (whole->immutable) return true;
+  if (!gst_memory_lock(whole, GST_LOCK_FLAG_EXCLUSIVE)) return false;
+  gst_memory_lock(whole, GST_LOCK_FLAG_EXCLUSIVE);
+  whole->immutable = true;
+  return true;
 }
 
 }  // namespace possum

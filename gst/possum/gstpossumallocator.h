@@ -25,7 +25,9 @@ GstMemory* lend_memory(const std::shared_ptr<Writer>& writer, gsize size,
 // lent by `writer`. transfer none: valid as long as the memory.
 const SlotRef* slot_of(GstMemory* memory, const Writer* writer);
 
-// Has somebody else a reference to the memory or to the whole that it is a part of?
-bool is_shared(GstMemory* memory);
+// From here on nobody writes to the slot that this memory of lend_memory() lies in:
+// GStreamer copies for whoever wants to. Holds for the whole, of which it may be a part,
+// until that is freed. False if somebody is writing. Of a slot's memory one thread alone.
+bool make_immutable(GstMemory* memory);
 
 }  // namespace possum

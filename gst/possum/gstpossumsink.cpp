@@ -123,8 +123,10 @@ struct SinkImpl {
   possum::Upstream upstream;             // forget() from any thread
 
   // Streaming thread only, or while there is none.
+  GstPadChainFunction chain = nullptr;  // constant: GstBaseSink's
+  std::uint64_t number = 0;             // of the frame that it deals with
+  std::uint64_t prerolled = 0;          // of the one that is published, not yet rendered
   possum::FrameSender sender;
-  Ref<GstBuffer> prerolled;        // published, not yet rendered
   bool left_out = false;           // a frame, since the last one that was sent
   bool begun = false;              // the film is on its way
   std::int64_t held_until_ns = 0;  // the beginning of the film; 0: it was not
@@ -272,7 +274,6 @@ static void close_channel(GstPossumSink* self) {
   SinkImpl& impl = impl_of(self);
   impl.sender.stop();
   impl.negotiated = false;
-  impl.prerolled.reset();
   end_delay(self);
   const auto writer = writer_of(self);
   if (!writer) return;
@@ -473,11 +474,6 @@ static gboolean gst_possum_sink_query(GstBaseSink* sink, GstQuery* query) {
   if (GST_QUERY_TYPE(query) == GST_QUERY_ACCEPT_CAPS) {
     return answer_accept_caps(GST_POSSUM_SINK(sink), query);
   }
-  // Both mean that upstream is about to change its buffers.
-  if (GST_QUERY_TYPE(query) == GST_QUERY_DRAIN ||
-      GST_QUERY_TYPE(query) == GST_QUERY_ALLOCATION) {
-    impl_of(sink).sender.release_kept();
-  }
   return GST_BASE_SINK_CLASS(gst_possum_sink_parent_class)->query(sink, query);
 }
 
@@ -549,12 +545,12 @@ static SendStatus send_frame(GstPossumSink* self, GstBuffer* buffer, bool prerol
                              Error& error) {
   SinkImpl& impl = impl_of(self);
   possum::layout::FrameDescriptor frame{};
-  if (!impl.sender.began(buffer)) {
+  if (!impl.sender.began(impl.number)) {
     describe(self, buffer, preroll, frame);
     // Readers cannot know: a frame that is not sent has no sequence number.
     if (impl.left_out) frame.buffer_flags |= GST_BUFFER_FLAG_DISCONT;
   }
-  const SendStatus status = impl.sender.send(buffer, frame, error);
+  const SendStatus status = impl.sender.send(buffer, impl.number, frame, error);
   if (status != SendStatus::interrupted) impl.left_out = status != SendStatus::sent;
   if (status == SendStatus::sent) count_metas(self, buffer);
   return status;
@@ -652,20 +648,38 @@ static GstFlowReturn hold_beginning(GstPossumSink* self) {
                                                                         : GST_FLOW_OK;
 }
 
-// Interrupted by unlock: GstBaseSink sees to it that render() comes again with the same
-// buffer, which goes on there.
+// GstBaseSink may drop a frame between preroll() and render(), so neither can tell by the
+// buffer whether it has seen the frame before.
+static GstFlowReturn gst_possum_sink_chain(GstPad* pad, GstObject* parent,
+                                           GstBuffer* buffer) {
+  SinkImpl& impl = impl_of(parent);
+  ++impl.number;
+  return impl.chain(pad, parent, buffer);
+}
+
+static GstFlowReturn gst_possum_sink_chain_list(GstPad* pad, GstObject* parent,
+                                                GstBufferList* list) {
+  const Ref<GstBufferList> held{list};
+  GstFlowReturn flow = GST_FLOW_OK;
+  for (guint i = 0; flow == GST_FLOW_OK && i < gst_buffer_list_length(list); ++i) {
+    GstBuffer* const buffer = gst_buffer_ref(gst_buffer_list_get(list, i));
+    flow = gst_possum_sink_chain(pad, parent, buffer);
+  }
+  return flow;
+}
+
+// Interrupted by unlock: unless GstBaseSink drops the frame, render() goes on with it.
 static GstFlowReturn preroll(GstPossumSink* self, GstBuffer* buffer) {
   SinkImpl& impl = impl_of(self);
   if (!impl.negotiated) return tell_no_caps(self);
-  if (impl.prerolled.get() == buffer) return GST_FLOW_OK;
-  impl.prerolled.reset();
+  if (impl.prerolled == impl.number) return GST_FLOW_OK;
   impl.upstream.refresh(GST_BASE_SINK_PAD(self));
   // With the clock running already (async=false, or another part of the pipeline is live)
   // a frame that has its moment waits for it, and render() follows.
   if (!impl.upstream.live() && clock_runs(self)) return GST_FLOW_OK;
   Error error;
   const SendStatus status = send_frame(self, buffer, true, error);
-  if (status == SendStatus::sent) impl.prerolled = possum::share(buffer);
+  if (status == SendStatus::sent) impl.prerolled = impl.number;
   // Anything else is tried again, and counted, by render().
   return status == SendStatus::failed ? flow_of(self, status, buffer, error)
                                       : hold_beginning(self);
@@ -694,8 +708,8 @@ static GstFlowReturn render(GstPossumSink* self, GstBuffer* buffer) {
   SinkImpl& impl = impl_of(self);
   if (!impl.negotiated) return tell_no_caps(self);
   impl.begun = true;
-  const bool shown = std::exchange(impl.prerolled, nullptr).get() == buffer;
-  if (impl.min_readers > 0 && !impl.sender.began(buffer)) {
+  const bool shown = impl.prerolled == impl.number;
+  if (impl.min_readers > 0 && !impl.sender.began(impl.number)) {
     if (!impl.upstream.live()) {
       const GstFlowReturn flow = wait_in_render(self, buffer);
       if (flow != GST_FLOW_OK) return flow;
@@ -744,8 +758,6 @@ static bool drain_readers(GstPossumSink* self) {
 static void end_flush(GstPossumSink* self) {
   SinkImpl& impl = impl_of(self);
   impl.sender.abandon();
-  impl.sender.release_kept();
-  impl.prerolled.reset();
   ++impl.flush_id;
 }
 
@@ -902,6 +914,10 @@ static void gst_possum_sink_class_init(GstPossumSinkClass* klass) {
 
 static void gst_possum_sink_init(GstPossumSink* self) {
   self->impl = new SinkImpl;
+  GstPad* const pad = GST_BASE_SINK_PAD(self);
+  self->impl->chain = GST_PAD_CHAINFUNC(pad);
+  gst_pad_set_chain_function(pad, gst_possum_sink_chain);
+  gst_pad_set_chain_list_function(pad, gst_possum_sink_chain_list);
   // The last sample would keep a slot.
   gst_base_sink_set_last_sample_enabled(GST_BASE_SINK(self), FALSE);
   gst_base_sink_set_processing_deadline(GST_BASE_SINK(self), 0);

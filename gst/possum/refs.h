@@ -14,6 +14,7 @@ namespace possum {
 struct Unref {
   void operator()(GstCaps* p) const noexcept { gst_caps_unref(p); }
   void operator()(GstBuffer* p) const noexcept { gst_buffer_unref(p); }
+  void operator()(GstBufferList* p) const noexcept { gst_buffer_list_unref(p); }
   void operator()(GstMemory* p) const noexcept { gst_memory_unref(p); }
   void operator()(GstEvent* p) const noexcept { gst_event_unref(p); }
   void operator()(GstQuery* p) const noexcept { gst_query_unref(p); }

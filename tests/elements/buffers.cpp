@@ -4,6 +4,10 @@
 // Where frames lie: the pool that possumsink proposes, what of upstream's buffers is
 // copied and when, and that nobody writes what a reader can see.
 #include <cstring>
+#include <filesystem>
+#include <functional>
+#include <iterator>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -381,6 +385,136 @@ GST_START_TEST(what_a_reader_sees_is_not_written_by_upstream) {
 }
 GST_END_TEST
 
+namespace {
+
+// What upstream, its application or GStreamer may do while a reader holds a frame.
+struct Incident {
+  const char* name;
+  void (*happens)(const Producer& producer, const Pool& pool);
+};
+
+const Incident kIncidents[] = {
+    {"nothing", [](const Producer&, const Pool&) {}},
+    {"DRAIN",
+     [](const Producer& producer, const Pool&) {
+       gst_pad_peer_query(producer.pad(), Ref<GstQuery>{gst_query_new_drain()}.get());
+     }},
+    {"ALLOCATION",
+     [](const Producer& producer, const Pool&) { producer.query_allocation(); }},
+    {"a flush", [](const Producer& producer, const Pool&) { producer.flush(); }},
+    {"RECONFIGURE",
+     [](const Producer& producer, const Pool&) {
+       gst_element_send_event(producer.sink(), gst_event_new_reconfigure());
+     }},
+    {"EOS", [](const Producer& producer, const Pool&) { producer.eos(); }},
+    {"other caps",
+     [](const Producer& producer, const Pool&) {
+       producer.caps("video/x-raw,format=GRAY8,width=8,height=8,framerate=25/1");
+       producer.push(new_frame(9, 64));
+     }},
+    {"the end of the pool",
+     [](const Producer&, const Pool& pool) {
+       gst_buffer_pool_set_active(pool.pool.get(), FALSE);
+     }},
+    {"READY", [](const Producer& producer,
+                 const Pool&) { producer.pipeline().set_state(GST_STATE_READY); }},
+    {"more frames",
+     [](const Producer& producer, const Pool&) {
+       for (guint8 value = 3; value < 20; ++value) producer.push(value);
+     }},
+};
+
+// Who upstream has a frame, apart from the buffer that is pushed, and writes to it.
+struct Writing {
+  const char* name;
+  std::function<void()> (*prepare)(GstBuffer* pushed);
+};
+
+// As an element does that draws the next frame over the last one.
+void draw_over(Ref<GstBuffer> buffer) {
+  buffer.reset(gst_buffer_make_writable(buffer.release()));
+  fill(buffer.get(), 77);
+  expect_equal(value_of(buffer.get()), 77);
+}
+
+template <class Kept>
+std::function<void()> later(Kept kept, void (*write)(Kept)) {
+  const auto shared = std::make_shared<Kept>(std::move(kept));
+  return [shared, write] { write(std::move(*shared)); };
+}
+
+const Writing kWritings[] = {
+    {"the buffer",
+     [](GstBuffer* pushed) {
+       return later(Ref<GstBuffer>{gst_buffer_ref(pushed)}, draw_over);
+     }},
+    {"a copy of the buffer",
+     [](GstBuffer* pushed) {
+       return later(Ref<GstBuffer>{gst_buffer_copy(pushed)}, draw_over);
+     }},
+    {"a part of the buffer",
+     [](GstBuffer* pushed) {
+       return later(
+           Ref<GstBuffer>{gst_buffer_copy_region(pushed, GST_BUFFER_COPY_MEMORY, 8, 32)},
+           draw_over);
+     }},
+    {"the memory",
+     [](GstBuffer* pushed) {
+       return later(
+           possum::share(memory_of(pushed)), +[](Ref<GstMemory> memory) {
+             GstMapInfo map;
+             if (!gst_memory_map(memory.get(), &map, GST_MAP_WRITE)) return;
+             std::memset(map.data, 77, map.size);
+             gst_memory_unmap(memory.get(), &map);
+           });
+     }},
+    {"the memory in another buffer",
+     [](GstBuffer* pushed) {
+       return later(
+           possum::share(memory_of(pushed)), +[](Ref<GstMemory> memory) {
+             Ref<GstBuffer> other{gst_buffer_new()};
+             gst_buffer_append_memory(other.get(), memory.release());
+             draw_over(std::move(other));
+           });
+     }},
+};
+
+}  // namespace
+
+GST_START_TEST(what_a_reader_sees_is_not_written_whatever_happens) {
+  const Incident& incident = kIncidents[__i__ / std::size(kWritings)];
+  const Writing& writing = kWritings[__i__ % std::size(kWritings)];
+  g_print("%s after %s\n", writing.name, incident.name);
+  Pair pair;
+  const Pool pool(pair.producer);
+  Ref<GstBuffer> frame = pool.acquire(2);
+  const std::function<void()> write = writing.prepare(frame.get());
+  pair.producer.push(std::move(frame));
+  const Frame seen = pair.consumer.pull();
+  incident.happens(pair.producer, pool);
+  write();
+  expect_equal(seen.value(), 2);
+  pair.expect_counts(1, pair.producer.stat("copied") - pair.copied);
+}
+GST_END_TEST
+
+// Its pixels may change at any moment.
+GST_START_TEST(a_frame_that_upstream_is_writing_to_is_copied) {
+  Pair pair;
+  const Pool pool(pair.producer);
+  const Ref<GstBuffer> frame = pool.acquire(2);
+  const Ref<GstMemory> memory = possum::share(memory_of(frame.get()));
+  GstMapInfo map;
+  fail_unless(gst_memory_map(memory.get(), &map, GST_MAP_READWRITE));
+  pair.producer.push_kept(frame.get());
+  const Frame seen = pair.consumer.pull();
+  std::memset(map.data, 77, map.size);
+  gst_memory_unmap(memory.get(), &map);
+  expect_equal(seen.value(), 2);
+  pair.expect_counts(0, 1);
+}
+GST_END_TEST
+
 GST_START_TEST(what_a_late_reader_will_see_is_not_written_either) {
   const std::string channel = new_channel();
   Producer producer(channel);
@@ -721,6 +855,9 @@ static Suite* buffers_suite() {
   tcase_add_test(tcase, buffer_pushed_twice_is_copied_the_second_time);
   tcase_add_test(tcase, buffer_pushed_again_after_its_time_is_not_copied);
   tcase_add_test(tcase, what_a_reader_sees_is_not_written_by_upstream);
+  tcase_add_loop_test(tcase, what_a_reader_sees_is_not_written_whatever_happens, 0,
+                      static_cast<int>(std::size(kIncidents) * std::size(kWritings)));
+  tcase_add_test(tcase, a_frame_that_upstream_is_writing_to_is_copied);
   tcase_add_test(tcase, what_a_late_reader_will_see_is_not_written_either);
   tcase_add_test(tcase, copy_on_write_ends_in_a_slot);
   tcase_add_test(tcase, what_nobody_sees_any_more_goes_home);

@@ -119,6 +119,101 @@ GST_START_TEST(frame_interrupted_by_pause_is_published_once) {
 }
 GST_END_TEST
 
+// --- what GstBaseSink drops ----------------------------------------------------------
+
+namespace {
+
+constexpr char kPunctual[] = "sync=true async=false max-lateness=1";
+
+// Of one buffer in ordinary memory.
+struct SingleBuffer {
+  SingleBuffer() : pool(gst_buffer_pool_new()) {
+    GstStructure* config = gst_buffer_pool_get_config(pool.get());
+    gst_buffer_pool_config_set_params(config, caps_of(kSmall).get(), kSmallBytes, 1, 1);
+    gst_buffer_pool_set_config(pool.get(), config);
+    gst_buffer_pool_set_active(pool.get(), TRUE);
+    address = acquire(pool.get()).get();
+  }
+  ~SingleBuffer() { gst_buffer_pool_set_active(pool.get(), FALSE); }
+  Ref<GstBuffer> frame(guint8 value, GstClockTime pts) const {
+    Ref<GstBuffer> buffer = acquire(pool.get(), value);
+    require(buffer.get() == address, "another buffer");
+    GST_BUFFER_PTS(buffer.get()) = pts;
+    GST_BUFFER_DURATION(buffer.get()) = 1;
+    return buffer;
+  }
+  Ref<GstBufferPool> pool;
+  const GstBuffer* address = nullptr;
+};
+
+}  // namespace
+
+// The next frame comes in the very buffer of one that was begun in PAUSED, interrupted,
+// and dropped because it was late.
+GST_START_TEST(a_frame_is_not_taken_for_one_that_was_dropped) {
+  const std::string channel = new_channel();
+  Producer producer(channel, std::string("allow-blocking=true ") + kPunctual);
+  Consumer consumer(channel, kBlocking);
+  const SingleBuffer buffer;
+  GstElement* const pipeline = producer.pipeline().get();
+  const auto soon = [&] { return running_time(pipeline) + 100 * GST_MSECOND; };
+  producer.start();
+  producer.push(buffer.frame(1, soon()));
+  consumer.hold_up();
+  consumer.start();
+  consumer.wait_held_up();
+  producer.push(buffer.frame(2, soon()));
+  producer.pipeline().set_state(GST_STATE_PAUSED);
+  {
+    Task late([&] { producer.push(buffer.frame(3, 0)); });
+    await([&] { return producer.stat("frames") == 3; }, "frame 3 in a slot");
+    producer.pipeline().set_state(GST_STATE_PLAYING);
+  }
+  Task next([&] { producer.push(buffer.frame(4, soon())); });
+  await([&] { return producer.stat("frames") == 4; }, "frame 4 in a slot");
+  consumer.let_through();
+  fail_unless(consumer.pull_values(3) == std::vector({1, 2, 4}));
+  next.join();
+}
+GST_END_TEST
+
+GST_START_TEST(a_frame_that_was_shown_in_paused_and_dropped_gives_its_buffer_back) {
+  Producer producer(new_channel(), kPunctual);
+  const SingleBuffer buffer;
+  producer.start();
+  producer.pipeline().set_state(GST_STATE_PAUSED);
+  {
+    Task late([&] { producer.push(buffer.frame(1, 0)); });
+    await([&] { return producer.stat("frames") == 1; }, "the preroll frame");
+    producer.pipeline().set_state(GST_STATE_PLAYING);
+  }
+  Task next([&] {
+    const GstClockTime soon = running_time(producer.pipeline().get()) + GST_SECOND / 10;
+    producer.push(buffer.frame(2, soon));
+  });
+  next.join();
+  expect_equal(producer.stat("frames"), 2);
+}
+GST_END_TEST
+
+// One by one, as they would come without it.
+GST_START_TEST(frames_of_a_list_are_all_published) {
+  const std::string channel = new_channel();
+  Producer producer(channel);
+  Consumer consumer(channel, "max-buffers=8");
+  producer.start().push(1);
+  consumer.start();
+  expect_equal(consumer.pull_value(), 1);
+  GstBufferList* const list = gst_buffer_list_new();
+  const Ref<GstBuffer> twice = new_frame(3);
+  gst_buffer_list_add(list, new_frame(2).release());
+  gst_buffer_list_add(list, gst_buffer_ref(twice.get()));
+  gst_buffer_list_add(list, gst_buffer_ref(twice.get()));
+  expect_equal(gst_pad_push_list(producer.pad(), list), GST_FLOW_OK);
+  fail_unless(consumer.pull_values(3) == std::vector({2, 3, 3}));
+}
+GST_END_TEST
+
 // --- clock ---------------------------------------------------------------------------
 
 GST_START_TEST(live_upstream_is_never_delayed) {
@@ -684,6 +779,10 @@ static Suite* sink_suite() {
   TCase* tcase = new_case(suite, "sink");
   tcase_add_test(tcase, preroll_publishes_and_render_of_that_frame_does_not);
   tcase_add_test(tcase, frame_interrupted_by_pause_is_published_once);
+  tcase_add_test(tcase, a_frame_is_not_taken_for_one_that_was_dropped);
+  tcase_add_test(tcase,
+                 a_frame_that_was_shown_in_paused_and_dropped_gives_its_buffer_back);
+  tcase_add_test(tcase, frames_of_a_list_are_all_published);
   tcase_add_test(tcase, live_upstream_is_never_delayed);
   tcase_add_test(tcase, other_upstream_is_paced_by_the_clock);
   tcase_add_test(tcase, upstream_is_asked_again_when_it_may_have_changed);
