@@ -28,8 +28,6 @@ struct PoolImpl {
   GstAllocationParams params;
   bool video_meta = false;
   bool aligned = false;
-  // Set in start: the writer could not make slots of this size.
-  bool ordinary_memory = false;
 };
 
 }  // namespace
@@ -115,8 +113,7 @@ static gboolean gst_possum_pool_start(GstBufferPool* pool) {
   gst_buffer_pool_config_get_params(config.get(), nullptr, nullptr, &min, nullptr);
   possum::Error error;
   const gsize bytes = impl.params.prefix + impl.info.size + impl.params.padding;
-  impl.ordinary_memory = !impl.writer->prepare(min + kReaderSlots, bytes, error);
-  if (impl.ordinary_memory) {
+  if (!impl.writer->prepare(min + kReaderSlots, bytes, error)) {
     GST_WARNING_OBJECT(pool, "no slots: %s (%s)", error.message.c_str(),
                        error.detail.c_str());
   }
@@ -144,10 +141,7 @@ static GstFlowReturn gst_possum_pool_acquire_buffer(GstBufferPool* pool,
                                  ->acquire_buffer(pool, &shell, params);
   if (flow != GST_FLOW_OK) return flow;
   possum::Ref<GstBuffer> buffer{shell};
-  GstMemory* memory = nullptr;
-  if (!impl.ordinary_memory) {
-    memory = possum::lend_memory(impl.writer, impl.info.size, impl.params);
-  }
+  GstMemory* memory = possum::lend_memory(impl.writer, impl.info.size, impl.params);
   if (memory == nullptr) {
     GST_LOG_OBJECT(pool, "no slot to lend: ordinary memory");
     memory = gst_allocator_alloc(nullptr, impl.info.size, &impl.params);

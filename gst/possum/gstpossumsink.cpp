@@ -330,6 +330,11 @@ static GstStateChangeReturn gst_possum_sink_change_state(GstElement* element,
   const GstStateChangeReturn result =
       GST_ELEMENT_CLASS(gst_possum_sink_parent_class)->change_state(element, transition);
   const bool failed = opens && result == GST_STATE_CHANGE_FAILURE;
+  // Upstream that runs already, as when this element alone was stopped and started, has
+  // the pool of another channel.
+  if (opens && !failed) {
+    gst_pad_push_event(GST_BASE_SINK_PAD(self), gst_event_new_reconfigure());
+  }
   if (failed || transition == GST_STATE_CHANGE_PAUSED_TO_READY) close_channel(self);
   return result;
 }

@@ -340,6 +340,77 @@ GST_START_TEST(buffers_of_an_earlier_run_are_copied) {
 }
 GST_END_TEST
 
+// --- new pools -----------------------------------------------------------------------
+
+namespace {
+
+// Whoever upstream drew into slots of an earlier channel draws into those of this one,
+// but for what was under way.
+void expect_no_more_copies(GstElement* sink) {
+  const auto frames = [sink](guint64 count) {
+    await([=] { return stat(sink, "frames") >= count; }, "frames");
+  };
+  frames(stat(sink, "frames") + 5);
+  const guint64 copied = stat(sink, "copied");
+  const guint64 zero_copy = stat(sink, "zero-copy");
+  frames(stat(sink, "frames") + 20);
+  expect_equal(stat(sink, "copied"), copied);
+  require(stat(sink, "zero-copy") >= zero_copy + 20, "no frames in slots");
+}
+
+// What may lie between the source and the sink.
+const char* const kWays[] = {"identity", "queue", "videoconvert ! videoscale",
+                             "identity ! queue ! capsfilter"};
+
+std::string live_source(const char* way) {
+  return std::string(
+             "videotestsrc is-live=true name=source ! "
+             "video/x-raw,format=I420,width=32,height=32,framerate=100/1 ! ") +
+         way + " ! ";
+}
+
+}  // namespace
+
+// As when an application changes the channel while the camera runs.
+GST_START_TEST(a_sink_that_is_restarted_alone_gets_frames_without_a_copy) {
+  Pipeline pipeline(live_source(kWays[__i__]) + sink_of(new_channel()));
+  const Ref<GstElement> sink = pipeline.element("sink");
+  pipeline.play();
+  expect_no_more_copies(sink.get());
+  const Ref<GstPad> pad{gst_element_get_static_pad(sink.get(), "sink")};
+  const Ref<GstPad> peer{gst_pad_get_peer(pad.get())};
+  for (int round = 0; round < 2; ++round) {
+    Event blocked;
+    const gulong block = gst_pad_add_probe(
+        peer.get(), GST_PAD_PROBE_TYPE_BLOCK_DOWNSTREAM,
+        +[](GstPad*, GstPadProbeInfo*, gpointer event) {
+          static_cast<Event*>(event)->set();
+          return GST_PAD_PROBE_OK;
+        },
+        &blocked, nullptr);
+    blocked.wait("a frame before the sink");
+    gst_element_set_state(sink.get(), GST_STATE_READY);
+    g_object_set(sink.get(), "channel", new_channel().c_str(), nullptr);
+    fail_unless(gst_element_sync_state_with_parent(sink.get()));
+    gst_pad_remove_probe(peer.get(), block);
+    expect_no_more_copies(sink.get());
+  }
+}
+GST_END_TEST
+
+GST_START_TEST(a_channel_that_is_made_anew_gets_frames_without_a_copy) {
+  const std::string channel = new_channel();
+  Pipeline pipeline(live_source("identity") + sink_of(channel));
+  const Ref<GstElement> sink = pipeline.element("sink");
+  pipeline.play();
+  expect_no_more_copies(sink.get());
+  const std::string name = "/dev/shm/possum-c." + channel;
+  std::filesystem::remove(name);
+  await([&] { return std::filesystem::exists(name); }, "the channel anew");
+  expect_no_more_copies(sink.get());
+}
+GST_END_TEST
+
 // --- copies and who may write --------------------------------------------------------
 
 GST_START_TEST(buffer_pushed_twice_is_copied_the_second_time) {
@@ -852,6 +923,9 @@ static Suite* buffers_suite() {
   tcase_add_test(tcase, slots_go_home_when_their_buffers_are_freed);
   tcase_add_test(tcase, lent_buffers_outlive_the_element);
   tcase_add_test(tcase, buffers_of_an_earlier_run_are_copied);
+  tcase_add_loop_test(tcase, a_sink_that_is_restarted_alone_gets_frames_without_a_copy, 0,
+                      static_cast<int>(std::size(kWays)));
+  tcase_add_test(tcase, a_channel_that_is_made_anew_gets_frames_without_a_copy);
   tcase_add_test(tcase, buffer_pushed_twice_is_copied_the_second_time);
   tcase_add_test(tcase, buffer_pushed_again_after_its_time_is_not_copied);
   tcase_add_test(tcase, what_a_reader_sees_is_not_written_by_upstream);

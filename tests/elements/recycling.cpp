@@ -5,10 +5,12 @@
 // nothing of it is left in the next one, and its slot goes home at once. And what a
 // reader does ahead of a frame.
 #include <sys/mman.h>
+#include <sys/mount.h>
 
 #include <array>
 #include <atomic>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <sstream>
@@ -19,6 +21,7 @@
 
 #include "possum/shelf.h"
 #include "support/elements.h"
+#include "support/mount_namespace.h"
 
 // Last: it includes gstcheck.h.
 #include "support/suite.h"
@@ -531,6 +534,30 @@ GST_START_TEST(a_pool_lends_again_what_came_back) {
 }
 GST_END_TEST
 
+GST_START_TEST(a_pool_that_found_no_room_lends_slots_when_there_is_some) {
+  if (!support::leave_mount_namespace() ||
+      mount("tmpfs", "/dev/shm", "tmpfs", 0, "size=400k") != 0) {
+    g_print("SKIPPED: no /dev/shm of one's own here\n");
+    return;
+  }
+  {
+    Producer producer(new_channel());
+    producer.start();
+    const std::filesystem::path ballast = "/dev/shm/ballast";
+    std::ofstream(ballast, std::ios::binary) << std::string(1 << 19, 'x');
+    const Ref<GstBufferPool> pool = producer.pool();
+    fail_if(in_slot(acquire(pool.get()).get()));
+    std::filesystem::remove(ballast);
+    producer.push(1);
+    await([&] { return in_slot(acquire(pool.get()).get()); }, "a slot");
+    producer.push(acquire(pool.get(), 2));
+    expect_equal(producer.stat("zero-copy"), 1);
+    gst_buffer_pool_set_active(pool.get(), FALSE);
+  }
+  umount2("/dev/shm", MNT_DETACH);
+}
+GST_END_TEST
+
 // None is lost, none is had twice.
 GST_START_TEST(two_threads_meet_at_one_place_of_a_shelf) {
   possum::Shelf<int, Disturbed> shelf;
@@ -594,6 +621,7 @@ static Suite* recycling_suite() {
   tcase_add_test(tcase, a_writable_copy_keeps_the_slot);
   tcase_add_test(tcase, buffers_outlive_element_and_channel);
   tcase_add_test(tcase, a_pool_lends_again_what_came_back);
+  tcase_add_test(tcase, a_pool_that_found_no_room_lends_slots_when_there_is_some);
   tcase_add_test(tcase, two_threads_meet_at_one_place_of_a_shelf);
   tcase_add_test(tcase, buffers_come_back_from_many_threads);
   return suite;
