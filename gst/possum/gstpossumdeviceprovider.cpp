@@ -14,10 +14,10 @@
  * gst_device_create_element() makes a #possumsrc. Channels are looked at from outside: no
  * writer notices, and no reader's place is taken.
  *
- * A device's caps are those of the newest frame, or all raw video before the first one and
- * where the channel is another user's than this one's or root's.
- * When they change, or another process takes the channel over between two looks, the
- * device is replaced (DEVICE_CHANGED). Its properties:
+ * A device's caps are those of the newest frame, or all raw video before the first one
+ * and where the channel is another user's than this one's or root's. When they change, or
+ * another process takes the channel over between two looks, the device is replaced
+ * (DEVICE_CHANGED). Its properties:
  *
  * * `device.api`: "possum"
  * * `channel`, `uri`: for possumsrc and for players
