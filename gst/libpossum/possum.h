@@ -223,7 +223,7 @@ typedef struct possum_writer_options {
                          starts with four and grows as readers hold more */
   uint32_t perms;     /* who may attach: 0600 this user (the default), 0660 the group
                          too, 0666 everybody; nobody else ever writes pixels */
-  const char* group;  /* name or number of the group that owns them; NULL: default */
+  const char* group;  /* name or number of the group that perms lets in; NULL: default */
   int64_t max_blocking_ns;  /* how long a blocking reader may stand still before it
                                becomes a dropping one; default POSSUM_FOREVER */
   int64_t claim_timeout_ns; /* how long a name that another writer holds is tried for:

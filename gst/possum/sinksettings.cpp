@@ -136,12 +136,13 @@ void install_sink_properties(GObjectClass* klass) {
           "too, 0666 everybody. Readers need both r and w, so there is nothing in "
           "between. Pixels are never writable for group and others",
           0, G_MAXUINT, initial.perms, kBeforePaused));
-  install(PROP_GROUP,
-          g_param_spec_string(
-              "group", "Group",
-              "Group that owns the shared memory objects, by name or number, for perms "
-              "(NULL: the process's group)",
-              nullptr, kBeforePaused));
+  install(
+      PROP_GROUP,
+      g_param_spec_string(
+          "group", "Group",
+          "Group that perms=0660 lets in and that owns the objects, by name or number "
+          "(NULL: the process's group)",
+          nullptr, kBeforePaused));
   install(PROP_MIN_READERS,
           g_param_spec_uint(
               "min-readers", "Minimum readers",

@@ -22,7 +22,8 @@ Error channel_name_error(std::string_view name);
 // May these be the permissions of a channel? Whoever attaches reads and writes the
 // control object, so user, group and others have both or nothing, the user both. Else a
 // `settings` error that says, in octal, what was meant.
-Error check_perms(unsigned perms);
+// `group`: a group was named, which is for nothing without permission.
+Error check_perms(unsigned perms, bool group);
 
 // This user and root: what they say may be believed unasked.
 bool trusted_owner(uid_t owner);

@@ -37,6 +37,8 @@ bool look_up(Entry& entry, std::vector<char>& storage, Look look) {
 }
 
 constexpr unsigned kOwnerMayAttach = 0600;
+constexpr unsigned kGroupMayAttach = 0060;
+constexpr unsigned kOthersMayAttach = 0006;
 
 // "0660"
 std::string octal(unsigned number) {
@@ -48,7 +50,7 @@ std::string octal(unsigned number) {
 // The least permissions that give everybody what `mode` gives, and let them attach.
 unsigned completed(unsigned mode) {
   unsigned result = kOwnerMayAttach;
-  for (const unsigned may_attach : {0060u, 0006u}) {
+  for (const unsigned may_attach : {kGroupMayAttach, kOthersMayAttach}) {
     if ((mode & may_attach) != 0) result |= may_attach;
   }
   return result;
@@ -73,8 +75,14 @@ std::optional<unsigned> digits_as_octal(unsigned number) {
 
 }  // namespace
 
-Error check_perms(unsigned perms) {
-  if (perms == completed(perms)) return {};
+Error check_perms(unsigned perms, bool group) {
+  if (perms == completed(perms)) {
+    if (!group || (perms & kGroupMayAttach) != 0) return {};
+    return make_error(ErrorCode::settings,
+                      "group= lets nobody in with perms=" + octal(perms) +
+                          ": use perms=" + octal(perms | kGroupMayAttach) + " (octal)",
+                      "the mode gives nothing to the group");
+  }
   const auto digits = digits_as_octal(perms);
   const bool decimal = !plausible(perms) && digits && plausible(*digits);
   return make_error(

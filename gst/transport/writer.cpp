@@ -851,7 +851,7 @@ std::unique_ptr<Writer> Writer::create(WriterOptions options, WriterEvents event
                        std::to_string(options.slots));
     return nullptr;
   }
-  if (const Error bad = check_perms(options.perms)) {
+  if (const Error bad = check_perms(options.perms, options.group.has_value())) {
     error = bad;
     return nullptr;
   }

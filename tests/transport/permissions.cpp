@@ -166,6 +166,19 @@ TEST(perms_are_read_and_write_or_nothing) {
   for (unsigned perms = 0; perms <= 07777; ++perms) proposed(perms);
 }
 
+TEST(group_without_permission_is_refused) {
+  WriterOptions options = plain_writer(unique_channel());
+  options.group = getegid();
+  Error error;
+  CHECK(!Writer::create(options, {}, error) && error.code == ErrorCode::settings);
+  CHECK(has(error.message, "use perms=0660 (octal)"));
+  options.perms = 0606;
+  CHECK(!Writer::create(options, {}, error));
+  CHECK(has(error.message, "use perms=0666 (octal)"));
+  options.perms = 0660;
+  CHECK(Writer::create(options, {}, error) != nullptr);
+}
+
 TEST(grown_and_replaced_objects_have_the_same_mode) {
   WriterOptions options = plain_writer(unique_channel());
   options.perms = 0660;
