@@ -613,9 +613,15 @@ class Errors(Case):
         for options in ({"policy": "newest"}, {"depth": 0}, {"allowed_owner": "nobody knows"}):
             with self.subTest(options), self.assertRaises(possum.InvalidValue):
                 possum.Reader("x", **options)
-        writer = self.writer(self.channel())
+        writer = self.writer(self.channel(), max_blocking=float("inf"))
         with self.assertRaisesRegex(possum.InvalidValue, "give format"):
             writer.borrow()
+        for use in (writer.wait_readers, writer.drain, self.reader(self.channel()).read):
+            with self.assertRaisesRegex(possum.InvalidValue, "not nan"):
+                use(timeout=float("nan"))
+        for options in ({"max_blocking": -1}, {"claim_timeout": float("nan")}):
+            with self.assertRaises(possum.InvalidValue):
+                possum.Writer(self.channel(), **options)
 
     def test_two_writers(self):
         writer = self.writer(self.channel(), **GRAY)

@@ -348,11 +348,18 @@ def checked(status: int) -> None:
         raise failure(status)
 
 
+def nanoseconds(seconds: float) -> int:
+    """At most 30 years, which inf stands for."""
+    if seconds != seconds:
+        raise BY_STATUS[ERROR_SETTINGS]("A time is a number of seconds, not nan")
+    return int(min(max(seconds, -1.0), 1e9) * 1e9)
+
+
 def deadline_of(timeout: Optional[float]) -> int:
     """The moment `timeout` seconds from now; None: never."""
     if timeout is None:
         return FOREVER
-    return int(lib.possum_deadline(int(min(timeout, 1e9) * 1e9)))
+    return int(lib.possum_deadline(nanoseconds(timeout)))
 
 
 def encoded(text: Optional[str]) -> Optional[bytes]:

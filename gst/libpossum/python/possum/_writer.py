@@ -313,7 +313,7 @@ class Writer:
         options.perms = perms
         options.group = c.encoded(group)
         if max_blocking is not None:
-            options.max_blocking_ns = int(max_blocking * 1e9)
+            options.max_blocking_ns = c.nanoseconds(max_blocking)
         options.claim_timeout_ns = 0  # see _claimed()
         options.allow_blocking = allow_blocking
         options.sigbus_guard = sigbus_guard
@@ -493,7 +493,7 @@ def _claimed(options: c.WriterOptions, timeout: Optional[float]) -> c.WriterPoin
     """A writer. The waiting for a name that another one holds is done here, one try after the
     other, since no signal handler runs while the library waits."""
     pointer = c.WriterPointer()
-    end = math.inf if timeout is None else time.monotonic() + timeout
+    end = math.inf if timeout is None else time.monotonic() + c.nanoseconds(timeout) / 1e9
     while True:
         status = lib.possum_writer_open(ctypes.byref(options), ctypes.byref(pointer))
         if status != c.ERROR_BUSY or time.monotonic() >= end:
