@@ -365,13 +365,22 @@ static GstCaps* gst_possum_sink_get_caps(GstBaseSink* sink, GstCaps* filter) {
   return gst_caps_intersect_full(ours.get(), filter, GST_CAPS_INTERSECT_FIRST);
 }
 
-// The event comes again with each frame.
+// GStreamer refuses caps for two reasons. The event comes again with each frame.
 static void tell_impossible(GstPossumSink* self, GstCaps* caps) {
   if (impl_of(self).told.exchange(true)) return;
-  GST_ELEMENT_ERROR(self, STREAM, FORMAT,
-                    ("No frame can have these caps: use a smaller size or another "
-                     "format before possumsink."),
-                    ("%" GST_PTR_FORMAT, static_cast<void*>(caps)));
+  const gchar* const mode =
+      gst_structure_get_string(gst_caps_get_structure(caps, 0), "interlace-mode");
+  const bool one_field = g_strcmp0(mode, "alternate") == 0 &&
+                         !gst_caps_features_contains(gst_caps_get_features(caps, 0),
+                                                     GST_CAPS_FEATURE_FORMAT_INTERLACED);
+  GST_ELEMENT_ERROR(
+      self, STREAM, FORMAT,
+      ("%s", one_field ? "Buffers of one field each have caps of their own: "
+                         "write video/x-raw(format:Interlaced) where "
+                         "interlace-mode is alternate, before possumsink."
+                       : "No frame can have these caps: use a smaller size "
+                         "or another format before possumsink."),
+      ("%" GST_PTR_FORMAT, static_cast<void*>(caps)));
 }
 
 static void tell_too_long(GstPossumSink* self, gsize bytes) {

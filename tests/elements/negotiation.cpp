@@ -312,6 +312,9 @@ GST_START_TEST(what_upstream_must_change_is_named) {
       {"video/x-raw(memory:GLMemory),format=RGBA,width=16,height=16,framerate=25/1",
        {"Put gldownload before possumsink", "memory:GLMemory"}},
       {"video/x-raw,format=I420,width=16,framerate=25/1", {"capssetter", "no height"}},
+      {"video/x-raw,format=I420,width=16,height=16,framerate=25/1,"
+       "interlace-mode=alternate",
+       {"video/x-raw(format:Interlaced)"}},
       {"audio/x-raw,rate=8000", {"audio/x-raw", "video/x-raw"}},
   };
   for (const Row& row : rows) {
@@ -621,6 +624,18 @@ std::string new_caps(unsigned number) {
 
 }  // namespace
 
+GST_START_TEST(a_field_that_downstream_misses_is_named) {
+  Liar liar;
+  liar.send(kSmall);
+  Consumer consumer(liar.channel(), "", {true, "video/x-raw,format=I420,lens=wide"});
+  consumer.start();
+  const Report error = consumer.pipeline().wait_error();
+  fail_unless(error.says("Put capssetter behind possumsrc") && error.says("no lens") &&
+                  error.says("lens=wide"),
+              "%s", error.text.c_str());
+}
+GST_END_TEST
+
 // GStreamer's parser keeps each name for ever.
 GST_START_TEST(a_writer_that_changes_its_caps_for_ever_takes_no_memory) {
   Liar liar;
@@ -748,6 +763,7 @@ static Suite* negotiation_suite() {
   tcase_add_loop_test(tcase, a_reader_survives_whatever_a_writer_sends, 0,
                       static_cast<int>(sent().size()));
   tcase_add_test(tcase, what_downstream_lacks_is_named_and_what_is_there_is_not);
+  tcase_add_test(tcase, a_field_that_downstream_misses_is_named);
   tcase_add_test(tcase, a_writer_that_changes_its_caps_for_ever_takes_no_memory);
   tcase_add_test(tcase, a_live_reader_sends_caps_and_segment_before_it_takes_a_frame);
   tcase_add_test(tcase, caps_of_other_users_are_read_only_if_one_allows_them);
