@@ -17,8 +17,13 @@ Fails if anything failed. TEST and SUITE are names as `meson test --list` shows 
                   lies for 8 seconds (or those of --soak) instead
   --cross         build the transport for 64-bit ARM in build-aarch64/ and run its tests
                   under qemu-user instead
+  --elsewhere     run --portable in a Debian 12 as an ordinary user and in a Debian 13, and
+                  what wants rights or memory in a container: tests/roots/root.sh
+  --sid           run --portable in Debian's sid
   --all           everything: a plain run, a build without GStreamer, a sanitized run
-                  without the slowest tests, --race, --fuzz, --cross
+                  without the slowest tests, --race, --fuzz, --cross, --elsewhere
+  --portable      without the slowest tests, the camera and what no machine changes: memory
+                  orders, the model, the source
   --soak SECONDS  let the long tests run so long (POSSUM_SOAK_SECONDS)
   --no-install    install nothing
   --only-install  install what is missing, and end
@@ -29,10 +34,11 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 . tests/support/packages.sh
 
-passed=0 failed=0 skipped=0
+passed=0 failed=0 skipped=0 reasons=()
 say() { echo "== $*"; }
 fault() { echo "FAILED: $*" >&2; failed=$((failed + 1)); }
 finish() {
+  [ ${#reasons[@]} -eq 0 ] || printf 'skipped in %s\n' "${reasons[@]}"
   echo "$passed passed, $failed failed, $skipped skipped"
   exit $((failed > 0))
 }
@@ -75,20 +81,42 @@ build() {
   ninja -C "$dir" --quiet "$@" || { fault "the build in $dir/"; return 1; }
 }
 
-# Adds the results in a testlog.json, one JSON object a line, to the three sums.
+# Adds the results in a testlog.json, one JSON object a line, to the three sums, and what the
+# tests say they skipped to the reasons. A test that skips only a part of itself says so, too.
 count() {
   local sums
   sums=$(python3 - "$1" <<'END'
-import json, sys
-results = [json.loads(line)["result"] for line in open(sys.argv[1])]
-skipped = results.count("SKIP")
-passed = results.count("OK") + results.count("EXPECTEDFAIL")
-print(passed, len(results) - passed - skipped, skipped)
+import collections, json, re, sys
+results, reasons = collections.Counter(), collections.Counter()
+for line in open(sys.argv[1]):
+    test = json.loads(line)
+    results[test["result"]] += 1
+    said = (test.get("stdout", "") + "\n" + test.get("stderr", "")).strip().splitlines()
+    why = [line for line in said if line.startswith("SKIPPED")]
+    why += re.findall(r"\.\.\. skipped ['\"](.*)['\"]$", "\n".join(said), re.M)
+    if test["result"] == "SKIP" and not why:
+        why = said[-1:] or ["it does not say why"]
+    for line in why:
+        # "SKIPPED case: reason" or "SKIPPED: reason": the cases of one reason are counted.
+        reason = re.sub(r"^SKIPPED( [a-z0-9_]+)?: *", "", line)
+        reasons[(test["name"].split(" / ")[-1], reason)] += 1
+skipped, passed = results["SKIP"], results["OK"] + results["EXPECTEDFAIL"]
+print(passed, results.total() - passed - skipped, skipped)
+for (name, reason), times in sorted(reasons.items()):
+    print(f"{name}: {reason}" + (f" ({times} cases)" if times > 1 else ""))
 END
   ) || { fault "no test log $1"; return; }
-  local p f s
-  read -r p f s <<<"$sums"
+  local p f s line
+  {
+    read -r p f s
+    while read -r line; do reasons+=("$line"); done
+  } <<<"$sums"
   passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+}
+# skip COUNT REASON: so many tests
+skip() {
+  skipped=$((skipped + $1))
+  reasons+=("$2")
 }
 
 # selected DIRECTORY: the names of the tests that the command line asks for.
@@ -120,7 +148,7 @@ run_tests() {
 plain() {
   say 'plain build, all tests'
   build build-test || return
-  run_tests build-test
+  run_tests build-test "${but[@]}"
 }
 # What needs no GStreamer is there without it. Its other tests are those of the plain run.
 bare() {
@@ -158,8 +186,7 @@ race() {
   # Its memory map has to suit the kernel's: more random bits than it knows end it at once.
   local runtime
   if ! runtime=$(build-tsan/tests/transport-doorbell sem_image_is_repeatable_and_knows_the_value 2>&1); then
-    echo "SKIPPED: ThreadSanitizer does not run here: ${runtime##*$'\n'}"
-    skipped=$((skipped + ${#tests[@]}))
+    skip ${#tests[@]} "race: ThreadSanitizer does not run here: ${runtime##*$'\n'}"
     return
   fi
   local names=("${tests[@]}")
@@ -180,8 +207,7 @@ fuzz() {
   local cxx=clang++-14
   command -v ccache >/dev/null && cxx="ccache $cxx"
   if ! command -v clang++-14 >/dev/null; then
-    say 'skipped: clang++-14 is missing'
-    skipped=$((skipped + 1))
+    skip 1 'fuzz: clang++-14 is missing'
     return
   fi
   CXX=$cxx build build-fuzz -Dfuzz=true -Dtests=disabled -Dexamples=disabled \
@@ -196,8 +222,7 @@ cross() {
   local tool
   for tool in aarch64-linux-gnu-g++ qemu-aarch64; do
     if ! command -v "$tool" >/dev/null; then
-      echo "SKIPPED: there is no $tool (${cross_packages[*]})"
-      skipped=$((skipped + 1))
+      skip 1 "cross: there is no $tool (${cross_packages[*]})"
       return
     fi
   done
@@ -206,6 +231,40 @@ cross() {
   local but=(--no-suite source)
   [ ${#runs[@]} -eq 1 ] || but+=(--no-suite slow)
   CK_TIMEOUT_MULTIPLIER=$((CK_TIMEOUT_MULTIPLIER * 3)) run_tests build-aarch64 "${but[@]}"
+}
+
+# What may come out otherwise there: other users, fewer rights, a small /dev/shm, another
+# GStreamer. A container is tried with the tests that want rights, users or memory.
+elsewhere() {
+  local tests=(--portable "${names[@]}")
+  in_root 'Debian 12, an ordinary user' --as user tests/run.sh "${tests[@]}"
+  [ ${#names[@]} -gt 0 ] ||
+    in_root 'Debian 12, a container' --container tests/run.sh --no-install cleaning commands \
+      containers embed namespaces observer permissions screen shm_full space theft users
+  in_root 'Debian 13' --suite trixie tests/run.sh "${tests[@]}"
+}
+sid() { in_root "Debian's sid" --suite sid tests/run.sh --portable "${names[@]}"; }
+
+# in_root TITLE ARGUMENT... of tests/roots/root.sh: adds what the run there says at its end
+in_root() {
+  local title=$1 log line
+  shift
+  say "$title"
+  log=$(mktemp)
+  tests/roots/root.sh "$@" 2>&1 | tee "$log"
+  line=$(tail -n 1 "$log")
+  if [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped$ ]]; then
+    passed=$((passed + BASH_REMATCH[1])) failed=$((failed + BASH_REMATCH[2]))
+    skipped=$((skipped + BASH_REMATCH[3]))
+    while read -r line; do
+      reasons+=("$title, ${line#skipped in }")
+    done < <(grep '^skipped in ' "$log")
+  elif [[ $line =~ ^SKIPPED:\ (.*) ]]; then
+    skip 1 "$title: ${BASH_REMATCH[1]}"
+  else
+    fault "$title: it did not end in order"
+  fi
+  rm -f "$log"
 }
 
 # Names of channels (see gst/transport/PROTOCOL.md) that no living process has mapped.
@@ -220,7 +279,7 @@ check_shm() {
   [ -z "$left" ] || fault "left behind:" $left
 }
 
-runs=() names=() install=1 only_install=0
+runs=() names=() but=() install=1 only_install=0
 export CK_TIMEOUT_MULTIPLIER=1
 while [ $# -gt 0 ]; do
   case $1 in
@@ -229,7 +288,10 @@ while [ $# -gt 0 ]; do
     --valgrind) runs=(valgrind) wanted+=(valgrind) ;;
     --fuzz) runs=(fuzz) ;;
     --cross) runs=(cross) wanted+=("${cross_packages[@]}") ;;
-    --all) runs=(plain bare sanitized race fuzz cross) wanted+=("${cross_packages[@]}") ;;
+    --elsewhere) runs=(elsewhere) ;;
+    --sid) runs=(sid) ;;
+    --portable) but=(--no-suite slow --no-suite camera --no-suite model --no-suite source) ;;
+    --all) runs=(plain bare sanitized race fuzz cross elsewhere) wanted+=("${cross_packages[@]}") ;;
     --soak)
       shift
       [[ ${1:-} =~ ^[1-9][0-9]*$ ]] || { usage >&2; exit 2; }

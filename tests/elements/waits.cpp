@@ -555,7 +555,7 @@ static Suite* waits_suite() {
 
 int main(int argc, char** argv) {
   if (!support::can_see_sleepers()) {
-    std::fprintf(stderr, "skipped: /proc/PID/syscall does not say where threads sleep\n");
+    std::fprintf(stderr, "SKIPPED: /proc/PID/syscall does not say where threads sleep\n");
     return 77;
   }
   gst_check_init(&argc, &argv);

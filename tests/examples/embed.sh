@@ -139,7 +139,7 @@ try_pair() (
     press cramped q
     ended cramped 0
   else
-    echo 'not here: mount namespaces are not allowed'
+    echo 'SKIPPED: no mounts of its own here, so no /dev/shm that is too small'
   fi
 )
 
@@ -181,13 +181,13 @@ if command -v Xvfb >/dev/null; then
   kill -TERM "${pid[screen]}"
   ended screen 0
 else
-  echo 'not here: install xvfb'
+  echo 'SKIPPED: no window, install xvfb'
 fi
 
 for try in "${tries[@]}"; do
   wait "$try"
 done
 [ ${#languages[@]} -eq 2 ] || {
-  echo "SKIPPED in Python: $(tail -n 1 "$work/modules.log")"
+  echo "SKIPPED: nothing in Python: $(tail -n 1 "$work/modules.log")"
   exit 77
 }

@@ -6,7 +6,7 @@
 # completion files of the directory. Skipped where there is no such shell.
 set -euo pipefail
 shell=$1 files=$3
-command -v "$shell" >/dev/null || { echo "skipped: there is no $shell"; exit 77; }
+command -v "$shell" >/dev/null || { echo "SKIPPED: there is no $shell"; exit 77; }
 PATH=$(dirname "$2"):$PATH
 channel=t$$.completions
 work=$(mktemp -d)
