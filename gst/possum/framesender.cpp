@@ -30,7 +30,8 @@ SendStatus FrameSender::send(GstBuffer* buffer, std::uint64_t number,
   if (!began(number)) {
     abandon();
     begun_.frame = frame;
-    if (!begin_in_place(buffer)) {
+    why_copied_ = begin_in_place(buffer);
+    if (why_copied_ != nullptr) {
       const SendStatus status = begin_copy(buffer, error);
       if (status != SendStatus::sent) return status;
     }
@@ -51,21 +52,27 @@ void FrameSender::abandon() {
 }
 
 // A slot is known by its memory: decoders push shallow copies of the pool's buffers.
-bool FrameSender::begin_in_place(GstBuffer* buffer) {
-  if (gst_buffer_n_memory(buffer) != 1) return false;
+const char* FrameSender::begin_in_place(GstBuffer* buffer) {
+  if (gst_buffer_n_memory(buffer) != 1) return "it lies in several memories";
   GstMemory* const memory = gst_buffer_peek_memory(buffer, 0);
   const SlotRef* slot = slot_of(memory, writer_.get());
-  if (slot == nullptr) return false;
+  if (slot == nullptr) return "it lies in no slot of this channel";
   layout::FrameDescriptor frame = begun_.frame;
   frame.data_offset = memory->offset;
-  if (!describe_layout(info_, gst_buffer_get_video_meta(buffer), memory->size, frame) ||
-      !writer_->publishable(*slot, caps_.size(), 0) || !make_immutable(memory)) {
-    return false;
+  if (!describe_layout(info_, gst_buffer_get_video_meta(buffer), memory->size, frame)) {
+    return "its planes do not lie as its caps and metas say";
+  }
+  if (!writer_->publishable(*slot, caps_.size(), 0)) {
+    return "a reader can see its slot, or that is one of before or has no room for the "
+           "caps";
+  }
+  if (!make_immutable(memory)) {
+    return "somebody may still write to it";
   }
   begun_.frame = frame;
   begun_.slot = *slot;
   begun_.zero_copy = true;
-  return true;
+  return nullptr;
 }
 
 SendStatus FrameSender::begin_copy(GstBuffer* buffer, Error& error) {

@@ -42,6 +42,8 @@ class FrameSender {
   // `frame`: everything but the layout.
   SendStatus send(GstBuffer* buffer, std::uint64_t number,
                   const layout::FrameDescriptor& frame, Error& error);
+  // Why the last frame that was sent had to be copied; NULL: it was not.
+  const char* why_copied() const { return why_copied_; }
   // Forgets a frame that was interrupted.
   void abandon();
 
@@ -54,13 +56,15 @@ class FrameSender {
     bool zero_copy = false;
   };
 
-  bool begin_in_place(GstBuffer* buffer);
+  // Returns why it cannot be, or NULL.
+  const char* begin_in_place(GstBuffer* buffer);
   SendStatus begin_copy(GstBuffer* buffer, Error& error);
 
   std::shared_ptr<Writer> writer_;
   GstVideoInfo info_{};
   std::string caps_;
   Begun begun_;
+  const char* why_copied_ = nullptr;
 };
 
 }  // namespace possum

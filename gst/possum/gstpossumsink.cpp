@@ -196,6 +196,15 @@ static possum::WriterEvents writer_events(GstPossumSink* self) {
     };
   };
   possum::WriterEvents events;
+  events.claimed = with_element([](GstPossumSink* sink, bool took_over, bool anew) {
+    GST_INFO_OBJECT(sink, "the channel is %s%s", anew ? "made anew" : "made",
+                    took_over ? ", over what a dead writer left" : "");
+  });
+  events.pool_changed =
+      with_element([](GstPossumSink* sink, unsigned slots, std::size_t bytes) {
+        GST_INFO_OBJECT(sink, "the pool has %u slots, %" G_GSIZE_FORMAT " KiB", slots,
+                        bytes / 1024);
+      });
   events.reader_attached =
       with_element([](GstPossumSink* sink, unsigned index, std::uint32_t pid) {
         GST_INFO_OBJECT(sink, "reader %u attached, pid %u", index, pid);
@@ -279,6 +288,8 @@ static void close_channel(GstPossumSink* self) {
   if (!writer) return;
   const bool had_readers = writer->active_readers() > 0;
   writer->close();
+  GST_INFO_OBJECT(self, "the channel is closed, after %" G_GUINT64_FORMAT " frames",
+                  static_cast<guint64>(writer->statistics().frames));
   if (had_readers) notify_readers(self);
 }
 
@@ -555,6 +566,16 @@ static void count_metas(GstPossumSink* self, GstBuffer* buffer) {
   }
 }
 
+static void log_sent(GstPossumSink* self, GstBuffer* buffer) {
+  if (const char* const why = impl_of(self).sender.why_copied()) {
+    GST_DEBUG_OBJECT(self, "copied: %s: %" GST_PTR_FORMAT, why,
+                     static_cast<void*>(buffer));
+  } else {
+    GST_LOG_OBJECT(self, "published where it lies: %" GST_PTR_FORMAT,
+                   static_cast<void*>(buffer));
+  }
+}
+
 static SendStatus send_frame(GstPossumSink* self, GstBuffer* buffer, bool preroll,
                              Error& error) {
   SinkImpl& impl = impl_of(self);
@@ -566,7 +587,10 @@ static SendStatus send_frame(GstPossumSink* self, GstBuffer* buffer, bool prerol
   }
   const SendStatus status = impl.sender.send(buffer, impl.number, frame, error);
   if (status != SendStatus::interrupted) impl.left_out = status != SendStatus::sent;
-  if (status == SendStatus::sent) count_metas(self, buffer);
+  if (status == SendStatus::sent) {
+    count_metas(self, buffer);
+    log_sent(self, buffer);
+  }
   return status;
 }
 
@@ -603,7 +627,7 @@ static GstFlowReturn flow_of(GstPossumSink* self, SendStatus status, GstBuffer* 
                              const Error& error) {
   switch (status) {
     case SendStatus::no_slot:
-      GST_DEBUG_OBJECT(self, "readers hold every slot: dropped %" GST_PTR_FORMAT,
+      GST_DEBUG_OBJECT(self, "dropped: readers hold every slot: %" GST_PTR_FORMAT,
                        static_cast<void*>(buffer));
       impl_of(self).counters.count_dropped();
       return GST_FLOW_OK;
@@ -730,6 +754,8 @@ static GstFlowReturn render(GstPossumSink* self, GstBuffer* buffer) {
     } else if (!shown && writer_of(self)->active_readers() < impl.min_readers) {
       impl.left_out = true;
       impl.counters.count_discarded();
+      GST_DEBUG_OBJECT(self, "dropped: fewer readers than min-readers: %" GST_PTR_FORMAT,
+                       static_cast<void*>(buffer));
       return GST_FLOW_OK;
     }
   }

@@ -283,6 +283,7 @@ static gboolean gst_possum_src_stop(GstBaseSrc* base) {
   const std::shared_ptr<SrcStream> stream = stream_of(self);
   if (!stream) return TRUE;
   stream->close();
+  GST_INFO_OBJECT(self, "has left the channel");
   Ref<GstStructure> statistics{stream->statistics()};
   const ObjectLock lock(self);
   self->impl->last_statistics = std::move(statistics);

@@ -462,6 +462,11 @@ GstFlowReturn SrcStream::deliver(Frame&& frame, GstBuffer** buffer) {
   if (std::exchange(discont_, false)) {
     GST_BUFFER_FLAG_SET(made.get(), GST_BUFFER_FLAG_DISCONT);
   }
+  GST_LOG_OBJECT(base_,
+                 "frame %" G_GUINT64_FORMAT ", %" GST_TIME_FORMAT
+                 " after its capture: %" GST_PTR_FORMAT,
+                 static_cast<guint64>(descriptor.seq),
+                 GST_TIME_ARGS(to_clock_time(age_ns_)), static_cast<void*>(made.get()));
   *buffer = made.release();
   return GST_FLOW_OK;
 }
@@ -478,18 +483,27 @@ Ref<GstBuffer> SrcStream::make_buffer(Frame&& frame, FrameFit fit) {
   set_video_meta(shell, info_, frame.descriptor());
   gst_buffer_append_memory(
       shell, lease_memory(allocator_.get(), std::move(frame), size).release());
+  if (is_private) {
+    GST_DEBUG_OBJECT(base_, "copied: slots are short, and this reader holds many");
+  }
   if (fit == FrameFit::strided && !downstream_knows_strides()) {
+    GST_DEBUG_OBJECT(base_, "copied: downstream does not know GstVideoMeta");
     ++copied_;
     return packed_copy(buffer.get(), info_);
   }
   if (!copy_frames_ || is_private) return buffer;
+  GST_DEBUG_OBJECT(base_, "copied: copy-frames");
   ++copied_;
   return Ref<GstBuffer>{gst_buffer_copy_deep(buffer.get())};
 }
 
 void SrcStream::note_frame(const Frame& frame) {
   const layout::FrameDescriptor& descriptor = frame.descriptor();
-  if (frame.missed() > 0) discont_ = true;
+  if (frame.missed() > 0) {
+    GST_DEBUG_OBJECT(base_, "%" G_GUINT64_FORMAT " frames were missed",
+                     static_cast<guint64>(frame.missed()));
+    discont_ = true;
+  }
   if (std::exchange(new_writer_, false)) {
     doubted_ = false;
     latency_.restart();

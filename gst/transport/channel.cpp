@@ -448,6 +448,7 @@ ClaimStatus claim_channel(const ClaimOptions& options, Claim& claim, Error& erro
       give_up_name(options.channel, made.lock);
       return ClaimStatus::failed;
     }
+    made.took_over = !removed.empty();
     claim = std::move(made);
     return ClaimStatus::ok;
   }

@@ -77,6 +77,7 @@ struct Claim {
   std::unique_ptr<SemaphoreMapping> attention_semaphore;
   std::array<std::unique_ptr<SemaphoreMapping>, layout::kReaders> reader_semaphores;
   std::uint64_t incarnation = 0;
+  bool took_over = false;  // something that a dead writer had left
   std::array<std::byte, layout::kConstantHeaderBytes> constants{};  // as it was written
 
   Doorbell room() const { return {control.bells().room, *room_semaphore}; }

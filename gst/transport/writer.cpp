@@ -360,6 +360,8 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
   bool start(Claim claim, Error& error) {
     {
       const std::lock_guard lock(mutex_);
+      claimed_ = {claim.took_over, false};
+      pool_ = {};
       session_ = std::make_unique<WriterSession>(std::move(claim), options_);
       statistics_ = {};
       eos_ = false;
@@ -629,6 +631,8 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
     std::vector<std::pair<unsigned, const char*>> detached;
     std::vector<std::pair<unsigned, std::uint32_t>> demoted;
     std::optional<std::pair<unsigned, Error>> limited;
+    std::optional<std::pair<bool, bool>> claimed;  // took over, anew
+    std::optional<std::pair<unsigned, std::size_t>> pool;
     std::optional<Error> lost;
   };
 
@@ -686,6 +690,8 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
           }
           grow(lock, happened);
         }
+        if (session_) look_at_pool(happened);
+        happened.claimed = std::exchange(claimed_, std::nullopt);
         if (now >= next_tick) next_tick = now + kTickNs;
         armed = session_ == session;
         session = session_;
@@ -722,6 +728,7 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
       woken_.notify_all();
     }
     if (status == WriteStatus::ok) {
+      claimed_ = {claim.took_over, true};
       session_ = std::make_shared<WriterSession>(std::move(claim), options_);
       if (eos_) session_->core().set_eos();
     } else if (status == WriteStatus::failed) {  // or closed meanwhile
@@ -789,11 +796,25 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
     happened.limited = std::exchange(shortage_, std::nullopt);
   }
 
+  void look_at_pool(Happened& happened) {
+    const std::pair now{static_cast<unsigned>(std::popcount(session_->core().have())),
+                        session_->object_bytes()};
+    if (std::exchange(pool_, now) != now) happened.pool = now;
+  }
+
   // False: close() was called meanwhile.
   bool tell(EventThread::Run& run, const Happened& happened) const {
     const auto say = [&run](const auto& event, const auto&... what) {
       return event ? run.call([&] { event(what...); }) : !run.stopping();
     };
+    if (happened.claimed) {
+      const auto& [took_over, anew] = *happened.claimed;
+      if (!say(events_.claimed, took_over, anew)) return false;
+    }
+    if (happened.pool) {
+      const auto& [slots, bytes] = *happened.pool;
+      if (!say(events_.pool_changed, slots, bytes)) return false;
+    }
     for (const auto& [r, reason] : happened.detached) {
       if (!say(events_.reader_detached, r, reason)) return false;
     }
@@ -835,6 +856,8 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
   bool limited_ = false;           // no more growth before the next tick
   bool shortage_told_ = false;
   std::optional<std::pair<unsigned, Error>> shortage_;
+  std::optional<std::pair<bool, bool>> claimed_;  // to tell: took over, anew
+  std::pair<unsigned, std::size_t> pool_;         // as it was told
 };
 
 // --- Writer

@@ -93,6 +93,12 @@ struct WriterEvents {
   std::function<void(unsigned index, std::uint32_t pid)> reader_demoted;
   // The pool wanted to grow and /dev/shm had no room. Called once per shortage.
   std::function<void(unsigned slots, const Error&)> pool_limited;
+  // The channel is there: at first, over what a dead writer left (`took_over`) or not,
+  // and again (`anew`) after somebody had removed or damaged its objects.
+  std::function<void(bool took_over, bool anew)> claimed;
+  // So many slots exist from here on, of so many bytes together. Told a tick later, 250
+  // ms at most, and not of each step in between.
+  std::function<void(unsigned slots, std::size_t bytes)> pool_changed;
   // The control name was removed and could not be claimed again. Every later call fails.
   std::function<void(const Error&)> lost;
 };
