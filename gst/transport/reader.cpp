@@ -563,6 +563,7 @@ class Reader::Impl {
   }
 
   std::optional<std::string> newest_caps() const {
+    if (forked()) return std::nullopt;
     const ObservedChannel seen =
         observe_channel(ChannelFiles{options_.channel, true, {}});
     if (!seen.live() || !seen.attachable || !seen.owner || !seen.frame ||

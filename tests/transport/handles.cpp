@@ -179,6 +179,8 @@ TEST(handles_in_use_are_dead_in_a_child) {
     reader->interrupt(true);
     writer->interrupt(true);
     reader->skip_to_newest();
+    reader->set_depth(1);
+    CHECK(!reader->newest_caps());
     CHECK(reader->take(0, frame, error) == TakeStatus::failed && tells_of_fork(error));
     CHECK(reader->attach(0, error) == AttachStatus::failed && tells_of_fork(error));
     CHECK(!reader->attached() && reader->incarnation() == 0);
