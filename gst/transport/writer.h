@@ -127,7 +127,8 @@ class Writer {
 
   // Makes sure that at least `count` slots (clamped to 3..slots) exist, each with
   // `bytes` of pixels; reserved and prefaulted. Free smaller ones are replaced. Fails
-  // with no_space only if fewer than three can be had. Never waits for readers.
+  // with no_space only if fewer than three can be had. Never waits for readers. While the
+  // channel is being made anew nothing is done, and acquire() makes what it needs.
   bool prepare(unsigned count, std::size_t bytes, Error& error);
 
   // Lends a slot upstream without ever waiting: nullopt when that would leave the writer

@@ -1081,8 +1081,14 @@ void use_writer(possum_writer* writer, const possum_video& video, unsigned seed)
             possum_writer_write(writer, picture.data(), picture.size(), &params, soon()));
         break;
       case 1:
-        expected(possum_writer_borrow(writer, 0, soon(), &slot));
-        possum_slot_release(slot);
+        for (const std::size_t bytes : {1000 + random() % 1000, 1 + random() % 200'000}) {
+          const possum_status status = possum_writer_borrow(writer, bytes, soon(), &slot);
+          expected(status);
+          if (status != POSSUM_OK) continue;
+          CHECK(possum_slot_bytes(slot) >= bytes);
+          std::memset(possum_slot_data(slot), 1, bytes);
+          possum_slot_release(slot);
+        }
         break;
       case 2:
         expected(possum_writer_drain(writer, soon()));
