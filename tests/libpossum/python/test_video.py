@@ -8,6 +8,7 @@ import gc
 import importlib.util
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import tempfile
@@ -411,6 +412,27 @@ class Drawing(Case):
                 self.expect_line(process, "end")
                 self.expect_end(process)
                 writer.close()
+
+    def test_other_faults_end_it_as_before(self):
+        program = (
+            "import ctypes, faulthandler, possum, sys\n"
+            "if sys.argv[2] == 'before': faulthandler.enable()\n"
+            "reader = possum.Reader(sys.argv[1], timeout=30)\n"
+            "frame = next(reader)\n"
+            "if sys.argv[2] == 'after': faulthandler.enable()\n"
+            "ctypes.string_at(8)\n"
+        )
+        for how in ("before", "after", "none"):
+            with self.subTest(how):
+                writer = self.writer(self.channel(), format="GRAY8", width=64, height=64)
+                process = self.process(
+                    sys.executable, "-c", program, writer.channel, how, stderr=subprocess.PIPE
+                )
+                writer.wait_readers(1, PATIENCE)
+                writer.write(numpy.zeros((64, 64), "u1"))
+                said = process.communicate(timeout=PATIENCE)[1]
+                self.assertEqual(process.returncode, -signal.SIGSEGV)
+                self.assertEqual("Fatal Python error" in said, how != "none")
 
     def test_on_what_is_ones_own(self):
         import cv2
