@@ -385,7 +385,8 @@ GST_START_TEST(film_that_nobody_looks_at_can_be_paused_and_goes_on_smoothly) {
   first->start();
   producer.start();
   Task push([&] { play_film(producer, 0); });
-  first->pull();
+  first->pull();  // the preroll
+  first->pull();  // the film has begun
   first.reset();
   await_sleeping_writer(channel);
   for (int i = 0; i < 3; ++i) {
