@@ -218,6 +218,7 @@ GstFlowReturn SrcStream::connect() {
   discont_ = true;
   const std::uint64_t incarnation = reader_->incarnation();
   new_writer_ |= std::exchange(incarnation_, incarnation) != incarnation;
+  taken_ = 0;
   // What waits for a reader that just came is the newest frame alone.
   catch_up_.store(false);
   return GST_FLOW_OK;
@@ -510,7 +511,11 @@ void SrcStream::note_frame(const Frame& frame) {
     timeline_.restart();
   } else if (descriptor.flush_id != flush_id_) {
     timeline_.restart();
+  } else if (taken_ == 1 && (descriptor.buffer_flags & GST_BUFFER_FLAG_DISCONT) != 0) {
+    // The writer has left frames out for want of readers since the one that we found.
+    timeline_.restart();
   }
+  ++taken_;
   flush_id_ = descriptor.flush_id;
 }
 

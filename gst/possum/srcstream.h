@@ -135,6 +135,7 @@ class SrcStream {
   RunningTimeline timeline_;
   std::uint64_t incarnation_ = 0;    // of the writer that was attached to last
   bool new_writer_ = false;          // no frame of it has come yet
+  std::uint64_t taken_ = 0;          // frames since the attachment
   std::uint32_t flush_id_ = 0;       // of the newest frame
   bool doubted_ = false;             // this writer's times, and that was told
   bool waited_ = false;              // connect() had to, and that was told

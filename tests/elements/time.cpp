@@ -377,6 +377,23 @@ GST_START_TEST(running_time_mode_begins_anew_with_each_writer) {
 }
 GST_END_TEST
 
+// A live sink leaves out what comes before its readers, but for the first frame.
+GST_START_TEST(running_time_mode_begins_anew_after_what_was_left_out) {
+  const std::string channel = new_channel();
+  Producer producer(channel, "min-readers=1", kLive);
+  producer.start().push(0);
+  producer.push(1);
+  Consumer consumer(channel, "timestamp-mode=running-time");
+  consumer.start().pull();
+  Ref<GstBuffer> next = new_frame(2);
+  GST_BUFFER_PTS(next.get()) = 500 * GST_SECOND;
+  producer.push(std::move(next));
+  const Frame frame = consumer.pull();
+  expect_time(frame.pts(), 500 * GST_SECOND);
+  fail_unless(frame.running_time() < patience_ns());
+}
+GST_END_TEST
+
 GST_START_TEST(running_time_mode_begins_anew_after_a_flush) {
   Pair pair("timestamp-mode=running-time");
   pair.send(10 * GST_SECOND);
@@ -755,6 +772,7 @@ static Suite* time_suite() {
   tcase_add_test(tcase, running_time_mode_keeps_the_writers_times);
   tcase_add_test(tcase, running_time_mode_begins_at_the_readers_running_time);
   tcase_add_test(tcase, running_time_mode_begins_anew_with_each_writer);
+  tcase_add_test(tcase, running_time_mode_begins_anew_after_what_was_left_out);
   tcase_add_test(tcase, running_time_mode_begins_anew_after_a_flush);
   tcase_add_test(tcase, src_that_is_not_live_begins_at_zero);
   tcase_add_test(tcase, segments_that_are_not_time_carry_no_times);
