@@ -21,7 +21,6 @@ using namespace elements;
 namespace {
 
 constexpr guint64 kFrames = 100;
-constexpr GstClockTime kSpacing = GST_SECOND / 20;
 // Such a frame is not shown. The wait of a film for its viewer is longer, so that one
 // that races through the time waited is seen; nothing else takes so long on a busy
 // machine.
@@ -129,6 +128,9 @@ class Pair {
     gst_pipeline_set_latency(GST_PIPELINE(viewer_.get()), view.latency);
     const Ref<GstElement> sink = viewer_.element("sink");
     g_signal_connect(sink.get(), "handoff", G_CALLBACK(on_frame), this);
+    const Ref<GstPad> pad{
+        gst_element_get_static_pad(writer_.element("sink").get(), "sink")};
+    gst_pad_add_probe(pad.get(), GST_PAD_PROBE_TYPE_BUFFER, on_sent, this, nullptr);
     gst_bus_add_watch(viewer_.bus(), on_message, this);
     gst_bus_add_watch(writer_.bus(), on_message, this);
   }
@@ -140,6 +142,12 @@ class Pair {
   }
 
  private:
+  static GstPadProbeReturn on_sent(GstPad*, GstPadProbeInfo* info, gpointer self) {
+    static_cast<Pair*>(self)->sent_.push_back(
+        GST_BUFFER_PTS(GST_PAD_PROBE_INFO_BUFFER(info)));
+    return GST_PAD_PROBE_OK;
+  }
+
   static void on_frame(GstElement* sink, GstBuffer* buffer, GstPad*, Pair* self) {
     GstBaseSink* base = GST_BASE_SINK(sink);
     const Ref<GstClock> clock{gst_element_get_clock(sink)};
@@ -202,31 +210,25 @@ class Pair {
     // What stood there already has the time at which it was put there.
     if (i == 0) return;
     expect(frame.number > seen_[i - 1].number, which + " comes too late");
-    const GstClockTime time = frame.number * kSpacing;
+    expect(frame.number < sent_.size(), which + " was never sent");
+    const GstClockTime time = sent_[frame.number];
     if (source_.running_time) {
-      expect(near(frame.pts, time), which + " has another running time");
-      if (i > 1) {
-        const GstClockTime first = seen_[1].due - seen_[1].number * kSpacing;
-        expect(near(frame.due, first + time), which + " has another moment");
-      }
+      expect(frame.pts == time, which + " has another running time");
+      expect(i == 1 || frame.due - seen_[1].due == time - sent_[seen_[1].number],
+             which + " has another moment");
     } else if (source_.unpaced()) {
       expect(frame.due >= seen_[i - 1].due && frame.due <= frame.shown,
              which + " has another moment");
     } else {
-      expect(near(frame.due, base_ + static_cast<GstClockTime>(delay_) + time),
+      expect(frame.due == base_ + static_cast<GstClockTime>(delay_) + time,
              which + " has another moment");
     }
   }
 
-  // A camera's frames are not exactly so far apart as it says.
-  bool near(GstClockTime time, GstClockTime wanted) const {
-    const GstClockTime tolerance = source_.live ? kSpacing : 0;
-    return std::max(time, wanted) - std::min(time, wanted) <= tolerance;
-  }
-
   const Source source_;
   const View view_;
-  std::vector<Seen> seen_;  // by the viewer's streaming thread
+  std::vector<GstClockTime> sent_;  // running times, by the writer's streaming thread
+  std::vector<Seen> seen_;          // by the viewer's streaming thread
   bool ended_ = false;
   bool warned_ = false;
   guint64 missed_ = 0;
