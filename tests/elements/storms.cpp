@@ -384,9 +384,14 @@ GST_END_TEST
 namespace {
 
 struct Harness {
-  explicit Harness(const char* element, const std::string& properties)
-      : harness(gst_harness_new(element)) {
-    set_properties(harness->element, properties);
+  // Has its properties before it plays, which it does at once.
+  explicit Harness(const char* factory, const std::string& properties) {
+    const Ref<GstElement> element{static_cast<GstElement*>(
+        gst_object_ref_sink(gst_element_factory_make(factory, nullptr)))};
+    set_properties(element.get(), properties);
+    const bool is_sink = GST_OBJECT_FLAG_IS_SET(element.get(), GST_ELEMENT_FLAG_SINK);
+    harness = gst_harness_new_with_element(element.get(), is_sink ? "sink" : nullptr,
+                                           is_sink ? nullptr : "src");
   }
   ~Harness() { gst_harness_teardown(harness); }
   Harness(const Harness&) = delete;
@@ -407,7 +412,7 @@ struct Harness {
     }
   }
 
-  GstHarness* const harness;
+  GstHarness* harness;
   std::vector<GstHarnessThread*> threads;
 };
 
