@@ -69,7 +69,10 @@ class ControlObject {
  public:
   explicit ControlObject(const std::string& channel)
       : name_("/possum-c." + channel), fd_(shm_open(name_.c_str(), O_RDWR, 0)) {
-    require(fd_ >= 0, "no control object");
+    struct stat info {};
+    require(
+        fd_ >= 0 && fstat(fd_, &info) == 0 && info.st_size >= static_cast<off_t>(kBytes),
+        "no whole control object");
     void* map = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0);
     require(map != MAP_FAILED, "the control object cannot be mapped");
     header_ = static_cast<possum::layout::ControlHeader*>(map);

@@ -29,12 +29,9 @@ class Autopsy {
       CHECK(expect.orphans || expect.closing || names_of(channel).empty());
       return;
     }
-    struct stat info {};
-    CHECK(fstat(fd.get(), &info) == 0);
-    if (info.st_size < static_cast<off_t>(possum::control_bytes())) return;
-    Error error;
-    control_ = possum::ControlMap(possum::ShmObject::map(
-        fd.get(), possum::control_bytes(), possum::Access::read_only, false, error));
+    const auto whole = map_whole_control(fd.get(), possum::Access::read_only);
+    if (!whole) return;
+    control_ = possum::ControlMap(whole);
     if (control_.header().state.load() != 0 && !expect.busy) look();
   }
 

@@ -20,6 +20,7 @@
 #include <cstring>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <random>
 #include <sstream>
@@ -107,6 +108,19 @@ inline void make_name(const std::string& name) {
 }
 inline bool name_exists(const std::string& name) {
   return access((possum::kShmDirectory + name).c_str(), F_OK) == 0;
+}
+
+// All of a control object, or NULL while it has not its full length: a writer that makes
+// the channel anew gives it that last, and a touch behind the end is SIGBUS.
+inline std::shared_ptr<possum::ShmObject> map_whole_control(int fd,
+                                                            possum::Access access) {
+  struct stat info {};
+  if (fstat(fd, &info) != 0 ||
+      info.st_size != static_cast<off_t>(possum::control_bytes())) {
+    return nullptr;
+  }
+  possum::Error error;
+  return possum::ShmObject::map(fd, possum::control_bytes(), access, false, error);
 }
 
 // --- frames --------------------------------------------------------------------------

@@ -377,9 +377,7 @@ namespace {
 bool vandalised(const std::string& channel) {
   using namespace possum::layout;
   possum::UniqueFd fd(shm_open(possum::control_name(channel).c_str(), O_RDONLY, 0));
-  Error error;
-  const auto all = possum::ShmObject::map(fd.get(), possum::control_bytes(),
-                                          possum::Access::read_only, false, error);
+  const auto all = map_whole_control(fd.get(), possum::Access::read_only);
   if (!all) return false;
   const possum::ControlMap control(all);
   const auto& page = control.page(kReaders - 1);
@@ -388,6 +386,18 @@ bool vandalised(const std::string& channel) {
   return unpack(page.cfg).state != PageState::free || taken_of(page.word) != 0 ||
          semaphore != 0;
 }
+
+}  // namespace
+
+TEST(a_control_object_that_is_being_made_is_not_looked_at) {
+  const std::string channel = unique_channel();
+  CHECK(!vandalised(channel));
+  make_name(possum::control_name(channel));
+  CHECK(!vandalised(channel));
+  CHECK(shm_unlink(possum::control_name(channel).c_str()) == 0);
+}
+
+namespace {
 
 // Under load: the writer goes on, and nobody's wait lasts. What the honest reader is told
 // meanwhile may be wrong; a member of the group is trusted with that much.

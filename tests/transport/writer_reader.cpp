@@ -540,8 +540,7 @@ class Restless {
   Restless(const std::string& channel, unsigned page, Does what) {
     possum::UniqueFd fd(shm_open(possum::control_name(channel).c_str(), O_RDWR, 0));
     Error error;
-    object_ = possum::ShmObject::map(fd.get(), possum::control_bytes(),
-                                     possum::Access::read_write, false, error);
+    object_ = map_whole_control(fd.get(), possum::Access::read_write);
     CHECK(object_);
     semaphore_ = possum::SemaphoreMapping::map(fd.get(),
                                                possum::layout::kReaderUnit + page, error);
