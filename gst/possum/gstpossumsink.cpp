@@ -34,6 +34,11 @@
  * elements. A handler that the application installs after that replaces the guard, unless
  * it passes on what it does not know.
  *
+ * Signals, and warnings about readers and the pool, come from a thread of the element's
+ * own, see #GstPossumSink::reader-attached. An error that ends the stream may come from
+ * the streaming thread: as with every element, a handler that runs in it (a bus sync
+ * handler) cannot change the element's state.
+ *
  * The element can be made from a URI, `possum://CHANNEL?PROPERTY=VALUE&...`, whose
  * parameters are the properties below but #GstPossumSink:channel. Setting one while the
  * element is in NULL or READY says everything: what it does not name goes back to its

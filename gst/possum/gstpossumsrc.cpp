@@ -31,6 +31,9 @@
  * of gst_pipeline_set_latency(), a warning says so, and a larger max-buffers or a queue
  * behind this element helps.
  *
+ * All its messages come from the streaming thread. As with every element, a handler that
+ * runs in it (a bus sync handler) cannot stop the element.
+ *
  * Players make the element from a URI, `possum://CHANNEL?PROPERTY=VALUE&...`, whose
  * parameters are the properties below but #GstPossumSrc:channel. Setting one while the
  * element is in NULL or READY says everything: what it does not name goes back to its

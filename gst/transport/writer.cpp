@@ -200,12 +200,6 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
            !session_->core().visible(ref.slot);
   }
 
-  bool visible(const SlotRef& ref) const {
-    if (forked()) return true;
-    const std::lock_guard lock(mutex_);
-    return session_ && session_->owns(ref) && session_->core().visible(ref.slot);
-  }
-
   WriteStatus publish(const SlotRef& ref, layout::FrameDescriptor& frame,
                       std::string_view caps, std::span<const std::byte> metas,
                       bool zero_copy, Error& error, std::int64_t deadline_ns) {
@@ -905,7 +899,6 @@ bool Writer::publishable(const SlotRef& ref, std::size_t caps_bytes,
                          std::size_t metas_bytes) const {
   return impl_->publishable(ref, caps_bytes, metas_bytes);
 }
-bool Writer::visible(const SlotRef& ref) const { return impl_->visible(ref); }
 WriteStatus Writer::publish(const SlotRef& ref, layout::FrameDescriptor& frame,
                             std::string_view caps, std::span<const std::byte> metas,
                             bool zero_copy, Error& error, std::int64_t deadline_ns) {

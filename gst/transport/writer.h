@@ -145,13 +145,11 @@ class Writer {
   WriteStatus acquire(std::size_t bytes, std::size_t caps_bytes, std::size_t metas_bytes,
                       SlotRef& ref, Error& error, std::int64_t deadline_ns = kForever);
 
-  // Is this lent slot still one of ours, unseen by any reader, and large enough for that
-  // much text? If not, copy the frame into an acquired slot.
+  // Is this lent slot still one of ours, unseen by any reader, not the newest frame, and
+  // large enough for that much text? If not, copy the frame into an acquired slot. Once
+  // it is published, its bytes must not change while this is false.
   bool publishable(const SlotRef& ref, std::size_t caps_bytes,
                    std::size_t metas_bytes) const;
-  // Can a reader see the slot, or is it the newest frame? While so, its bytes must not
-  // change.
-  bool visible(const SlotRef& ref) const;
 
   // Offers the frame to every reader. Sets seq, publish_ns, caps_id, caps_bytes,
   // metas_bytes of the descriptor. Waits for room at blocking readers; after
