@@ -13,7 +13,8 @@
  * exception leaves the library, and it prints nothing.
  *
  * Time. Nanoseconds (..._ns) of CLOCK_MONOTONIC, the one clock of all processes of a
- * machine, unless said otherwise. A deadline is a moment, not a duration: use
+ * machine, unless said otherwise. Frames from another time namespace have the time of
+ * their arrival. A deadline is a moment, not a duration: use
  * possum_deadline(). POSSUM_FOREVER never comes, POSSUM_AT_ONCE is past: one try and no
  * wait. Every wait also ends by the interrupt() of its object, from any thread. A
  * program that has to look at something else now and then passes near deadlines and

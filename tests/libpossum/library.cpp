@@ -1598,19 +1598,45 @@ TEST(times_of_another_clock_stand_for_the_arrival) {
   possum_reader_close(reader);
 }
 
-TEST(frame_of_the_future_stands_for_its_arrival) {
-  const std::string channel = unique_channel();
-  const auto writer = support::open_writer(support::plain_writer(channel));
-  publish_lie(*writer, kPicture, describe_truly);
-  const std::int64_t tomorrow = possum_now_ns() + 86'400 * std::int64_t{1'000'000'000};
+// Of all frames in the channel's slots.
+static void say_published(const std::string& channel, std::int64_t time_ns) {
   for (const std::string& name : support::names_of(channel)) {
     if (!name.starts_with("possum-d.")) continue;
     const int fd = shm_open(("/" + name).c_str(), O_RDWR, 0);
     constexpr off_t kAt =
         sizeof(possum::layout::DataHeader) + offsetof(FrameDescriptor, publish_ns);
-    CHECK(pwrite(fd, &tomorrow, sizeof tomorrow, kAt) == sizeof tomorrow);
+    CHECK(pwrite(fd, &time_ns, sizeof time_ns, kAt) == sizeof time_ns);
     close(fd);
   }
+}
+
+TEST(frames_published_before_anybody_came_stand_for_their_arrival) {
+  const std::string channel = unique_channel();
+  const auto writer = support::open_writer(support::plain_writer(channel));
+  const std::int64_t before = possum_now_ns() - 30 * std::int64_t{1'000'000'000};
+  publish_lie(*writer, kPicture, describe_truly);
+  say_published(channel, before);
+  possum_reader* const reader = attach_reader(channel);
+  possum_frame* first = take(reader);
+  CHECK(info_of(first).publish_ns == before);  // it may have waited
+  possum_frame_release(first);
+  for (int i = 0; i < 2; ++i) {
+    publish_lie(*writer, kPicture, describe_truly);
+    if (i == 0) say_published(channel, before);
+    const std::int64_t asked = possum_now_ns();
+    possum_frame* const frame = take(reader);
+    const possum_frame_info info = info_of(frame);
+    CHECK(info.publish_ns >= asked && info.capture_ns == info.publish_ns);
+    possum_frame_release(frame);
+  }
+  possum_reader_close(reader);
+}
+
+TEST(frame_of_the_future_stands_for_its_arrival) {
+  const std::string channel = unique_channel();
+  const auto writer = support::open_writer(support::plain_writer(channel));
+  publish_lie(*writer, kPicture, describe_truly);
+  say_published(channel, possum_now_ns() + 86'400 * std::int64_t{1'000'000'000});
   possum_reader* const reader = attach_reader(channel);
   possum_frame* const frame = take(reader);
   const possum_frame_info info = info_of(frame);
