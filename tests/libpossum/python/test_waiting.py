@@ -334,21 +334,25 @@ class Waits(Case):
         reader.close()
 
     def closed_while_it_waits(self, close_soon):
-        """In each call that waits; close_soon(end) is told what to close."""
-        for wait in (
-            lambda writer, reader: writer.write(PICTURE),
-            lambda writer, reader: writer.drain(),
-            lambda writer, reader: writer.wait_readers(9),
-            lambda writer, reader: idle.read(),
-            lambda writer, reader: asyncio.run(idle.read_async()),
+        """In each call that waits; close_soon(end, ...) is told what to close."""
+        for slots, wait in (
+            (3, lambda writer, slot: writer.borrow()),
+            (3, lambda writer, slot: writer.write(PICTURE)),
+            (16, lambda writer, slot: slot.publish()),
+            (16, lambda writer, slot: writer.write(PICTURE)),
+            (16, lambda writer, slot: writer.drain()),
+            (16, lambda writer, slot: writer.wait_readers(9)),
+            (16, lambda writer, slot: idle.read()),
+            (16, lambda writer, slot: asyncio.run(idle.read_async())),
         ):
-            writer, reader = self.pair(**GRAY)
+            writer, _ = self.pair(slots=slots, **GRAY)
             idle = self.reader(self.channel())
+            slot = writer.borrow() if slots > 3 else None
             for _ in range(3):  # as many as the reader has room for
                 writer.write(PICTURE)
             close_soon(writer, idle)
             with self.assertRaises(possum.Closed):
-                wait(writer, reader)
+                wait(writer, slot)
         idle = self.reader(self.channel())
         close_soon(idle)
         self.assertEqual(list(idle), [])
