@@ -536,10 +536,11 @@ static bool clock_runs(GstPossumSink* self) {
 // shows it, as any other sink of the pipeline would. Nothing if nobody paces the frames:
 // they come at no moment in particular.
 static std::optional<std::int64_t> due_origin(GstPossumSink* self) {
-  const auto origin = possum::running_time_origin(GST_ELEMENT_CAST(self));
-  if (!origin || impl_of(self).upstream.live()) return origin;
   GstBaseSink* sink = GST_BASE_SINK_CAST(self);
-  if (!gst_base_sink_get_sync(sink)) return std::nullopt;
+  const bool live = impl_of(self).upstream.live();
+  if (!live && !gst_base_sink_get_sync(sink)) return std::nullopt;
+  const auto origin = possum::running_time_origin(GST_ELEMENT_CAST(self));
+  if (!origin || live) return origin;
   return *origin + gst_base_sink_get_ts_offset(sink) +
          static_cast<std::int64_t>(gst_base_sink_get_latency(sink));
 }

@@ -22,8 +22,8 @@
  * Caps, time stamps and buffer flags come from the writer; nothing needs to be typed at
  * the reader. The caps may change with every frame; those of the newest one go downstream
  * before a frame is taken, so that mixers and muxers know them when they start. A channel
- * without a frame has none yet. While no writer is there, the element waits and says why by
- * PROGRESS messages with the code "connect".
+ * without a frame has none yet. While no writer is there, the element waits and says why
+ * by PROGRESS messages with the code "connect".
  *
  * It answers the LATENCY query with what #GstPossumSrc:max-buffers frames last as the
  * most: a sink keeps each frame for the latency of its pipeline, and what does not find
