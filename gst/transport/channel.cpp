@@ -348,6 +348,31 @@ std::string process_name() {
 
 namespace {
 
+// Puts an empty object of ours, locked, in the place of a dead writer's. In one step:
+// between unlinking and creating another user could take the name. Nothing: start over.
+LockFd replace_dead(const std::string& channel, std::vector<std::string>& removed) {
+  const std::string name = control_name(channel);
+  std::uint32_t number = 0;
+  if (random_bytes(&number, sizeof number)) {
+    // The name of a data object: if we die meanwhile the next writer removes it.
+    const std::string spare = data_name(channel, 0, number);
+    LockFd lock = LockFd::open(spare, O_RDWR | O_CREAT | O_EXCL, 0600);
+    POSSUM_CRASH_POINT("claim.spare");
+    if (lock && lock.try_lock(layout::kOwnerByte) == LockFd::Result::ok) {
+      POSSUM_CRASH_POINT("claim.spare-lock");
+      if (rename((kShmDirectory + spare).c_str(), (kShmDirectory + name).c_str()) == 0) {
+        POSSUM_CRASH_POINT("claim.replace");
+        removed.push_back(name);
+        return lock;
+      }
+    }
+    if (lock) shm_unlink(spare.c_str());
+  }
+  // No room for two.
+  if (shm_unlink(name.c_str()) == 0) removed.push_back(name);
+  return {};
+}
+
 // Steps 1 to 5 of a claim: a name that leads to an object of ours, locked and empty. What
 // was unlinked is added to `removed`.
 ClaimStatus claim_name(const std::string& channel, LockFd& claimed,
@@ -408,9 +433,8 @@ ClaimStatus claim_name(const std::string& channel, LockFd& claimed,
     if (fstat(lock.get(), &info) != 0 || info.st_nlink == 0) continue;
     POSSUM_CRASH_POINT("claim.stat-again");
     if (!fresh) {  // a dead writer's; nothing in it is read
-      if (shm_unlink(name.c_str()) == 0) removed.push_back(name);
-      POSSUM_CRASH_POINT("claim.unlink-control");
-      continue;
+      lock = replace_dead(channel, removed);
+      if (!lock) continue;
     }
     claimed = std::move(lock);
     return ClaimStatus::ok;

@@ -48,6 +48,7 @@ class Sender {
   Sender(const std::string& channel, unsigned slots, const std::string& kind) {
     Error error;
     WriterOptions options = blocking_writer(channel, slots);
+    options.perms = 0660;
     options.group = getegid();
     if (kind == "impatient") options.max_blocking_ns = 30 * kMs;
     writer_ = Writer::create(options, {}, error);
