@@ -2,18 +2,14 @@
 // Copyright (C) 2026 the possum authors
 //
 // Buffers and memories that serve one frame after the other: a frame needs no allocation,
-// nothing of it is left in the next one, and its slot goes home at once. And what a
-// reader does ahead of a frame.
-#include <sys/mman.h>
+// nothing of it is left in the next one, and its slot goes home at once.
 #include <sys/mount.h>
 
 #include <array>
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <functional>
-#include <sstream>
 #include <string>
 #include <thread>
 #include <utility>
@@ -197,32 +193,6 @@ void scribble(GstBuffer* buffer) {
   GST_BUFFER_OFFSET_END(buffer) = 5;
 }
 
-// KiB of the channels' frames that this process may read: all of them, and those that a
-// read does not have to fault in.
-struct Readable {
-  unsigned long mapped = 0;
-  unsigned long present = 0;
-};
-Readable readable_frames() {
-  std::ifstream smaps("/proc/self/smaps");
-  Readable sum;
-  bool ours = false;
-  for (std::string line; std::getline(smaps, line);) {
-    std::istringstream words(line);
-    std::string first;
-    unsigned long kib = 0;
-    words >> first;
-    if (!first.ends_with(':')) {
-      ours = line.find(" r--s ") != std::string::npos &&
-             line.find("/possum-d." + channel_prefix()) != std::string::npos;
-    } else if (ours && words >> kib) {
-      if (first == "Size:") sum.mapped += kib;
-      if (first == "Rss:") sum.present += kib;
-    }
-  }
-  return sum;
-}
-
 // Lets another thread in between a look at it and what follows.
 template <class T>
 struct Disturbed : std::atomic<T> {
@@ -300,31 +270,6 @@ GST_START_TEST(reader_allocates_nothing) {
   }
   fail_unless(tally.frames() <= kLatencyMessages, "%u of %u frames needed memory",
               tally.frames(), kFrames);
-}
-GST_END_TEST
-
-// While it waits: the frames that come then find their pages.
-GST_START_TEST(waiting_reader_maps_what_it_will_read) {
-  const std::string caps = "video/x-raw,format=BGRx,width=1280,height=720,framerate=25/1";
-  constexpr gsize kBytes = 1280 * 720 * 4;
-  if (madvise(nullptr, 0, MADV_POPULATE_READ) != 0) {
-    g_print("SKIPPED: this kernel has no MADV_POPULATE_READ\n");
-    return;
-  }
-  const std::string channel = new_channel();
-  Producer producer(channel);
-  Consumer consumer(channel);
-  producer.start(caps).push(new_frame(1, kBytes));
-  consumer.start();
-  const Frame first = consumer.pull();
-  const auto give_up = std::chrono::steady_clock::now() + patience();
-  for (Readable frames = readable_frames(); frames.present < frames.mapped;
-       frames = readable_frames()) {
-    require(std::chrono::steady_clock::now() < give_up,
-            shown(frames.present) + " of " + shown(frames.mapped) + " KiB are there");
-    std::this_thread::yield();
-  }
-  fail_unless(readable_frames().mapped >= 3 * kBytes / 1024);
 }
 GST_END_TEST
 
@@ -610,7 +555,6 @@ static Suite* recycling_suite() {
   } else {
     g_print("SKIPPED: counting allocations, which are somebody else's here\n");
   }
-  tcase_add_test(tcase, waiting_reader_maps_what_it_will_read);
   tcase_add_test(tcase, reader_leaves_nothing_of_a_frame_in_the_next);
   tcase_add_test(tcase, writer_leaves_nothing_of_a_frame_in_the_next);
   tcase_add_test(tcase, weak_references_and_qdata_end_with_the_frame);
