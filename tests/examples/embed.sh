@@ -128,7 +128,8 @@ try_pair() (
   echo "-- $1: an error in the middle costs the channel, not the application"
   namespace=(unshare --mount --map-root-user)
   [ "$(id -u)" -ne 0 ] || namespace=(unshare --mount)
-  if "${namespace[@]}" true 2>/dev/null; then
+  # Whoever may have mounts of its own may not always mount something there.
+  if "${namespace[@]}" mount -t tmpfs tmpfs /dev/shm 2>/dev/null; then
     # Room for three small pictures, not for three big ones.
     # shellcheck disable=SC2016
     start cramped "${namespace[@]}" bash -c 'mount -t tmpfs -o size=3m tmpfs /dev/shm && exec "$0" "$@"' \
