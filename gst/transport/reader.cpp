@@ -580,12 +580,12 @@ class Reader::Impl {
   }
 
   TakeStatus take(std::int64_t deadline_ns, Frame& frame, Error& error) {
-    if (forked()) {
+    const std::shared_ptr<Attachment> a = attachment();
+    if (!a && !forked()) return TakeStatus::disconnected;
+    if (!a) {
       error = fork_failure();
       return TakeStatus::failed;
     }
-    const std::shared_ptr<Attachment> a = attachment();
-    if (!a) return TakeStatus::disconnected;
     frame = Frame();
     const std::int64_t started_ns = monotonic_ns();
     // Is it time to look after the writer? Not while frames come; one try looks at once.
