@@ -124,7 +124,7 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
       error = too_small(request);
       return false;
     }
-    if (got < wanted) shortage(got, request.error);
+    if (got < wanted) shortage(got, request.error.value_or(Error{}));
     return true;
   }
 
@@ -402,7 +402,7 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
   Error too_small(const SlotRequest& request) const {
     layout::DataHeader header{};
     plan_data_object(request.need, header);
-    Error error = request.error;
+    Error error = request.error.value_or(Error{});
     if (error.code == ErrorCode::no_space) {
       error.needed_bytes = kMinSlots * header.object_bytes;
       error.free_bytes = shm_free_bytes() + session_->object_bytes();

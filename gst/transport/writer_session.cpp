@@ -100,7 +100,11 @@ void WriterSession::discard(unsigned slot) {
 
 std::uint32_t WriterSession::create(unsigned slot, SlotRequest& request) {
   SlotObject made;
-  if (!make(slot, request.need, made, request.error)) return 0;
+  Error error;
+  if (!make(slot, request.need, made, error)) {
+    request.error = std::move(error);
+    return 0;
+  }
   install(slot, std::move(made));
   return objects_[slot].object;
 }

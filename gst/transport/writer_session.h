@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_set>
 
@@ -49,7 +50,7 @@ class ObjectNumbers {
 // of different sizes at once.
 struct SlotRequest {
   SlotNeed need;
-  Error error;  // of the last object that could not be made for it
+  std::optional<Error> error;  // of the last object that could not be made for it
 };
 
 class WriterSession {
