@@ -727,7 +727,7 @@ TEST(writer_whose_name_is_held_for_a_moment_gets_it_back) {
   CHECK(poll(&fd, 1, kLimitMs) == 1);
   CHECK(unlink(control.c_str()) == 0);
   cleaner.reset();
-  CHECK(try_publish(*writer, 2) == WriteStatus::ok);
+  CHECK(eventually([&] { return try_publish(*writer, 2) == WriteStatus::ok; }));
   CHECK(writer->incarnation() != first && lost == 0);
   const auto reader = attach_reader(reader_of(channel));
   CHECK(key_of(take(*reader)) == 2);
