@@ -80,7 +80,8 @@ class Scene {
     pipeline_.reset();
   }
 
-  // The calls. The first one counts.
+  // The calls. The first one counts; GObject calls again after it if the property changed
+  // in it.
   void on_signal(const char* name) {
     g_signal_connect_swapped(element(), name,
                              G_CALLBACK(+[](Scene* self) { self->called(); }), this);
@@ -102,6 +103,7 @@ class Scene {
   }
   void called() {
     if (called_.exchange(true)) return;
+    g_signal_handlers_disconnect_by_data(element(), this);
     ready_.wait("the end of what brings the call about");
     act_(*this);
     acted_.set();
