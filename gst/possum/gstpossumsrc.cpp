@@ -468,8 +468,9 @@ static void install_properties(GObjectClass* klass) {
    * GstPossumSrc:connection-timeout:
    *
    * How long each wait for a channel may last, in nanoseconds, at the start and after
-   * each disconnect; 0 is for ever. It also counts while 32 readers are attached. Then
-   * the element posts a RESOURCE error, NOT_FOUND or BUSY.
+   * each disconnect; 0 is for ever. It also counts while 32 readers are attached, or
+   * something else lies under the name. Then the element posts a RESOURCE error:
+   * NOT_FOUND, BUSY, or NOT_AUTHORIZED for what belongs to another user.
    */
   install(
       PROP_CONNECTION_TIMEOUT,

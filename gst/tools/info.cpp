@@ -101,7 +101,7 @@ void print_all(const ObservedChannel& channel) {
   line("state", text_of(channel.condition));
   if (channel.owner) {
     line("owner", possum::user_text(*channel.owner) + ", group " +
-                      std::to_string(channel.group) + ", mode " +
+                      possum::group_text(channel.group) + ", mode " +
                       mode_text(channel.mode));
   }
   if (channel.version != 0) {

@@ -95,15 +95,15 @@ std::optional<uid_t> owner_of_name(const std::string& name) {
   return info ? std::optional(info->st_uid) : std::nullopt;
 }
 
-// Of a writer of this user that a umask locked out of its object, and that stopped or
-// died before it could change that.
+// Makes a leftover object of this user readable for it again: a umask may have hidden
+// even the owner's bits from a writer that died before it could change that.
 bool unlock_own_name(const std::string& name) {
   struct stat info {};
   const std::string path = kShmDirectory + name;
   const int reason = errno;
   const bool done = lstat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) &&
-                    info.st_uid == geteuid() && info.st_size == 0 &&
-                    (info.st_mode & 0600) != 0600 && chmod(path.c_str(), 0600) == 0;
+                    info.st_uid == geteuid() && (info.st_mode & 0600) != 0600 &&
+                    chmod(path.c_str(), (info.st_mode & 0777) | 0600) == 0;
   errno = reason;
   return done;
 }
@@ -114,10 +114,12 @@ bool leads_to(const std::string& name, int fd) {
   return named && fstat(fd, &ours) == 0 && named->st_ino == ours.st_ino;
 }
 
-// /proc/PID/stat, field 22; the second field is in parentheses and may hold anything.
-std::uint64_t process_start_ticks() {
-  std::ifstream file("/proc/self/stat");
-  std::string text((std::istreambuf_iterator<char>(file)), {});
+// Of /proc/DIRECTORY/stat, field 22; the second field is in parentheses and may hold
+// anything. 0: there is no such process, or no /proc.
+std::uint64_t process_start_ticks(const std::string& directory) {
+  std::ifstream file("/proc/" + directory + "/stat");
+  std::string text;
+  std::getline(file, text, '\0');  // the process may end meanwhile: then there is none
   std::size_t at = text.rfind(')');
   if (at == std::string::npos) return 0;
   for (int field = 2; field < 22 && at != std::string::npos; ++field) {
@@ -163,20 +165,39 @@ void for_data_names(const std::string& prefix, std::size_t rest, Remove remove) 
   closedir(dir);
 }
 
+// Who holds a name, and what to do about it. A process id is one in its own namespace: it
+// is told only where it leads to the process that began when the writer did.
+std::string holder_text(std::string_view channel, const layout::ControlHeader& header) {
+  const std::string pid = std::to_string(header.writer_pid);
+  const std::string name =
+      plain_text({header.writer_name, strnlen(header.writer_name, layout::kNameBytes)});
+  const bool own = header.writer_pid == static_cast<std::uint32_t>(getpid()) &&
+                   header.writer_start == process_start_ticks("self");
+  // Or nobody can tell: without /proc.
+  const bool here = header.writer_start == process_start_ticks(pid);
+  const std::string who = own    ? "this process"
+                          : here ? "pid " + pid
+                                 : "a process of another namespace, there pid " + pid;
+  const std::string remedy = own    ? "close its writer"
+                             : here ? "stop it"
+                                    : "stop it there";
+  return quoted(channel) + " is already written by " + who +
+         (name.empty() ? "" : " (" + name + ")") + ": " + remedy +
+         " or choose another name with channel=";
+}
+
 // What stands in the way of a claim, for the person who wants to write.
 Error busy_error(std::string_view channel, int fd) {
   layout::ControlHeader header{};
-  std::string who = "another process";
-  if (pread(fd, static_cast<void*>(&header), sizeof header, 0) == sizeof header &&
-      header.magic == layout::kControlMagic) {
-    const std::string name =
-        plain_text({header.writer_name, strnlen(header.writer_name, layout::kNameBytes)});
-    who = "pid " + std::to_string(header.writer_pid);
-    if (!name.empty()) who += " (" + name + ")";
-  }
+  const bool known =
+      pread(fd, static_cast<void*>(&header), sizeof header, 0) == sizeof header &&
+      header.magic == layout::kControlMagic;
   return make_error(ErrorCode::busy,
-                    quoted(channel) + " is already written by " + who +
-                        ": stop it or choose another name with channel=",
+                    known
+                        ? holder_text(channel, header)
+                        : quoted(channel) +
+                              " is already written by another process: stop it or choose "
+                              "another name with channel=",
                     "the owner lock of " + control_name(channel) + " is held");
 }
 
@@ -195,7 +216,7 @@ void fill_header(layout::ControlHeader& header, std::uint64_t incarnation,
   semaphore_image(header.sem_image);
   header.incarnation = incarnation;
   header.writer_pid = static_cast<std::uint32_t>(getpid());
-  header.writer_start = process_start_ticks();
+  header.writer_start = process_start_ticks("self");
   if (allow_blocking) header.flags |= layout::kAllowBlocking;
   const std::string name = process_name();
   std::memcpy(header.writer_name, name.data(),
@@ -224,18 +245,18 @@ bool set_up_control(const ClaimOptions& options, Claim& claim, Error& error) {
   struct stat seen {};
   // The umask may have taken the owner's own bits away.
   if (fchmod(claim.lock.get(), 0600) != 0) {
-    error =
-        system_error(ErrorCode::system, quoted(options.channel) + " could not be set up",
-                     "fchmod", errno);
+    error = system_error(
+        ErrorCode::system,
+        quoted(options.channel) + " could not be set up: " + error_words(errno), "fchmod",
+        errno);
     return false;
   }
   POSSUM_CRASH_POINT("claim.own-mode");
   UniqueFd map_fd(shm_open(name.c_str(), O_RDWR, 0));
   POSSUM_CRASH_POINT("claim.open-again");
   if (!map_fd && errno != ENOENT) {
-    error =
-        system_error(ErrorCode::system, quoted(options.channel) + " could not be set up",
-                     "shm_open " + name, errno);
+    error = shm_error(quoted(options.channel) + " could not be set up",
+                      "shm_open " + name, errno);
     return false;
   }
   if (!map_fd || fstat(claim.lock.get(), &ours) != 0 || fstat(map_fd.get(), &seen) != 0 ||
@@ -252,7 +273,8 @@ bool set_up_control(const ClaimOptions& options, Claim& claim, Error& error) {
   if (!object) return false;
   POSSUM_CRASH_POINT("claim.map");
   if (!random_bytes(&claim.incarnation, sizeof claim.incarnation)) {
-    error = system_error(ErrorCode::system, "No random numbers are available.",
+    error = system_error(ErrorCode::system,
+                         "No random numbers are available: " + error_words(errno),
                          "getrandom", errno);
     return false;
   }
@@ -401,8 +423,8 @@ ClaimStatus claim_name(const std::string& channel, LockFd& claimed,
       }
     }
     if (!lock) {
-      error = system_error(ErrorCode::system, quoted(channel) + " could not be created",
-                           "shm_open " + name, errno);
+      error =
+          shm_error(quoted(channel) + " could not be created", "shm_open " + name, errno);
       return ClaimStatus::failed;
     }
     struct stat info {};
@@ -423,8 +445,9 @@ ClaimStatus claim_name(const std::string& channel, LockFd& claimed,
         return ClaimStatus::busy;
       case LockFd::Result::failed:
         error = system_error(ErrorCode::system,
-                             "This kernel refuses open file description locks, which "
-                             "possum needs (Linux 3.15 or newer)",
+                             "This kernel refuses open file description locks (" +
+                                 error_words(errno) +
+                                 "), which possum needs (Linux 3.15 or newer)",
                              "fcntl F_OFD_SETLK", errno);
         return ClaimStatus::failed;
     }
@@ -614,7 +637,14 @@ bool header_matches(const OpenOptions& options, const layout::ControlHeader& hea
 }
 
 OpenStatus cannot_open(const OpenOptions& options, int error_number, Error& error) {
-  if (error_number == ENOENT) return OpenStatus::absent;
+  if (error_number == ENOENT) {
+    struct stat mount {};
+    if (stat(kShmDirectory, &mount) == 0) return OpenStatus::absent;
+    error =
+        shm_error(quoted(options.channel) + " cannot be there without " + kShmDirectory,
+                  "stat", errno);
+    return OpenStatus::refused;
+  }
   if (error_number == EACCES || error_number == EPERM) {
     const auto owner = owner_of_name(control_name(options.channel));
     if (!owner) return OpenStatus::absent;
@@ -635,11 +665,13 @@ OpenStatus cannot_open(const OpenOptions& options, int error_number, Error& erro
     error = not_an_object(options.channel, ErrorCode::not_found);
     return OpenStatus::refused;
   }
-  error =
-      system_error(ErrorCode::system, quoted(options.channel) + " could not be opened",
-                   "shm_open", error_number);
+  error = shm_error(quoted(options.channel) + " could not be opened", "shm_open",
+                    error_number);
   // EAGAIN: somebody's lease on the file has to be broken first, see open(2).
-  return error_number == EAGAIN ? OpenStatus::not_ready : OpenStatus::failed;
+  if (error_number == EAGAIN) return OpenStatus::not_ready;
+  // Others may have used up what the whole system has.
+  return error_number == ENFILE || error_number == ENOMEM ? OpenStatus::refused
+                                                          : OpenStatus::failed;
 }
 
 }  // namespace

@@ -39,4 +39,11 @@ Error make_error(ErrorCode code, std::string message, std::string detail = {});
 Error system_error(ErrorCode code, std::string message, const std::string& what,
                    int error_number);
 
+// "No such file or directory"
+std::string error_words(int error_number);
+// A call on shared memory that the system refused: the sentence is "WHAT: REASON:
+// REMEDY", with the reason in the system's words and a remedy where one is known. `what`
+// ends with no full stop. no_permission and no_space by the reason, else system.
+Error shm_error(const std::string& what, const std::string& call, int error_number);
+
 }  // namespace possum

@@ -29,6 +29,7 @@ Error check_perms(unsigned perms, bool group);
 bool trusted_owner(uid_t owner);
 // "1000 (alice)"
 std::string user_text(uid_t uid);
+std::string group_text(gid_t gid);
 std::optional<uid_t> find_user(const std::string& name_or_number);
 std::optional<gid_t> find_group(const std::string& name_or_number);
 

@@ -105,15 +105,17 @@ void note_file(const struct stat& info, ObservedChannel& seen) {
 void cannot_open(int error_number, ObservedChannel& seen) {
   if (refused(error_number)) {
     fail(seen, ChannelCondition::unreadable,
-         "this user may not look at it: it belongs to user " + user_text(*seen.owner) +
-             ", whose writer can set perms=0660 and group=");
+         *seen.owner == geteuid()
+             ? std::string("its mode keeps even its owner out: the next writer, or "
+                           "\"possum clean\", removes it")
+             : "this user may not look at it: it belongs to user " +
+                   user_text(*seen.owner) +
+                   ", whose writer can set perms=0660 and group=");
   } else if (error_number == ELOOP) {
     fail(seen, ChannelCondition::damaged, "its name is taken by a symbolic link");
   } else {
     fail(seen, ChannelCondition::unreadable,
-         system_error(ErrorCode::system, {}, "its control object cannot be opened",
-                      error_number)
-             .detail);
+         shm_error("its control object cannot be opened", "open", error_number).message);
   }
 }
 
@@ -368,9 +370,7 @@ bool read_mount(const std::string& only, std::vector<ChannelFiles>& channels,
                 bool& complete, Error& error) {
   const std::unique_ptr<DIR, int (*)(DIR*)> dir(opendir(kShmDirectory), &closedir);
   if (!dir) {
-    error =
-        system_error(ErrorCode::system, std::string(kShmDirectory) + " cannot be listed",
-                     "opendir", errno);
+    error = shm_error(std::string(kShmDirectory) + " cannot be listed", "opendir", errno);
     return false;
   }
   Collector collector;

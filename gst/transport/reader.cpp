@@ -282,10 +282,14 @@ class Attachment {
     POSSUM_CRASH_POINT("map.open");
     if (!fd && errno == ENOENT) return Mapped::gone;
     if (!fd) {
-      error_ = system_error(errno == EACCES ? ErrorCode::corrupt : ErrorCode::system,
-                            "The frames of channel \"" + channel_ +
-                                "\" cannot be opened: restart its writer",
-                            "shm_open " + name, errno);
+      const std::string what =
+          "The frames of channel \"" + channel_ + "\" cannot be opened";
+      error_ =
+          errno == EACCES
+              ? system_error(ErrorCode::corrupt,
+                             what + ": " + error_words(errno) + ": restart its writer",
+                             "shm_open " + name, errno)
+              : shm_error(what, "shm_open " + name, errno);
       return Mapped::failed;
     }
     struct stat info {};

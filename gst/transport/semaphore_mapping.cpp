@@ -33,8 +33,7 @@ std::unique_ptr<SemaphoreMapping> SemaphoreMapping::map(int fd, std::size_t unit
           new SemaphoreMapping(static_cast<std::byte*>(both)));
     }
   }
-  error = system_error(ErrorCode::system, "Shared memory could not be mapped.",
-                       "mmap of a semaphore", errno);
+  error = shm_error("Shared memory could not be mapped", "mmap of a semaphore", errno);
   if (both != MAP_FAILED) munmap(both, 2 * unit_bytes());
   return nullptr;
 }

@@ -40,8 +40,8 @@ std::shared_ptr<ShmObject> ShmObject::map(int fd, std::size_t bytes, Access acce
   if (!mapped ||
       mmap(static_cast<std::byte*>(data) + with_slack(bytes) - unit_bytes(), unit_bytes(),
            prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) {
-    error = system_error(ErrorCode::system, "Shared memory could not be mapped.",
-                         "mmap of " + std::to_string(bytes) + " bytes", errno);
+    error = shm_error("Shared memory could not be mapped",
+                      "mmap of " + std::to_string(bytes) + " bytes", errno);
     if (mapped) munmap(data, with_slack(bytes));
     return nullptr;
   }
@@ -65,8 +65,7 @@ bool ShmObject::make_writable(int fd, std::size_t offset, std::size_t bytes,
     madvise(data_ + offset, bytes, MADV_DONTDUMP);
     return true;
   }
-  error = system_error(ErrorCode::system, "Shared memory could not be mapped.",
-                       "mmap of a part", errno);
+  error = shm_error("Shared memory could not be mapped", "mmap of a part", errno);
   return false;
 }
 
@@ -85,19 +84,19 @@ UniqueFd create_object(const std::string& name, bool& taken, Error& error) {
   const int reason = errno;
   taken = !fd && reason == EEXIST;
   if (!fd) {
-    error =
-        system_error(ErrorCode::system, "A shared memory object could not be created.",
-                     "shm_open " + name, reason);
+    error = shm_error("A shared memory object could not be created", "shm_open " + name,
+                      reason);
   }
   return fd;
 }
 
 bool set_group(int fd, const ObjectMode& mode, Error& error) {
   if (mode.group && fchown(fd, static_cast<uid_t>(-1), *mode.group) != 0) {
-    error = system_error(ErrorCode::no_permission,
-                         "The group of the channel could not be set: choose a group that "
-                         "this user is a member of.",
-                         "fchown", errno);
+    error =
+        system_error(ErrorCode::no_permission,
+                     "The group of the channel could not be set: " + error_words(errno) +
+                         ": choose a group that this user is a member of",
+                     "fchown", errno);
     return false;
   }
   return true;
@@ -105,8 +104,10 @@ bool set_group(int fd, const ObjectMode& mode, Error& error) {
 
 bool set_mode(int fd, const ObjectMode& mode, Error& error) {
   if (fchmod(fd, mode.mode) != 0) {
-    error = system_error(ErrorCode::system, "The mode of the channel could not be set.",
-                         "fchmod", errno);
+    error =
+        system_error(ErrorCode::system,
+                     "The mode of the channel could not be set: " + error_words(errno),
+                     "fchmod", errno);
     return false;
   }
   return true;
@@ -161,10 +162,15 @@ bool reserve_bytes(int fd, std::size_t bytes, Error& error) {
   }
   if (result == 0) return true;
   const std::size_t free_bytes = shm_free_bytes();
-  error = system_error(result == ENOSPC ? ErrorCode::no_space : ErrorCode::system,
-                       "Shared memory could not be reserved: enlarge /dev/shm (docker "
-                       "run --shm-size=512m).",
-                       "posix_fallocate of " + std::to_string(bytes) + " bytes", result);
+  const std::string call = "posix_fallocate of " + std::to_string(bytes) + " bytes";
+  if (result != ENOSPC) {
+    error = shm_error("Shared memory could not be reserved", call, result);
+    return false;
+  }
+  error = system_error(ErrorCode::no_space,
+                       "Shared memory could not be reserved: " + error_words(result) +
+                           ": enlarge /dev/shm (docker run --shm-size=512m)",
+                       call, result);
   error.needed_bytes = bytes;
   error.free_bytes = free_bytes;
   return false;

@@ -106,6 +106,15 @@ std::string user_text(uid_t uid) {
          (found ? " (" + std::string(entry.pw_name) + ")" : std::string());
 }
 
+std::string group_text(gid_t gid) {
+  group entry{};
+  std::vector<char> storage;
+  const bool found =
+      look_up(entry, storage, [&](auto... room) { return getgrgid_r(gid, room...); });
+  return std::to_string(gid) +
+         (found ? " (" + std::string(entry.gr_name) + ")" : std::string());
+}
+
 std::optional<uid_t> find_user(const std::string& text) {
   if (const auto id = number<uid_t>(text)) return id;
   passwd entry{};

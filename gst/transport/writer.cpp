@@ -76,6 +76,12 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
 
   WriteStatus open(Error& error) {
     if (forked()) return fork_failure(error);
+    if (is_open()) {
+      error = make_error(ErrorCode::settings,
+                         "This writer is open already: close it first", options_.channel);
+      return WriteStatus::failed;
+    }
+    close();  // what is left of a channel that was lost
     const std::int64_t deadline =
         monotonic_ns() + std::min(options_.claim_timeout_ns, kLongNs);
     Claim claim;
@@ -371,8 +377,11 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
       const SignalsBlocked blocked;
       housekeeping_.start([this](EventThread::Run& run) { keep_house(run); });
     } catch (const std::system_error& problem) {
-      error =
-          make_error(ErrorCode::system, "No thread could be started.", problem.what());
+      error = make_error(ErrorCode::system,
+                         std::string("No thread could be started: ") + problem.what() +
+                             ": close other programs or raise the limits of processes "
+                             "(ulimit -u, TasksMax=)",
+                         "std::thread");
       const std::lock_guard lock(mutex_);
       session_->end();
       session_.reset();
@@ -403,7 +412,7 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
     layout::DataHeader header{};
     plan_data_object(request.need, header);
     Error error = request.error.value_or(Error{});
-    if (error.code == ErrorCode::no_space) {
+    if (error.code == ErrorCode::no_space && error.needed_bytes != 0) {
       error.needed_bytes = kMinSlots * header.object_bytes;
       error.free_bytes = shm_free_bytes() + session_->object_bytes();
       const auto mib = [](std::size_t bytes) { return std::to_string(bytes >> 20); };

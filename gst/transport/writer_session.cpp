@@ -132,7 +132,8 @@ UniqueFd WriterSession::create_numbered(std::uint32_t& object, Error& error) {
   for (int tries = 0; taken && tries < kTries; ++tries) {
     object = numbers_.guess();
     if (object == 0) {
-      error = system_error(ErrorCode::system, "No random numbers are available.",
+      error = system_error(ErrorCode::system,
+                           "No random numbers are available: " + error_words(errno),
                            "getrandom", errno);
       return {};
     }

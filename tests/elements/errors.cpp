@@ -57,8 +57,6 @@ void expect_start_failure(const Pipeline& pipeline, const std::string& source,
   expect_error(pipeline, source, wanted, where);
 }
 
-std::string own_pid() { return std::to_string(getpid()); }
-
 // Of this process from now on, and of the writers in it.
 void take_a_name_that_clears_the_screen() {
   require(prctl(PR_SET_NAME, "\x1b[2Jevil") == 0, "no name");
@@ -205,8 +203,8 @@ GST_START_TEST(a_held_name_is_one_error_after_two_seconds) {
       second, "it",
       {GST_RESOURCE_ERROR,
        GST_RESOURCE_ERROR_BUSY,
-       {"channel \"" + channel + "\" is already written by pid " + own_pid() + " (",
-        "channel="}});
+       {"channel \"" + channel + "\" is already written by this process (",
+        "close its writer", "channel="}});
   fail_unless(g_get_monotonic_time() - before >= 2 * G_USEC_PER_SEC);
   producer.push(2);
 }

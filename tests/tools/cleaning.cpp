@@ -171,6 +171,26 @@ TEST(things_in_the_way_are_left_there) {
   }
 }
 
+// What a umask left, of a writer that died before it could change that.
+TEST(leftovers_that_their_owner_may_not_open_go_as_well) {
+  need_root();
+  const PrivateShm shm(kShmBytes);
+  CHECK(chmod("/dev/shm", 01777) == 0);
+  FarWriter dead(kAlice, "hidden");
+  dead.expect("ok 0");
+  FarWriter live(kAlice, "live");
+  live.expect("ok 0");
+  dead.kill();
+  for (const char* channel : {"hidden", "live"}) {
+    CHECK(chmod((possum::kShmDirectory + possum::control_name(channel)).c_str(), 0) == 0);
+  }
+  CHECK(contains(run_tool({"list"}, kAlice).err, "possum clean"));
+  const ToolResult result = expect_tool(1, {"clean"}, kAlice);
+  CHECK(contains(result.out, "possum-c.hidden") && names_of("hidden").empty());
+  CHECK(contains(result.err, "already written by pid " + std::to_string(live.pid())));
+  live.order("close", "closed");
+}
+
 TEST(others_leftovers_are_for_their_owner_and_root) {
   need_root();
   const PrivateShm shm(kShmBytes);

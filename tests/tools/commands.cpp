@@ -136,8 +136,8 @@ TEST(info_says_everything_about_one) {
   writer.publish(2, 3, 5000, kPicture);
   const ToolResult text = expect_tool(0, {"info", channel});
   for (const std::string& part : std::vector<std::string>{
-           "ready", "mode 0600", "pid " + std::to_string(writer.pid()), "3 published",
-           kPicture, "blocking"}) {
+           "ready", "group " + possum::group_text(getegid()), "mode 0600",
+           "pid " + std::to_string(writer.pid()), "3 published", kPicture, "blocking"}) {
     CHECK(contains(text.out, part));
   }
   const Json info = expect_tool(0, {"info", "--json", channel}).json();

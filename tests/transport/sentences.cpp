@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// What a person is told when the system refuses something. Each case brings one refusal
+// about, compares the sentence with the true reason, does what the sentence advises, and
+// sees that it works.
+#include "support/check.h"
+
+#include <sys/mount.h>
+#include <sys/resource.h>
+
+#include "support/containers.h"
+#include "support/private_shm.h"
+#include "transport/observer.h"
+
+using namespace support;
+
+namespace {
+
+constexpr std::size_t kShmBytes = 64 << 20;
+constexpr gid_t kGroup = 54321;
+constexpr User kAlice{54301, kGroup};
+
+// The sentence holds all that, in this order.
+void expect_said(const std::string& said, const std::vector<std::string>& parts) {
+  std::size_t at = 0;
+  for (const std::string& part : parts) {
+    const std::size_t found = said.find(part, at);
+    if (found == std::string::npos) {
+      std::fprintf(stderr, "\"%s\" lacks \"%s\"\n", said.c_str(), part.c_str());
+    }
+    CHECK(found != std::string::npos);
+    at = found + part.size();
+  }
+}
+
+std::unique_ptr<Writer> new_writer(WriterOptions options) {
+  Error error;
+  options.claim_timeout_ns = 0;
+  auto writer = Writer::create(options, {}, error);
+  CHECK(writer);
+  return writer;
+}
+
+void expect_no_writer(Writer& writer, const std::vector<std::string>& parts) {
+  Error error;
+  CHECK(writer.open(error) == WriteStatus::failed);
+  expect_said(error.message, parts);
+}
+void expect_writer(Writer& writer) {
+  Error error;
+  const WriteStatus status = writer.open(error);
+  if (status != WriteStatus::ok) std::fprintf(stderr, "%s\n", error.message.c_str());
+  CHECK(status == WriteStatus::ok);
+}
+
+void expect_no_reader(const std::string& channel, const std::vector<std::string>& parts) {
+  Error error;
+  const auto reader = Reader::create(reader_of(channel), error);
+  const AttachStatus status = reader->attach(in_ms(0), error);
+  CHECK(status == AttachStatus::failed || status == AttachStatus::timeout);
+  expect_said(error.message, parts);
+}
+void expect_reader(const std::string& channel) { attach_reader(reader_of(channel)); }
+
+// As many descriptors as there are, and so many more.
+class FewDescriptors {
+ public:
+  explicit FewDescriptors(rlim_t more) {
+    CHECK(getrlimit(RLIMIT_NOFILE, &before_) == 0);
+    const int next = dup(0);
+    CHECK(next >= 0);
+    close(next);
+    const rlimit few = {static_cast<rlim_t>(next) + more, before_.rlim_max};
+    CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0);
+  }
+  ~FewDescriptors() { raise(); }
+  void raise() const { CHECK(setrlimit(RLIMIT_NOFILE, &before_) == 0); }
+
+ private:
+  rlimit before_{};
+};
+
+const std::vector<std::string> kTooManyFiles = {"Too many open files", "ulimit -n"};
+
+}  // namespace
+
+// --- this process
+// ------------------------------------------------------------------------
+
+TEST(descriptors_of_a_writer) {
+  const std::string channel = unique_channel();
+  const auto writer = new_writer(plain_writer(channel));
+  for (const rlim_t more : {0, 1}) {
+    const FewDescriptors few(more);
+    expect_no_writer(*writer, kTooManyFiles);
+    few.raise();
+  }
+  expect_writer(*writer);
+  {
+    const FewDescriptors few(0);
+    Error error;
+    CHECK(!writer->prepare(8, kSmall, error));
+    expect_said(error.message, kTooManyFiles);
+    few.raise();
+    CHECK(writer->prepare(8, kSmall, error));
+  }
+}
+
+TEST(descriptors_of_a_reader) {
+  const std::string channel = unique_channel();
+  FarWriter writer(channel);
+  for (const rlim_t more : {0, 1}) {
+    const FewDescriptors few(more);
+    expect_no_reader(channel, kTooManyFiles);
+    few.raise();
+    expect_reader(channel);
+  }
+  // Of the frames' objects, later.
+  const auto reader = attach_reader(reader_of(channel));
+  const FewDescriptors few(0);
+  writer.publish(1, 1, 100'000);
+  Frame frame;
+  Error error;
+  CHECK(reader->take(in_ms(kLimitMs), frame, error) == TakeStatus::failed);
+  expect_said(error.message, {"frames of channel", kTooManyFiles[0], kTooManyFiles[1]});
+  CHECK(error.message.find("restart its writer") == std::string::npos);
+  few.raise();
+  expect_reader(channel);
+  writer.order("close", "closed");
+}
+
+TEST(size_of_files) {
+  const std::string channel = unique_channel();
+  const auto writer = new_writer(plain_writer(channel));
+  rlimit before{};
+  CHECK(getrlimit(RLIMIT_FSIZE, &before) == 0);
+  const rlimit little = {4096, before.rlim_max};
+  CHECK(setrlimit(RLIMIT_FSIZE, &little) == 0);
+  expect_no_writer(*writer, {"ulimit -f"});
+  CHECK(setrlimit(RLIMIT_FSIZE, &before) == 0);
+  expect_writer(*writer);
+}
+
+TEST(second_writer_of_one_process) {
+  const std::string channel = unique_channel();
+  const auto first = open_writer(plain_writer(channel));
+  const auto second = new_writer(plain_writer(channel));
+  expect_no_writer(*second, {"already written by this process (", "close its writer"});
+  first->close();
+  expect_writer(*second);
+  // Of one that is open there is no second opening.
+  expect_no_writer(*second, {"open already", "close it first"});
+  second->close();
+  expect_writer(*second);
+}
+
+TEST(writer_that_lost_its_channel_opens_again) {
+  const std::string channel = unique_channel();
+  std::atomic<bool> lost{false};
+  possum::WriterEvents events;
+  events.lost = [&](const Error& error) {
+    expect_said(error.message, {"not a shared memory object", "remove it"});
+    lost = true;
+  };
+  const auto writer = open_writer(plain_writer(channel), events);
+  const std::string path = possum::kShmDirectory + possum::control_name(channel);
+  CHECK(mkdir((path + ".aside").c_str(), 0700) == 0);
+  CHECK(unlink(path.c_str()) == 0 &&
+        rename((path + ".aside").c_str(), path.c_str()) == 0);
+  CHECK(eventually([&] { return lost.load(); }));
+  Error error;
+  SlotRef slot;
+  CHECK(writer->acquire(kSmall, 0, 0, slot, error) == WriteStatus::failed);
+  expect_said(error.message, {"remove it"});
+  CHECK(rmdir(path.c_str()) == 0);
+  expect_writer(*writer);
+  publish(*writer, 1);
+  CHECK(key_of(take(*attach_reader(reader_of(channel)))) == 1);
+}
+
+// --- other processes
+// ---------------------------------------------------------------------
+
+TEST(writer_in_another_process) {
+  const std::string channel = unique_channel();
+  FarWriter other(channel);
+  const auto writer = new_writer(plain_writer(channel));
+  expect_no_writer(
+      *writer,
+      {"already written by pid " + std::to_string(other.pid()) + " (", "stop it or"});
+  other.kill();
+  expect_writer(*writer);
+}
+
+TEST(writer_in_another_pid_namespace) {
+  need_root();
+  const std::string channel = unique_channel();
+  Container box;
+  box.pid = true;
+  BoxedWriter other(box, channel);
+  other.expect("ok 0");
+  const auto writer = new_writer(plain_writer(channel));
+  expect_no_writer(
+      *writer, {"already written by a process of another namespace", "stop it there"});
+  other.kill_inside();
+  expect_writer(*writer);
+}
+
+TEST(writer_of_another_version) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  const possum::UniqueFd fd(
+      shm_open(possum::control_name(channel).c_str(), O_RDWR | O_CLOEXEC, 0));
+  const std::uint32_t other = possum::layout::kVersion + 1;
+  const std::uint32_t own = possum::layout::kVersion;
+  const auto at = static_cast<off_t>(offsetof(possum::layout::ControlHeader, version));
+  CHECK(pwrite(fd.get(), &other, sizeof other, at) == sizeof other);
+  expect_no_reader(channel, {"layout " + std::to_string(other), "this is layout",
+                             "use the same version"});
+  CHECK(pwrite(fd.get(), &own, sizeof own, at) == sizeof own);
+  expect_reader(channel);
+}
+
+// --- /dev/shm
+// ----------------------------------------------------------------------------
+
+TEST(mount_that_may_only_be_read) {
+  const PrivateShm shm(kShmBytes);
+  const std::string channel = unique_channel();
+  const auto other = open_writer(plain_writer("other"));
+  const auto writer = new_writer(plain_writer(channel));
+  // A second mount of the same: the first has files that are open for writing.
+  CHECK(mount("/dev/shm", "/dev/shm", nullptr, MS_BIND, nullptr) == 0);
+  CHECK(mount(nullptr, "/dev/shm", nullptr, MS_BIND | MS_REMOUNT | MS_RDONLY, nullptr) ==
+        0);
+  const std::vector<std::string> refused = {"Read-only file system",
+                                            "remount,rw /dev/shm"};
+  expect_no_writer(*writer, refused);
+  expect_no_reader("other", refused);
+  CHECK(mount(nullptr, "/dev/shm", nullptr, MS_BIND | MS_REMOUNT, nullptr) == 0);
+  expect_writer(*writer);
+  expect_reader("other");
+  writer->close();
+  umount2("/dev/shm", MNT_DETACH);
+}
+
+TEST(mount_that_is_not_there) {
+  const PrivateShm shm(kShmBytes);
+  const auto writer = new_writer(plain_writer("x"));
+  CHECK(mount("tmpfs", "/dev", "tmpfs", 0, nullptr) == 0);
+  const std::vector<std::string> refused = {"No such file or directory",
+                                            "mount a tmpfs there"};
+  Error error;
+  std::vector<possum::ChannelFiles> files;
+  const bool listed = possum::list_channels(files, error);
+  const WriteStatus opened = writer->open(error);
+  const std::string writing = error.message;
+  const auto reader = Reader::create(reader_of("x"), error);
+  const AttachStatus attached = reader->attach(in_ms(0), error);
+  const std::string reading = error.message;
+  const bool mounted = mkdir("/dev/shm", 0755) == 0 &&
+                       mount("tmpfs", "/dev/shm", "tmpfs", 0, "mode=1777") == 0;
+  const bool works = mounted && writer->open(error) == WriteStatus::ok &&
+                     reader->attach(in_ms(0), error) == AttachStatus::attached;
+  reader->detach();
+  writer->close();
+  umount2("/dev/shm", MNT_DETACH);
+  umount2("/dev", MNT_DETACH);
+  CHECK(!listed && opened == WriteStatus::failed && attached == AttachStatus::timeout);
+  expect_said(writing, refused);
+  expect_said(reading, refused);
+  CHECK(works);
+}
+
+TEST(mount_without_room_for_a_file) {
+  const PrivateShm shm(kShmBytes);
+  CHECK(mount(nullptr, "/dev/shm", nullptr, MS_REMOUNT, "nr_inodes=2") == 0);
+  const auto writer = new_writer(plain_writer("x"));
+  expect_writer(*writer);
+  Error error;
+  CHECK(!writer->prepare(3, kSmall, error));
+  expect_said(error.message, {"No space left on device", "nr_inodes=0"});
+  // Not of bytes, of which there are enough.
+  CHECK(error.message.find("MiB") == std::string::npos);
+  CHECK(mount(nullptr, "/dev/shm", nullptr, MS_REMOUNT, "nr_inodes=0") == 0);
+  CHECK(writer->prepare(3, kSmall, error));
+}
+
+TEST(mount_without_room_for_frames) {
+  const PrivateShm shm(4 << 20);
+  const auto writer = new_writer(plain_writer("x"));
+  expect_writer(*writer);
+  Error error;
+  CHECK(!writer->prepare(3, 8 << 20, error));
+  expect_said(error.message, {"/dev/shm is too small", "MiB free", "enlarge /dev/shm"});
+  CHECK(mount(nullptr, "/dev/shm", nullptr, MS_REMOUNT, "size=64m") == 0);
+  CHECK(writer->prepare(3, 8 << 20, error));
+}
+
+TEST(mount_that_this_user_may_not_write) {
+  need_root();
+  const PrivateShm shm(kShmBytes);
+  CHECK(chmod("/dev/shm", 0755) == 0);
+  FarWriter refused(kAlice, "x");
+  refused.hear();
+  expect_said(refused.ask("error"), {"Permission denied", "chmod 1777 /dev/shm"});
+  CHECK(chmod("/dev/shm", 01777) == 0);
+  FarWriter writer(kAlice, "x");
+  writer.expect("ok 0");
+  writer.order("close", "closed");
+}
+
+TEST(group_that_this_user_is_not_in) {
+  need_root();
+  const std::string channel = unique_channel();
+  FarWriter refused(kAlice, channel, "660", "12345");
+  refused.hear();
+  expect_said(refused.ask("error"), {"group", "Operation not permitted", "member of"});
+  FarWriter writer(kAlice, channel, "660", std::to_string(kGroup));
+  writer.expect("ok 0");
+  writer.order("close", "closed");
+}
+
+// A umask hid even the owner's bits, or somebody took them away, and the writer died.
+TEST(leftovers_that_their_owner_may_not_open_are_cleared_away) {
+  need_root();
+  const std::string channel = unique_channel();
+  FarWriter dead(kAlice, channel);
+  dead.expect("ok 0");
+  dead.kill();
+  CHECK(chmod((possum::kShmDirectory + possum::control_name(channel)).c_str(), 0) == 0);
+  FarWriter writer(kAlice, channel);
+  writer.expect("ok 0");
+  writer.order("close", "closed");
+  CHECK(names_of(channel).empty());
+}
+
+// --- the rest of the table: what cannot be brought about here
+// ----------------------------
+
+TEST(every_reason_is_in_the_words_of_the_system) {
+  for (const int reason : {EACCES, EFBIG, EMFILE, ENFILE, ENOENT, ENOMEM, ENOSPC, EPERM,
+                           EROFS, EIO, ELIBBAD}) {
+    const Error error = possum::shm_error("It could not be done", "call", reason);
+    expect_said(error.message, {"It could not be done: ", std::strerror(reason)});
+    expect_said(error.detail, {"call: ", std::strerror(reason)});
+    CHECK(error.message.back() != '.');
+  }
+}
