@@ -69,7 +69,7 @@ root=$cache/$suite
 readonly user=tester uid=1000
 
 [ "$(id -u)" -eq 0 ] || unavailable 'only root can make one'
-for need in debootstrap apt-get unshare pivot_root setpriv tar git; do
+for need in debootstrap apt-get unshare pivot_root setpriv tar; do
   command -v "$need" >/dev/null || unavailable "there is no $need"
 done
 # Mounts and processes of this script's own, of which nothing is left whatever happens.
@@ -151,14 +151,23 @@ share_ccache() {
   [ "$who" = root ] || ccache+=(CCACHE_READONLY=1 CCACHE_TEMPDIR=/tmp)
 }
 
+# Its sources, also of a checkout that somebody else made, or of no checkout.
+list_tree() {
+  cd "$tree" || return
+  if git -c safe.directory="$tree" rev-parse HEAD >/dev/null 2>&1; then
+    git -c safe.directory="$tree" ls-files -z --cached --others --exclude-standard
+  else
+    find . -path './build*' -prune -o ! -type d -print0
+  fi
+}
 # Files keep their times: what was built of them in an earlier run is built.
 copy_tree() {
   local copy=$root$tree owner=root
   [ "$who" = root ] || owner=$user
   mkdir -p "$copy"
   find "$copy" -mindepth 1 -maxdepth 1 ! -name 'build*' -exec rm -rf {} +
-  (cd "$tree" && git ls-files -z --cached --others --exclude-standard |
-    tar --null --files-from=- --ignore-failed-read -cf - 2>/dev/null) | tar -C "$copy" -xf -
+  list_tree | tar -C "$tree" --null --files-from=- --ignore-failed-read -cf - 2>/dev/null |
+    tar -C "$copy" -xf -
   run_in_root chown -R "$owner:" "$tree"
 }
 
