@@ -284,12 +284,13 @@ class Attachment {
     if (!fd) {
       const std::string what =
           "The frames of channel \"" + channel_ + "\" cannot be opened";
+      // Of this process or the system; all else is the writer's to put right.
+      const bool limit = errno == EMFILE || errno == ENFILE || errno == ENOMEM;
       error_ =
-          errno == EACCES
-              ? system_error(ErrorCode::corrupt,
-                             what + ": " + error_words(errno) + ": restart its writer",
-                             "shm_open " + name, errno)
-              : shm_error(what, "shm_open " + name, errno);
+          limit ? shm_error(what, "shm_open " + name, errno)
+                : system_error(errno == EACCES ? ErrorCode::corrupt : ErrorCode::system,
+                               what + ": " + error_words(errno) + ": restart its writer",
+                               "shm_open " + name, errno);
       return Mapped::failed;
     }
     struct stat info {};
