@@ -169,7 +169,7 @@ TEST(hard_links_are_no_channels) {
 
 // Somebody else's names do not push out one's own, and are counted.
 TEST(crowd_of_another_user_hides_nobody) {
-  if (geteuid() != 0) check::skip("names of another user take root");
+  need_root();
   const PrivateShm shm(kShmBytes);
   FarWriter writer("own");
   constexpr int kCrowd = 1500;

@@ -132,7 +132,7 @@ TEST(numbers_say_nothing_about_the_next_ones) {
 }
 
 TEST(channel_name_that_another_user_took_is_said_to_be_theirs) {
-  if (geteuid() != 0) check::skip("making files of other users needs root");
+  need_root();
   constexpr uid_t kMallory = 54303;
   const std::string channel = unique_channel();
   const std::string path = possum::kShmDirectory + possum::control_name(channel);
@@ -159,7 +159,7 @@ TEST(channel_name_that_another_user_took_is_said_to_be_theirs) {
 
 // Until the name of a dead writer is its successor's there is no moment for anybody else.
 TEST(name_of_a_dead_writer_goes_to_its_successor_and_to_nobody_who_waits_for_it) {
-  if (geteuid() != 0) check::skip("changing users needs root");
+  need_root();
   const std::string channel = unique_channel();
   const auto die_as_writer = [&] {
     possum::Claim claim;  // given up without a word
@@ -192,7 +192,7 @@ TEST(name_of_a_dead_writer_goes_to_its_successor_and_to_nobody_who_waits_for_it)
 
 // They cost the time to read their names, and no memory.
 TEST(data_names_of_other_users_stay_and_are_in_nobodys_way) {
-  if (geteuid() != 0) check::skip("changing users needs root");
+  need_root();
   const std::string channel = unique_channel();
   std::vector<std::string> squatted;
   for (std::uint32_t i = 0; i < 2000; ++i) {
