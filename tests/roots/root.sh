@@ -132,6 +132,7 @@ mount_root() {
   ln -s fd/1 "$root/dev/stdout"
   ln -s fd/2 "$root/dev/stderr"
   mount -t tmpfs -o mode=1777 tmp "$root/tmp"
+  mkdir -m 1777 "$root/tmp/.X11-unix" # as systemd makes it: X servers of users need it
   mount -t tmpfs -o mode=755 run "$root/run"
   mount --bind "$cache/packages" "$root/var/cache/apt/archives"
   cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
