@@ -6,7 +6,9 @@
 // namespace it was. Only when it does so, and drops the lock much later, nobody tells.
 #include "channelmonitor.h"
 
+#include <chrono>
 #include <cstdint>
+#include <future>
 #include <utility>
 #include <vector>
 
@@ -22,6 +24,10 @@ constexpr std::int64_t kLateNs = 5 * kNanosecondsPerSecond;
 // Of its time the thread may spend one part in so many on looking, so that somebody who
 // makes and removes names without end does not keep a processor busy.
 constexpr std::int64_t kShare = 10;
+// What start() gives the thread to tell of the channels that there were: the command
+// gst-device-monitor-1.0 reads the messages of a start and ends. Whoever holds up a call,
+// perhaps because he waits for the end of start(), is told of the rest later.
+constexpr std::int64_t kToldWithinNs = kNanosecondsPerSecond / 5;
 
 }  // namespace
 
@@ -51,11 +57,15 @@ class ChannelMonitor::Watcher {
   const Channels& known() const { return known_; }
   void call(Changed changed) { changed_ = std::move(changed); }
   void interrupt() { watch_.interrupt(true); }
+  void wait_until_told() {
+    told_.get_future().wait_for(std::chrono::nanoseconds(kToldWithinNs));
+  }
   void run(EventThread::Run& thread);
 
  private:
   bool look(EventThread::Run& thread);
   Changed changed_;
+  std::promise<void> told_;  // of the channels that there were
   ChannelWatch watch_;
   Channels known_;
 };
@@ -71,6 +81,7 @@ const Channels& ChannelMonitor::channels() const { return watcher_->known(); }
 void ChannelMonitor::start(Changed changed) {
   watcher_->call(std::move(changed));
   thread_.start([watcher = watcher_](EventThread::Run& thread) { watcher->run(thread); });
+  watcher_->wait_until_told();
 }
 
 // False: the thread is to end.
@@ -102,6 +113,7 @@ void ChannelMonitor::Watcher::run(EventThread::Run& thread) {
   for (const auto& [name, info] : known_) {
     if (!thread.call([&] { changed_(nullptr, &info); })) return;
   }
+  told_.set_value();
   std::int64_t rest_until_ns = 0;
   while (!watch_.interrupted()) {
     std::int64_t now_ns = monotonic_ns();

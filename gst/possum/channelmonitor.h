@@ -37,7 +37,8 @@ class ChannelMonitor {
   // Before start(): the channels that there were.
   const Channels& channels() const;
   // From its own thread it calls `changed` for these as they appear, and then for
-  // whatever is different. Once. Throws std::system_error if there can be no thread.
+  // whatever is different. Once. Returns when these have been told, a fifth of a second
+  // later at most. Throws std::system_error if there can be no thread.
   void start(Changed changed);
 
  private:
