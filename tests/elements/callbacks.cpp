@@ -242,7 +242,8 @@ void writer_gone(Scene& scene) {
                " ! fakesink async=false");
   scene.on_message(GST_MESSAGE_ERROR);
   scene.play();
-  wait_readers(scene.others.back()->element("e").get(), 1);
+  // Before it has a frame, it may take the channel for one that it never attached to.
+  await([&] { return stat(scene.element(), "frames") > 0; }, "a frame");
   scene.others.back()->stop();
 }
 

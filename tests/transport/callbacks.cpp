@@ -97,11 +97,13 @@ void bring_about_lost(Scene& scene) {
   possum::WriterEvents events;
   events.lost = [&](const Error&) { scene.called(); };
   scene.open(plain_writer(scene.channel), events);
-  CHECK(shm_unlink(possum::control_name(scene.channel).c_str()) == 0);
   Error error;
   scene.thief.emplace();
-  CHECK(possum::claim_channel({scene.channel, {0600, {}}, false}, *scene.thief, error) ==
-        possum::ClaimStatus::ok);
+  // The writer may be quicker, and has its name back.
+  do {
+    shm_unlink(possum::control_name(scene.channel).c_str());
+  } while (possum::claim_channel({scene.channel, {0600, {}}, false}, *scene.thief,
+                                 error) != possum::ClaimStatus::ok);
 }
 
 void close_it(Scene& scene) {
