@@ -371,8 +371,12 @@ GstFlowReturn SrcStream::follow_caps(const Frame& frame) {
     GST_WARNING_OBJECT(base_, "%zu fields do not get into the caps, such as %s",
                        read.left_out.size(), read.left_out.front().c_str());
   }
-  const GstFlowReturn flow = push_caps(std::move(read.caps));
-  if (flow != GST_FLOW_OK) return flow;
+  // A writer may change fields that are left out as often as it likes.
+  const Ref<GstCaps> sent{gst_pad_get_current_caps(GST_BASE_SRC_PAD(base_))};
+  if (!sent || !gst_caps_is_equal(sent.get(), read.caps.get())) {
+    const GstFlowReturn flow = push_caps(std::move(read.caps));
+    if (flow != GST_FLOW_OK) return flow;
+  }
   caps_text_ = frame.caps();
   info_ = read.info;
   return GST_FLOW_OK;
