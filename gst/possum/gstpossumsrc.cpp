@@ -62,6 +62,7 @@
  */
 #include "gstpossumsrc.h"
 
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -99,12 +100,13 @@ enum Property {
   PROP_STATS,
 };
 
-// Both guarded by the object lock. The stream exists from start to stop; whoever needs it
+// All but the atomic guarded by the object lock. The stream exists from start to stop; whoever needs it
 // takes a share of it and lets go of the lock.
 struct SrcImpl {
   SrcSettings settings;
   std::shared_ptr<SrcStream> stream;
-  Ref<GstStructure> last_statistics;  // of the stream before, once it has stopped
+  Ref<GstStructure> last_statistics;       // of the stream before, once it has stopped
+  std::atomic<GThread*> pausing{nullptr};  // who takes the element to PAUSED just now
 };
 
 }  // namespace
@@ -294,14 +296,11 @@ static gboolean gst_possum_src_stop(GstBaseSrc* base) {
   return TRUE;
 }
 
-// The element that this thread takes from PLAYING to PAUSED.
-static thread_local const void* pausing = nullptr;
-
 // Some versions of GstBaseSrc, 1.26 for one, also call it on the way to PAUSED. create()
 // waits for PLAYING there without being told, and would rather not return FLUSHING: that
 // pauses the streaming task, and for good if PLAYING has come before it does.
 static gboolean gst_possum_src_unlock(GstBaseSrc* base) {
-  if (pausing == base) return TRUE;
+  if (GST_POSSUM_SRC(base)->impl->pausing == g_thread_self()) return TRUE;
   GST_DEBUG_OBJECT(base, "waits are interrupted");
   if (const auto stream = stream_of(base)) stream->interrupt();
   return TRUE;
@@ -319,10 +318,11 @@ static GstStateChangeReturn gst_possum_src_change_state(GstElement* element,
   if (transition == GST_STATE_CHANGE_PAUSED_TO_PLAYING) {
     if (const auto stream = stream_of(element)) stream->playing();
   }
-  if (transition == GST_STATE_CHANGE_PLAYING_TO_PAUSED) pausing = element;
+  const bool pauses = transition == GST_STATE_CHANGE_PLAYING_TO_PAUSED;
+  if (pauses) GST_POSSUM_SRC(element)->impl->pausing = g_thread_self();
   const GstStateChangeReturn result =
       GST_ELEMENT_CLASS(gst_possum_src_parent_class)->change_state(element, transition);
-  pausing = nullptr;
+  if (pauses) GST_POSSUM_SRC(element)->impl->pausing = nullptr;
   // An aggregator of live sources starts at PLAYING, with the caps that it has then.
   if (transition == GST_STATE_CHANGE_READY_TO_PAUSED &&
       result == GST_STATE_CHANGE_NO_PREROLL &&
