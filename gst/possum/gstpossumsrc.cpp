@@ -100,8 +100,8 @@ enum Property {
   PROP_STATS,
 };
 
-// All but the atomic guarded by the object lock. The stream exists from start to stop; whoever needs it
-// takes a share of it and lets go of the lock.
+// All but the atomic guarded by the object lock. The stream exists from start to stop;
+// whoever needs it takes a share of it and lets go of the lock.
 struct SrcImpl {
   SrcSettings settings;
   std::shared_ptr<SrcStream> stream;
