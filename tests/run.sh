@@ -226,7 +226,7 @@ cross() {
       return
     fi
   done
-  build build-aarch64 -Dtransport-only=true --cross-file tests/support/aarch64.cross || return
+  build build-aarch64 -Dtransport-only=true -Dtools=disabled --cross-file tests/support/aarch64.cross || return
   [ ${#names[@]} -eq 0 ] || [ -n "$(selected build-aarch64)" ] || return 0
   local but=(--no-suite source)
   [ ${#runs[@]} -eq 1 ] || but+=(--no-suite slow)
