@@ -22,6 +22,7 @@ import chart
 import contestants
 import report
 from figures import SIZES, Figures
+from processes import end_sessions
 
 GROUPS = {
     "paced": lambda figures, sizes: [
@@ -188,7 +189,10 @@ def main():
     if not outcome:
         outcome = {"machine": machine(), "absent": {}, "results": {}, "reasons": {}}
     if not options.report:
-        measure(options, outcome)
+        try:
+            measure(options, outcome)
+        finally:
+            end_sessions()
     print(write(options, outcome))
 
 

@@ -25,10 +25,35 @@ class Failed(Exception):
     process ended early, and what it said is why."""
 
 
+# Started and not ended yet.
+sessions = []
+
+
+@contextlib.contextmanager
+def signals_held():
+    """What comes meanwhile is handled afterwards. They are caught, not blocked: a process
+    that is started here would inherit the block."""
+    held = []
+    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGALRM)
+    handlers = {n: signal.signal(n, lambda number, _frame: held.append(number))
+                for n in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in held:
+            signal.raise_signal(number)
+
+
 def started(arguments, **more):
     """A process in a session of its own, so that all it starts can be ended with it."""
     try:
-        return subprocess.Popen(arguments, text=True, start_new_session=True, **more)
+        # A signal between its start and the note of it would leave it to nobody.
+        with signals_held():
+            sessions.append(
+                subprocess.Popen(arguments, text=True, start_new_session=True, **more))
+            return sessions[-1]
     except OSError as problem:
         raise Failed(str(problem)) from None
 
@@ -38,6 +63,13 @@ def end_session(process):
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    with contextlib.suppress(ValueError):
+        sessions.remove(process)
+
+
+def end_sessions():
+    for process in sessions[:]:
+        end_session(process)
 
 
 def output_of(arguments, seconds):

@@ -18,10 +18,12 @@ import time
 import types
 import unittest
 import xml.etree.ElementTree
+from unittest import mock
 
 import chart
 import contestants
 import figures as f
+import processes
 import report
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -101,6 +103,26 @@ class Runs(unittest.TestCase):
                              ["bench.json", "bench.md", "bench.svg"])
             with open(f"{output}/bench.json", encoding="utf-8") as file:
                 self.assertEqual(json.load(file)["results"], {})
+
+
+class Sessions(unittest.TestCase):
+    def test_a_signal_while_a_process_starts_leaves_it_to_nobody(self):
+        real = subprocess.Popen
+
+        def interrupted(*arguments, **more):
+            process = real(*arguments, **more)
+            self.addCleanup(process.kill)
+            signal.raise_signal(signal.SIGTERM)
+            return process
+
+        handler = signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(number))
+        self.addCleanup(signal.signal, signal.SIGTERM, handler)
+        with mock.patch("subprocess.Popen", interrupted), self.assertRaises(SystemExit):
+            processes.started(["sleep", "60"])
+        [process] = processes.sessions
+        processes.end_sessions()
+        self.assertEqual(process.returncode, -signal.SIGKILL)
+        self.assertEqual(processes.sessions, [])
 
 
 class SystemCalls(unittest.TestCase):
