@@ -6,20 +6,22 @@
 // by width, height and stride.
 #include "frame.h"
 
+#include "base/caps_text.h"
 #include "status.h"
-#include "transport/caps_text.h"
 #include "transport/frame_times.h"
 #include "video_layout.h"
 
 namespace possum {
 namespace {
 
-void describe_times(const Frame& lease, std::int64_t now_ns, possum_frame_info& info) {
-  const layout::FrameDescriptor& frame = lease.descriptor();
-  const bool plausible = !lease.strange_clock() && plausible_times(frame, now_ns);
+void describe_times(const transport::Frame& lease, std::int64_t now_ns,
+                    possum_frame_info& info) {
+  const transport::layout::FrameDescriptor& frame = lease.descriptor();
+  const bool plausible =
+      !lease.strange_clock() && transport::plausible_times(frame, now_ns);
   info.publish_ns = plausible ? frame.publish_ns : now_ns;
-  info.capture_ns = plausible ? capture_ns(frame) : now_ns;
-  const bool timed = (frame.frame_flags & layout::kFrameTimes) != 0;
+  info.capture_ns = plausible ? transport::capture_ns(frame) : now_ns;
+  const bool timed = (frame.frame_flags & transport::layout::kFrameTimes) != 0;
   info.pts_ns = timed ? frame.running_pts_ns : POSSUM_NO_TIME;
   info.dts_ns = timed ? frame.running_dts_ns : POSSUM_NO_TIME;
   info.duration_ns = frame.duration_ns < 0 ? POSSUM_NO_TIME : frame.duration_ns;
@@ -27,7 +29,7 @@ void describe_times(const Frame& lease, std::int64_t now_ns, possum_frame_info& 
 }
 
 bool picture_fits(const VideoFormat& format, const possum_plane_layout& picture,
-                  const layout::PlaneLayout& plane) {
+                  const transport::layout::PlaneLayout& plane) {
   const std::uint64_t row = row_bytes(format, picture);
   if (plane.stride <= 0 || static_cast<std::uint64_t>(plane.stride) < row) return false;
   const std::uint64_t rows = picture.height - 1;
@@ -35,10 +37,10 @@ bool picture_fits(const VideoFormat& format, const possum_plane_layout& picture,
 }
 
 // Without a description of its own a frame has the default layout of its caps.
-layout::FrameDescriptor with_planes(const layout::FrameDescriptor& frame,
-                                    const possum_video& video) {
-  layout::FrameDescriptor full = frame;
-  if ((frame.frame_flags & layout::kFramePlanes) != 0) return full;
+transport::layout::FrameDescriptor with_planes(
+    const transport::layout::FrameDescriptor& frame, const possum_video& video) {
+  transport::layout::FrameDescriptor full = frame;
+  if ((frame.frame_flags & transport::layout::kFramePlanes) != 0) return full;
   full.width = static_cast<std::uint32_t>(video.width);
   full.height = static_cast<std::uint32_t>(video.height);
   full.plane_count = video.plane_count;
@@ -49,10 +51,10 @@ layout::FrameDescriptor with_planes(const layout::FrameDescriptor& frame,
   return full;
 }
 
-bool describe_video(const layout::FrameDescriptor& given, const possum_video& video,
-                    const VideoFormat& format, possum_frame_info& info,
-                    std::string& why) {
-  const layout::FrameDescriptor frame = with_planes(given, video);
+bool describe_video(const transport::layout::FrameDescriptor& given,
+                    const possum_video& video, const VideoFormat& format,
+                    possum_frame_info& info, std::string& why) {
+  const transport::layout::FrameDescriptor frame = with_planes(given, video);
   if (frame.plane_count != video.plane_count ||
       frame.width < static_cast<std::uint32_t>(video.width) ||
       frame.height < static_cast<std::uint32_t>(video.height)) {
@@ -65,7 +67,7 @@ bool describe_video(const layout::FrameDescriptor& given, const possum_video& vi
   info.plane_count = frame.plane_count;
   for (unsigned p = 0; p < frame.plane_count; ++p) {
     const possum_plane_layout& picture = video.planes[p];
-    const layout::PlaneLayout& plane = frame.planes[p];
+    const transport::layout::PlaneLayout& plane = frame.planes[p];
     const bool inside = plane.offset <= given.data_bytes &&
                         plane.bytes <= given.data_bytes - plane.offset;
     if (!inside || !picture_fits(format, picture, plane)) {
@@ -82,8 +84,9 @@ bool describe_video(const layout::FrameDescriptor& given, const possum_video& vi
   return true;
 }
 
-void describe_opaque(const layout::FrameDescriptor& frame, possum_frame_info& info) {
-  if ((frame.frame_flags & layout::kFramePlanes) == 0) return;
+void describe_opaque(const transport::layout::FrameDescriptor& frame,
+                     possum_frame_info& info) {
+  if ((frame.frame_flags & transport::layout::kFramePlanes) == 0) return;
   info.width = frame.width;
   info.height = frame.height;
   info.plane_count = frame.plane_count;
@@ -106,9 +109,9 @@ std::shared_ptr<const FrameFormat> read_format(std::shared_ptr<const std::string
   return format;
 }
 
-bool describe_frame(const Frame& frame, const FrameFormat& format, std::int64_t now_ns,
-                    possum_frame_info& info, std::string& why) {
-  const layout::FrameDescriptor& d = frame.descriptor();
+bool describe_frame(const transport::Frame& frame, const FrameFormat& format,
+                    std::int64_t now_ns, possum_frame_info& info, std::string& why) {
+  const transport::layout::FrameDescriptor& d = frame.descriptor();
   info.bytes = frame.size();
   info.caps = format.caps->c_str();
   info.seq = d.seq;

@@ -29,14 +29,14 @@ struct FrameFormat {
 std::shared_ptr<const FrameFormat> read_format(std::shared_ptr<const std::string> caps);
 
 // Fills everything but what only the reader knows. False: the frame contradicts its caps.
-bool describe_frame(const Frame& frame, const FrameFormat& format, std::int64_t now_ns,
-                    possum_frame_info& info, std::string& why);
+bool describe_frame(const transport::Frame& frame, const FrameFormat& format,
+                    std::int64_t now_ns, possum_frame_info& info, std::string& why);
 
 }  // namespace possum
 
 struct possum_frame {
   std::atomic<unsigned> owners{1};
-  possum::Frame lease;                // empty if `copy` has the bytes
+  possum::transport::Frame lease;     // empty if `copy` has the bytes
   std::unique_ptr<std::byte[]> copy;  // of possum_reader_options.copy
   std::shared_ptr<const possum::FrameFormat> format;
   possum_frame_info info{};

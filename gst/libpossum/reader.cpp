@@ -6,22 +6,23 @@
 #include <atomic>
 #include <cstring>
 
+#include "base/clock.h"
+#include "base/fork_guard.h"
+#include "base/users.h"
 #include "frame.h"
 #include "status.h"
-#include "transport/clock.h"
-#include "transport/fork_guard.h"
 #include "transport/names.h"
 
 using possum::answer;
 using possum::at_border;
-using possum::AttachStatus;
 using possum::Error;
 using possum::ErrorCode;
 using possum::forked_away;
-using possum::TakeStatus;
+using possum::transport::AttachStatus;
+using possum::transport::TakeStatus;
 
 struct possum_reader {
-  std::unique_ptr<possum::Reader> reader;
+  std::unique_ptr<possum::transport::Reader> reader;
   std::string channel;  // as messages call it
   bool copy = false;
   const std::uint32_t generation = possum::process_generation();
@@ -37,7 +38,7 @@ namespace {
 constexpr char kForked[] = "the reader was opened by another process";
 
 possum_reader_options default_options() {
-  const possum::ReaderOptions defaults;
+  const possum::transport::ReaderOptions defaults;
   possum_reader_options options{};
   options.depth = defaults.depth;
   return options;
@@ -47,7 +48,7 @@ possum_status missing(const char* what) {
   return answer(POSSUM_ERROR_SETTINGS, std::string(what) + " is NULL: pass one", what);
 }
 
-possum_status read_owner(const char* owner, possum::ReaderOptions& options) {
+possum_status read_owner(const char* owner, possum::transport::ReaderOptions& options) {
   if (owner == nullptr) return POSSUM_OK;
   options.any_owner = std::strcmp(owner, "any") == 0;
   if (!options.any_owner) options.allowed_owner = possum::find_user(owner);
@@ -59,17 +60,17 @@ possum_status read_owner(const char* owner, possum::ReaderOptions& options) {
 }
 
 possum_status read_options(const possum_reader_options& wanted,
-                           possum::ReaderOptions& options) {
+                           possum::transport::ReaderOptions& options) {
   if (wanted.channel != nullptr) options.channel = wanted.channel;
   if (wanted.policy < POSSUM_DROP_OLDEST || wanted.policy > POSSUM_BLOCKING) {
     return answer(POSSUM_ERROR_SETTINGS, "policy must be one of possum_policy",
                   std::to_string(wanted.policy));
   }
-  if (wanted.depth < 1 || wanted.depth > possum::layout::kMaxDepth) {
+  if (wanted.depth < 1 || wanted.depth > possum::transport::layout::kMaxDepth) {
     return answer(POSSUM_ERROR_SETTINGS, "depth must be 1 to 16",
                   std::to_string(wanted.depth));
   }
-  options.policy = static_cast<possum::layout::Policy>(wanted.policy);
+  options.policy = static_cast<possum::transport::layout::Policy>(wanted.policy);
   options.depth = wanted.depth;
   options.ignore_eos = wanted.ignore_eos != 0;
   options.bus_guard = wanted.sigbus_guard != 0;
@@ -137,7 +138,7 @@ void make_private(possum_reader& reader, possum_frame& frame) {
   const std::size_t bytes = frame.lease.size();
   frame.copy.reset(new std::byte[bytes + 1]);
   std::memcpy(frame.copy.get(), frame.lease.data(), bytes);
-  frame.lease = possum::Frame();
+  frame.lease = possum::transport::Frame();
   ++reader.copied;
 }
 
@@ -150,7 +151,7 @@ void locate(possum_frame& frame) {
   }
 }
 
-possum_status make_frame(possum_reader& reader, possum::Frame lease,
+possum_status make_frame(possum_reader& reader, possum::transport::Frame lease,
                          possum_frame** frame) {
   auto made = std::make_unique<possum_frame>();
   made->lease = std::move(lease);
@@ -178,7 +179,7 @@ possum_status take(possum_reader& reader, std::int64_t deadline_ns,
                   "possum_reader_attach");
   }
   const std::string& channel = reader.channel;
-  possum::Frame lease;
+  possum::transport::Frame lease;
   Error error;
   switch (reader.reader->take(deadline_ns, lease, error)) {
     case TakeStatus::frame:
@@ -231,14 +232,14 @@ possum_status possum_reader_open(const possum_reader_options* options,
     possum_status status = possum::take_in(options, possum::kFirstReaderOptions, known,
                                            "possum_reader_options_init");
     if (status != POSSUM_OK) return status;
-    possum::ReaderOptions wanted;
+    possum::transport::ReaderOptions wanted;
     status = read_options(known, wanted);
     if (status != POSSUM_OK) return status;
     auto made = std::make_unique<possum_reader>();
     made->channel = "channel \"" + wanted.channel + "\"";
     made->copy = known.copy != 0;
     Error error;
-    made->reader = possum::Reader::create(std::move(wanted), error);
+    made->reader = possum::transport::Reader::create(std::move(wanted), error);
     if (!made->reader) return answer(error);
     *reader = made.release();
     return POSSUM_OK;
@@ -295,7 +296,7 @@ void possum_reader_get_statistics(const possum_reader* reader,
   if (statistics == nullptr) return;
   possum_reader_statistics filled{};
   quietly(reader, [&] {
-    const possum::ReaderStatistics known = reader->reader->statistics();
+    const possum::transport::ReaderStatistics known = reader->reader->statistics();
     filled.frames = known.frames;
     filled.bytes = known.bytes;
     filled.missed = known.missed;

@@ -5,7 +5,7 @@
 // a failed allocation must not allocate.
 #include "status.h"
 
-#include "transport/text.h"
+#include "base/text.h"
 
 namespace possum {
 namespace {

@@ -13,8 +13,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/error.h"
 #include "possum.h"
-#include "transport/error.h"
 
 namespace possum {
 

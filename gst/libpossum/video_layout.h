@@ -10,8 +10,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/caps_text.h"
 #include "possum.h"
-#include "transport/caps_text.h"
 
 namespace possum {
 

@@ -5,8 +5,8 @@
 #include <atomic>
 #include <memory>
 
+#include "base/clock.h"
 #include "status.h"
-#include "transport/clock.h"
 #include "writer_end.h"
 
 using possum::answer;
@@ -24,7 +24,7 @@ namespace {
 constexpr char kForked[] = "the writer was opened by another process";
 
 possum_writer_options default_options() {
-  const possum::WriterOptions defaults;
+  const possum::transport::WriterOptions defaults;
   possum_writer_options options{};
   options.slots = defaults.slots;
   options.perms = defaults.perms;
@@ -190,7 +190,7 @@ void possum_writer_get_statistics(const possum_writer* writer,
   if (statistics == nullptr) return;
   possum_writer_statistics filled{};
   quietly(writer, [&](WriterEnd& end) {
-    const possum::WriterStatistics known = end.writer().statistics();
+    const possum::transport::WriterStatistics known = end.writer().statistics();
     filled.frames = known.frames;
     filled.bytes = known.bytes;
     filled.zero_copy = known.zero_copy;
@@ -210,7 +210,7 @@ unsigned possum_writer_get_readers(const possum_writer* writer,
   if (size > possum::kLargestStruct) readers = nullptr;
   unsigned count = 0;
   quietly(writer, [&](WriterEnd& end) {
-    for (const possum::ReaderInfo& known : end.writer().statistics().readers) {
+    for (const possum::transport::ReaderInfo& known : end.writer().statistics().readers) {
       const unsigned place = count++;
       if (readers == nullptr || place >= max) continue;
       possum_reader_info filled{};

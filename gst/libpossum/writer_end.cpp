@@ -7,11 +7,12 @@
 
 #include <chrono>
 
+#include "base/clock.h"
+#include "base/fork_guard.h"
+#include "base/pixel_copy.h"
+#include "base/users.h"
 #include "status.h"
-#include "transport/clock.h"
-#include "transport/fork_guard.h"
 #include "transport/names.h"
-#include "transport/pixel_copy.h"
 
 namespace possum {
 namespace {
@@ -42,7 +43,7 @@ possum_status bad_frame(const std::string& why) {
 
 possum_status WriterEnd::open(const possum_writer_options& wanted,
                               std::shared_ptr<WriterEnd>& end) {
-  WriterOptions options;
+  transport::WriterOptions options;
   if (wanted.channel != nullptr) options.channel = wanted.channel;
   options.slots = wanted.slots;
   options.perms = wanted.perms;
@@ -67,13 +68,14 @@ possum_status WriterEnd::open(const possum_writer_options& wanted,
   Error error;
   const std::string channel = "channel \"" + options.channel + "\"";
   const unsigned slots = options.slots;
-  std::unique_ptr<Writer> writer = Writer::create(std::move(options), {}, error);
+  std::unique_ptr<transport::Writer> writer =
+      transport::Writer::create(std::move(options), {}, error);
   if (!writer) return answer(error);
   end.reset(new WriterEnd(std::move(writer), channel, slots));
   possum_status status = POSSUM_OK;
   if (wanted.caps != nullptr) status = end->set_caps(wanted.caps, wanted.frame_bytes);
   if (status != POSSUM_OK) return status;
-  if (end->writer().open(error) != WriteStatus::ok) return answer(error);
+  if (end->writer().open(error) != transport::WriteStatus::ok) return answer(error);
   const std::size_t bytes = wanted.caps ? end->format()->frame_bytes : wanted.frame_bytes;
   if (bytes > 0 && !end->writer().prepare(std::min(kFirstSlots, slots), bytes, error)) {
     return answer(error);
@@ -81,7 +83,8 @@ possum_status WriterEnd::open(const possum_writer_options& wanted,
   return POSSUM_OK;
 }
 
-WriterEnd::WriterEnd(std::unique_ptr<Writer> writer, std::string channel, unsigned slots)
+WriterEnd::WriterEnd(std::unique_ptr<transport::Writer> writer, std::string channel,
+                     unsigned slots)
     : writer_(std::move(writer)),
       channel_(std::move(channel)),
       most_borrowed_(slots - kSpareSlots),
@@ -116,27 +119,27 @@ possum_status WriterEnd::set_caps(std::string caps, std::size_t frame_bytes) {
   return POSSUM_OK;
 }
 
-possum_status WriterEnd::outcome(WriteStatus status, const Error& error,
+possum_status WriterEnd::outcome(transport::WriteStatus status, const Error& error,
                                  const char* waiting_for) {
   switch (status) {
-    case WriteStatus::ok:
+    case transport::WriteStatus::ok:
       return POSSUM_OK;
-    case WriteStatus::interrupted:
+    case transport::WriteStatus::interrupted:
       return answer(POSSUM_INTERRUPTED,
                     "The wait was interrupted; after possum_writer_interrupt(writer, 0) "
                     "call again to go on",
                     waiting_for);
-    case WriteStatus::timeout:
+    case transport::WriteStatus::timeout:
       return answer(POSSUM_TIMEOUT,
                     channel_ + " waited for " + waiting_for + " until the deadline",
                     "call again to go on");
-    case WriteStatus::no_slot:
+    case transport::WriteStatus::no_slot:
       return answer(POSSUM_NO_SLOT,
                     channel_ +
                         " dropped a frame: readers hold every slot; let it have "
                         "more slots, or readers hold fewer frames",
                     waiting_for);
-    case WriteStatus::failed:
+    case transport::WriteStatus::failed:
       break;
   }
   return answer(error);
@@ -147,7 +150,7 @@ possum_status WriterEnd::outcome(WriteStatus status, const Error& error,
 bool WriterEnd::take_turn(Turn& turn, std::int64_t deadline_ns) {
   turn = Turn(turn_, std::try_to_lock);
   if (turn.owns_lock()) return true;
-  if (deadline_ns == kForever) {
+  if (deadline_ns == transport::kForever) {
     turn.lock();
     return true;
   }
@@ -155,7 +158,7 @@ bool WriterEnd::take_turn(Turn& turn, std::int64_t deadline_ns) {
       // CLOCK_MONOTONIC
       std::chrono::nanoseconds(std::max<std::int64_t>(deadline_ns, 0))};
   if (turn.try_lock_until(deadline)) return true;
-  outcome(WriteStatus::timeout, {}, "another thread that publishes");
+  outcome(transport::WriteStatus::timeout, {}, "another thread that publishes");
   return false;
 }
 
@@ -178,9 +181,10 @@ possum_status WriterEnd::obtain(const WriterFormat& format, std::size_t bytes,
   }
   if (!made->lent) {
     Error error;
-    const WriteStatus status =
+    const transport::WriteStatus status =
         writer_->acquire(bytes, format.caps.size(), 0, made->ref, error, deadline_ns);
-    if (status != WriteStatus::ok) return outcome(status, error, "blocking readers");
+    if (status != transport::WriteStatus::ok)
+      return outcome(status, error, "blocking readers");
     ++acquired_;
   }
   ++borrowed_;
@@ -247,20 +251,21 @@ void WriterEnd::release(possum_slot* slot) {
 possum_status WriterEnd::offer(possum_slot& slot, bool zero_copy,
                                std::int64_t deadline_ns) {
   Error error;
-  const WriteStatus status = writer_->publish(slot.ref, slot.frame, slot.format->caps, {},
-                                              zero_copy, error, deadline_ns);
+  const transport::WriteStatus status = writer_->publish(
+      slot.ref, slot.frame, slot.format->caps, {}, zero_copy, error, deadline_ns);
   const std::lock_guard lock(state_lock_);
-  if (status == WriteStatus::interrupted || status == WriteStatus::timeout) {
+  if (status == transport::WriteStatus::interrupted ||
+      status == transport::WriteStatus::timeout) {
     slot.state = SlotState::unfinished;
     unfinished_ = &slot;
     return outcome(status, error, "blocking readers");
   }
-  if (status == WriteStatus::failed && error.code == ErrorCode::settings) {
+  if (status == transport::WriteStatus::failed && error.code == ErrorCode::settings) {
     return bad_frame("its caps have become longer: borrow the slot after setting them");
   }
   if (unfinished_ == &slot) unfinished_ = nullptr;
-  end_borrowing(slot,
-                status == WriteStatus::ok ? SlotState::published : SlotState::dropped);
+  end_borrowing(slot, status == transport::WriteStatus::ok ? SlotState::published
+                                                           : SlotState::dropped);
   return outcome(status, error, "");
 }
 
@@ -291,7 +296,7 @@ possum_status WriterEnd::publish(possum_slot* slot, const possum_frame_params& p
   }
   if (state == SlotState::borrowed) {
     const std::shared_ptr<const WriterFormat> format = this->format();
-    layout::FrameDescriptor frame{};
+    transport::layout::FrameDescriptor frame{};
     std::string why;
     if (format->caps.empty()) return bad_frame("set its caps first");
     if (!describe_times(params, opened_ns_, frame, why) ||
@@ -313,8 +318,8 @@ possum_status WriterEnd::write(const void* data, std::size_t bytes,
   if (!take_turn(turn, deadline_ns)) return POSSUM_TIMEOUT;
   const std::shared_ptr<const WriterFormat> format = this->format();
   if (format->caps.empty()) return bad_frame("set its caps first");
-  layout::FrameDescriptor frame{};
-  layout::FrameDescriptor source{};
+  transport::layout::FrameDescriptor frame{};
+  transport::layout::FrameDescriptor source{};
   std::string why;
   if (!describe_times(params, opened_ns_, frame, why) ||
       !describe_planes(*format, params, bytes, bytes, source, why)) {

@@ -31,13 +31,13 @@ enum class SlotState {
 
 struct possum_slot {
   std::shared_ptr<possum::WriterEnd> end;
-  possum::SlotRef ref;
+  possum::transport::SlotRef ref;
   std::size_t bytes = 0;                                  // that were asked for
   bool lent = false;                                      // or acquired
   possum::SlotState state = possum::SlotState::borrowed;  // guarded by end's state_lock_
   // From the first try to publish it on.
   std::shared_ptr<const possum::WriterFormat> format;
-  possum::layout::FrameDescriptor frame{};
+  possum::transport::layout::FrameDescriptor frame{};
 };
 
 namespace possum {
@@ -49,7 +49,7 @@ class WriterEnd : public std::enable_shared_from_this<WriterEnd> {
   ~WriterEnd();
   void close();
 
-  Writer& writer() const { return *writer_; }
+  transport::Writer& writer() const { return *writer_; }
   bool forked() const;
 
   possum_status set_caps(std::string caps, std::size_t frame_bytes);
@@ -62,13 +62,15 @@ class WriterEnd : public std::enable_shared_from_this<WriterEnd> {
   void flush();
 
   // What a wait of the transport came to, for this thread.
-  possum_status outcome(WriteStatus status, const Error& error, const char* waiting_for);
+  possum_status outcome(transport::WriteStatus status, const Error& error,
+                        const char* waiting_for);
   unsigned borrowed() const { return borrowed_.load(); }
 
  private:
   using Turn = std::unique_lock<std::timed_mutex>;
 
-  WriterEnd(std::unique_ptr<Writer> writer, std::string channel, unsigned slots);
+  WriterEnd(std::unique_ptr<transport::Writer> writer, std::string channel,
+            unsigned slots);
   std::shared_ptr<const WriterFormat> format() const;
   bool take_turn(Turn& turn, std::int64_t deadline_ns);
   possum_status obtain(const WriterFormat& format, std::size_t bytes,
@@ -79,8 +81,9 @@ class WriterEnd : public std::enable_shared_from_this<WriterEnd> {
   void end_borrowing(possum_slot& slot, SlotState state);
 
   // Constant after construction.
-  std::unique_ptr<Writer> writer_;  // not touched, but left alone in a forked child
-  const std::string channel_;       // as messages call it
+  std::unique_ptr<transport::Writer>
+      writer_;                 // not touched, but left alone in a forked child
+  const std::string channel_;  // as messages call it
   const unsigned most_borrowed_;
   const std::uint32_t generation_;
   const std::int64_t opened_ns_;

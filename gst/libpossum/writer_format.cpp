@@ -7,10 +7,10 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/caps_text.h"
+#include "base/clock.h"
+#include "base/pixel_copy.h"
 #include "status.h"
-#include "transport/caps_text.h"
-#include "transport/clock.h"
-#include "transport/pixel_copy.h"
 #include "video_layout.h"
 
 namespace possum {
@@ -42,7 +42,7 @@ std::uint64_t needed_bytes(const VideoFormat& format, const possum_plane_layout&
 
 bool describe_plane(const VideoFormat& format, const possum_plane_layout& kind,
                     const possum_plane& given, std::uint64_t bytes,
-                    layout::PlaneLayout& out, std::string& why) {
+                    transport::layout::PlaneLayout& out, std::string& why) {
   if (given.stride <= 0 ||
       static_cast<std::uint64_t>(given.stride) < row_bytes(format, kind)) {
     why = "a stride is smaller than a row";
@@ -62,7 +62,7 @@ bool describe_plane(const VideoFormat& format, const possum_plane_layout& kind,
 
 // Of a format that is not known here nothing more can be said.
 bool describe_opaque(const possum_plane& given, std::uint64_t bytes,
-                     layout::PlaneLayout& out, std::string& why) {
+                     transport::layout::PlaneLayout& out, std::string& why) {
   if (given.offset > bytes) {
     why = "a plane begins behind the frame";
     return false;
@@ -119,7 +119,7 @@ possum_frame_params default_params() {
 }
 
 bool describe_times(const possum_frame_params& params, std::int64_t opened_ns,
-                    layout::FrameDescriptor& frame, std::string& why) {
+                    transport::layout::FrameDescriptor& frame, std::string& why) {
   if (!absent_or_not_negative(params.pts_ns) ||
       !absent_or_not_negative(params.capture_ns) ||
       !absent_or_not_negative(params.duration_ns) || params.latency_ns < 0) {
@@ -132,12 +132,12 @@ bool describe_times(const possum_frame_params& params, std::int64_t opened_ns,
   frame.running_pts_ns =
       recorded ? params.pts_ns : std::max<std::int64_t>(0, frame.pts_ns - opened_ns);
   frame.running_dts_ns = params.dts_ns;
-  frame.dts_ns = layout::kNoTime;
+  frame.dts_ns = transport::layout::kNoTime;
   std::int64_t ahead_ns = 0;
   if (params.dts_ns != POSSUM_NO_TIME && frame.pts_ns != POSSUM_NO_TIME &&
       !__builtin_sub_overflow(params.dts_ns, frame.running_pts_ns, &ahead_ns) &&
       __builtin_add_overflow(frame.pts_ns, ahead_ns, &frame.dts_ns)) {
-    frame.dts_ns = layout::kNoTime;
+    frame.dts_ns = transport::layout::kNoTime;
   }
   frame.duration_ns = params.duration_ns;
   frame.latency_ns = params.latency_ns;
@@ -145,13 +145,13 @@ bool describe_times(const possum_frame_params& params, std::int64_t opened_ns,
   frame.offset_end = params.offset_end;
   frame.buffer_flags = params.flags & ~kOwnFlags;
   frame.video_flags = params.flags >> kVideoFlagShift & kVideoFlags;
-  frame.frame_flags |= layout::kFrameTimes;
+  frame.frame_flags |= transport::layout::kFrameTimes;
   return true;
 }
 
 bool describe_planes(const WriterFormat& format, const possum_frame_params& params,
-                     std::size_t bytes, std::size_t room, layout::FrameDescriptor& frame,
-                     std::string& why) {
+                     std::size_t bytes, std::size_t room,
+                     transport::layout::FrameDescriptor& frame, std::string& why) {
   const bool given = params.plane_count != 0;
   frame.data_bytes = params.bytes != 0        ? params.bytes
                      : format.video && !given ? format.video->bytes
@@ -166,7 +166,7 @@ bool describe_planes(const WriterFormat& format, const possum_frame_params& para
     why = "it has more than 4 planes";
     return false;
   }
-  frame.frame_flags |= layout::kFramePlanes;
+  frame.frame_flags |= transport::layout::kFramePlanes;
   frame.width = format.width;
   frame.height = format.height;
   frame.plane_count = format.video ? format.video->plane_count : params.plane_count;
@@ -176,7 +176,7 @@ bool describe_planes(const WriterFormat& format, const possum_frame_params& para
   }
   for (unsigned p = 0; p < frame.plane_count; ++p) {
     possum_plane plane = params.planes[p];
-    layout::PlaneLayout& out = frame.planes[p];
+    transport::layout::PlaneLayout& out = frame.planes[p];
     if (format.known == nullptr) {
       if (!describe_opaque(plane, frame.data_bytes, out, why)) return false;
       continue;
@@ -190,8 +190,8 @@ bool describe_planes(const WriterFormat& format, const possum_frame_params& para
 }
 
 void copy_planes(const WriterFormat& format, const std::byte* source,
-                 const layout::FrameDescriptor& from, std::byte* target,
-                 const layout::FrameDescriptor& to) {
+                 const transport::layout::FrameDescriptor& from, std::byte* target,
+                 const transport::layout::FrameDescriptor& to) {
   for (unsigned p = 0; p < to.plane_count; ++p) {
     const possum_plane_layout& kind = format.video->planes[p];
     const std::uint64_t bytes = row_bytes(*format.known, kind);

@@ -33,19 +33,19 @@ std::optional<WriterFormat> make_format(std::string caps, std::size_t frame_byte
 
 // Times, flags and offsets. `opened_ns`: CLOCK_MONOTONIC of the writer's time 0.
 bool describe_times(const possum_frame_params& params, std::int64_t opened_ns,
-                    layout::FrameDescriptor& frame, std::string& why);
+                    transport::layout::FrameDescriptor& frame, std::string& why);
 
 // Size and planes of a frame in a place of `room` bytes; it has `bytes` if nobody says
 // otherwise. False: why not.
 bool describe_planes(const WriterFormat& format, const possum_frame_params& params,
-                     std::size_t bytes, std::size_t room, layout::FrameDescriptor& frame,
-                     std::string& why);
+                     std::size_t bytes, std::size_t room,
+                     transport::layout::FrameDescriptor& frame, std::string& why);
 
 // Copies the rows of a frame that lies as `from` says to where `to` says. Of raw video of
 // a known format.
 void copy_planes(const WriterFormat& format, const std::byte* source,
-                 const layout::FrameDescriptor& from, std::byte* target,
-                 const layout::FrameDescriptor& to);
+                 const transport::layout::FrameDescriptor& from, std::byte* target,
+                 const transport::layout::FrameDescriptor& to);
 
 possum_frame_params default_params();
 

@@ -9,8 +9,8 @@
 #include <span>
 #include <string_view>
 
-#include "transport/caps_text.h"
-#include "transport/text.h"
+#include "base/caps_text.h"
+#include "base/text.h"
 
 namespace possum {
 namespace {

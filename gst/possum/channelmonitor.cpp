@@ -12,9 +12,9 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
+#include "inspect/observer.h"
 #include "transport/channel_watch.h"
-#include "transport/clock.h"
-#include "transport/observer.h"
 
 namespace possum {
 namespace {
@@ -32,14 +32,15 @@ constexpr std::int64_t kToldWithinNs = kNanosecondsPerSecond / 5;
 }  // namespace
 
 Channels look_at_channels() {
-  std::vector<ChannelFiles> found;
+  std::vector<inspect::ChannelFiles> found;
   Error error;
   Channels channels;
-  if (!list_channels(found, error)) return channels;
-  for (const ChannelFiles& files : found) {
+  if (!inspect::list_channels(found, error)) return channels;
+  for (const inspect::ChannelFiles& files : found) {
     if (!files.control) continue;
     // What the dead left does not matter.
-    const ObservedChannel seen = observe_channel(ChannelFiles{files.channel, true, {}});
+    const inspect::ObservedChannel seen =
+        inspect::observe_channel(inspect::ChannelFiles{files.channel, true, {}});
     if (seen.live() && seen.attachable) {
       channels.emplace(files.channel, DeviceInfo::of(seen));
     }
@@ -50,7 +51,7 @@ Channels look_at_channels() {
 // Of the thread once it runs, but for interrupt().
 class ChannelMonitor::Watcher {
  public:
-  Watcher() : watch_(ChannelWatch::Everything{}) {
+  Watcher() : watch_(transport::ChannelWatch::Everything{}) {
     watch_.arm();
     known_ = look_at_channels();
   }
@@ -66,7 +67,7 @@ class ChannelMonitor::Watcher {
   bool look(EventThread::Run& thread);
   Changed changed_;
   std::promise<void> told_;  // of the channels that there were
-  ChannelWatch watch_;
+  transport::ChannelWatch watch_;
   Channels known_;
 };
 

@@ -11,8 +11,8 @@
 #include <memory>
 #include <string>
 
+#include "base/event_thread.h"
 #include "gstpossumdevice.h"
-#include "transport/event_thread.h"
 
 namespace possum {
 

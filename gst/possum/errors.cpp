@@ -4,7 +4,7 @@
 // The one table from transport error codes to GStreamer's.
 #include "errors.h"
 
-#include "transport/text.h"
+#include "base/text.h"
 
 namespace possum {
 namespace {

@@ -9,7 +9,7 @@
 
 #include <exception>
 
-#include "transport/error.h"
+#include "base/error.h"
 
 namespace possum {
 

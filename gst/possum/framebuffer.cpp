@@ -15,12 +15,13 @@
 namespace possum {
 namespace {
 
-bool has_padding(const layout::FrameDescriptor& frame) {
+bool has_padding(const transport::layout::FrameDescriptor& frame) {
   return std::any_of(std::begin(frame.padding), std::end(frame.padding),
                      [](std::uint32_t p) { return p != 0; });
 }
 
-bool standard_layout(const GstVideoInfo& info, const layout::FrameDescriptor& frame) {
+bool standard_layout(const GstVideoInfo& info,
+                     const transport::layout::FrameDescriptor& frame) {
   if (frame.data_bytes < info.size ||
       frame.width != static_cast<guint>(GST_VIDEO_INFO_WIDTH(&info)) ||
       frame.height != static_cast<guint>(GST_VIDEO_INFO_HEIGHT(&info))) {
@@ -55,7 +56,8 @@ std::uint64_t touched_bytes(const GstVideoInfo& info, unsigned plane) {
 // come out too small. No tile has less than four rows or columns.
 constexpr gint kMaxTiled = 65535;
 
-bool tiles_fit(const GstVideoInfo& view, unsigned p, const layout::PlaneLayout& plane) {
+bool tiles_fit(const GstVideoInfo& view, unsigned p,
+               const transport::layout::PlaneLayout& plane) {
   if (view.width > kMaxTiled || view.height > kMaxTiled) return false;
   const gint wanted = view.stride[p];
   return plane.stride > 0 &&
@@ -65,7 +67,8 @@ bool tiles_fit(const GstVideoInfo& view, unsigned p, const layout::PlaneLayout& 
 }
 
 // `view` is the default layout for the size that the frame claims.
-bool plane_fits(const GstVideoInfo& view, unsigned p, const layout::PlaneLayout& plane) {
+bool plane_fits(const GstVideoInfo& view, unsigned p,
+                const transport::layout::PlaneLayout& plane) {
   if (GST_VIDEO_FORMAT_INFO_IS_TILED(view.finfo)) return tiles_fit(view, p, plane);
   PlaneShape shape = plane_shape(view, p, plane.stride);
   const bool palette = GST_VIDEO_FORMAT_INFO_HAS_PALETTE(view.finfo) && p == 1;
@@ -77,8 +80,8 @@ bool plane_fits(const GstVideoInfo& view, unsigned p, const layout::PlaneLayout&
 }
 
 // False if no frame of that size can exist.
-bool default_layout(const GstVideoInfo& info, const layout::FrameDescriptor& frame,
-                    GstVideoInfo& view) {
+bool default_layout(const GstVideoInfo& info,
+                    const transport::layout::FrameDescriptor& frame, GstVideoInfo& view) {
   gst_video_info_init(&view);
   return gst_video_info_set_interlaced_format(&view, GST_VIDEO_INFO_FORMAT(&info),
                                               GST_VIDEO_INFO_INTERLACE_MODE(&info),
@@ -87,8 +90,9 @@ bool default_layout(const GstVideoInfo& info, const layout::FrameDescriptor& fra
 
 }  // namespace
 
-FrameFit fit_frame(const GstVideoInfo& info, const layout::FrameDescriptor& frame) {
-  if ((frame.frame_flags & layout::kFramePlanes) == 0) {
+FrameFit fit_frame(const GstVideoInfo& info,
+                   const transport::layout::FrameDescriptor& frame) {
+  if ((frame.frame_flags & transport::layout::kFramePlanes) == 0) {
     return frame.data_bytes >= info.size ? FrameFit::standard : FrameFit::corrupt;
   }
   if (frame.plane_count != GST_VIDEO_INFO_N_PLANES(&info)) return FrameFit::corrupt;
@@ -106,8 +110,8 @@ FrameFit fit_frame(const GstVideoInfo& info, const layout::FrameDescriptor& fram
 }
 
 void set_video_meta(GstBuffer* shell, const GstVideoInfo& info,
-                    const layout::FrameDescriptor& frame) {
-  if ((frame.frame_flags & layout::kFramePlanes) == 0) {
+                    const transport::layout::FrameDescriptor& frame) {
+  if ((frame.frame_flags & transport::layout::kFramePlanes) == 0) {
     gst_possum_shells_no_video_meta(shell);
     return;
   }
@@ -134,7 +138,8 @@ void set_video_meta(GstBuffer* shell, const GstVideoInfo& info,
   }
 }
 
-void apply_attributes(GstBuffer* buffer, const layout::FrameDescriptor& frame) {
+void apply_attributes(GstBuffer* buffer,
+                      const transport::layout::FrameDescriptor& frame) {
   GST_BUFFER_FLAG_SET(buffer, frame.buffer_flags & kCarriedFlags);
   GST_BUFFER_OFFSET(buffer) = frame.offset;
   GST_BUFFER_OFFSET_END(buffer) = frame.offset_end;

@@ -21,14 +21,15 @@ enum class FrameFit {
 
 // The transport has checked that each plane lies within the frame; this checks that the
 // rows of `info`'s format lie within their plane.
-FrameFit fit_frame(const GstVideoInfo& info, const layout::FrameDescriptor& frame);
+FrameFit fit_frame(const GstVideoInfo& info,
+                   const transport::layout::FrameDescriptor& frame);
 
 // `frame` fits; `shell` is a buffer of GstPossumShells.
 void set_video_meta(GstBuffer* shell, const GstVideoInfo& info,
-                    const layout::FrameDescriptor& frame);
+                    const transport::layout::FrameDescriptor& frame);
 
 // Flags, offsets and duration.
-void apply_attributes(GstBuffer* buffer, const layout::FrameDescriptor& frame);
+void apply_attributes(GstBuffer* buffer, const transport::layout::FrameDescriptor& frame);
 
 // The pixels in the default layout of `info`, in system memory. NULL if `buffer` cannot
 // be read.

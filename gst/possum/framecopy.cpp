@@ -9,8 +9,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/pixel_copy.h"
 #include "frameinfo.h"
-#include "transport/pixel_copy.h"
 
 namespace possum {
 namespace {

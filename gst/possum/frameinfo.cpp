@@ -8,8 +8,8 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "base/clock.h"
 #include "refs.h"
-#include "transport/clock.h"
 
 namespace possum {
 namespace {
@@ -30,7 +30,8 @@ PlaneShape tiled_shape(const GstVideoFormatInfo* format, unsigned plane, gint st
 }
 
 bool describe_plane(const GstVideoInfo& info, unsigned plane, std::uint64_t offset,
-                    gint stride, std::uint64_t bytes, layout::PlaneLayout& out) {
+                    gint stride, std::uint64_t bytes,
+                    transport::layout::PlaneLayout& out) {
   if (stride < 0 || offset > bytes) return false;
   const PlaneShape shape = plane_shape(info, plane, stride);
   if (shape.min_bytes() > bytes - offset) return false;
@@ -41,7 +42,7 @@ bool describe_plane(const GstVideoInfo& info, unsigned plane, std::uint64_t offs
 }
 
 std::int64_t to_ns(std::optional<GstClockTime> time) {
-  return time ? static_cast<std::int64_t>(*time) : layout::kNoTime;
+  return time ? static_cast<std::int64_t>(*time) : transport::layout::kNoTime;
 }
 
 // A frame that begins before the segment or ends after it counts with the part inside,
@@ -108,7 +109,7 @@ PlaneShape plane_shape(const GstVideoInfo& info, unsigned plane, gint stride) {
 }
 
 bool describe_layout(const GstVideoInfo& info, const GstVideoMeta* meta,
-                     std::uint64_t bytes, layout::FrameDescriptor& frame) {
+                     std::uint64_t bytes, transport::layout::FrameDescriptor& frame) {
   GstVideoInfo shown = info;
   const gsize* offsets = info.offset;
   const gint* strides = info.stride;
@@ -127,7 +128,7 @@ bool describe_layout(const GstVideoInfo& info, const GstVideoMeta* meta,
     frame.padding[2] = meta->alignment.padding_left;
     frame.padding[3] = meta->alignment.padding_right;
   }
-  frame.frame_flags |= layout::kFramePlanes;
+  frame.frame_flags |= transport::layout::kFramePlanes;
   frame.data_bytes = bytes;
   frame.width = static_cast<std::uint32_t>(shown.width);
   frame.height = static_cast<std::uint32_t>(shown.height);
@@ -141,13 +142,13 @@ bool describe_layout(const GstVideoInfo& info, const GstVideoMeta* meta,
   return true;
 }
 
-void describe_buffer(GstBuffer* buffer, layout::FrameDescriptor& frame) {
+void describe_buffer(GstBuffer* buffer, transport::layout::FrameDescriptor& frame) {
   frame.buffer_flags = GST_BUFFER_FLAGS(buffer) & kCarriedFlags;
   frame.offset = GST_BUFFER_OFFSET(buffer);
   frame.offset_end = GST_BUFFER_OFFSET_END(buffer);
   frame.duration_ns = GST_BUFFER_DURATION_IS_VALID(buffer)
                           ? static_cast<std::int64_t>(GST_BUFFER_DURATION(buffer))
-                          : layout::kNoTime;
+                          : transport::layout::kNoTime;
 }
 
 std::optional<std::int64_t> running_time_origin(GstElement* element) {
@@ -165,20 +166,21 @@ std::optional<std::int64_t> running_time_origin(GstElement* element) {
 }
 
 void describe_times(const GstSegment& segment, GstBuffer* buffer,
-                    std::optional<std::int64_t> origin, layout::FrameDescriptor& frame) {
-  frame.pts_ns = layout::kNoTime;
-  frame.dts_ns = layout::kNoTime;
-  frame.running_pts_ns = layout::kNoTime;
-  frame.running_dts_ns = layout::kNoTime;
+                    std::optional<std::int64_t> origin,
+                    transport::layout::FrameDescriptor& frame) {
+  frame.pts_ns = transport::layout::kNoTime;
+  frame.dts_ns = transport::layout::kNoTime;
+  frame.running_pts_ns = transport::layout::kNoTime;
+  frame.running_dts_ns = transport::layout::kNoTime;
   if (segment.format != GST_FORMAT_TIME) return;
-  frame.frame_flags |= layout::kFrameTimes;
+  frame.frame_flags |= transport::layout::kFrameTimes;
   const std::optional<GstClockTime> pts = running_pts(segment, buffer);
   const std::optional<GstClockTime> dts = running_dts(segment, buffer);
   frame.running_pts_ns = to_ns(pts);
   frame.running_dts_ns = to_ns(dts);
   if (origin && pts) frame.pts_ns = frame.running_pts_ns + *origin;
   if (origin && dts) frame.dts_ns = frame.running_dts_ns + *origin;
-  if (frame.duration_ns != layout::kNoTime && std::fabs(segment.rate) != 1.0) {
+  if (frame.duration_ns != transport::layout::kNoTime && std::fabs(segment.rate) != 1.0) {
     frame.duration_ns = static_cast<std::int64_t>(static_cast<double>(frame.duration_ns) /
                                                   std::fabs(segment.rate));
   }

@@ -48,10 +48,10 @@ PlaneShape plane_shape(const GstVideoInfo& info, unsigned plane, gint stride);
 // piece of `bytes` bytes. `meta` may be NULL: then the layout is the one of `info`. False
 // if a plane does not fit, or if the layout is none that can cross (a negative stride).
 bool describe_layout(const GstVideoInfo& info, const GstVideoMeta* meta,
-                     std::uint64_t bytes, layout::FrameDescriptor& frame);
+                     std::uint64_t bytes, transport::layout::FrameDescriptor& frame);
 
 // Flags, offsets and duration.
-void describe_buffer(GstBuffer* buffer, layout::FrameDescriptor& frame);
+void describe_buffer(GstBuffer* buffer, transport::layout::FrameDescriptor& frame);
 
 // What to add to a running time to get CLOCK_MONOTONIC, for this element's clock and
 // base time now. Nothing without a clock.
@@ -60,7 +60,8 @@ std::optional<std::int64_t> running_time_origin(GstElement* element);
 // PTS and DTS in running time and, with an `origin`, in CLOCK_MONOTONIC. Without a TIME
 // segment the frame has no times.
 void describe_times(const GstSegment& segment, GstBuffer* buffer,
-                    std::optional<std::int64_t> origin, layout::FrameDescriptor& frame);
+                    std::optional<std::int64_t> origin,
+                    transport::layout::FrameDescriptor& frame);
 
 // The APIs of the buffer's metas that carry something a reader would miss.
 std::vector<GType> metas_not_carried(GstBuffer* buffer);

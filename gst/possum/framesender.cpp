@@ -13,7 +13,9 @@
 
 namespace possum {
 
-void FrameSender::start(std::shared_ptr<Writer> writer) { writer_ = std::move(writer); }
+void FrameSender::start(std::shared_ptr<transport::Writer> writer) {
+  writer_ = std::move(writer);
+}
 
 void FrameSender::stop() {
   abandon();
@@ -26,7 +28,8 @@ void FrameSender::set_format(std::string text, const GstVideoInfo& info) {
 }
 
 SendStatus FrameSender::send(GstBuffer* buffer, std::uint64_t number,
-                             const layout::FrameDescriptor& frame, Error& error) {
+                             const transport::layout::FrameDescriptor& frame,
+                             Error& error) {
   if (!began(number)) {
     abandon();
     begun_.frame = frame;
@@ -37,12 +40,12 @@ SendStatus FrameSender::send(GstBuffer* buffer, std::uint64_t number,
     }
     begun_.number = number;
   }
-  const WriteStatus status =
+  const transport::WriteStatus status =
       writer_->publish(begun_.slot, begun_.frame, caps_, {}, begun_.zero_copy, error);
-  if (status == WriteStatus::interrupted) return SendStatus::interrupted;
+  if (status == transport::WriteStatus::interrupted) return SendStatus::interrupted;
   begun_ = {};
-  if (status == WriteStatus::no_slot) return SendStatus::no_slot;
-  return status == WriteStatus::ok ? SendStatus::sent : SendStatus::failed;
+  if (status == transport::WriteStatus::no_slot) return SendStatus::no_slot;
+  return status == transport::WriteStatus::ok ? SendStatus::sent : SendStatus::failed;
 }
 
 void FrameSender::abandon() {
@@ -55,9 +58,9 @@ void FrameSender::abandon() {
 const char* FrameSender::begin_in_place(GstBuffer* buffer) {
   if (gst_buffer_n_memory(buffer) != 1) return "it lies in several memories";
   GstMemory* const memory = gst_buffer_peek_memory(buffer, 0);
-  const SlotRef* slot = slot_of(memory, writer_.get());
+  const transport::SlotRef* slot = slot_of(memory, writer_.get());
   if (slot == nullptr) return "it lies in no slot of this channel";
-  layout::FrameDescriptor frame = begun_.frame;
+  transport::layout::FrameDescriptor frame = begun_.frame;
   frame.data_offset = memory->offset;
   if (!describe_layout(info_, gst_buffer_get_video_meta(buffer), memory->size, frame)) {
     return "its planes do not lie as its caps and metas say";
@@ -76,16 +79,16 @@ const char* FrameSender::begin_in_place(GstBuffer* buffer) {
 }
 
 SendStatus FrameSender::begin_copy(GstBuffer* buffer, Error& error) {
-  SlotRef slot;
+  transport::SlotRef slot;
   switch (writer_->acquire(info_.size, caps_.size(), 0, slot, error)) {
-    case WriteStatus::ok:
+    case transport::WriteStatus::ok:
       break;
-    case WriteStatus::interrupted:
-    case WriteStatus::timeout:  // not without a deadline
+    case transport::WriteStatus::interrupted:
+    case transport::WriteStatus::timeout:  // not without a deadline
       return SendStatus::interrupted;
-    case WriteStatus::no_slot:
+    case transport::WriteStatus::no_slot:
       return SendStatus::no_slot;
-    case WriteStatus::failed:
+    case transport::WriteStatus::failed:
       return SendStatus::failed;
   }
   if (!copy_frame(buffer, info_, slot.data, slot.capacity) ||

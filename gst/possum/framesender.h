@@ -27,7 +27,7 @@ enum class SendStatus {
 // One streaming thread.
 class FrameSender {
  public:
-  void start(std::shared_ptr<Writer> writer);
+  void start(std::shared_ptr<transport::Writer> writer);
   void stop();
 
   // Of the frames that follow. Touches no slot. `text` is the caps'.
@@ -41,7 +41,7 @@ class FrameSender {
   bool began(std::uint64_t number) const { return begun_.number == number; }
   // `frame`: everything but the layout.
   SendStatus send(GstBuffer* buffer, std::uint64_t number,
-                  const layout::FrameDescriptor& frame, Error& error);
+                  const transport::layout::FrameDescriptor& frame, Error& error);
   // Why the last frame that was sent had to be copied; NULL: it was not.
   const char* why_copied() const { return why_copied_; }
   // Forgets a frame that was interrupted.
@@ -51,8 +51,8 @@ class FrameSender {
   // A frame in a slot, on its way to the readers.
   struct Begun {
     std::uint64_t number = 0;  // 0: there is none
-    SlotRef slot;
-    layout::FrameDescriptor frame;
+    transport::SlotRef slot;
+    transport::layout::FrameDescriptor frame;
     bool zero_copy = false;
   };
 
@@ -60,7 +60,7 @@ class FrameSender {
   const char* begin_in_place(GstBuffer* buffer);
   SendStatus begin_copy(GstBuffer* buffer, Error& error);
 
-  std::shared_ptr<Writer> writer_;
+  std::shared_ptr<transport::Writer> writer_;
   GstVideoInfo info_{};
   std::string caps_;
   Begun begun_;

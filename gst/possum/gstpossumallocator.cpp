@@ -11,8 +11,8 @@
 #include "refs.h"
 #include "shelf.h"
 
-using possum::SlotRef;
-using possum::Writer;
+using possum::transport::SlotRef;
+using possum::transport::Writer;
 
 namespace {
 

@@ -18,12 +18,12 @@ namespace possum {
 // Lends a slot with `params.prefix` bytes before and `params.padding` bytes after `size`
 // bytes. NULL if the writer has none to lend or cannot align so much. Never blocks.
 // transfer full
-GstMemory* lend_memory(const std::shared_ptr<Writer>& writer, gsize size,
+GstMemory* lend_memory(const std::shared_ptr<transport::Writer>& writer, gsize size,
                        const GstAllocationParams& params);
 
 // The slot that this memory, or the memory it is a part of, lies in; NULL if it is none
 // lent by `writer`. transfer none: valid as long as the memory.
-const SlotRef* slot_of(GstMemory* memory, const Writer* writer);
+const transport::SlotRef* slot_of(GstMemory* memory, const transport::Writer* writer);
 
 // From here on nobody writes to the slot that this memory of lend_memory() lies in:
 // GStreamer copies for whoever wants to. Holds for the whole, of which it may be a part,

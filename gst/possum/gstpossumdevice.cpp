@@ -4,10 +4,10 @@
 
 #include <gst/video/video.h>
 
+#include "base/users.h"
 #include "caps.h"
 #include "gstpossumsrc.h"
 #include "refs.h"
-#include "transport/names.h"
 
 using possum::DeviceInfo;
 using possum::ObjectLock;
@@ -83,7 +83,7 @@ Ref<GstStructure> properties_of(const DeviceInfo& info) {
 
 // What other users write is not for GStreamer's parser, whose memory grows with it, nor
 // may it make one device after the other.
-DeviceInfo DeviceInfo::of(const ObservedChannel& seen) {
+DeviceInfo DeviceInfo::of(const inspect::ObservedChannel& seen) {
   const bool believed = seen.frame && seen.owner && trusted_owner(*seen.owner);
   return {seen.name,
           seen.incarnation,

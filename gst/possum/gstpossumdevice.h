@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <string>
 
-#include "transport/observer.h"
+#include "inspect/observer.h"
 
 G_BEGIN_DECLS
 
@@ -31,7 +31,7 @@ struct DeviceInfo {
   bool allows_blocking = false;
   std::string caps;  // of the newest frame; empty: none seen yet, or of another user
 
-  static DeviceInfo of(const ObservedChannel& seen);
+  static DeviceInfo of(const inspect::ObservedChannel& seen);
   bool operator==(const DeviceInfo&) const = default;
 };
 

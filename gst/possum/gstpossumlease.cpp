@@ -11,8 +11,8 @@
 namespace {
 
 struct LeaseMemory : GstMemory {
-  possum::Frame frame;  // empty in a shared part, whose parent has it
-  gpointer data;        // first byte of the frame
+  possum::transport::Frame frame;  // empty in a shared part, whose parent has it
+  gpointer data;                   // first byte of the frame
 };
 using LeaseShelf = possum::Shelf<LeaseMemory>;
 
@@ -63,7 +63,7 @@ GstMemory* lease_share(GstMemory* memory, gssize offset, gssize size) {
 
 static void gst_possum_lease_allocator_free(GstAllocator* allocator, GstMemory* memory) {
   LeaseMemory* const lease = lease_of(memory);
-  lease->frame = possum::Frame();
+  lease->frame = possum::transport::Frame();
   if (!spare_of(allocator).put(lease)) delete lease;
 }
 
@@ -97,7 +97,8 @@ Ref<GstAllocator> new_lease_allocator() {
   return Ref<GstAllocator>{GST_ALLOCATOR(gst_object_ref_sink(object))};
 }
 
-Ref<GstMemory> lease_memory(GstAllocator* allocator, Frame&& frame, gsize size) {
+Ref<GstMemory> lease_memory(GstAllocator* allocator, transport::Frame&& frame,
+                            gsize size) {
   // READONLY keeps everybody from writing; the kernel does for leases anyway.
   gpointer const data = const_cast<std::byte*>(frame.data());
   LeaseMemory* const lease = new_memory(allocator, nullptr, data, frame.size(), 0, size);

@@ -27,6 +27,7 @@ Ref<GstAllocator> new_lease_allocator();
 
 // Wraps `frame`, showing its first `size` bytes (<= frame.size()). Mapping it for writing
 // fails, so a buffer that is written to gets a copy in system memory first.
-Ref<GstMemory> lease_memory(GstAllocator* allocator, Frame&& frame, gsize size);
+Ref<GstMemory> lease_memory(GstAllocator* allocator, transport::Frame&& frame,
+                            gsize size);
 
 }  // namespace possum

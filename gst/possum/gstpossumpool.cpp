@@ -21,7 +21,7 @@ constexpr guint kReaderSlots = 2;
 constexpr gsize kMemoryAlign = 63;
 
 struct PoolImpl {
-  std::shared_ptr<possum::Writer> writer;  // constant
+  std::shared_ptr<possum::transport::Writer> writer;  // constant
   // Set in set_config, while the pool is inactive; constant while it is active.
   GstVideoInfo info;
   GstVideoAlignment align;
@@ -179,7 +179,7 @@ static void gst_possum_pool_init(GstPossumPool* self) {
   gst_allocation_params_init(&self->impl->params);
 }
 
-GstBufferPool* gst_possum_pool_new(std::shared_ptr<possum::Writer> writer) {
+GstBufferPool* gst_possum_pool_new(std::shared_ptr<possum::transport::Writer> writer) {
   auto* pool = static_cast<GstBufferPool*>(
       gst_object_ref_sink(g_object_new(GST_TYPE_POSSUM_POOL, nullptr)));
   impl_of(pool).writer = std::move(writer);

@@ -20,4 +20,4 @@ G_DECLARE_FINAL_TYPE(GstPossumPool, gst_possum_pool, GST, POSSUM_POOL, GstPossum
 G_END_DECLS
 
 // Keeps a share in the writer until the pool is gone. transfer full
-GstBufferPool* gst_possum_pool_new(std::shared_ptr<possum::Writer> writer);
+GstBufferPool* gst_possum_pool_new(std::shared_ptr<possum::transport::Writer> writer);

@@ -77,6 +77,8 @@
 #include <string>
 #include <utility>
 
+#include "base/caps_text.h"
+#include "base/clock.h"
 #include "caps.h"
 #include "errors.h"
 #include "frameinfo.h"
@@ -87,8 +89,6 @@
 #include "refusal.h"
 #include "sinksettings.h"
 #include "sinkstats.h"
-#include "transport/caps_text.h"
-#include "transport/clock.h"
 #include "transport/writer.h"
 #include "upstream.h"
 #include "urihandler.h"
@@ -102,8 +102,8 @@ using possum::ObjectLock;
 using possum::Ref;
 using possum::SendStatus;
 using possum::SinkSettings;
-using possum::Writer;
-using possum::WriteStatus;
+using possum::transport::Writer;
+using possum::transport::WriteStatus;
 
 namespace {
 
@@ -192,7 +192,7 @@ static void warn_demoted(GstPossumSink* self, unsigned index, std::uint32_t pid)
 
 // A handler may drop the last reference to the element, or run on when the channel has
 // been closed.
-static possum::WriterEvents writer_events(GstPossumSink* self) {
+static possum::transport::WriterEvents writer_events(GstPossumSink* self) {
   const auto weak = std::make_shared<possum::WeakRef<GstPossumSink>>(self);
   const auto with_element = [weak](auto tell) {
     return [weak, tell](auto... what) {
@@ -200,7 +200,7 @@ static possum::WriterEvents writer_events(GstPossumSink* self) {
       if (held) tell(GST_POSSUM_SINK(held.get()), what...);
     };
   };
-  possum::WriterEvents events;
+  possum::transport::WriterEvents events;
   events.claimed = with_element([](GstPossumSink* sink, bool took_over, bool anew) {
     GST_INFO_OBJECT(sink, "the channel is %s%s", anew ? "made anew" : "made",
                     took_over ? ", over what a dead writer left" : "");
@@ -240,7 +240,8 @@ static std::shared_ptr<Writer> new_writer(GstPossumSink* self, Error& error) {
     const ObjectLock guard(self);
     settings = impl_of(self).settings;
   }
-  std::optional<possum::WriterOptions> options = settings.writer_options(error);
+  std::optional<possum::transport::WriterOptions> options =
+      settings.writer_options(error);
   if (!options) return nullptr;
   return Writer::create(*std::move(options), writer_events(self), error);
 }
@@ -546,7 +547,7 @@ static std::optional<std::int64_t> due_origin(GstPossumSink* self) {
 }
 
 static void describe(GstPossumSink* self, GstBuffer* buffer, bool preroll,
-                     possum::layout::FrameDescriptor& frame) {
+                     possum::transport::layout::FrameDescriptor& frame) {
   SinkImpl& impl = impl_of(self);
   frame.flush_id = impl.flush_id;
   impl.upstream.refresh(GST_BASE_SINK_PAD(self));
@@ -556,7 +557,7 @@ static void describe(GstPossumSink* self, GstBuffer* buffer, bool preroll,
   std::optional<std::int64_t> origin;
   if (preroll && !live) {
     // The base time comes with PLAYING, and another one after each pause.
-    frame.frame_flags |= possum::layout::kFramePreroll;
+    frame.frame_flags |= possum::transport::layout::kFramePreroll;
   } else {
     // A live source makes frames in PLAYING only, so even its first one has a time.
     origin = due_origin(self);
@@ -585,7 +586,7 @@ static void log_sent(GstPossumSink* self, GstBuffer* buffer) {
 static SendStatus send_frame(GstPossumSink* self, GstBuffer* buffer, bool preroll,
                              Error& error) {
   SinkImpl& impl = impl_of(self);
-  possum::layout::FrameDescriptor frame{};
+  possum::transport::layout::FrameDescriptor frame{};
   if (!impl.sender.began(impl.number)) {
     describe(self, buffer, preroll, frame);
     // Readers cannot know: a frame that is not sent has no sequence number.
@@ -655,9 +656,10 @@ static GstFlowReturn flow_of(GstPossumSink* self, SendStatus status, GstBuffer* 
 // much.
 static void delay_film(GstPossumSink* self, GstBuffer* buffer, std::int64_t until_ns) {
   GstBaseSink* sink = GST_BASE_SINK_CAST(self);
-  possum::layout::FrameDescriptor frame{};
+  possum::transport::layout::FrameDescriptor frame{};
   possum::describe_times(sink->segment, buffer, due_origin(self), frame);
-  if (frame.pts_ns == possum::layout::kNoTime) return;  // it has no moment to miss
+  if (frame.pts_ns == possum::transport::layout::kNoTime)
+    return;  // it has no moment to miss
   const std::int64_t late_ns = until_ns - frame.pts_ns;
   if (late_ns <= 0) return;
   GST_INFO_OBJECT(self, "waiting for readers delays what follows by %" GST_TIME_FORMAT,
@@ -866,7 +868,7 @@ static void gst_possum_sink_set_property(GObject* object, guint id, const GValue
 }
 
 static GstStructure* collect_stats(GstPossumSink* self) {
-  possum::WriterStatistics statistics;
+  possum::transport::WriterStatistics statistics;
   if (const auto writer = writer_of(self)) statistics = writer->statistics();
   return possum::sink_stats(gst_base_sink_get_stats(GST_BASE_SINK(self)), statistics,
                             impl_of(self).counters);

@@ -458,12 +458,12 @@ static void install_properties(GObjectClass* klass) {
    * them. 1 with leaky-type=downstream is "the newest only". May be changed at any time:
    * it counts from the next frame on, and the latency that the element answers follows.
    */
-  install(
-      PROP_MAX_BUFFERS,
-      g_param_spec_uint("max-buffers", "Max buffers",
-                        "Frames that may wait for this reader before leaky-type "
-                        "applies",
-                        1, possum::layout::kMaxDepth, defaults.max_buffers, any_time));
+  install(PROP_MAX_BUFFERS,
+          g_param_spec_uint("max-buffers", "Max buffers",
+                            "Frames that may wait for this reader before leaky-type "
+                            "applies",
+                            1, possum::transport::layout::kMaxDepth, defaults.max_buffers,
+                            any_time));
   /**
    * GstPossumSrc:connection-timeout:
    *

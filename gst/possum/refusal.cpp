@@ -10,8 +10,8 @@
 #include <limits>
 #include <vector>
 
+#include "base/text.h"
 #include "refs.h"
-#include "transport/text.h"
 
 namespace possum {
 namespace {

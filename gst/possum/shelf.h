@@ -41,7 +41,7 @@ class Shelf {
   }
 
  private:
-  std::array<Atomic<T*>, layout::kSlots> places_{};
+  std::array<Atomic<T*>, transport::layout::kSlots> places_{};
 };
 
 }  // namespace possum

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "base/users.h"
 #include "transport/names.h"
 
 namespace possum {
@@ -89,14 +90,14 @@ bool SinkSettings::get(guint property, GValue* value) const {
   }
 }
 
-std::optional<WriterOptions> SinkSettings::writer_options(Error& error) const {
-  WriterOptions options;
+std::optional<transport::WriterOptions> SinkSettings::writer_options(Error& error) const {
+  transport::WriterOptions options;
   options.channel = channel;
   options.slots = slots;
   options.perms = perms;
   options.allow_blocking = allow_blocking;
   options.bus_guard = sigbus_guard;
-  if (max_blocking_time < static_cast<GstClockTime>(kForever)) {
+  if (max_blocking_time < static_cast<GstClockTime>(transport::kForever)) {
     options.max_blocking_ns = static_cast<std::int64_t>(max_blocking_time);
   }
   if (group.empty()) return options;

@@ -42,7 +42,7 @@ struct SinkSettings {
   bool set(guint property, const GValue* value);
   bool get(guint property, GValue* value) const;
   // Nothing, and an error, if the group is unknown.
-  std::optional<WriterOptions> writer_options(Error& error) const;
+  std::optional<transport::WriterOptions> writer_options(Error& error) const;
 };
 
 // The read-only ones too.

@@ -9,20 +9,20 @@
 namespace possum {
 namespace {
 
-const char* name_of(const ReaderInfo& reader) {
+const char* name_of(const transport::ReaderInfo& reader) {
   if (reader.demoted) return "demoted";
   switch (reader.policy) {
-    case layout::Policy::drop_newest:
+    case transport::layout::Policy::drop_newest:
       return "upstream";
-    case layout::Policy::blocking:
+    case transport::layout::Policy::blocking:
       return "none";
-    case layout::Policy::drop_oldest:
+    case transport::layout::Policy::drop_oldest:
       break;
   }
   return "downstream";
 }
 
-void append_reader(GValue* list, const ReaderInfo& reader) {
+void append_reader(GValue* list, const transport::ReaderInfo& reader) {
   GValue item = G_VALUE_INIT;
   g_value_init(&item, GST_TYPE_STRUCTURE);
   g_value_take_boxed(
@@ -35,10 +35,10 @@ void append_reader(GValue* list, const ReaderInfo& reader) {
   gst_value_array_append_and_take_value(list, &item);
 }
 
-void set_readers(GstStructure* stats, const WriterStatistics& writer) {
+void set_readers(GstStructure* stats, const transport::WriterStatistics& writer) {
   GValue list = G_VALUE_INIT;
   g_value_init(&list, GST_TYPE_ARRAY);
-  for (const ReaderInfo& reader : writer.readers) append_reader(&list, reader);
+  for (const transport::ReaderInfo& reader : writer.readers) append_reader(&list, reader);
   gst_structure_take_value(stats, "readers", &list);
 }
 
@@ -89,7 +89,7 @@ SinkCounters::Values SinkCounters::values() const {
   return values_;
 }
 
-GstStructure* sink_stats(GstStructure* base, const WriterStatistics& writer,
+GstStructure* sink_stats(GstStructure* base, const transport::WriterStatistics& writer,
                          const SinkCounters& counters) {
   const SinkCounters::Values values = counters.values();
   correct_base(base, values.dropped);

@@ -37,7 +37,7 @@ class SinkCounters {
 };
 
 // `base`: transfer full, from gst_base_sink_get_stats(). Returns it with more fields.
-GstStructure* sink_stats(GstStructure* base, const WriterStatistics& writer,
+GstStructure* sink_stats(GstStructure* base, const transport::WriterStatistics& writer,
                          const SinkCounters& counters);
 
 }  // namespace possum

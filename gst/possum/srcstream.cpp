@@ -10,16 +10,18 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
+#include "base/text.h"
+#include "base/users.h"
 #include "caps.h"
 #include "errors.h"
 #include "frameinfo.h"
 #include "gstpossumlease.h"
 #include "gstpossumshells.h"
+#include "inspect/observer.h"
 #include "refusal.h"
-#include "transport/clock.h"
 #include "transport/frame_times.h"
 #include "transport/names.h"
-#include "transport/text.h"
 
 GST_DEBUG_CATEGORY_EXTERN(gst_possum_src_debug);
 #define GST_CAT_DEFAULT gst_possum_src_debug
@@ -31,19 +33,20 @@ constexpr std::int64_t kNoDeadline = std::numeric_limits<std::int64_t>::max();
 constexpr std::int64_t kAtOnce = 0;  // a deadline in the past: one try
 constexpr char kProgressCode[] = "connect";
 
-layout::Policy policy_of(Leaky leaky) {
+transport::layout::Policy policy_of(Leaky leaky) {
   switch (leaky) {
     case Leaky::none:
-      return layout::Policy::blocking;
+      return transport::layout::Policy::blocking;
     case Leaky::upstream:
-      return layout::Policy::drop_newest;
+      return transport::layout::Policy::drop_newest;
     case Leaky::downstream:
       break;
   }
-  return layout::Policy::drop_oldest;
+  return transport::layout::Policy::drop_oldest;
 }
 
-bool read_owner(const std::string& owner, ReaderOptions& options, Error& error) {
+bool read_owner(const std::string& owner, transport::ReaderOptions& options,
+                Error& error) {
   if (owner.empty()) return true;
   options.any_owner = owner == "any";
   if (options.any_owner) return true;
@@ -80,7 +83,7 @@ std::int64_t nominal_spacing_ns(const GstVideoInfo& info) {
       gst_util_uint64_scale_int(GST_SECOND, GST_VIDEO_INFO_FPS_D(&info), rate));
 }
 
-std::string name_of_writer(const ReaderStatistics& statistics) {
+std::string name_of_writer(const transport::ReaderStatistics& statistics) {
   return "pid " + std::to_string(statistics.writer_pid) + " (" +
          plain_text(statistics.writer_name) + ")";
 }
@@ -91,7 +94,7 @@ std::string name_of_writer(const ReaderStatistics& statistics) {
 
 std::shared_ptr<SrcStream> SrcStream::open(GstBaseSrc* element,
                                            const SrcSettings& settings, Error& error) {
-  ReaderOptions options;
+  transport::ReaderOptions options;
   options.channel = settings.channel;
   options.policy = policy_of(settings.leaky);
   options.depth = settings.max_buffers;
@@ -100,13 +103,14 @@ std::shared_ptr<SrcStream> SrcStream::open(GstBaseSrc* element,
   options.ignore_eos =
       settings.ignore_eos && settings.on_disconnect == OnDisconnect::wait;
   if (!read_owner(settings.allowed_owner, options, error)) return nullptr;
-  std::unique_ptr<Reader> reader = Reader::create(std::move(options), error);
+  std::unique_ptr<transport::Reader> reader =
+      transport::Reader::create(std::move(options), error);
   if (!reader) return nullptr;
   return std::shared_ptr<SrcStream>(new SrcStream(element, settings, std::move(reader)));
 }
 
 SrcStream::SrcStream(GstBaseSrc* element, const SrcSettings& settings,
-                     std::unique_ptr<Reader> reader)
+                     std::unique_ptr<transport::Reader> reader)
     : base_(element),
       settings_(settings),
       reader_(std::move(reader)),
@@ -149,7 +153,7 @@ Ref<GstCaps> SrcStream::caps() const {
 }
 
 GstStructure* SrcStream::statistics() const {
-  const ReaderStatistics reader = reader_->statistics();
+  const transport::ReaderStatistics reader = reader_->statistics();
   const std::uint64_t reconnects = reader.attachments > 0 ? reader.attachments - 1 : 0;
   return gst_structure_new(
       "application/x-possum-src-stats",                                        //
@@ -171,7 +175,7 @@ GstFlowReturn SrcStream::create(GstBuffer** buffer) {
     catch_up_.store(true);
   }
   asked_ns_ = monotonic_ns();
-  Frame frame;
+  transport::Frame frame;
   GstFlowReturn flow = next_frame(frame);
   if (flow == GST_FLOW_OK) flow = deliver(std::move(frame), buffer);
   // Nothing is taken after EOS or an error: the writer must not wait for it.
@@ -179,26 +183,26 @@ GstFlowReturn SrcStream::create(GstBuffer** buffer) {
   return flow;
 }
 
-GstFlowReturn SrcStream::next_frame(Frame& frame) {
+GstFlowReturn SrcStream::next_frame(transport::Frame& frame) {
   GstFlowReturn flow = GST_FLOW_OK;
   while (flow == GST_FLOW_OK) {
     Error error;
     switch (reader_->take(kNoDeadline, frame, error)) {
-      case TakeStatus::frame:
+      case transport::TakeStatus::frame:
         return await_playing(frame);
-      case TakeStatus::eos:
+      case transport::TakeStatus::eos:
         GST_INFO_OBJECT(base_, "EOS from the writer");
         flow = settings_.ignore_eos ? disconnected() : GST_FLOW_EOS;
         break;
-      case TakeStatus::disconnected:  // or not yet attached
+      case transport::TakeStatus::disconnected:  // or not yet attached
         flow = reader_->attached() ? disconnected() : connect();
         break;
-      case TakeStatus::interrupted:
+      case transport::TakeStatus::interrupted:
         return GST_FLOW_FLUSHING;
-      case TakeStatus::failed:
+      case transport::TakeStatus::failed:
         post_error(element(), Side::src, error);
         return GST_FLOW_ERROR;
-      case TakeStatus::timeout:
+      case transport::TakeStatus::timeout:
         break;
     }
   }
@@ -208,9 +212,10 @@ GstFlowReturn SrcStream::next_frame(Frame& frame) {
 GstFlowReturn SrcStream::connect() {
   Error error;
   waited_ = false;
-  const AttachStatus status = reader_->attach(deadline_after(connection_timeout_), error,
-                                              [this](const Error& why) { waiting(why); });
-  if (status != AttachStatus::attached) return connect_failed(status, error);
+  const transport::AttachStatus status =
+      reader_->attach(deadline_after(connection_timeout_), error,
+                      [this](const Error& why) { waiting(why); });
+  if (status != transport::AttachStatus::attached) return connect_failed(status, error);
   const std::string text = "Attached to channel \"" + settings_.channel + "\" of " +
                            name_of_writer(reader_->statistics());
   GST_INFO_OBJECT(base_, "%s", text.c_str());
@@ -232,9 +237,10 @@ void SrcStream::waiting(const Error& why) {
                 "Waiting for channel \"" + settings_.channel + "\": " + why.message);
 }
 
-GstFlowReturn SrcStream::connect_failed(AttachStatus status, const Error& error) {
+GstFlowReturn SrcStream::connect_failed(transport::AttachStatus status,
+                                        const Error& error) {
   const std::string channel = "channel \"" + settings_.channel + "\"";
-  if (status == AttachStatus::interrupted) {
+  if (status == transport::AttachStatus::interrupted) {
     if (waited_) {
       post_progress(GST_PROGRESS_TYPE_CANCELED, "No longer waiting for " + channel);
     }
@@ -268,20 +274,20 @@ GstFlowReturn SrcStream::disconnected() {
 
 // A live source shows nothing in PAUSED. Back in PLAYING, and after a flush, a reader
 // that may drop goes on with the newest frame: what waited meanwhile is past.
-GstFlowReturn SrcStream::await_playing(Frame& frame) {
+GstFlowReturn SrcStream::await_playing(transport::Frame& frame) {
   if (!settings_.is_live) return GST_FLOW_OK;
   const GstFlowReturn flow = gst_base_src_wait_playing(base_);
   if (flow != GST_FLOW_OK || !catch_up_.exchange(false) || !may_drop()) return flow;
   caught_up_ = true;
   reader_->skip_to_newest();
-  Frame newer;
+  transport::Frame newer;
   Error error;
   switch (reader_->take(kAtOnce, newer, error)) {
-    case TakeStatus::frame:
+    case transport::TakeStatus::frame:
       frame = std::move(newer);
       discont_ = true;
       break;
-    case TakeStatus::failed:
+    case transport::TakeStatus::failed:
       post_error(element(), Side::src, error);
       return GST_FLOW_ERROR;
     default:
@@ -349,7 +355,7 @@ void SrcStream::await_announcement() {
 // source takes no frame before PLAYING, so that nobody counts on it or waits for it; the
 // caps of the newest frame can be seen from outside. The next frame may have others.
 void SrcStream::announce_caps() {
-  const std::optional<std::string> text = reader_->newest_caps();
+  const std::optional<std::string> text = inspect::newest_caps(reader_->options());
   if (!text) return;
   ChannelCaps read = read_caps(*text);
   if (read.kind != CapsKind::raw_video || !downstream_takes(read.caps.get())) return;
@@ -363,7 +369,7 @@ void SrcStream::announce_caps() {
   gst_pad_push_event(GST_BASE_SRC_PAD(base_), gst_event_new_segment(&segment));
 }
 
-GstFlowReturn SrcStream::follow_caps(const Frame& frame) {
+GstFlowReturn SrcStream::follow_caps(const transport::Frame& frame) {
   if (frame.caps() == caps_text_) return GST_FLOW_OK;
   ChannelCaps read = read_caps(*frame.caps());
   if (read.kind != CapsKind::raw_video) return not_for_us(read, *frame.caps());
@@ -445,8 +451,8 @@ bool SrcStream::downstream_knows_strides() {
 
 // --- frames --------------------------------------------------------------------------
 
-GstFlowReturn SrcStream::deliver(Frame&& frame, GstBuffer** buffer) {
-  layout::FrameDescriptor descriptor = frame.descriptor();
+GstFlowReturn SrcStream::deliver(transport::Frame&& frame, GstBuffer** buffer) {
+  transport::layout::FrameDescriptor descriptor = frame.descriptor();
   note_frame(frame);
   const std::int64_t now_ns = monotonic_ns();
   doubt_times(descriptor, frame.strange_clock(), now_ns);
@@ -476,7 +482,7 @@ GstFlowReturn SrcStream::deliver(Frame&& frame, GstBuffer** buffer) {
   return GST_FLOW_OK;
 }
 
-Ref<GstBuffer> SrcStream::make_buffer(Frame&& frame, FrameFit fit) {
+Ref<GstBuffer> SrcStream::make_buffer(transport::Frame&& frame, FrameFit fit) {
   const bool is_private = frame.is_copy();
   // Who does not look at the meta takes the buffer's size for the frame's.
   const gsize size = fit == FrameFit::standard ? info_.size : frame.size();
@@ -502,8 +508,8 @@ Ref<GstBuffer> SrcStream::make_buffer(Frame&& frame, FrameFit fit) {
   return Ref<GstBuffer>{gst_buffer_copy_deep(buffer.get())};
 }
 
-void SrcStream::note_frame(const Frame& frame) {
-  const layout::FrameDescriptor& descriptor = frame.descriptor();
+void SrcStream::note_frame(const transport::Frame& frame) {
+  const transport::layout::FrameDescriptor& descriptor = frame.descriptor();
   if (frame.missed() > 0) {
     GST_DEBUG_OBJECT(base_, "%" G_GUINT64_FORMAT " frames were missed",
                      static_cast<guint64>(frame.missed()));
@@ -524,10 +530,10 @@ void SrcStream::note_frame(const Frame& frame) {
 }
 
 // Another clock than ours, or nonsense: a sink that believes it waits for ever.
-void SrcStream::doubt_times(layout::FrameDescriptor& frame, bool strange_clock,
+void SrcStream::doubt_times(transport::layout::FrameDescriptor& frame, bool strange_clock,
                             std::int64_t now_ns) {
-  if (!strange_clock && plausible_times(frame, now_ns)) return;
-  stamp_arrival(frame, now_ns);
+  if (!strange_clock && transport::plausible_times(frame, now_ns)) return;
+  transport::stamp_arrival(frame, now_ns);
   const bool used = settings_.is_live && !gst_base_src_get_do_timestamp(base_) &&
                     settings_.timestamp_mode == TimestampMode::clock;
   if (!used || std::exchange(doubted_, true)) return;
@@ -539,14 +545,14 @@ void SrcStream::doubt_times(layout::FrameDescriptor& frame, bool strange_clock,
                       ("written by %s", name_of_writer(reader_->statistics()).c_str()));
 }
 
-void SrcStream::measure(const layout::FrameDescriptor& frame, std::uint64_t missed,
-                        std::int64_t now_ns) {
-  age_ns_ = elapsed_ns(capture_ns(frame), now_ns);
+void SrcStream::measure(const transport::layout::FrameDescriptor& frame,
+                        std::uint64_t missed, std::int64_t now_ns) {
+  age_ns_ = elapsed_ns(transport::capture_ns(frame), now_ns);
   // A frame that was there before we asked waited for us, that is for downstream: were
   // this counted, a sink that waits for the latency would make it grow.
   const std::int64_t until_ns = frame.publish_ns < asked_ns_ ? frame.publish_ns : now_ns;
-  latency_.note(frame.latency_ns, elapsed_ns(capture_ns(frame), until_ns));
-  latency_.note_spacing(nominal_spacing_ns(info_), capture_ns(frame), missed);
+  latency_.note(frame.latency_ns, elapsed_ns(transport::capture_ns(frame), until_ns));
+  latency_.note_spacing(nominal_spacing_ns(info_), transport::capture_ns(frame), missed);
   if (!settings_.is_live) return;
   warn_of_small_buffer(missed);
   if (!latency_.announce(now_ns)) return;
@@ -576,7 +582,8 @@ void SrcStream::warn_of_small_buffer(std::uint64_t missed) {
       (nullptr));
 }
 
-void SrcStream::stamp(GstBuffer* buffer, const layout::FrameDescriptor& frame) {
+void SrcStream::stamp(GstBuffer* buffer,
+                      const transport::layout::FrameDescriptor& frame) {
   if (gst_base_src_get_do_timestamp(base_)) return;  // GstBaseSrc does
   if (!settings_.is_live || settings_.timestamp_mode == TimestampMode::running_time) {
     stamp_running_time(buffer, frame);
@@ -591,7 +598,7 @@ void SrcStream::stamp(GstBuffer* buffer, const layout::FrameDescriptor& frame) {
 }
 
 void SrcStream::stamp_running_time(GstBuffer* buffer,
-                                   const layout::FrameDescriptor& frame) {
+                                   const transport::layout::FrameDescriptor& frame) {
   const Stamps stamps = writer_stamps(frame);
   GST_BUFFER_PTS(buffer) = stamps.pts;
   GST_BUFFER_DTS(buffer) = stamps.dts;

@@ -86,45 +86,47 @@ class SrcStream {
 
  private:
   SrcStream(GstBaseSrc* element, const SrcSettings& settings,
-            std::unique_ptr<Reader> reader);
+            std::unique_ptr<transport::Reader> reader);
 
   GstElement* element() const { return GST_ELEMENT_CAST(base_); }
   bool may_drop() const { return settings_.leaky != Leaky::none; }
 
-  GstFlowReturn next_frame(Frame& frame);
+  GstFlowReturn next_frame(transport::Frame& frame);
   GstFlowReturn connect();
   void waiting(const Error& why);
-  GstFlowReturn connect_failed(AttachStatus status, const Error& error);
+  GstFlowReturn connect_failed(transport::AttachStatus status, const Error& error);
   GstFlowReturn disconnected();
-  GstFlowReturn await_playing(Frame& frame);
+  GstFlowReturn await_playing(transport::Frame& frame);
   void post_progress(GstProgressType type, const std::string& text);
 
-  GstFlowReturn deliver(Frame&& frame, GstBuffer** buffer);
+  GstFlowReturn deliver(transport::Frame&& frame, GstBuffer** buffer);
   void announce_caps();
   void set_announced();
-  GstFlowReturn follow_caps(const Frame& frame);
+  GstFlowReturn follow_caps(const transport::Frame& frame);
   GstFlowReturn not_for_us(const ChannelCaps& read, const std::string& text);
   GstFlowReturn push_caps(Ref<GstCaps> caps);
   bool downstream_takes(GstCaps* caps) const;
   void post_refused(GstCaps* caps) const;
   bool downstream_knows_strides();
-  Ref<GstBuffer> make_buffer(Frame&& frame, FrameFit fit);
+  Ref<GstBuffer> make_buffer(transport::Frame&& frame, FrameFit fit);
 
-  void note_frame(const Frame& frame);
-  void doubt_times(layout::FrameDescriptor& frame, bool strange_clock,
+  void note_frame(const transport::Frame& frame);
+  void doubt_times(transport::layout::FrameDescriptor& frame, bool strange_clock,
                    std::int64_t now_ns);
-  void measure(const layout::FrameDescriptor& frame, std::uint64_t missed,
+  void measure(const transport::layout::FrameDescriptor& frame, std::uint64_t missed,
                std::int64_t now_ns);
   void warn_of_small_buffer(std::uint64_t missed);
-  void stamp(GstBuffer* buffer, const layout::FrameDescriptor& frame);
-  void stamp_running_time(GstBuffer* buffer, const layout::FrameDescriptor& frame);
+  void stamp(GstBuffer* buffer, const transport::layout::FrameDescriptor& frame);
+  void stamp_running_time(GstBuffer* buffer,
+                          const transport::layout::FrameDescriptor& frame);
   GstClockTime own_running_time() const;
   GstFlowReturn corrupt(const std::string& what, const std::string& detail) const;
 
   // Constant after construction.
   GstBaseSrc* const base_;
-  const SrcSettings settings_;            // but for what follow() changes, which is below
-  const std::unique_ptr<Reader> reader_;  // take() and attach(): the streaming thread
+  const SrcSettings settings_;  // but for what follow() changes, which is below
+  const std::unique_ptr<transport::Reader>
+      reader_;  // take() and attach(): the streaming thread
   const Ref<GstAllocator> allocator_;
   const Ref<GstBufferPool> shells_;
 
@@ -153,7 +155,8 @@ class SrcStream {
   std::atomic<bool> catch_up_{false};  // what waits is older than it should be
   std::atomic<bool> flushed_{false};
   std::atomic<std::uint64_t> copied_{0};
-  std::atomic<std::int64_t> age_ns_{layout::kNoTime};  // of the newest frame when taken
+  std::atomic<std::int64_t> age_ns_{
+      transport::layout::kNoTime};  // of the newest frame when taken
 
   mutable std::mutex lock_;   // held for no call into GStreamer but gst_caps_ref()
   Ref<GstCaps> caps_;         // guarded by lock_

@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <utility>
 
-#include "transport/clock.h"
+#include "base/clock.h"
 #include "transport/frame_times.h"
 
 namespace possum {
@@ -26,8 +26,9 @@ constexpr std::int64_t kMaxWriterLatencyNs = 60 * kNanosecondsPerSecond;
 // kNoTime when there is none or the difference makes no sense.
 std::int64_t minus(std::int64_t time_ns, std::int64_t origin_ns) {
   std::int64_t result = 0;
-  if (time_ns == layout::kNoTime || __builtin_sub_overflow(time_ns, origin_ns, &result)) {
-    return layout::kNoTime;
+  if (time_ns == transport::layout::kNoTime ||
+      __builtin_sub_overflow(time_ns, origin_ns, &result)) {
+    return transport::layout::kNoTime;
   }
   return result;
 }
@@ -39,8 +40,9 @@ bool differ(GstClockTime a, GstClockTime b) {
 
 // What was shown before the own time began is shown at its beginning.
 GstClockTime pts_of(std::int64_t ns) {
-  return ns == layout::kNoTime ? GST_CLOCK_TIME_NONE
-                               : static_cast<GstClockTime>(std::max<std::int64_t>(ns, 0));
+  return ns == transport::layout::kNoTime
+             ? GST_CLOCK_TIME_NONE
+             : static_cast<GstClockTime>(std::max<std::int64_t>(ns, 0));
 }
 
 }  // namespace
@@ -53,17 +55,18 @@ std::int64_t elapsed_ns(std::int64_t from_ns, std::int64_t to_ns) {
   return std::max<std::int64_t>(0, minus(to_ns, from_ns));
 }
 
-Stamps clock_stamps(const layout::FrameDescriptor& frame, std::int64_t origin_ns) {
+Stamps clock_stamps(const transport::layout::FrameDescriptor& frame,
+                    std::int64_t origin_ns) {
   Stamps stamps;
-  stamps.pts = pts_of(minus(capture_ns(frame), origin_ns));
-  if (has_capture_time(frame)) {
+  stamps.pts = pts_of(minus(transport::capture_ns(frame), origin_ns));
+  if (transport::has_capture_time(frame)) {
     stamps.dts = to_clock_time(minus(frame.dts_ns, origin_ns));
   }
   return stamps;
 }
 
-Stamps writer_stamps(const layout::FrameDescriptor& frame) {
-  if ((frame.frame_flags & layout::kFrameTimes) == 0) return {};
+Stamps writer_stamps(const transport::layout::FrameDescriptor& frame) {
+  if ((frame.frame_flags & transport::layout::kFrameTimes) == 0) return {};
   return {pts_of(frame.running_pts_ns), to_clock_time(frame.running_dts_ns)};
 }
 
@@ -115,7 +118,7 @@ void LatencyEstimate::note(std::int64_t writer_latency_ns, std::int64_t age_ns) 
 
 void LatencyEstimate::restart() {
   min_ns_.store(0, std::memory_order_relaxed);
-  captured_ns_ = layout::kNoTime;
+  captured_ns_ = transport::layout::kNoTime;
 }
 
 void LatencyEstimate::note_spacing(std::int64_t nominal_ns, std::int64_t capture_ns,
@@ -124,7 +127,7 @@ void LatencyEstimate::note_spacing(std::int64_t nominal_ns, std::int64_t capture
   std::int64_t spacing_ns = nominal_ns;
   if (nominal_ns == 0) {
     const std::int64_t step_ns = minus(capture_ns, before_ns);
-    if (before_ns == layout::kNoTime || step_ns <= 0) return;
+    if (before_ns == transport::layout::kNoTime || step_ns <= 0) return;
     const std::int64_t frames =
         1 + static_cast<std::int64_t>(std::min<std::uint64_t>(missed, kMaxSpacingNs));
     const std::int64_t measured_ns = std::min(step_ns / frames, kMaxSpacingNs);

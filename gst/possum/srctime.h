@@ -24,9 +24,10 @@ struct Stamps {
 std::int64_t elapsed_ns(std::int64_t from_ns, std::int64_t to_ns);
 
 // Absolute time minus `origin_ns`, the CLOCK_MONOTONIC of the own running time 0.
-Stamps clock_stamps(const layout::FrameDescriptor& frame, std::int64_t origin_ns);
+Stamps clock_stamps(const transport::layout::FrameDescriptor& frame,
+                    std::int64_t origin_ns);
 // The writer's running times.
-Stamps writer_stamps(const layout::FrameDescriptor& frame);
+Stamps writer_stamps(const transport::layout::FrameDescriptor& frame);
 // kNoTime and nonsense are GST_CLOCK_TIME_NONE.
 GstClockTime to_clock_time(std::int64_t ns);
 
@@ -82,7 +83,7 @@ class LatencyEstimate {
   std::atomic<unsigned> buffers_;
   std::atomic<std::int64_t> min_ns_{0};
   std::atomic<std::int64_t> spacing_ns_{0};  // 0: not known
-  std::int64_t captured_ns_ = layout::kNoTime;
+  std::int64_t captured_ns_ = transport::layout::kNoTime;
   std::int64_t mean_ns_ = 0;  // of the measured spacings
   Range announced_{0, GST_CLOCK_TIME_NONE};
   std::optional<std::int64_t> announced_at_ns_;

@@ -16,10 +16,10 @@
 #include <utility>
 #include <vector>
 
+#include "base/text.h"
 #include "mutability.h"
 #include "refs.h"
 #include "transport/names.h"
-#include "transport/text.h"
 
 namespace possum {
 namespace {
@@ -218,8 +218,8 @@ bool read_channel(const GstUri* uri, const char* text, Settings& settings,
                              kExample);
   }
   settings.channel = host;
-  if (valid_channel_name(settings.channel)) return true;
-  return refuse(error, channel_name_error(plain_text(escaped(host))).message);
+  if (transport::valid_channel_name(settings.channel)) return true;
+  return refuse(error, transport::channel_name_error(plain_text(escaped(host))).message);
 }
 
 bool read_value(const GstUri* uri, Value& value, GError** error) {

@@ -9,21 +9,21 @@
 #include <optional>
 #include <set>
 
+#include "base/clock.h"
+#include "base/text.h"
 #include "commands.h"
 #include "json.h"
 #include "look.h"
 #include "table.h"
 #include "transport/channel.h"
 #include "transport/channel_watch.h"
-#include "transport/clock.h"
-#include "transport/text.h"
 #include "view.h"
 
 namespace tool {
 namespace {
 
-using possum::ChannelCondition;
-using possum::ObservedChannel;
+using possum::inspect::ChannelCondition;
+using possum::inspect::ObservedChannel;
 
 // Between two looks at all of them, however often somebody makes names.
 constexpr std::int64_t kRestNs = 20'000'000;
@@ -51,13 +51,13 @@ class ActAs {
 uid_t owner_of(const ObservedChannel& channel) {
   if (channel.owner) return *channel.owner;
   for (const std::string& file : channel.left) {
-    if (const auto info = possum::stat_name("/" + file)) return info->st_uid;
+    if (const auto info = possum::transport::stat_name("/" + file)) return info->st_uid;
   }
   return geteuid();
 }
 
 std::vector<std::string> data_of(const ObservedChannel& channel) {
-  const std::string control = possum::control_name(channel.name).substr(1);
+  const std::string control = possum::transport::control_name(channel.name).substr(1);
   std::vector<std::string> names;
   std::copy_if(channel.left.begin(), channel.left.end(), std::back_inserter(names),
                [&](const std::string& file) { return file != control; });
@@ -70,9 +70,10 @@ bool without_control(const ObservedChannel& channel) {
 
 // Looks again at a channel without a control object if it has one now.
 bool returned(ObservedChannel* channel) {
-  if (!possum::stat_name(possum::control_name(channel->name))) return false;
-  *channel = possum::observe_channel(
-      possum::ChannelFiles{channel->name, true, std::move(channel->left)});
+  if (!possum::transport::stat_name(possum::transport::control_name(channel->name)))
+    return false;
+  *channel = possum::inspect::observe_channel(
+      possum::inspect::ChannelFiles{channel->name, true, std::move(channel->left)});
   return true;
 }
 
@@ -91,7 +92,7 @@ bool something_stays(const std::vector<std::string>& files,
                      const std::vector<std::string>& removed) {
   const std::set<std::string> gone(removed.begin(), removed.end());
   return std::any_of(files.begin(), files.end(), [&](const std::string& file) {
-    return gone.count(file) == 0 && possum::stat_name("/" + file);
+    return gone.count(file) == 0 && possum::transport::stat_name("/" + file);
   });
 }
 
@@ -103,14 +104,15 @@ Cleaned remove_left(const ObservedChannel& channel) {
   possum::Error error;
   std::vector<std::string> removed;
   // Of what could not be looked at, nobody has asked what there is.
-  const possum::ClaimStatus status =
+  const possum::transport::ClaimStatus status =
       channel.left.empty()
-          ? possum::clean_channel(channel.name, removed, error)
-          : possum::clean_channel(channel.name, data_of(channel), removed, error);
+          ? possum::transport::clean_channel(channel.name, removed, error)
+          : possum::transport::clean_channel(channel.name, data_of(channel), removed,
+                                             error);
   for (const std::string& name : removed) cleaned.names.push_back(name.substr(1));
-  if (status != possum::ClaimStatus::ok) {
+  if (status != possum::transport::ClaimStatus::ok) {
     // Somebody was quicker, and cleared it away or will.
-    cleaned.result = status == possum::ClaimStatus::busy ? "in-use" : "failed";
+    cleaned.result = status == possum::transport::ClaimStatus::busy ? "in-use" : "failed";
     cleaned.problem = possum::plain_text(error.message);
     return cleaned;
   }
@@ -126,7 +128,7 @@ void print_results(const std::vector<Cleaned>& results) {
     const char* const verb =
         cleaned.result == "would-remove" ? "would remove" : "removed";
     for (const std::string& name : cleaned.names) {
-      std::printf("%s %s/%s\n", verb, possum::kShmDirectory, name.c_str());
+      std::printf("%s %s/%s\n", verb, possum::transport::kShmDirectory, name.c_str());
     }
   }
   std::fflush(stdout);
@@ -177,7 +179,7 @@ void await_returns(std::vector<ObservedChannel>& channels) {
   for (ObservedChannel& channel : channels) {
     if (without_control(channel)) away.push_back(&channel);
   }
-  possum::ChannelWatch watch(possum::ChannelWatch::Everything{});
+  possum::transport::ChannelWatch watch(possum::transport::ChannelWatch::Everything{});
   if (!away.empty()) watch.arm();
   const std::int64_t deadline_ns = possum::monotonic_ns() + kReturnNs;
   std::erase_if(away, returned);
@@ -200,7 +202,7 @@ int clean(const Options& options) {
     return kNothing;
   }
   for (const std::string& name : options.channels) {
-    channels.push_back(possum::observe_channel(name));
+    channels.push_back(possum::inspect::observe_channel(name));
   }
   const bool named = !options.channels.empty();
   await_returns(channels);

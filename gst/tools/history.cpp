@@ -5,17 +5,17 @@
 namespace tool {
 namespace {
 
-constexpr unsigned kWriter = possum::layout::kReaders;
+constexpr unsigned kWriter = possum::transport::layout::kReaders;
 constexpr double kNsPerSecond = 1e9;
 
 }  // namespace
 
-History::Key History::key_of(const possum::ObservedChannel& channel) {
+History::Key History::key_of(const possum::inspect::ObservedChannel& channel) {
   return {channel.name, channel.incarnation, kWriter, 0};
 }
 
-History::Key History::key_of(const possum::ObservedChannel& channel,
-                             const possum::ObservedReader& reader) {
+History::Key History::key_of(const possum::inspect::ObservedChannel& channel,
+                             const possum::inspect::ObservedReader& reader) {
   return {channel.name, channel.incarnation, reader.index, reader.epoch};
 }
 
@@ -33,14 +33,14 @@ History::Counter History::count(const Key& key, std::uint64_t frames,
   return counter;
 }
 
-void History::add(std::vector<possum::ObservedChannel>& channels) {
+void History::add(std::vector<possum::inspect::ObservedChannel>& channels) {
   std::map<Key, Counter> counters;
-  std::map<Key, possum::ObservedFrame> frames;
-  for (possum::ObservedChannel& channel : channels) {
+  std::map<Key, possum::inspect::ObservedFrame> frames;
+  for (possum::inspect::ObservedChannel& channel : channels) {
     if (!channel.live()) continue;
     const Key key = key_of(channel);
     counters[key] = count(key, channel.frames, channel.looked_ns);
-    for (const possum::ObservedReader& reader : channel.readers) {
+    for (const possum::inspect::ObservedReader& reader : channel.readers) {
       const Key page = key_of(channel, reader);
       counters[page] = count(page, reader.frames, channel.looked_ns);
     }
@@ -57,12 +57,13 @@ std::optional<double> History::fps(const Key& key) const {
   return found == counters_.end() ? std::nullopt : found->second.fps;
 }
 
-std::optional<double> History::fps(const possum::ObservedChannel& channel) const {
+std::optional<double> History::fps(
+    const possum::inspect::ObservedChannel& channel) const {
   return fps(key_of(channel));
 }
 
-std::optional<double> History::fps(const possum::ObservedChannel& channel,
-                                   const possum::ObservedReader& reader) const {
+std::optional<double> History::fps(const possum::inspect::ObservedChannel& channel,
+                                   const possum::inspect::ObservedReader& reader) const {
   return fps(key_of(channel, reader));
 }
 

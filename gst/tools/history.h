@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "transport/observer.h"
+#include "inspect/observer.h"
 
 namespace tool {
 
@@ -19,11 +19,11 @@ class History {
  public:
   // Forgets what is no longer there. Frames that are missing in `channels` are taken from
   // the look before, if the writer is the same.
-  void add(std::vector<possum::ObservedChannel>& channels);
+  void add(std::vector<possum::inspect::ObservedChannel>& channels);
   // Frames per second between the last two looks; none after the first.
-  std::optional<double> fps(const possum::ObservedChannel& channel) const;
-  std::optional<double> fps(const possum::ObservedChannel& channel,
-                            const possum::ObservedReader& reader) const;
+  std::optional<double> fps(const possum::inspect::ObservedChannel& channel) const;
+  std::optional<double> fps(const possum::inspect::ObservedChannel& channel,
+                            const possum::inspect::ObservedReader& reader) const;
 
  private:
   struct Counter {
@@ -39,14 +39,14 @@ class History {
     std::uint32_t epoch;
     auto operator<=>(const Key&) const = default;
   };
-  static Key key_of(const possum::ObservedChannel& channel);
-  static Key key_of(const possum::ObservedChannel& channel,
-                    const possum::ObservedReader& reader);
+  static Key key_of(const possum::inspect::ObservedChannel& channel);
+  static Key key_of(const possum::inspect::ObservedChannel& channel,
+                    const possum::inspect::ObservedReader& reader);
   Counter count(const Key& key, std::uint64_t frames, std::int64_t now_ns) const;
   std::optional<double> fps(const Key& key) const;
 
   std::map<Key, Counter> counters_;
-  std::map<Key, possum::ObservedFrame> frames_;
+  std::map<Key, possum::inspect::ObservedFrame> frames_;
 };
 
 }  // namespace tool

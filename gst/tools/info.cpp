@@ -12,7 +12,7 @@
 namespace tool {
 namespace {
 
-using possum::ObservedChannel;
+using possum::inspect::ObservedChannel;
 
 void line(const char* title, const std::string& text) {
   std::printf("%-12s %s\n", title, shown(text).c_str());
@@ -23,9 +23,9 @@ std::string counted(std::uint64_t count, const char* what) {
 }
 
 std::string pages_with(const ObservedChannel& channel, unsigned slot,
-                       std::uint32_t possum::ObservedReader::*mask) {
+                       std::uint32_t possum::inspect::ObservedReader::*mask) {
   std::string text;
-  for (const possum::ObservedReader& reader : channel.readers) {
+  for (const possum::inspect::ObservedReader& reader : channel.readers) {
     if ((reader.*mask >> slot & 1) == 0) continue;
     text += (text.empty() ? "" : ", ") + std::to_string(reader.index) + " (pid " +
             std::to_string(reader.pid) + ")";
@@ -44,11 +44,11 @@ void print_slots(const ObservedChannel& channel) {
                {"BYTES", Align::right},
                {"WAITS FOR READER"},
                {"HELD BY READER"}});
-  for (const possum::ObservedSlot& slot : channel.slots) {
+  for (const possum::inspect::ObservedSlot& slot : channel.slots) {
     table.add({std::to_string(slot.index), std::to_string(slot.object),
                slot.seq == 0 ? "" : std::to_string(slot.seq), std::to_string(slot.bytes),
-               pages_with(channel, slot.index, &possum::ObservedReader::offered),
-               pages_with(channel, slot.index, &possum::ObservedReader::taken)});
+               pages_with(channel, slot.index, &possum::inspect::ObservedReader::offered),
+               pages_with(channel, slot.index, &possum::inspect::ObservedReader::taken)});
   }
   print(table.lines(), "  ");
 }
@@ -67,7 +67,7 @@ void print_readers(const ObservedChannel& channel) {
                {"FRAMES", Align::right},
                {"MISSED", Align::right},
                {"COPIED", Align::right}});
-  for (const possum::ObservedReader& r : channel.readers) {
+  for (const possum::inspect::ObservedReader& r : channel.readers) {
     table.add({std::to_string(r.index), state_text(r), pid_text(r.pid), r.name,
                policy_text(r), std::to_string(r.depth),
                std::to_string(std::popcount(r.offered)),
@@ -98,7 +98,7 @@ void print_inside(const ObservedChannel& channel) {
 
 void print_all(const ObservedChannel& channel) {
   line("channel", channel.name);
-  line("state", text_of(channel.condition));
+  line("state", possum::inspect::text_of(channel.condition));
   if (channel.owner) {
     line("owner", possum::user_text(*channel.owner) + ", group " +
                       possum::group_text(channel.group) + ", mode " +
@@ -113,7 +113,7 @@ void print_all(const ObservedChannel& channel) {
     line("left",
          counted(channel.left.size(), "names, ") + bytes_text(channel.left_bytes));
     for (const std::string& file : channel.left) {
-      std::printf("  %s/%s\n", possum::kShmDirectory, file.c_str());
+      std::printf("  %s/%s\n", possum::transport::kShmDirectory, file.c_str());
     }
   }
 }
@@ -121,16 +121,17 @@ void print_all(const ObservedChannel& channel) {
 }  // namespace
 
 int info(const Options& options) {
-  const ObservedChannel channel = possum::observe_channel(options.channels.front());
+  const ObservedChannel channel =
+      possum::inspect::observe_channel(options.channels.front());
   if (options.json) {
     print_json(channel);
-  } else if (channel.condition == possum::ChannelCondition::absent) {
+  } else if (channel.condition == possum::inspect::ChannelCondition::absent) {
     complain(channel.name, "there is no such channel");
   } else {
     print_all(channel);
     std::fflush(stdout);
     complain(channel);
-    if (channel.condition == possum::ChannelCondition::dead) {
+    if (channel.condition == possum::inspect::ChannelCondition::dead) {
       complain(channel.name, channel.problem);
     }
   }

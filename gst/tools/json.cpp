@@ -13,7 +13,7 @@ namespace tool {
 namespace {
 
 using Json = nlohmann::ordered_json;
-using possum::ObservedChannel;
+using possum::inspect::ObservedChannel;
 
 // Texts are valid UTF-8 by now; if one were not, it should cost its bytes and no abort.
 void print(const Json& document, int indent) {
@@ -33,7 +33,7 @@ Json slot_numbers(std::uint32_t mask) {
   return numbers;
 }
 
-Json reader_json(const possum::ObservedReader& reader) {
+Json reader_json(const possum::inspect::ObservedReader& reader) {
   return {
       {"index", reader.index},
       {"epoch", reader.epoch},
@@ -50,7 +50,7 @@ Json reader_json(const possum::ObservedReader& reader) {
   };
 }
 
-Json slot_json(const possum::ObservedSlot& slot) {
+Json slot_json(const possum::inspect::ObservedSlot& slot) {
   return {
       {"slot", slot.index},
       {"object", slot.object},
@@ -59,7 +59,7 @@ Json slot_json(const possum::ObservedSlot& slot) {
   };
 }
 
-Json frame_json(const possum::ObservedFrame& frame) {
+Json frame_json(const possum::inspect::ObservedFrame& frame) {
   return {
       {"slot", frame.slot},
       {"seq", frame.seq},
@@ -91,7 +91,8 @@ void add_inside(const ObservedChannel& channel, Json& json) {
 }
 
 Json channel_json(const ObservedChannel& channel) {
-  Json json = {{"channel", channel.name}, {"state", text_of(channel.condition)}};
+  Json json = {{"channel", channel.name},
+               {"state", possum::inspect::text_of(channel.condition)}};
   if (!channel.problem.empty()) json["problem"] = channel.problem;
   if (!channel.frame_problem.empty()) json["frame-problem"] = channel.frame_problem;
   if (channel.owner) {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "history.h"
-#include "transport/observer.h"
+#include "inspect/observer.h"
 
 namespace tool {
 
@@ -24,7 +24,7 @@ struct Cleaned {
 // Prints one document and a newline, piece by piece: there may be thousands of channels.
 class JsonArray {
  public:
-  void add(const possum::ObservedChannel& channel);
+  void add(const possum::inspect::ObservedChannel& channel);
   void end();
 
  private:
@@ -32,10 +32,10 @@ class JsonArray {
 };
 
 // Each prints one document and a newline.
-void print_json(const possum::ObservedChannel& channel);
+void print_json(const possum::inspect::ObservedChannel& channel);
 void print_json(const std::vector<Cleaned>& results);
 // As one line, with rates.
-void print_json(const std::vector<possum::ObservedChannel>& channels,
+void print_json(const std::vector<possum::inspect::ObservedChannel>& channels,
                 const History& history);
 
 }  // namespace tool

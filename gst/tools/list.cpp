@@ -12,10 +12,10 @@
 namespace tool {
 namespace {
 
-std::vector<std::string> row(const possum::ObservedChannel& channel) {
+std::vector<std::string> row(const possum::inspect::ObservedChannel& channel) {
   const auto age = age_ns(channel);
   return {channel.name,
-          text_of(channel.condition),
+          possum::inspect::text_of(channel.condition),
           picture_size(channel),
           format(channel),
           channel.frame ? caps_field(channel.frame->caps, "framerate") : "",
@@ -44,7 +44,7 @@ bool list_table(bool& any, bool& complete) {
   Table table = empty_table();
   std::vector<std::pair<std::string, std::string>> complaints;
   if (!look_at_all(
-          [&](const possum::ObservedChannel& channel) {
+          [&](const possum::inspect::ObservedChannel& channel) {
             table.add(row(channel));
             for (std::string& text : complaints_about(channel)) {
               complaints.emplace_back(channel.name, std::move(text));
@@ -64,7 +64,7 @@ bool list_table(bool& any, bool& complete) {
 
 bool list_names(bool& any, bool& complete) {
   return look_at_all(
-      [&](const possum::ObservedChannel& channel) {
+      [&](const possum::inspect::ObservedChannel& channel) {
         any = true;
         std::puts(channel.name.c_str());
       },
@@ -74,7 +74,7 @@ bool list_names(bool& any, bool& complete) {
 bool list_json(bool& any, bool& complete) {
   JsonArray array;
   if (!look_at_all(
-          [&](const possum::ObservedChannel& channel) {
+          [&](const possum::inspect::ObservedChannel& channel) {
             any = true;
             array.add(channel);
           },

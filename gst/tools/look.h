@@ -7,13 +7,13 @@
 #include <functional>
 #include <string>
 
-#include "transport/observer.h"
+#include "inspect/observer.h"
 
 namespace tool {
 
 // Calls `see` for one after the other, but for those that went meanwhile, and says
 // whether names were left out, see kMaxChannelsOfOthers. False: standard error says why.
-using See = std::function<void(possum::ObservedChannel channel)>;
+using See = std::function<void(possum::inspect::ObservedChannel channel)>;
 bool look_at_all(const See& see, bool& complete);
 // For a person.
 std::string left_out_text();

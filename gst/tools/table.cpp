@@ -9,7 +9,7 @@
 #include <cstdio>
 #include <cstring>
 
-#include "transport/text.h"
+#include "base/text.h"
 
 namespace tool {
 namespace {

@@ -33,7 +33,7 @@ class Wakeups {
   bool quit_pressed();
 
   sigset_t before_{};
-  possum::UniqueFd signals_;
+  possum::transport::UniqueFd signals_;
   bool input_ended_ = false;
 };
 

@@ -7,18 +7,18 @@
 #include <cinttypes>
 #include <cstdio>
 
+#include "base/caps_text.h"
+#include "base/text.h"
 #include "options.h"
 #include "table.h"
-#include "transport/caps_text.h"
-#include "transport/text.h"
 
 namespace tool {
 namespace {
 
-using possum::ChannelCondition;
-using possum::ObservedChannel;
-using possum::ObservedReader;
-namespace layout = possum::layout;
+using possum::inspect::ChannelCondition;
+using possum::inspect::ObservedChannel;
+using possum::inspect::ObservedReader;
+namespace layout = possum::transport::layout;
 
 // A writer's own words, which must not push the other columns away.
 constexpr std::size_t kMaxField = 32;
@@ -95,11 +95,11 @@ std::string incarnation_text(std::uint64_t incarnation) {
 
 const char* policy_text(const ObservedReader& reader) {
   switch (reader.policy) {
-    case layout::Policy::drop_oldest:
+    case possum::transport::layout::Policy::drop_oldest:
       return "drop-oldest";
-    case layout::Policy::drop_newest:
+    case possum::transport::layout::Policy::drop_newest:
       return "drop-newest";
-    case layout::Policy::blocking:
+    case possum::transport::layout::Policy::blocking:
       return reader.demoted ? "demoted" : "blocking";
   }
   return "?";
@@ -108,11 +108,11 @@ const char* policy_text(const ObservedReader& reader) {
 const char* state_text(const ObservedReader& reader) {
   if (!reader.alive) return "dead";
   switch (reader.state) {
-    case layout::PageState::free:
+    case possum::transport::layout::PageState::free:
       return "attaching";
-    case layout::PageState::active:
+    case possum::transport::layout::PageState::active:
       return "active";
-    case layout::PageState::left:
+    case possum::transport::layout::PageState::left:
       return "left";
   }
   return "?";

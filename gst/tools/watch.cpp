@@ -6,27 +6,27 @@
 
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "commands.h"
 #include "history.h"
 #include "json.h"
 #include "look.h"
 #include "table.h"
 #include "terminal.h"
-#include "transport/clock.h"
 #include "view.h"
 
 namespace tool {
 namespace {
 
-using possum::ObservedChannel;
-using possum::ObservedReader;
+using possum::inspect::ObservedChannel;
+using possum::inspect::ObservedReader;
 
 std::vector<std::string> channel_row(const ObservedChannel& channel,
                                      const History& history) {
   const auto age = age_ns(channel);
   const bool live = channel.live();
   return {channel.name,
-          text_of(channel.condition),
+          possum::inspect::text_of(channel.condition),
           pid_text(channel.pid),
           rate_text(history.fps(channel)),
           age ? age_text(*age) : "",
@@ -76,7 +76,8 @@ Table table_of(const std::vector<ObservedChannel>& channels, const History& hist
     for (const ObservedReader& reader : channel.readers) {
       table.add(reader_row(channel, reader, history));
     }
-    if (channel.condition != possum::ChannelCondition::dead && !channel.problem.empty()) {
+    if (channel.condition != possum::inspect::ChannelCondition::dead &&
+        !channel.problem.empty()) {
       table.note("  " + channel.problem);
     }
     if (!channel.frame_problem.empty() && !channel.frame) {
@@ -114,14 +115,12 @@ bool Watch::look() {
   channels_.clear();
   if (options_.channels.empty()) {
     if (!look_at_all(
-            [this](possum::ObservedChannel channel) {
-              channels_.push_back(std::move(channel));
-            },
+            [this](ObservedChannel channel) { channels_.push_back(std::move(channel)); },
             complete_)) {
       return false;
     }
   } else {
-    channels_.push_back(possum::observe_channel(options_.channels.front()));
+    channels_.push_back(possum::inspect::observe_channel(options_.channels.front()));
   }
   history_.add(channels_);
   return true;

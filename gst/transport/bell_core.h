@@ -15,7 +15,7 @@
 
 #include "crash_point.h"
 
-namespace possum {
+namespace possum::transport {
 
 template <class Flag, class Semaphore>
 class BellCore {
@@ -62,4 +62,4 @@ class BellCore {
   Semaphore semaphore_;
 };
 
-}  // namespace possum
+}  // namespace possum::transport

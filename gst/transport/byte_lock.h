@@ -10,7 +10,7 @@
 #include <string>
 #include <utility>
 
-namespace possum {
+namespace possum::transport {
 
 // A descriptor of its own that carries locks. Nothing may be mapped through it.
 class LockFd {
@@ -43,4 +43,4 @@ class LockFd {
   std::uint32_t generation_ = 0;
 };
 
-}  // namespace possum
+}  // namespace possum::transport

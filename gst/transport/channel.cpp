@@ -17,11 +17,11 @@
 #include <fstream>
 #include <vector>
 
+#include "base/text.h"
 #include "crash_point.h"
 #include "doorbell.h"
-#include "text.h"
 
-namespace possum {
+namespace possum::transport {
 namespace {
 
 constexpr std::size_t kMaxName = 120;
@@ -750,4 +750,4 @@ bool map_own_page(OpenControl& open, unsigned r, Error& error) {
          semaphore(open.own_semaphore, layout::kReaderUnit + r);
 }
 
-}  // namespace possum
+}  // namespace possum::transport

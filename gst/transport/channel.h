@@ -15,14 +15,15 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
+#include "base/users.h"
 #include "byte_lock.h"
 #include "doorbell.h"
-#include "error.h"
 #include "layout.h"
 #include "names.h"
 #include "shm_object.h"
 
-namespace possum {
+namespace possum::transport {
 
 std::string control_name(std::string_view channel);
 std::string data_name(std::string_view channel, std::uint64_t incarnation,
@@ -161,4 +162,4 @@ OpenStatus open_control(const OpenOptions& options, OpenControl& open, Error& er
 // semaphores that go with them.
 bool map_own_page(OpenControl& open, unsigned r, Error& error);
 
-}  // namespace possum
+}  // namespace possum::transport

@@ -13,10 +13,10 @@
 #include <string_view>
 #include <utility>
 
+#include "base/clock.h"
 #include "channel.h"
-#include "clock.h"
 
-namespace possum {
+namespace possum::transport {
 namespace {
 
 // Without inotify (its descriptors are limited per user) the channel is looked for so
@@ -126,4 +126,4 @@ void ChannelWatch::interrupt(bool on) {
   static_cast<void>(!write(wake_.get(), &value, sizeof value));  // full is as good
 }
 
-}  // namespace possum
+}  // namespace possum::transport

@@ -12,7 +12,7 @@
 
 #include "shm_object.h"
 
-namespace possum {
+namespace possum::transport {
 
 class ChannelWatch {
  public:
@@ -51,4 +51,4 @@ class ChannelWatch {
   std::atomic<bool> interrupted_{false};
 };
 
-}  // namespace possum
+}  // namespace possum::transport

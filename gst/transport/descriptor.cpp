@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <cstring>
 
-#include "caps_text.h"
+#include "base/caps_text.h"
+#include "base/clock.h"
 #include "channel.h"
-#include "clock.h"
 
-namespace possum {
+namespace possum::transport {
 namespace {
 
 constexpr std::uint32_t kHeaderBytes =
@@ -101,4 +101,4 @@ bool valid_descriptor(const layout::FrameDescriptor& frame,
   return true;
 }
 
-}  // namespace possum
+}  // namespace possum::transport

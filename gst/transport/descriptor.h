@@ -11,7 +11,7 @@
 
 #include "layout.h"
 
-namespace possum {
+namespace possum::transport {
 
 // What a slot must have room for, in bytes.
 struct SlotNeed {
@@ -34,4 +34,4 @@ layout::FrameDescriptor copy_descriptor(const std::byte* object);
 bool valid_descriptor(const layout::FrameDescriptor& frame,
                       const layout::DataHeader& header, std::string& why);
 
-}  // namespace possum
+}  // namespace possum::transport

@@ -8,9 +8,9 @@
 #include <algorithm>
 #include <cstring>
 
-#include "clock.h"
+#include "base/clock.h"
 
-namespace possum {
+namespace possum::transport {
 namespace {
 
 constexpr int kMaxMadeUp = 16;  // wake-ups in a row that nobody announced
@@ -111,4 +111,4 @@ void Doorbell::sleep(std::int64_t deadline_ns) {
   disarm();
 }
 
-}  // namespace possum
+}  // namespace possum::transport

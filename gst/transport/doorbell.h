@@ -12,7 +12,7 @@
 #include "layout.h"
 #include "semaphore_mapping.h"
 
-namespace possum {
+namespace possum::transport {
 
 // Fills `image` with the bytes of a semaphore of known value: what both sides must agree
 // on before they use each other's semaphores.
@@ -53,4 +53,4 @@ class Doorbell : public BellCore<std::atomic<std::uint32_t>, SharedSemaphore> {
   int made_up_ = 0;  // sleeping thread only
 };
 
-}  // namespace possum
+}  // namespace possum::transport

@@ -2,7 +2,7 @@
 // Copyright (C) 2026 the possum authors
 #include "frame_times.h"
 
-namespace possum {
+namespace possum::transport {
 namespace {
 
 // Processors agree on CLOCK_MONOTONIC far better than this.
@@ -44,4 +44,4 @@ void stamp_arrival(layout::FrameDescriptor& frame, std::int64_t now_ns) {
   frame.dts_ns = layout::kNoTime;
 }
 
-}  // namespace possum
+}  // namespace possum::transport

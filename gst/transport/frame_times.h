@@ -9,7 +9,7 @@
 
 #include "layout.h"
 
-namespace possum {
+namespace possum::transport {
 
 // False without a PTS, and for a preroll frame.
 bool has_capture_time(const layout::FrameDescriptor& frame);
@@ -29,4 +29,4 @@ bool published_before(const layout::FrameDescriptor& frame, std::int64_t moment_
 // The frame stands for its arrival.
 void stamp_arrival(layout::FrameDescriptor& frame, std::int64_t now_ns);
 
-}  // namespace possum
+}  // namespace possum::transport

@@ -15,7 +15,7 @@
 #include <cstdint>
 #include <type_traits>
 
-namespace possum::layout {
+namespace possum::transport::layout {
 
 inline constexpr std::uint64_t kControlMagic = 0x31'4c'54'43'4d'53'53'50;  // "PSSMCTL1"
 inline constexpr std::uint64_t kDataMagic = 0x31'41'54'44'4d'53'53'50;     // "PSSMDTA1"
@@ -264,4 +264,4 @@ constexpr std::uint64_t make_word(std::uint32_t offered, std::uint32_t taken) {
   return (std::uint64_t{taken} << 32) | offered;
 }
 
-}  // namespace possum::layout
+}  // namespace possum::transport::layout

@@ -10,7 +10,7 @@
 
 #include "layout.h"
 
-namespace possum {
+namespace possum::transport {
 
 constexpr std::uint32_t slot_bit(unsigned slot) { return std::uint32_t{1} << slot; }
 
@@ -71,4 +71,4 @@ std::uint64_t offered(std::uint64_t word, unsigned slot, PageView page,
   return refused;
 }
 
-}  // namespace possum
+}  // namespace possum::transport

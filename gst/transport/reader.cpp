@@ -15,20 +15,19 @@
 #include <mutex>
 #include <new>
 
+#include "base/clock.h"
+#include "base/fork_guard.h"
 #include "channel.h"
 #include "channel_watch.h"
-#include "clock.h"
 #include "crash_point.h"
 #include "descriptor.h"
 #include "doorbell.h"
-#include "fork_guard.h"
 #include "frame_times.h"
-#include "observer.h"
 #include "reader_core.h"
 #include "spin.h"
 #include "writer.h"
 
-namespace possum {
+namespace possum::transport {
 namespace {
 
 constexpr std::int64_t kMs = 1'000'000;
@@ -567,16 +566,7 @@ class Reader::Impl {
     if (const auto a = attachment()) a->set_depth(depth_.load());
   }
 
-  std::optional<std::string> newest_caps() const {
-    if (forked()) return std::nullopt;
-    const ObservedChannel seen =
-        observe_channel(ChannelFiles{options_.channel, true, {}});
-    if (!seen.live() || !seen.attachable || !seen.owner || !seen.frame ||
-        seen.frame->caps.empty() || !owner_accepted(open_options(), *seen.owner)) {
-      return std::nullopt;
-    }
-    return seen.frame->caps;
-  }
+  const ReaderOptions& options() const { return options_; }
 
   std::shared_ptr<Attachment> attachment() const {
     if (forked()) return nullptr;
@@ -764,7 +754,7 @@ class Reader::Impl {
 
   Try enter_page(OpenControl open, Error& error) {
     PageLocks locks{open};
-    const std::optional<Tenancy> tenancy = possum::lock_free_page(locks);
+    const std::optional<Tenancy> tenancy = transport::lock_free_page(locks);
     if (!tenancy) return Try::no_page;
     if (!map_own_page(open, tenancy->page, error)) return Try::failed;
     auto a = std::make_shared<Attachment>(std::move(open), *tenancy, options_.channel,
@@ -827,7 +817,7 @@ AttachStatus Reader::attach(std::int64_t deadline_ns, Error& error,
   return impl_->attach(deadline_ns, error, waiting);
 }
 void Reader::detach() { impl_->detach(); }
-std::optional<std::string> Reader::newest_caps() const { return impl_->newest_caps(); }
+const ReaderOptions& Reader::options() const { return impl_->options(); }
 bool Reader::attached() const { return impl_->attachment() != nullptr; }
 std::uint64_t Reader::incarnation() const {
   const auto a = impl_->attachment();
@@ -846,4 +836,4 @@ void Reader::set_depth(unsigned depth) { impl_->set_depth(depth); }
 void Reader::interrupt(bool on) { impl_->interrupt(on); }
 ReaderStatistics Reader::statistics() const { return impl_->statistics(); }
 
-}  // namespace possum
+}  // namespace possum::transport

@@ -15,10 +15,10 @@
 #include <string>
 #include <vector>
 
-#include "error.h"
+#include "base/error.h"
 #include "layout.h"
 
-namespace possum {
+namespace possum::transport {
 
 struct ReaderOptions {
   std::string channel = "default";
@@ -112,10 +112,7 @@ class Reader {
   Reader(const Reader&) = delete;
   Reader& operator=(const Reader&) = delete;
 
-  // The caps of the newest frame there is, seen from outside: no writer notices. Nothing
-  // where there is none, or none that attach() would accept. Any thread; waits for
-  // nobody.
-  std::optional<std::string> newest_caps() const;
+  const ReaderOptions& options() const;
 
   // Waits for a live channel and takes a page of it. deadline_ns is CLOCK_MONOTONIC,
   // INT64_MAX: no deadline; one in the past: one try. Ended by interrupt(true).
@@ -151,4 +148,4 @@ class Reader {
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace possum
+}  // namespace possum::transport

@@ -24,7 +24,7 @@
 #include "layout.h"
 #include "offer.h"
 
-namespace possum {
+namespace possum::transport {
 
 // How opening a slot's object ended. gone: it has no name any more.
 enum class Mapped { ok, gone, failed };
@@ -259,4 +259,4 @@ class ReaderCore {
   const std::uint32_t epoch_;
 };
 
-}  // namespace possum
+}  // namespace possum::transport

@@ -10,7 +10,7 @@
 #include "layout.h"
 #include "shm_object.h"
 
-namespace possum {
+namespace possum::transport {
 
 sem_t fresh_semaphore(bool shared, unsigned value) {
   sem_t semaphore;
@@ -53,4 +53,4 @@ SemaphoreMapping::~SemaphoreMapping() {
   munmap(unit_, 2 * unit_bytes());
 }
 
-}  // namespace possum
+}  // namespace possum::transport

@@ -11,10 +11,10 @@
 #include <memory>
 #include <optional>
 
+#include "base/error.h"
 #include "bus_guard.h"
-#include "error.h"
 
-namespace possum {
+namespace possum::transport {
 
 // A zeroed sem_t after sem_init(): nobody waits on it.
 sem_t fresh_semaphore(bool shared, unsigned value);
@@ -41,4 +41,4 @@ class SemaphoreMapping {
   std::optional<GuardedRegion> region_;  // ends before the mapping does
 };
 
-}  // namespace possum
+}  // namespace possum::transport

@@ -14,7 +14,7 @@
 
 #include "layout.h"
 
-namespace possum {
+namespace possum::transport {
 
 namespace {
 
@@ -176,4 +176,4 @@ bool reserve_bytes(int fd, std::size_t bytes, Error& error) {
   return false;
 }
 
-}  // namespace possum
+}  // namespace possum::transport

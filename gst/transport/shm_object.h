@@ -15,10 +15,10 @@
 #include <string>
 #include <utility>
 
+#include "base/error.h"
 #include "bus_guard.h"
-#include "error.h"
 
-namespace possum {
+namespace possum::transport {
 
 class UniqueFd {
  public:
@@ -103,4 +103,4 @@ std::size_t shm_free_bytes();
 // Where glibc keeps the objects, for listing and inotify: shm_overview(7).
 inline constexpr const char kShmDirectory[] = "/dev/shm";
 
-}  // namespace possum
+}  // namespace possum::transport

@@ -10,9 +10,9 @@
 #include <cstdint>
 #include <utility>
 
-#include "clock.h"
+#include "base/clock.h"
 
-namespace possum {
+namespace possum::transport {
 
 // Of one waiting thread.
 class Spin {
@@ -70,4 +70,4 @@ class Spin {
   unsigned skip_ = 0;      // waits that go to sleep at once
 };
 
-}  // namespace possum
+}  // namespace possum::transport

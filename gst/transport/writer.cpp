@@ -11,16 +11,17 @@
 #include <mutex>
 #include <system_error>
 
+#include "base/clock.h"
+#include "base/event_thread.h"
+#include "base/fork_guard.h"
+#include "base/users.h"
 #include "channel.h"
 #include "channel_watch.h"
-#include "clock.h"
 #include "crash_point.h"
-#include "event_thread.h"
-#include "fork_guard.h"
 #include "spin.h"
 #include "writer_session.h"
 
-namespace possum {
+namespace possum::transport {
 namespace {
 
 constexpr std::int64_t kMs = 1'000'000;
@@ -927,4 +928,4 @@ void Writer::flush() { impl_->flush(); }
 WriterStatistics Writer::statistics() const { return impl_->statistics(); }
 std::uint64_t Writer::incarnation() const { return impl_->incarnation(); }
 
-}  // namespace possum
+}  // namespace possum::transport

@@ -19,11 +19,11 @@
 #include <string_view>
 #include <vector>
 
-#include "error.h"
+#include "base/error.h"
 #include "layout.h"
 #include "shm_object.h"
 
-namespace possum {
+namespace possum::transport {
 
 inline constexpr std::int64_t kForever = INT64_MAX;
 
@@ -184,4 +184,4 @@ class Writer {
   std::shared_ptr<Impl> impl_;
 };
 
-}  // namespace possum
+}  // namespace possum::transport

@@ -30,7 +30,7 @@
 #include "layout.h"
 #include "offer.h"
 
-namespace possum {
+namespace possum::transport {
 
 // A checker takes fewer pages and slots.
 template <class Env, unsigned Pages = layout::kReaders, unsigned Slots = layout::kSlots>
@@ -613,4 +613,4 @@ class WriterCore {
   std::array<std::uint64_t, kPages> dropped_{};  // frames each tenant did not get
 };
 
-}  // namespace possum
+}  // namespace possum::transport

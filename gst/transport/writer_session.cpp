@@ -9,10 +9,10 @@
 #include <cstring>
 #include <utility>
 
+#include "base/fork_guard.h"
 #include "crash_point.h"
-#include "fork_guard.h"
 
-namespace possum {
+namespace possum::transport {
 
 WriterSession::WriterSession(Claim claim, const WriterOptions& options)
     : channel_(options.channel),
@@ -265,4 +265,4 @@ void WriterSession::announce_caps() {
   futimens(claim_.lock.get(), nullptr);  // for the event alone: IN_ATTRIB
 }
 
-}  // namespace possum
+}  // namespace possum::transport

@@ -14,14 +14,14 @@
 #include <string>
 #include <unordered_set>
 
+#include "base/clock.h"
 #include "channel.h"
-#include "clock.h"
 #include "descriptor.h"
 #include "doorbell.h"
 #include "writer.h"
 #include "writer_core.h"
 
-namespace possum {
+namespace possum::transport {
 
 // A data object as its writer sees it.
 struct SlotObject {
@@ -64,7 +64,7 @@ class WriterSession {
 
   WriterCore<WriterSession>& core() { return core_; }
   std::uint64_t incarnation() const { return claim_.incarnation; }
-  bool name_lost() const { return possum::name_lost(channel_, claim_); }
+  bool name_lost() const { return transport::name_lost(channel_, claim_); }
   // Did a mapping turn into zeros under us (bus_guard.h)? Costs next to nothing.
   bool faulted();
   // Are all objects there under their names, in full length and with our headers? Costs
@@ -146,4 +146,4 @@ class WriterSession {
   bool ended_ = false;
 };
 
-}  // namespace possum
+}  // namespace possum::transport

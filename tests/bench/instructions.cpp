@@ -17,11 +17,11 @@
 #include "transport/writer.h"
 
 using possum::Error;
-using possum::Frame;
-using possum::Reader;
-using possum::SlotRef;
-using possum::Writer;
-using possum::WriteStatus;
+using possum::transport::Frame;
+using possum::transport::Reader;
+using possum::transport::SlotRef;
+using possum::transport::Writer;
+using possum::transport::WriteStatus;
 
 namespace {
 
@@ -39,7 +39,7 @@ constexpr int kFrames = 500;
 
 std::unique_ptr<Writer> make_writer(const std::string& channel, unsigned slots) {
   Error error;
-  possum::WriterOptions options;
+  possum::transport::WriterOptions options;
   options.channel = channel;
   options.slots = slots;
   auto writer = Writer::create(std::move(options), {}, error);
@@ -52,11 +52,11 @@ std::unique_ptr<Writer> make_writer(const std::string& channel, unsigned slots) 
 
 std::unique_ptr<Reader> make_reader(const std::string& channel) {
   Error error;
-  possum::ReaderOptions options;
+  possum::transport::ReaderOptions options;
   options.channel = channel;
   auto reader = Reader::create(std::move(options), error);
-  if (!reader ||
-      reader->attach(possum::kForever, error) != possum::AttachStatus::attached) {
+  if (!reader || reader->attach(possum::transport::kForever, error) !=
+                     possum::transport::AttachStatus::attached) {
     give_up(error);
   }
   return reader;
@@ -77,7 +77,7 @@ extern "C" {
 }
 [[gnu::noinline]] void step_publish(Writer& writer, const SlotRef& slot) {
   Error error;
-  possum::layout::FrameDescriptor frame{};
+  possum::transport::layout::FrameDescriptor frame{};
   frame.data_bytes = kBytes;
   if (!writer.publishable(slot, sizeof kCaps - 1, 0) ||
       writer.publish(slot, frame, kCaps, {}, true, error) != WriteStatus::ok) {
@@ -90,7 +90,8 @@ extern "C" {
 }
 [[gnu::noinline]] void step_take(Reader& reader, Frame& frame) {
   Error error;
-  if (reader.take(possum::kForever, frame, error) != possum::TakeStatus::frame) {
+  if (reader.take(possum::transport::kForever, frame, error) !=
+      possum::transport::TakeStatus::frame) {
     give_up(error);
   }
 }

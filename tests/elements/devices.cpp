@@ -224,7 +224,7 @@ class Decoy {
     struct flock owner {};
     owner.l_type = F_WRLCK;
     owner.l_whence = SEEK_SET;
-    owner.l_start = possum::layout::kOwnerByte;
+    owner.l_start = possum::transport::layout::kOwnerByte;
     owner.l_len = 1;
     require(fd_ >= 0 && fcntl(fd_, F_OFD_SETLK, &owner) == 0, "no owner lock");
   }

@@ -12,9 +12,9 @@
 #include <cstring>
 #include <string>
 
+#include "base/text.h"
 #include "support/elements.h"
 #include "transport/layout.h"
-#include "transport/text.h"
 #include "transport/writer.h"
 
 // Last: it includes gstcheck.h.
@@ -73,7 +73,7 @@ class ControlObject {
         "no whole control object");
     void* map = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0);
     require(map != MAP_FAILED, "the control object cannot be mapped");
-    header_ = static_cast<possum::layout::ControlHeader*>(map);
+    header_ = static_cast<possum::transport::layout::ControlHeader*>(map);
   }
   ~ControlObject() {
     munmap(header_, kBytes);
@@ -81,14 +81,14 @@ class ControlObject {
   }
   ControlObject(const ControlObject&) = delete;
   ControlObject& operator=(const ControlObject&) = delete;
-  possum::layout::ControlHeader* operator->() const { return header_; }
+  possum::transport::layout::ControlHeader* operator->() const { return header_; }
   int fd() const { return fd_; }
 
  private:
   static constexpr std::size_t kBytes = 4096;
   const std::string name_;
   const int fd_;
-  possum::layout::ControlHeader* header_ = nullptr;
+  possum::transport::layout::ControlHeader* header_ = nullptr;
 };
 
 const Wanted kCorrupt{
@@ -303,11 +303,13 @@ GST_START_TEST(another_layout_is_named) {
   control->version += 7;
   Consumer consumer(channel);
   consumer.start();
-  expect_error(consumer.pipeline(), "src",
-               {GST_RESOURCE_ERROR,
-                GST_RESOURCE_ERROR_OPEN_READ,
-                {channel, "layout " + std::to_string(possum::layout::kVersion + 7),
-                 "layout " + std::to_string(possum::layout::kVersion), "same version"}});
+  expect_error(
+      consumer.pipeline(), "src",
+      {GST_RESOURCE_ERROR,
+       GST_RESOURCE_ERROR_OPEN_READ,
+       {channel, "layout " + std::to_string(possum::transport::layout::kVersion + 7),
+        "layout " + std::to_string(possum::transport::layout::kVersion),
+        "same version"}});
 }
 GST_END_TEST
 
@@ -392,17 +394,17 @@ GST_START_TEST(caps_that_nobody_should_parse_are_an_error) {
                                   "video/x-raw, format=" + distant + "GRAY8"}) {
     const std::string channel = new_channel();
     possum::Error error;
-    possum::WriterOptions options;
+    possum::transport::WriterOptions options;
     options.channel = channel;
-    const auto writer = possum::Writer::create(options, {}, error);
-    fail_unless(writer->open(error) == possum::WriteStatus::ok);
-    possum::SlotRef slot;
+    const auto writer = possum::transport::Writer::create(options, {}, error);
+    fail_unless(writer->open(error) == possum::transport::WriteStatus::ok);
+    possum::transport::SlotRef slot;
     fail_unless(writer->acquire(64, text.size(), 0, slot, error) ==
-                possum::WriteStatus::ok);
-    possum::layout::FrameDescriptor frame{};
+                possum::transport::WriteStatus::ok);
+    possum::transport::layout::FrameDescriptor frame{};
     frame.data_bytes = 64;
     fail_unless(writer->publish(slot, frame, text, {}, false, error) ==
-                possum::WriteStatus::ok);
+                possum::transport::WriteStatus::ok);
     Consumer consumer(channel);
     consumer.start();
     expect_error(consumer.pipeline(), "src", kCorrupt);

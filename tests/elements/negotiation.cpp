@@ -385,35 +385,35 @@ namespace {
 class Liar {
  public:
   Liar() : channel_(new_channel()) {
-    possum::WriterOptions options;
+    possum::transport::WriterOptions options;
     options.channel = channel_;
     options.allow_blocking = true;
-    writer_ = possum::Writer::create(options, {}, error_);
-    require(writer_->open(error_) == possum::WriteStatus::ok, error_.message);
+    writer_ = possum::transport::Writer::create(options, {}, error_);
+    require(writer_->open(error_) == possum::transport::WriteStatus::ok, error_.message);
   }
   const std::string& channel() const { return channel_; }
   unsigned readers() const { return writer_->active_readers(); }
   // Frames of that many bytes, all of this value.
   void send(const std::string& caps, guint8 value = 1, std::size_t bytes = kSmallBytes,
             unsigned planes = 0) {
-    possum::SlotRef slot;
+    possum::transport::SlotRef slot;
     require(writer_->acquire(std::max<std::size_t>(bytes, 1), caps.size(), 0, slot,
-                             error_) == possum::WriteStatus::ok,
+                             error_) == possum::transport::WriteStatus::ok,
             error_.message);
     std::memset(slot.data, value, bytes);
-    possum::layout::FrameDescriptor frame{};
+    possum::transport::layout::FrameDescriptor frame{};
     frame.data_bytes = bytes;
     frame.plane_count = planes;
-    if (planes > 0) frame.frame_flags = possum::layout::kFramePlanes;
-    require(
-        writer_->publish(slot, frame, caps, {}, false, error_) == possum::WriteStatus::ok,
-        error_.message);
+    if (planes > 0) frame.frame_flags = possum::transport::layout::kFramePlanes;
+    require(writer_->publish(slot, frame, caps, {}, false, error_) ==
+                possum::transport::WriteStatus::ok,
+            error_.message);
   }
 
  private:
   const std::string channel_;
   possum::Error error_;
-  std::unique_ptr<possum::Writer> writer_;
+  std::unique_ptr<possum::transport::Writer> writer_;
 };
 
 struct Sent {

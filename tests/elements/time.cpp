@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "support/elements.h"
-#include "transport/clock.h"
 #include "transport/writer.h"
 
 // Last: it includes gstcheck.h.
@@ -81,11 +81,11 @@ GstSegment segment_from(GstClockTime start, GstClockTime base, double rate = 1.0
 class StrangeWriter {
  public:
   explicit StrangeWriter(const std::string& channel) {
-    possum::WriterOptions options;
+    possum::transport::WriterOptions options;
     options.channel = channel;
     possum::Error error;
-    writer_ = possum::Writer::create(options, {}, error);
-    require(writer_->open(error) == possum::WriteStatus::ok, error.message);
+    writer_ = possum::transport::Writer::create(options, {}, error);
+    require(writer_->open(error) == possum::transport::WriteStatus::ok, error.message);
   }
   // Both times relative to now.
   void publish(std::int64_t published_ns, std::int64_t pts_ns) {
@@ -93,28 +93,28 @@ class StrangeWriter {
     const Ref<gchar> text{gst_caps_to_string(caps.get())};
     GstVideoInfo info;
     require(gst_video_info_from_caps(&info, caps.get()), "caps");
-    possum::SlotRef slot;
+    possum::transport::SlotRef slot;
     possum::Error error;
     require(writer_->acquire(info.size, std::strlen(text.get()), 0, slot, error) ==
-                possum::WriteStatus::ok,
+                possum::transport::WriteStatus::ok,
             "no slot");
-    possum::layout::FrameDescriptor frame{};
+    possum::transport::layout::FrameDescriptor frame{};
     frame.data_bytes = info.size;
     frame.pts_ns = possum::monotonic_ns() + pts_ns;
     frame.dts_ns = frame.pts_ns;
     require(writer_->publish(slot, frame, text.get(), {}, false, error) ==
-                possum::WriteStatus::ok,
+                possum::transport::WriteStatus::ok,
             error.message);
     if (published_ns == 0) return;
     // Only good while nobody reads yet.
     const std::int64_t when = possum::monotonic_ns() + published_ns;
-    std::memcpy(slot.mapping->data() + sizeof(possum::layout::DataHeader) +
-                    offsetof(possum::layout::FrameDescriptor, publish_ns),
+    std::memcpy(slot.mapping->data() + sizeof(possum::transport::layout::DataHeader) +
+                    offsetof(possum::transport::layout::FrameDescriptor, publish_ns),
                 &when, sizeof when);
   }
 
  private:
-  std::unique_ptr<possum::Writer> writer_;
+  std::unique_ptr<possum::transport::Writer> writer_;
 };
 
 constexpr std::int64_t kMinuteNs = 60 * possum::kNanosecondsPerSecond;

@@ -12,9 +12,9 @@
 
 #include <gst/check/gsttestclock.h>
 
+#include "base/clock.h"
 #include "support/elements.h"
 #include "support/waits.h"
-#include "transport/clock.h"
 #include "transport/reader.h"
 
 // Last: it includes gstcheck.h.
@@ -345,14 +345,14 @@ GST_START_TEST(null_while_the_src_waits_for_a_place) {
   const std::string channel = new_channel();
   auto producer = std::make_unique<Producer>(channel);
   producer->start().push(1);
-  std::vector<std::unique_ptr<possum::Reader>> readers;
+  std::vector<std::unique_ptr<possum::transport::Reader>> readers;
   possum::Error error;
-  while (readers.size() < possum::layout::kReaders) {
-    possum::ReaderOptions options;
+  while (readers.size() < possum::transport::layout::kReaders) {
+    possum::transport::ReaderOptions options;
     options.channel = channel;
-    readers.push_back(possum::Reader::create(options, error));
+    readers.push_back(possum::transport::Reader::create(options, error));
     require(readers.back()->attach(possum::monotonic_ns(), error) ==
-                possum::AttachStatus::attached,
+                possum::transport::AttachStatus::attached,
             error.message);
   }
   Consumer consumer(channel);

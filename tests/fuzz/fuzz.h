@@ -17,8 +17,8 @@
 #include <span>
 #include <string>
 
+#include "base/clock.h"
 #include "support/processor.h"
-#include "transport/clock.h"
 #include "transport/shm_object.h"
 
 #define FUZZ_CHECK(condition)                                         \

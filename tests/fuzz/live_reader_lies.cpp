@@ -11,9 +11,9 @@
 #include "scene.h"
 
 using namespace fuzz;
-using possum::SlotRef;
-using possum::Writer;
-using possum::WriteStatus;
+using possum::transport::SlotRef;
+using possum::transport::Writer;
+using possum::transport::WriteStatus;
 
 namespace {
 
@@ -29,7 +29,7 @@ class Channel {
  public:
   Channel() {
     Error error;
-    possum::WriterOptions options;
+    possum::transport::WriterOptions options;
     options.channel = name_;
     options.slots = kSlots;
     options.allow_blocking = true;
@@ -37,7 +37,7 @@ class Channel {
     writer_ = Writer::create(options, {}, error);
     FUZZ_CHECK(writer_ && writer_->open(error) == WriteStatus::ok);
     FUZZ_CHECK(writer_->prepare(kSlots, kBytes, error));
-    possum::ReaderOptions wish;
+    possum::transport::ReaderOptions wish;
     wish.channel = name_;
     wish.policy = layout::Policy::blocking;
     wish.depth = 4;
@@ -110,14 +110,16 @@ class Liar {
  public:
   explicit Liar(Channel& channel) : channel_(channel) {
     Error error;
-    FUZZ_CHECK(possum::open_control({channel.name(), {}, false}, open_, error) ==
-               possum::OpenStatus::ok);
-    possum::UniqueFd fd(
-        shm_open(possum::control_name(channel.name()).c_str(), O_RDWR, 0));
-    all_ = possum::ShmObject::map(fd.get(), possum::control_bytes(),
-                                  possum::Access::read_write, false, error);
+    FUZZ_CHECK(
+        possum::transport::open_control({channel.name(), {}, false}, open_, error) ==
+        possum::transport::OpenStatus::ok);
+    possum::transport::UniqueFd fd(
+        shm_open(possum::transport::control_name(channel.name()).c_str(), O_RDWR, 0));
+    all_ = possum::transport::ShmObject::map(fd.get(), possum::transport::control_bytes(),
+                                             possum::transport::Access::read_write, false,
+                                             error);
     FUZZ_CHECK(all_);
-    map_ = possum::ControlMap(all_);
+    map_ = possum::transport::ControlMap(all_);
     attach();
   }
   ~Liar() { die(); }
@@ -162,13 +164,13 @@ class Liar {
       const layout::Config cfg = layout::unpack(map_.page(page_).cfg.load());
       if (cfg.state == layout::PageState::free &&
           open_.lock.try_lock(layout::kReaderByte + page_) ==
-              possum::LockFd::Result::ok) {
+              possum::transport::LockFd::Result::ok) {
         break;
       }
     }
     FUZZ_CHECK(page_ < layout::kReaders);
     Error error;
-    FUZZ_CHECK(possum::map_own_page(open_, page_, error));
+    FUZZ_CHECK(possum::transport::map_own_page(open_, page_, error));
     layout::Config cfg = layout::unpack(map_.page(page_).cfg.load());
     cfg.state = layout::PageState::active;
     map_.page(page_).cfg.store(layout::pack(cfg));
@@ -191,7 +193,8 @@ class Liar {
     bell.waiting.store(1);
   }
   std::byte* semaphore_at(unsigned unit) const {
-    return all_->data() + (unit + 1) * possum::unit_bytes() - layout::kSemSharedBytes;
+    return all_->data() + (unit + 1) * possum::transport::unit_bytes() -
+           layout::kSemSharedBytes;
   }
 
   std::vector<Area> areas() {
@@ -210,9 +213,9 @@ class Liar {
   }
 
   Channel& channel_;
-  possum::OpenControl open_;
-  std::shared_ptr<possum::ShmObject> all_;
-  possum::ControlMap map_;
+  possum::transport::OpenControl open_;
+  std::shared_ptr<possum::transport::ShmObject> all_;
+  possum::transport::ControlMap map_;
   unsigned page_ = 0;
   std::optional<Flipper> flipper_;
 };

@@ -4,18 +4,18 @@
 // Somebody looks at a channel, as the command possum and the device provider do, that was
 // damaged before or changes meanwhile. What is seen is plain, fits together and can be
 // shown; nothing is mapped; once the channel is in order it looks like that.
-#include "transport/observer.h"
+#include "inspect/observer.h"
 
+#include "base/text.h"
 #include "flipper.h"
 #include "scene.h"
 #include "tools/table.h"
 #include "tools/view.h"
-#include "transport/text.h"
 
 using namespace fuzz;
-using possum::ChannelCondition;
-using possum::ObservedChannel;
-using possum::ObservedReader;
+using possum::inspect::ChannelCondition;
+using possum::inspect::ObservedChannel;
+using possum::inspect::ObservedReader;
 
 namespace {
 
@@ -24,7 +24,7 @@ constexpr std::size_t kMostCells = 80;  // of a column
 ObservedChannel look(const Scene& scene) {
   const std::size_t mappings = guarded_mappings();
   const Bounded bounded("look");
-  ObservedChannel seen = possum::observe_channel(scene.channel());
+  ObservedChannel seen = possum::inspect::observe_channel(scene.channel());
   FUZZ_CHECK(guarded_mappings() == mappings);
   return seen;
 }
@@ -52,7 +52,7 @@ void use(const ObservedChannel& seen) {
   FUZZ_CHECK(seen.live() || seen.condition == ChannelCondition::setting_up ||
              !seen.problem.empty());
   std::uint32_t there = 0;
-  for (const possum::ObservedSlot& slot : seen.slots) {
+  for (const possum::inspect::ObservedSlot& slot : seen.slots) {
     FUZZ_CHECK(slot.index < layout::kSlots && slot.object != 0);
     there |= 1u << slot.index;
   }

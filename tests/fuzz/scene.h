@@ -27,13 +27,13 @@
 
 namespace fuzz {
 
-namespace layout = possum::layout;
-using possum::AttachStatus;
+namespace layout = possum::transport::layout;
 using possum::Error;
 using possum::ErrorCode;
-using possum::Frame;
-using possum::Reader;
-using possum::TakeStatus;
+using possum::transport::AttachStatus;
+using possum::transport::Frame;
+using possum::transport::Reader;
+using possum::transport::TakeStatus;
 
 inline constexpr unsigned kObjects = 4;
 inline constexpr std::size_t kFrameBytes = 5000;  // ends within a page
@@ -48,18 +48,20 @@ inline std::string own_channel(const char* what) {
 class Object {
  public:
   Object(const std::string& channel, std::uint64_t incarnation, unsigned index)
-      : name_(possum::data_name(channel, incarnation, index + 1)), index_(index) {
-    FUZZ_CHECK(possum::plan_data_object({kFrameBytes, sizeof kCaps, kMetas}, header_));
+      : name_(possum::transport::data_name(channel, incarnation, index + 1)),
+        index_(index) {
+    FUZZ_CHECK(possum::transport::plan_data_object({kFrameBytes, sizeof kCaps, kMetas},
+                                                   header_));
     header_.incarnation = incarnation;
     header_.object = index + 1;
     header_.slot = index;
     Error error;
     bool taken = false;
-    fd_ = possum::create_object(name_, taken, error);
+    fd_ = possum::transport::create_object(name_, taken, error);
     FUZZ_CHECK(fd_);
     reserve();
-    map_ = possum::ShmObject::map(fd_.get(), bytes(), possum::Access::read_write, true,
-                                  error);
+    map_ = possum::transport::ShmObject::map(
+        fd_.get(), bytes(), possum::transport::Access::read_write, true, error);
     FUZZ_CHECK(map_);
     restore(index + 1);
   }
@@ -95,7 +97,7 @@ class Object {
   // A frame of so many bytes more, consistent in every number, with nothing behind it.
   void inflate(std::size_t by) {
     layout::DataHeader header = header_;
-    layout::FrameDescriptor frame = possum::copy_descriptor(map_->data());
+    layout::FrameDescriptor frame = possum::transport::copy_descriptor(map_->data());
     by = by / 4096 * 4096;
     header.object_bytes += by;
     header.pixels_capacity += by;
@@ -123,11 +125,11 @@ class Object {
 
  private:
   static std::string path(const std::string& name) {
-    return possum::kShmDirectory + name;
+    return possum::transport::kShmDirectory + name;
   }
   void reserve() const {
     Error error;
-    FUZZ_CHECK(possum::reserve_bytes(fd_.get(), bytes(), error));
+    FUZZ_CHECK(possum::transport::reserve_bytes(fd_.get(), bytes(), error));
   }
   layout::FrameDescriptor honest_frame(std::uint64_t seq) const {
     layout::FrameDescriptor frame{};
@@ -146,8 +148,8 @@ class Object {
   const std::string name_;
   const unsigned index_;
   layout::DataHeader header_{};
-  possum::UniqueFd fd_;
-  std::shared_ptr<possum::ShmObject> map_;
+  possum::transport::UniqueFd fd_;
+  std::shared_ptr<possum::transport::ShmObject> map_;
   std::optional<std::size_t> wanted_bytes_;
   bool moved_ = false;
 };
@@ -158,7 +160,7 @@ class Scene {
     claim();
     FUZZ_CHECK(guarded_mappings() > 0);
   }
-  ~Scene() { possum::remove_names(channel_, *claim_); }
+  ~Scene() { possum::transport::remove_names(channel_, *claim_); }
 
   const std::string& channel() const { return channel_; }
   layout::ControlHeader& header() const { return claim_->control.header(); }
@@ -169,8 +171,10 @@ class Scene {
   void restore() {
     if (wanted_bytes_) {
       Error error;
-      FUZZ_CHECK(ftruncate(lock(), static_cast<off_t>(possum::control_bytes())) == 0);
-      FUZZ_CHECK(possum::reserve_bytes(lock(), possum::control_bytes(), error));
+      FUZZ_CHECK(
+          ftruncate(lock(), static_cast<off_t>(possum::transport::control_bytes())) == 0);
+      FUZZ_CHECK(possum::transport::reserve_bytes(
+          lock(), possum::transport::control_bytes(), error));
       wanted_bytes_.reset();
     }
     for (std::size_t unit = 0; unit < image_.size(); ++unit) {
@@ -213,18 +217,18 @@ class Scene {
   void real_writer_takes_over(Reader& reader) {
     claim_->lock.reset();
     Error error;
-    possum::WriterOptions options;
+    possum::transport::WriterOptions options;
     options.channel = channel_;
-    const auto writer = possum::Writer::create(options, {}, error);
-    FUZZ_CHECK(writer && writer->open(error) == possum::WriteStatus::ok);
-    possum::SlotRef ref;
+    const auto writer = possum::transport::Writer::create(options, {}, error);
+    FUZZ_CHECK(writer && writer->open(error) == possum::transport::WriteStatus::ok);
+    possum::transport::SlotRef ref;
     FUZZ_CHECK(writer->acquire(kFrameBytes, sizeof kCaps, 0, ref, error) ==
-               possum::WriteStatus::ok);
+               possum::transport::WriteStatus::ok);
     std::memset(ref.data, 'g', kFrameBytes);
     layout::FrameDescriptor frame{};
     frame.data_bytes = kFrameBytes;
     FUZZ_CHECK(writer->publish(ref, frame, kCaps, {}, false, error) ==
-               possum::WriteStatus::ok);
+               possum::transport::WriteStatus::ok);
     expect_good_frame(reader, 'g');
     writer->close();
     claim();
@@ -285,7 +289,8 @@ class Scene {
   }
   int lock() const { return claim_->lock.get(); }
   std::byte* unit_at(std::size_t unit) const {
-    return reinterpret_cast<std::byte*>(&header()) + unit * possum::unit_bytes();
+    return reinterpret_cast<std::byte*>(&header()) +
+           unit * possum::transport::unit_bytes();
   }
   std::byte* semaphore_at(std::size_t unit) const {
     return unit_at(unit + 1) - layout::kSemSharedBytes;
@@ -295,8 +300,8 @@ class Scene {
     for (auto& object : objects_) object.reset();
     claim_.emplace();
     Error error;
-    FUZZ_CHECK(possum::claim_channel({channel_, {}, true}, *claim_, error) ==
-               possum::ClaimStatus::ok);
+    FUZZ_CHECK(possum::transport::claim_channel({channel_, {}, true}, *claim_, error) ==
+               possum::transport::ClaimStatus::ok);
     for (std::size_t unit = 0; unit < image_.size(); ++unit) {
       std::memcpy(image_[unit].data(), unit_at(unit), kSaved);
     }
@@ -307,7 +312,7 @@ class Scene {
   }
 
   const std::string channel_;
-  std::optional<possum::Claim> claim_;
+  std::optional<possum::transport::Claim> claim_;
   std::array<std::array<std::byte, kSaved>, layout::kUnits> image_;
   std::array<std::unique_ptr<Object>, kObjects> objects_;
   std::uint64_t next_seq_ = 1;

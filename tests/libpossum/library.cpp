@@ -1515,22 +1515,24 @@ TEST(reader_that_never_attached_is_dead_in_a_forked_child) {
 
 namespace {
 
-using possum::layout::FrameDescriptor;
+using possum::transport::layout::FrameDescriptor;
 
 // Publishes through the transport, which passes on what libpossum and possumsink would
 // not.
-void publish_lie(possum::Writer& writer, const std::string& caps,
+void publish_lie(possum::transport::Writer& writer, const std::string& caps,
                  const std::function<void(FrameDescriptor&)>& lie) {
-  possum::SlotRef ref;
+  possum::transport::SlotRef ref;
   possum::Error error;
-  CHECK(writer.acquire(8192, caps.size(), 0, ref, error) == possum::WriteStatus::ok);
+  CHECK(writer.acquire(8192, caps.size(), 0, ref, error) ==
+        possum::transport::WriteStatus::ok);
   FrameDescriptor frame = support::descriptor_for(1, 8192);
   lie(frame);
-  CHECK(writer.publish(ref, frame, caps, {}, false, error) == possum::WriteStatus::ok);
+  CHECK(writer.publish(ref, frame, caps, {}, false, error) ==
+        possum::transport::WriteStatus::ok);
 }
 
 void describe_truly(FrameDescriptor& frame) {
-  frame.frame_flags |= possum::layout::kFramePlanes;
+  frame.frame_flags |= possum::transport::layout::kFramePlanes;
   frame.width = 65;
   frame.height = 33;
   frame.plane_count = 1;
@@ -1603,8 +1605,8 @@ static void say_published(const std::string& channel, std::int64_t time_ns) {
   for (const std::string& name : support::names_of(channel)) {
     if (!name.starts_with("possum-d.")) continue;
     const int fd = shm_open(("/" + name).c_str(), O_RDWR, 0);
-    constexpr off_t kAt =
-        sizeof(possum::layout::DataHeader) + offsetof(FrameDescriptor, publish_ns);
+    constexpr off_t kAt = sizeof(possum::transport::layout::DataHeader) +
+                          offsetof(FrameDescriptor, publish_ns);
     CHECK(pwrite(fd, &time_ns, sizeof time_ns, kAt) == sizeof time_ns);
     close(fd);
   }

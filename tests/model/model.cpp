@@ -424,7 +424,7 @@ constexpr Mutant kMutants[] = {
 int find_mutants() {
   int survivors = 0;
   for (const Mutant& m : kMutants) {
-    possum::mutant_in_hand = m.number;
+    possum::transport::mutant_in_hand = m.number;
     bool found = false;
     for (const Case& c : cases()) {
       if (std::strcmp(c.name, m.where) != 0) continue;
@@ -437,7 +437,7 @@ int find_mutants() {
     }
     survivors += found ? 0 : 1;
   }
-  possum::mutant_in_hand = 0;
+  possum::transport::mutant_in_hand = 0;
   return survivors;
 }
 #endif

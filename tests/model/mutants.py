@@ -236,7 +236,7 @@ def main():
             text[name] = text[name].replace(shipped, broken.replace('@', switch))
         listing.append(f'    {{{number}, "{rule}", "{case}"}},\n')
     text[O] = text[O].replace(
-        'namespace possum {', 'namespace possum {\n\ninline int mutant_in_hand = 0;', 1)
+        'namespace possum::transport {', 'namespace possum::transport {\n\ninline int mutant_in_hand = 0;', 1)
     text[B] = text[B].replace('#include <atomic>', '#include <atomic>\n#include "offer.h"', 1)
     output.mkdir(parents=True, exist_ok=True)
     for name, content in text.items():

@@ -18,6 +18,7 @@
 namespace model {
 
 using namespace possum;
+using namespace possum::transport;
 
 inline Explorer& explorer() { return *Explorer::active(); }
 

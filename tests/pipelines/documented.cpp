@@ -15,9 +15,9 @@
 #include <string>
 #include <vector>
 
+#include "inspect/observer.h"
 #include "support/check.h"
 #include "support/players.h"
-#include "transport/observer.h"
 
 using support::Child;
 using support::env;
@@ -120,7 +120,8 @@ class Session {
   // At the writer's EOS a player is at the end of what it plays.
   void play(const std::string& line) {
     Child player = start(line);
-    for (int tries = 0; possum::observe_channel(channel_).attached() == 0; ++tries) {
+    for (int tries = 0; possum::inspect::observe_channel(channel_).attached() == 0;
+         ++tries) {
       if (tries > 100 * support::kBoundSeconds) player.fail("does not read");
       usleep(10'000);  // no event tells who reads
     }

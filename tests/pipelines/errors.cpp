@@ -92,10 +92,10 @@ std::string control_path(const std::string& channel) {
 
 // Of frames that are no longer there.
 void withdraw_offers(std::string& control) {
-  const std::size_t unit = control.size() / possum::layout::kUnits;
-  for (std::size_t r = 0; r < possum::layout::kReaders; ++r) {
-    control.replace((possum::layout::kReaderUnit + r) * unit +
-                        offsetof(possum::layout::ReaderUnit, word),
+  const std::size_t unit = control.size() / possum::transport::layout::kUnits;
+  for (std::size_t r = 0; r < possum::transport::layout::kReaders; ++r) {
+    control.replace((possum::transport::layout::kReaderUnit + r) * unit +
+                        offsetof(possum::transport::layout::ReaderUnit, word),
                     sizeof(std::uint64_t), sizeof(std::uint64_t), '\0');
   }
 }
@@ -119,7 +119,7 @@ class ForgedChannel {
     struct flock lock {};
     lock.l_type = F_WRLCK;
     lock.l_whence = SEEK_SET;
-    lock.l_start = possum::layout::kOwnerByte;
+    lock.l_start = possum::transport::layout::kOwnerByte;
     lock.l_len = 1;
     CHECK(fcntl(fd_, F_OFD_SETLK, &lock) == 0);
     CHECK(write(fd_, bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size()));
@@ -151,7 +151,7 @@ ForgedChannel::Change put(std::size_t offset, Value value) {
   };
 }
 
-using Header = possum::layout::ControlHeader;
+using Header = possum::transport::layout::ControlHeader;
 
 std::string quoted(const std::string& channel) { return "channel \"" + channel + "\""; }
 

@@ -13,8 +13,8 @@
 
 namespace model {
 
-namespace layout = possum::layout;
-using possum::slot_bit;
+namespace layout = possum::transport::layout;
+using possum::transport::slot_bit;
 
 struct ReaderPlan {
   layout::Policy policy = layout::Policy::drop_oldest;
@@ -103,7 +103,7 @@ struct SemaphoreRef {
 };
 
 // As possum::Doorbell.
-class Bell : public possum::BellCore<Atomic<std::uint32_t>, SemaphoreRef> {
+class Bell : public possum::transport::BellCore<Atomic<std::uint32_t>, SemaphoreRef> {
  public:
   Bell(Atomic<std::uint32_t>& waiting, Semaphore& semaphore)
       : BellCore(waiting, SemaphoreRef{&semaphore}) {}
@@ -223,20 +223,20 @@ class Channel : public rl::test_suite<Channel<Readers, Pages, Slots>, 1 + Reader
       c.page_of_[index] = -1;
       c.pages_[r].unlock();
     }
-    possum::Mapped map(unsigned s, std::uint32_t object) {
-      if (mapped[s] == object) return possum::Mapped::ok;
+    possum::transport::Mapped map(unsigned s, std::uint32_t object) {
+      if (mapped[s] == object) return possum::transport::Mapped::ok;
       mapped[s] = 0;
-      if (object == 0 || !c.named_[object]) return possum::Mapped::gone;
+      if (object == 0 || !c.named_[object]) return possum::transport::Mapped::gone;
       expect(c.object_header_[object](RL_INFO) == s, "the object is another slot's");
       mapped[s] = object;
-      return possum::Mapped::ok;
+      return possum::transport::Mapped::ok;
     }
     unsigned index;
     std::array<std::uint32_t, Slots> mapped{};
   };
 
-  using Writer = possum::WriterCore<WriterEnv, Pages, Slots>;
-  using Reader = possum::ReaderCore<ReaderEnv, Pages, Slots>;
+  using Writer = possum::transport::WriterCore<WriterEnv, Pages, Slots>;
+  using Reader = possum::transport::ReaderCore<ReaderEnv, Pages, Slots>;
   using Found = typename Writer::Found;
   using Next = typename Reader::Next;
   using Opened = typename Reader::Opened;
@@ -347,7 +347,7 @@ class Channel : public rl::test_suite<Channel<Readers, Pages, Slots>, 1 + Reader
     for (unsigned n = rl::rand(plan.late + 1); n > 0; --n) rl::ctx().sched();
     for (unsigned life = 1; life <= plan.lives; ++life) {
       ReaderEnv env{*this, index};
-      const auto tenancy = possum::lock_free_page<ReaderEnv, Pages>(env);
+      const auto tenancy = possum::transport::lock_free_page<ReaderEnv, Pages>(env);
       if (!tenancy) continue;  // found no free page
       const unsigned r = tenancy->page;
       Reader core(env, *tenancy);

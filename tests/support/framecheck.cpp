@@ -11,7 +11,7 @@
 #include <ctime>
 #include <utility>
 
-#include "transport/clock.h"
+#include "base/clock.h"
 
 namespace support {
 namespace {

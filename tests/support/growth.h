@@ -47,25 +47,28 @@ inline constexpr bool kSanitized = false;
 #endif
 
 // Has it been posted no more often than happens in peace?
-inline bool low_semaphore(const possum::ControlMap& control, unsigned unit) {
-  constexpr std::size_t kShared = possum::layout::kSemSharedBytes;
-  sem_t copy = possum::fresh_semaphore(true, 0);
-  std::memcpy(static_cast<void*>(&copy),
-              control.object().data() + (unit + 1) * possum::unit_bytes() - kShared,
-              kShared);
+inline bool low_semaphore(const possum::transport::ControlMap& control, unsigned unit) {
+  constexpr std::size_t kShared = possum::transport::layout::kSemSharedBytes;
+  sem_t copy = possum::transport::fresh_semaphore(true, 0);
+  std::memcpy(
+      static_cast<void*>(&copy),
+      control.object().data() + (unit + 1) * possum::transport::unit_bytes() - kShared,
+      kShared);
   int value = 0;
   return sem_getvalue(&copy, &value) == 0 && value <= 2;
 }
 
 // No semaphore of the channel may ever fill up. False: there is no channel now.
 inline bool low_semaphores(const std::string& channel, bool& low) {
-  possum::OpenControl open;
+  possum::transport::OpenControl open;
   Error error;
-  if (open_control({channel, {}, false}, open, error) != possum::OpenStatus::ok) {
+  if (open_control({channel, {}, false}, open, error) !=
+      possum::transport::OpenStatus::ok) {
     return false;
   }
   low = true;
-  for (unsigned unit = possum::layout::kRoomUnit; unit < possum::layout::kUnits; ++unit) {
+  for (unsigned unit = possum::transport::layout::kRoomUnit;
+       unit < possum::transport::layout::kUnits; ++unit) {
     low = low && low_semaphore(open.control, unit);
   }
   return true;

@@ -106,8 +106,8 @@ class MortalWriter {
   }
 
  private:
-  possum::WriterEvents events() {
-    possum::WriterEvents events;
+  possum::transport::WriterEvents events() {
+    possum::transport::WriterEvents events;
     events.reader_demoted = [this](unsigned, std::uint32_t) { count(board_.demoted); };
     events.lost = [this](const Error& e) { fault(board_, Fault::wrong, e.message); };
     return events;
@@ -116,7 +116,8 @@ class MortalWriter {
   // Does the name lead to an object that this process has open, and is it still the same
   // channel?
   void expect_to_own() {
-    const std::string path = possum::kShmDirectory + possum::control_name(part_.channel);
+    const std::string path =
+        possum::transport::kShmDirectory + possum::transport::control_name(part_.channel);
     struct stat name {};
     bool ours = false;
     if (stat(path.c_str(), &name) == 0) {
@@ -369,7 +370,7 @@ class MortalReader {
     if (frame.is_copy()) count(board_.copies);
     if (lossless()) count(board_.lossless);
     held_.push_back({std::move(frame), id, number_});
-    if (held_.size() == possum::layout::kMaxLeases) count(board_.hoarded);
+    if (held_.size() == possum::transport::layout::kMaxLeases) count(board_.hoarded);
     // Mostly one for one, sometimes all at once.
     release_down_to(part_.chance(40) ? 0 : plan_.hold - 1);
     if (part_.chance(8)) {

@@ -49,7 +49,7 @@ namespace {
 
 constexpr int kMappings = 4096;
 constexpr int kDescriptors = 4096;
-constexpr unsigned kBytes = 1 + possum::layout::kReaders;  // that are locked
+constexpr unsigned kBytes = 1 + possum::transport::layout::kReaders;  // that are locked
 
 struct Mapping {
   ino_t inode;
@@ -108,7 +108,7 @@ void* lock_of(ino_t inode, unsigned byte) {
 }
 
 unsigned index_of(const struct flock& range) {
-  const std::int64_t index = range.l_start - possum::layout::kOwnerByte;
+  const std::int64_t index = range.l_start - possum::transport::layout::kOwnerByte;
   if (index < 0 || index >= kBytes) give_up("a lock on an unknown byte");
   return static_cast<unsigned>(index);
 }
@@ -201,7 +201,7 @@ ssize_t __wrap_pread64(int fd, void* to, size_t bytes, off_t offset) {
   if (!two_mappings() && in_shm(fd, info)) {
     const Lock lock;
     const Mapping* const m = mapping_of(info.st_ino);
-    if (m && bytes == sizeof(possum::layout::DataHeader)) {
+    if (m && bytes == sizeof(possum::transport::layout::DataHeader)) {
       __tsan_read_range(m->base + offset, bytes);
     }
   }

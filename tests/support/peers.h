@@ -110,7 +110,9 @@ inline const char* in_child(const std::function<bool()>& refused) {
 // What peers may write of a semaphore without a word of honour: all that is shared, but
 // with a 32-bit glibc the value alone (PROTOCOL.md, section 12).
 inline constexpr std::size_t kSemNoiseBytes =
-    possum::layout::kSemSharedBytes < sizeof(sem_t) ? possum::layout::kSemSharedBytes : 4;
+    possum::transport::layout::kSemSharedBytes < sizeof(sem_t)
+        ? possum::transport::layout::kSemSharedBytes
+        : 4;
 
 inline void scribble_semaphore(void* semaphore, std::uint64_t value) {
   for (std::size_t at = 0; at < kSemNoiseBytes; at += 4) {
@@ -122,8 +124,9 @@ inline void scribble_semaphore(void* semaphore, std::uint64_t value) {
 // What a reader may write to, in noise: its own page and the writer's doorbells.
 [[noreturn]] inline void scribble(const std::string& channel) {
   Error error;
-  possum::OpenControl open;
-  CHECK(open_control({channel, {}, false}, open, error) == possum::OpenStatus::ok);
+  possum::transport::OpenControl open;
+  CHECK(open_control({channel, {}, false}, open, error) ==
+        possum::transport::OpenStatus::ok);
   unsigned mine = 0;
   while (open.control.page(mine).pid.load() != static_cast<std::uint32_t>(getpid())) {
     ++mine;
@@ -134,13 +137,13 @@ inline void scribble_semaphore(void* semaphore, std::uint64_t value) {
                                &open.attention_semaphore->semaphore(),
                                &open.own_semaphore->semaphore()};
   for (;;) {
-    possum::layout::ReaderUnit& page = open.control.page(mine);
+    possum::transport::layout::ReaderUnit& page = open.control.page(mine);
     page.word.store(random() % 4 ? ~std::uint64_t{0} : random());  // mostly "all mine"
     page.cfg.store(random() % 2
                        ? random()
-                       : possum::layout::pack({static_cast<std::uint32_t>(random()), 3,
-                                               Policy::blocking,
-                                               possum::layout::PageState::active}));
+                       : possum::transport::layout::pack(
+                             {static_cast<std::uint32_t>(random()), 3, Policy::blocking,
+                              possum::transport::layout::PageState::active}));
     auto* bytes = reinterpret_cast<unsigned char*>(
         random() % 2 ? static_cast<void*>(&page.bell)
                      : static_cast<void*>(&open.control.bells()));
@@ -151,13 +154,15 @@ inline void scribble_semaphore(void* semaphore, std::uint64_t value) {
 
 // All of a control object, writable. With `at`, in the place of an earlier one.
 inline std::byte* map_control(const std::string& channel, std::byte* at = nullptr) {
-  possum::UniqueFd fd(shm_open(possum::control_name(channel).c_str(), O_RDWR, 0));
+  possum::transport::UniqueFd fd(
+      shm_open(possum::transport::control_name(channel).c_str(), O_RDWR, 0));
   struct stat info {};
-  const bool there = fd && fstat(fd.get(), &info) == 0 &&
-                     info.st_size == static_cast<off_t>(possum::control_bytes());
+  const bool there =
+      fd && fstat(fd.get(), &info) == 0 &&
+      info.st_size == static_cast<off_t>(possum::transport::control_bytes());
   if (!there && at != nullptr) return at;  // it is just being made anew
   CHECK(there);
-  void* const all = mmap(at, possum::control_bytes(), PROT_READ | PROT_WRITE,
+  void* const all = mmap(at, possum::transport::control_bytes(), PROT_READ | PROT_WRITE,
                          MAP_SHARED | (at != nullptr ? MAP_FIXED : 0), fd.get(), 0);
   CHECK(all != MAP_FAILED);
   return static_cast<std::byte*>(all);
@@ -168,9 +173,11 @@ inline std::byte* map_control(const std::string& channel, std::byte* at = nullpt
 // `noise-in-pages` alone,
 // `lies` that look like what belongs there, or `doorbells` that somebody sleeps on.
 [[noreturn]] inline void vandalise(const std::string& channel, const std::string& kind) {
-  using namespace possum::layout;
+  using namespace possum::transport::layout;
   std::byte* const bytes = map_control(channel);
-  const auto unit = [&](unsigned n) { return bytes + n * possum::unit_bytes(); };
+  const auto unit = [&](unsigned n) {
+    return bytes + n * possum::transport::unit_bytes();
+  };
   auto& header = *reinterpret_cast<ControlHeader*>(unit(0));
   std::mt19937_64 random(37);
   const auto page = [&]() -> ReaderUnit& {
@@ -178,7 +185,7 @@ inline std::byte* map_control(const std::string& channel, std::byte* at = nullpt
   };
   auto& bells = *reinterpret_cast<WriterBells*>(unit(kRoomUnit));
   const auto semaphore = [](std::byte* start) {
-    return start + possum::unit_bytes() - kSemSharedBytes;
+    return start + possum::transport::unit_bytes() - kSemSharedBytes;
   };
   for (unsigned turn = 1;; ++turn) {
     // Now and then a pause, in which others get somewhere.
@@ -338,7 +345,7 @@ inline std::string trespass_by_name(const std::string& channel, bool member) {
   Trespass trespass;
   unsigned seen = 0;
   for (const std::string& name : names_of(channel)) {
-    const std::string path = std::string(possum::kShmDirectory) + "/" + name;
+    const std::string path = std::string(possum::transport::kShmDirectory) + "/" + name;
     const bool control = name.starts_with("possum-c.");
     const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (!member) trespass.attempt("look", fd);
@@ -357,7 +364,7 @@ inline std::string writable_units(const std::string& channel) {
   std::ifstream maps("/proc/self/maps");
   std::set<std::size_t> units;  // those with a semaphore are mapped twice
   for (std::string line; std::getline(maps, line);) {
-    if (!line.ends_with(possum::control_name(channel))) continue;
+    if (!line.ends_with(possum::transport::control_name(channel))) continue;
     std::istringstream fields(line);
     std::string range;
     std::string mode;
@@ -366,8 +373,8 @@ inline std::string writable_units(const std::string& channel) {
     if (mode[1] != 'w') continue;
     const std::size_t start = std::stoul(range, nullptr, 16);
     const std::size_t end = std::stoul(range.substr(range.find('-') + 1), nullptr, 16);
-    for (std::size_t at = 0; at < end - start; at += possum::unit_bytes()) {
-      units.insert((offset + at) / possum::unit_bytes());
+    for (std::size_t at = 0; at < end - start; at += possum::transport::unit_bytes()) {
+      units.insert((offset + at) / possum::transport::unit_bytes());
     }
   }
   std::string text;
@@ -450,8 +457,8 @@ ROLE(reader) {
       answer << now - frame.publish_ns << ' ' << now - frame.pts_ns;
     } else if (order == "clock") {  // of the newest frame
       answer << (held.back().strange_clock() ||
-                         !possum::plausible_times(held.back().descriptor(),
-                                                  possum::monotonic_ns())
+                         !possum::transport::plausible_times(held.back().descriptor(),
+                                                             possum::monotonic_ns())
                      ? "strange"
                      : "known");
     } else if (order == "closefrom") {

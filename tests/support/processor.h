@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <cstdio>
 
-#include "transport/clock.h"
+#include "base/clock.h"
 #include "transport/shm_object.h"
 
 namespace support {
@@ -19,7 +19,8 @@ namespace support {
 // How long this thread has waited for a processor so far, proc(5). 0 where the kernel
 // does not say.
 inline std::int64_t processor_wait_ns() {
-  const possum::UniqueFd fd(open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC));
+  const possum::transport::UniqueFd fd(
+      open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC));
   char text[96] = {};
   long long waited = 0;
   if (pread(fd.get(), text, sizeof text - 1, 0) <= 0 ||

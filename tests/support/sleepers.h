@@ -65,7 +65,7 @@ bool some_thread(Condition condition) {
 }
 
 inline std::uint64_t unit(unsigned index) {
-  return index * std::max<std::uint64_t>(possum::layout::kMinUnitBytes,
+  return index * std::max<std::uint64_t>(possum::transport::layout::kMinUnitBytes,
                                          static_cast<std::uint64_t>(getpagesize()));
 }
 
@@ -91,15 +91,16 @@ inline bool can_see_sleepers() {
 
 // A thread that publishes, drains or waits for readers.
 inline bool writer_sleeps(const std::string& channel) {
-  return detail::sleeps_in(channel, possum::layout::kRoomUnit);
+  return detail::sleeps_in(channel, possum::transport::layout::kRoomUnit);
 }
 inline bool housekeeper_sleeps(const std::string& channel) {
-  return detail::sleeps_in(channel, possum::layout::kAttentionUnit);
+  return detail::sleeps_in(channel, possum::transport::layout::kAttentionUnit);
 }
 // A thread that takes frames.
 inline bool reader_sleeps(const std::string& channel) {
-  constexpr unsigned kFirst = possum::layout::kReaderUnit;
-  return detail::sleeps_in(channel, kFirst, kFirst + possum::layout::kReaders - 1);
+  constexpr unsigned kFirst = possum::transport::layout::kReaderUnit;
+  return detail::sleeps_in(channel, kFirst,
+                           kFirst + possum::transport::layout::kReaders - 1);
 }
 // A thread that looks for a channel, or for its name to be free.
 inline bool somebody_searches() {

@@ -13,8 +13,8 @@
 #include <mutex>
 #include <utility>
 
+#include "base/clock.h"
 #include "stamp.h"
-#include "transport/clock.h"
 
 namespace {
 

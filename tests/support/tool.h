@@ -36,7 +36,7 @@ class Tool {
     const char* const path = std::getenv("POSSUM_TOOL");
     CHECK(path != nullptr);
     // By descriptor: other users may not come as far as the build directory.
-    const possum::UniqueFd program(open(path, O_PATH | O_CLOEXEC));
+    const possum::transport::UniqueFd program(open(path, O_PATH | O_CLOEXEC));
     CHECK(program);
     std::vector<std::string> words = {"possum"};
     words.insert(words.end(), args.begin(), args.end());
@@ -61,8 +61,8 @@ class Tool {
     }
     close(out[1]);
     close(err[1]);
-    out_ = possum::UniqueFd(out[0]);
-    err_ = possum::UniqueFd(err[0]);
+    out_ = possum::transport::UniqueFd(out[0]);
+    err_ = possum::transport::UniqueFd(err[0]);
   }
   ~Tool() {
     if (pid_ > 0) {
@@ -102,7 +102,7 @@ class Tool {
     if (fds[0].revents != 0) read_some(out_, result_.out);
     if (fds[1].revents != 0) read_some(err_, result_.err);
   }
-  static void read_some(possum::UniqueFd& fd, std::string& text) {
+  static void read_some(possum::transport::UniqueFd& fd, std::string& text) {
     char bytes[4096];
     const ssize_t got = read(fd.get(), bytes, sizeof bytes);
     if (got > 0) {
@@ -114,8 +114,8 @@ class Tool {
 
   pid_t pid_ = -1;
   ToolResult result_;
-  possum::UniqueFd out_;
-  possum::UniqueFd err_;
+  possum::transport::UniqueFd out_;
+  possum::transport::UniqueFd err_;
 };
 
 inline ToolResult run_tool(const std::vector<std::string>& args,

@@ -28,27 +28,27 @@
 #include <thread>
 #include <vector>
 
+#include "base/clock.h"
 #include "support/check.h"
 #include "support/sleepers.h"
 #include "transport/channel.h"
-#include "transport/clock.h"
 #include "transport/reader.h"
 #include "transport/writer.h"
 
 namespace support {
 
-using possum::AttachStatus;
 using possum::Error;
 using possum::ErrorCode;
-using possum::Frame;
-using possum::Reader;
-using possum::ReaderOptions;
-using possum::SlotRef;
-using possum::TakeStatus;
-using possum::Writer;
-using possum::WriterOptions;
-using possum::WriteStatus;
-using possum::layout::Policy;
+using possum::transport::AttachStatus;
+using possum::transport::Frame;
+using possum::transport::Reader;
+using possum::transport::ReaderOptions;
+using possum::transport::SlotRef;
+using possum::transport::TakeStatus;
+using possum::transport::Writer;
+using possum::transport::WriterOptions;
+using possum::transport::WriteStatus;
+using possum::transport::layout::Policy;
 
 // Far more than anything takes here, and less than the test's own limit.
 inline constexpr int kLimitMs = 20'000;
@@ -92,7 +92,8 @@ inline void await_asleep(const std::function<bool()>& asleep) {
 // Files of /dev/shm that belong to a channel.
 inline std::vector<std::string> names_of(const std::string& channel) {
   std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(possum::kShmDirectory)) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(possum::transport::kShmDirectory)) {
     const std::string name = entry.path().filename();
     if (name == "possum-c." + channel || name.starts_with("possum-d." + channel + ".")) {
       names.push_back(name);
@@ -107,20 +108,21 @@ inline void make_name(const std::string& name) {
   close(fd);
 }
 inline bool name_exists(const std::string& name) {
-  return access((possum::kShmDirectory + name).c_str(), F_OK) == 0;
+  return access((possum::transport::kShmDirectory + name).c_str(), F_OK) == 0;
 }
 
 // All of a control object, or NULL while it has not its full length: a writer that makes
 // the channel anew gives it that last, and a touch behind the end is SIGBUS.
-inline std::shared_ptr<possum::ShmObject> map_whole_control(int fd,
-                                                            possum::Access access) {
+inline std::shared_ptr<possum::transport::ShmObject> map_whole_control(
+    int fd, possum::transport::Access access) {
   struct stat info {};
   if (fstat(fd, &info) != 0 ||
-      info.st_size != static_cast<off_t>(possum::control_bytes())) {
+      info.st_size != static_cast<off_t>(possum::transport::control_bytes())) {
     return nullptr;
   }
   possum::Error error;
-  return possum::ShmObject::map(fd, possum::control_bytes(), access, false, error);
+  return possum::transport::ShmObject::map(fd, possum::transport::control_bytes(), access,
+                                           false, error);
 }
 
 // --- frames --------------------------------------------------------------------------
@@ -152,9 +154,9 @@ inline bool intact(const Frame& frame) {
   return shows(frame.data(), frame.size(), key_of(frame));
 }
 
-inline possum::layout::FrameDescriptor descriptor_for(std::uint64_t key,
-                                                      std::size_t bytes) {
-  possum::layout::FrameDescriptor frame{};
+inline possum::transport::layout::FrameDescriptor descriptor_for(std::uint64_t key,
+                                                                 std::size_t bytes) {
+  possum::transport::layout::FrameDescriptor frame{};
   frame.offset = key;
   frame.pts_ns = possum::monotonic_ns();
   frame.data_bytes = bytes;
@@ -162,7 +164,7 @@ inline possum::layout::FrameDescriptor descriptor_for(std::uint64_t key,
 }
 
 inline std::unique_ptr<Writer> open_writer(WriterOptions options,
-                                           possum::WriterEvents events = {}) {
+                                           possum::transport::WriterEvents events = {}) {
   Error error;
   auto writer = Writer::create(std::move(options), std::move(events), error);
   CHECK(writer);

@@ -30,14 +30,14 @@ void leave_names(const std::string& channel) {
 // With something in it: one without is perhaps a writer's first step.
 void make_used_name(const std::string& name) {
   make_name(name);
-  CHECK(truncate((possum::kShmDirectory + name).c_str(), 4096) == 0);
+  CHECK(truncate((possum::transport::kShmDirectory + name).c_str(), 4096) == 0);
 }
 
 // A control object and data objects without a writer, by hand: quicker than a death.
 void forge_names(const std::string& channel, int data_objects = 3) {
-  make_used_name(possum::control_name(channel));
+  make_used_name(possum::transport::control_name(channel));
   for (int i = 1; i <= data_objects; ++i) {
-    make_name(possum::data_name(channel, 77, static_cast<std::uint32_t>(i)));
+    make_name(possum::transport::data_name(channel, 77, static_cast<std::uint32_t>(i)));
   }
 }
 
@@ -50,7 +50,8 @@ void expect_works(Writer& writer, const std::string& channel) {
 
 // Are the names of the channel the control object and data objects of that writer alone?
 bool names_are_of(const std::string& channel, std::uint64_t incarnation) {
-  const std::string first = possum::data_name(channel, incarnation, 1).substr(1);
+  const std::string first =
+      possum::transport::data_name(channel, incarnation, 1).substr(1);
   const std::string start = first.substr(0, first.rfind('.'));
   int control = 0;
   for (const std::string& name : names_of(channel)) {
@@ -125,7 +126,7 @@ TEST(writer_that_lost_its_name_is_given_time_to_return) {
   FarWriter writer(channel);
   writer.publish(1, 1);
   writer.stop();
-  CHECK(shm_unlink(possum::control_name(channel).c_str()) == 0);
+  CHECK(shm_unlink(possum::transport::control_name(channel).c_str()) == 0);
   Tool tool({"clean", channel});
   // Not before the tool waits: it watches /dev/shm.
   CHECK(eventually([&] {
@@ -141,7 +142,8 @@ TEST(writer_that_lost_its_name_is_given_time_to_return) {
   writer.signal_it(SIGCONT);
   const ToolResult result = tool.result();
   CHECK(result.out.empty());
-  CHECK(eventually([&] { return name_exists(possum::control_name(channel)); }));
+  CHECK(
+      eventually([&] { return name_exists(possum::transport::control_name(channel)); }));
   const auto reader = attach_reader(reader_of(channel));
   writer.publish(2, 2);
   CHECK(key_of(take(*reader)) == 2);
@@ -151,7 +153,7 @@ TEST(writer_that_lost_its_name_is_given_time_to_return) {
 TEST(data_objects_without_a_control_object_go_after_a_second) {
   const std::string channel = unique_channel();
   forge_names(channel);
-  CHECK(shm_unlink(possum::control_name(channel).c_str()) == 0);
+  CHECK(shm_unlink(possum::transport::control_name(channel).c_str()) == 0);
   const std::int64_t begin = possum::monotonic_ns();
   expect_tool(0, {"clean", channel});
   CHECK(possum::monotonic_ns() - begin >= 900 * kMs);
@@ -160,14 +162,15 @@ TEST(data_objects_without_a_control_object_go_after_a_second) {
 
 TEST(things_in_the_way_are_left_there) {
   const std::string channel = unique_channel();
-  const std::string path = possum::kShmDirectory + possum::control_name(channel);
+  const std::string path =
+      possum::transport::kShmDirectory + possum::transport::control_name(channel);
   CHECK(mkfifo(path.c_str(), 0600) == 0);
-  make_name(possum::data_name(channel, 77, 1));
+  make_name(possum::transport::data_name(channel, 77, 1));
   const ToolResult result = expect_tool(1, {"clean", channel});
   CHECK(contains(result.err, "not a shared memory object"));
   CHECK(names_of(channel).size() == 2);
   for (const std::string& name : names_of(channel)) {
-    CHECK(unlink((possum::kShmDirectory + ("/" + name)).c_str()) == 0);
+    CHECK(unlink((possum::transport::kShmDirectory + ("/" + name)).c_str()) == 0);
   }
 }
 
@@ -182,7 +185,10 @@ TEST(leftovers_that_their_owner_may_not_open_go_as_well) {
   live.expect("ok 0");
   dead.kill();
   for (const char* channel : {"hidden", "live"}) {
-    CHECK(chmod((possum::kShmDirectory + possum::control_name(channel)).c_str(), 0) == 0);
+    CHECK(chmod((possum::transport::kShmDirectory +
+                 possum::transport::control_name(channel))
+                    .c_str(),
+                0) == 0);
   }
   CHECK(contains(run_tool({"list"}, kAlice).err, "possum clean"));
   const ToolResult result = expect_tool(1, {"clean"}, kAlice);
@@ -215,12 +221,12 @@ TEST(others_leftovers_are_for_their_owner_and_root) {
   // A name of somebody else's among one's own.
   const auto make_for = [](const User& user, const std::string& name) {
     make_used_name(name);
-    const std::string path = possum::kShmDirectory + name;
+    const std::string path = possum::transport::kShmDirectory + name;
     CHECK(chown(path.c_str(), user.uid, user.gid) == 0);
   };
-  make_for(kAlice, possum::control_name("mixed"));
-  make_for(kAlice, possum::data_name("mixed", 7, 1));
-  make_for(kBob, possum::data_name("mixed", 7, 2));
+  make_for(kAlice, possum::transport::control_name("mixed"));
+  make_for(kAlice, possum::transport::data_name("mixed", 7, 1));
+  make_for(kBob, possum::transport::data_name("mixed", 7, 2));
   std::this_thread::sleep_for(
       std::chrono::milliseconds(1100));  // no first step of a claim
   const ToolResult mixed = expect_tool(1, {"clean", "mixed"}, kAlice);
@@ -242,7 +248,7 @@ TEST(writer_that_starts_meanwhile_is_never_hurt) {
       last = round;
       Error error;
       std::vector<std::string> removed;
-      possum::clean_channel(channel, removed, error);
+      possum::transport::clean_channel(channel, removed, error);
       CHECK(error.code == ErrorCode::none || error.code == ErrorCode::busy);
       cleaned = last;
     }
@@ -288,7 +294,7 @@ TEST(root_never_stands_in_the_way_of_another_user) {
   for (int i = 0; i < 15; ++i) {
     forge_names(channel);
     for (const std::string& name : names_of(channel)) {
-      CHECK(chown((possum::kShmDirectory + ("/" + name)).c_str(), kAlice.uid,
+      CHECK(chown((possum::transport::kShmDirectory + ("/" + name)).c_str(), kAlice.uid,
                   kAlice.gid) == 0);
     }
     Tool tool({"clean", channel});

@@ -142,7 +142,8 @@ TEST(info_says_everything_about_one) {
   }
   const Json info = expect_tool(0, {"info", "--json", channel}).json();
   CHECK(info["channel"] == channel && info["state"] == "ready");
-  CHECK(info["pid"] == writer.pid() && info["command"] == possum::process_name());
+  CHECK(info["pid"] == writer.pid() &&
+        info["command"] == possum::transport::process_name());
   CHECK(info["uid"] == geteuid() && info["mode"] == "0600" && info["layout"] == 2);
   CHECK(info["frames"] == 3 && info["bytes"] == kSmall + 10'000 && info["no-slot"] == 0);
   CHECK(info["allow-blocking"] == true && info["attachable"] == true);
@@ -174,7 +175,8 @@ TEST(what_peers_wrote_reaches_no_terminal) {
   const PrivateShm shm(kShmBytes);
   const ForgedChannel forged("forged", "video/x-raw,format=\x1b[31mevil\n\x80");
   const char name[16] = "\x1b[2J\"\\\xff\xe2\x80\xae";
-  forged.edit_control(offsetof(possum::layout::ControlHeader, writer_name), name);
+  forged.edit_control(offsetof(possum::transport::layout::ControlHeader, writer_name),
+                      name);
   for (const std::vector<std::string>& args :
        std::vector<std::vector<std::string>>{{"list"},
                                              {"info", "forged"},
@@ -215,7 +217,7 @@ TEST(no_writer_pushes_the_columns_of_others_away) {
 TEST(what_cannot_be_looked_at_has_a_status_of_its_own) {
   const PrivateShm shm(kShmBytes);
   const ForgedChannel forged("newer");
-  forged.edit_control(offsetof(possum::layout::ControlHeader, version), 77u);
+  forged.edit_control(offsetof(possum::transport::layout::ControlHeader, version), 77u);
   CHECK(mkfifo("/dev/shm/possum-c.pipe", 0600) == 0);
   for (const std::string channel : {"newer", "pipe"}) {
     const ToolResult text = expect_tool(3, {"info", channel});

@@ -36,11 +36,11 @@ Work work_of_tool(std::vector<std::string> args) {
 }
 
 std::string shm_path(const std::string& file) {
-  return std::string(possum::kShmDirectory) + "/" + file;
+  return std::string(possum::transport::kShmDirectory) + "/" + file;
 }
 
 void make_file(const std::string& path, std::size_t bytes, uid_t owner = geteuid()) {
-  const possum::UniqueFd fd(
+  const possum::transport::UniqueFd fd(
       open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
   CHECK(fd && ftruncate(fd.get(), static_cast<off_t>(bytes)) == 0);
   if (owner != geteuid()) CHECK(fchown(fd.get(), owner, owner) == 0);
@@ -50,12 +50,14 @@ void make_file(const std::string& path, std::size_t bytes, uid_t owner = geteuid
 // who wants to be looked at: of any size, with holes, hard links to a channel that lives.
 void make_names(const ForgedChannel& model, int count, const std::string& prefix) {
   const std::string control =
-      possum::kShmDirectory + possum::control_name(model.channel());
+      possum::transport::kShmDirectory + possum::transport::control_name(model.channel());
   for (int i = 0; i < count; ++i) {
     const std::string channel = prefix + std::to_string(i);
-    const std::string path = possum::kShmDirectory + possum::control_name(channel);
-    const std::string data = possum::kShmDirectory +
-                             possum::data_name(channel, 77, static_cast<unsigned>(i + 1));
+    const std::string path =
+        possum::transport::kShmDirectory + possum::transport::control_name(channel);
+    const std::string data =
+        possum::transport::kShmDirectory +
+        possum::transport::data_name(channel, 77, static_cast<unsigned>(i + 1));
     switch (i % 8) {
       case 0:  // a dead writer's
         make_file(path, 4096);
@@ -119,13 +121,16 @@ TEST(names_of_the_dead_are_removed_however_many_there_are) {
   constexpr int kDead = 3000;
   for (int i = 0; i < kDead; ++i) {
     const std::string channel = "dead" + std::to_string(i);
-    make_file(possum::kShmDirectory + possum::control_name(channel), 4096);
-    make_file(possum::kShmDirectory + possum::data_name(channel, 77, 1), 4096);
+    make_file(possum::transport::kShmDirectory + possum::transport::control_name(channel),
+              4096);
+    make_file(
+        possum::transport::kShmDirectory + possum::transport::data_name(channel, 77, 1),
+        4096);
   }
   const Work work = work_of_tool({"clean"});
   std::printf("   %ld system calls\n", work.syscalls);
   CHECK(work.status == 0);
-  CHECK(std::filesystem::is_empty(possum::kShmDirectory));
+  CHECK(std::filesystem::is_empty(possum::transport::kShmDirectory));
   CHECK(work.syscalls <= kCallsInAll + kCallsForEach * kDead);
 }
 
@@ -134,12 +139,12 @@ TEST(objects_without_a_control_object_are_given_one_second_together) {
   const PrivateShm shm(kShmBytes);
   constexpr int kLeft = 600;
   for (int i = 0; i < kLeft; ++i) {
-    make_file(
-        possum::kShmDirectory + possum::data_name("left" + std::to_string(i), 77, 1),
-        4096);
+    make_file(possum::transport::kShmDirectory +
+                  possum::transport::data_name("left" + std::to_string(i), 77, 1),
+              4096);
   }
   expect_tool(0, {"clean"});
-  CHECK(std::filesystem::is_empty(possum::kShmDirectory));
+  CHECK(std::filesystem::is_empty(possum::transport::kShmDirectory));
 }
 
 // One object is one channel, whatever it is called.
@@ -147,7 +152,8 @@ TEST(hard_links_are_no_channels) {
   const PrivateShm shm(kShmBytes);
   const std::string caps = "video/x-raw, x=" + std::string(16'000, 'y');
   const ForgedChannel model("model", caps);
-  const std::string control = possum::kShmDirectory + possum::control_name("model");
+  const std::string control =
+      possum::transport::kShmDirectory + possum::transport::control_name("model");
   for (int i = 0; i < 10; ++i) {
     CHECK(link(control.c_str(), shm_path("possum-c.link" + std::to_string(i)).c_str()) ==
           0);
@@ -162,7 +168,7 @@ TEST(hard_links_are_no_channels) {
   const Json whole = expect_tool(0, {"list", "--json"}).json();
   CHECK(whole.size() == 1 && whole[0]["frame"]["caps"] == caps);
   // Nor do many channels show one object's frame.
-  const std::string data = possum::kShmDirectory + model.data_file();
+  const std::string data = possum::transport::kShmDirectory + model.data_file();
   CHECK(link(data.c_str(), shm_path("elsewhere").c_str()) == 0);
   CHECK(expect_tool(0, {"list", "--json"}).json()[0]["frame"] == nullptr);
 }

@@ -21,6 +21,7 @@
 
 using namespace support;
 using namespace possum;
+using namespace possum::transport;
 
 namespace {
 

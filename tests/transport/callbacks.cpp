@@ -8,9 +8,9 @@
 #include <functional>
 #include <mutex>
 
+#include "base/event_thread.h"
 #include "support/peers.h"
 #include "transport/channel.h"
-#include "transport/event_thread.h"
 
 using namespace support;
 
@@ -42,7 +42,7 @@ struct Scene {
   ~Scene() {
     if (thief) remove_names(channel, *thief);
   }
-  void open(WriterOptions options, possum::WriterEvents events) {
+  void open(WriterOptions options, possum::transport::WriterEvents events) {
     options.claim_timeout_ns = 0;
     writer = open_writer(std::move(options), std::move(events));
   }
@@ -58,21 +58,21 @@ struct Scene {
   const std::function<void(Scene&)> act;
   std::unique_ptr<Writer> writer;
   std::unique_ptr<Reader> reader;
-  std::optional<possum::Claim> thief;
+  std::optional<possum::transport::Claim> thief;
   std::atomic<bool> acting{false};
   Event brought_about;  // no other call of this test is going on
   Event acted;
 };
 
 void bring_about_attached(Scene& scene) {
-  possum::WriterEvents events;
+  possum::transport::WriterEvents events;
   events.reader_attached = [&](unsigned, std::uint32_t) { scene.called(); };
   scene.open(plain_writer(scene.channel), events);
   scene.reader = attach_reader(reader_of(scene.channel));
 }
 
 void bring_about_detached(Scene& scene) {
-  possum::WriterEvents events;
+  possum::transport::WriterEvents events;
   Event attached;
   events.reader_attached = [&](unsigned, std::uint32_t) { attached.set(); };
   events.reader_detached = [&](unsigned, const char*) { scene.called(); };
@@ -83,7 +83,7 @@ void bring_about_detached(Scene& scene) {
 }
 
 void bring_about_demoted(Scene& scene) {
-  possum::WriterEvents events;
+  possum::transport::WriterEvents events;
   events.reader_demoted = [&](unsigned, std::uint32_t) { scene.called(); };
   WriterOptions options = blocking_writer(scene.channel);
   options.max_blocking_ns = 10 * kMs;
@@ -94,16 +94,17 @@ void bring_about_demoted(Scene& scene) {
 }
 
 void bring_about_lost(Scene& scene) {
-  possum::WriterEvents events;
+  possum::transport::WriterEvents events;
   events.lost = [&](const Error&) { scene.called(); };
   scene.open(plain_writer(scene.channel), events);
   Error error;
   scene.thief.emplace();
   // The writer may be quicker, and has its name back.
   do {
-    shm_unlink(possum::control_name(scene.channel).c_str());
-  } while (possum::claim_channel({scene.channel, {0600, {}}, false}, *scene.thief,
-                                 error) != possum::ClaimStatus::ok);
+    shm_unlink(possum::transport::control_name(scene.channel).c_str());
+  } while (possum::transport::claim_channel({scene.channel, {0600, {}}, false},
+                                            *scene.thief,
+                                            error) != possum::transport::ClaimStatus::ok);
 }
 
 void close_it(Scene& scene) {
@@ -178,7 +179,7 @@ TEST(no_event_is_begun_after_close) {
   std::atomic<int> told{0};
   const auto used = std::make_shared<int>();  // by the functions, until the thread ends
   {
-    possum::WriterEvents events;
+    possum::transport::WriterEvents events;
     events.reader_attached = [&, used](unsigned, std::uint32_t) {
       ++told;
       one_left.wait();

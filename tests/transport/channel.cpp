@@ -12,13 +12,14 @@
 #include <condition_variable>
 #include <future>
 
+#include "base/text.h"
 #include "support/peers.h"
 #include "transport/descriptor.h"
 #include "transport/doorbell.h"
-#include "transport/text.h"
 
 using namespace support;
 using namespace possum;
+using namespace possum::transport;
 
 namespace {
 
@@ -717,7 +718,8 @@ TEST(writer_whose_name_is_held_for_a_moment_gets_it_back) {
   const std::string control = kShmDirectory + control_name(channel);
   const std::string aside = control_name(channel) + "-aside";
   LockFd cleaner = LockFd::open(aside, O_RDWR | O_CREAT | O_EXCL, 0600);
-  CHECK(cleaner && cleaner.try_lock(possum::layout::kOwnerByte) == LockFd::Result::ok);
+  CHECK(cleaner &&
+        cleaner.try_lock(possum::transport::layout::kOwnerByte) == LockFd::Result::ok);
   const UniqueFd watch(inotify_init1(IN_CLOEXEC));
   CHECK(inotify_add_watch(watch.get(), (kShmDirectory + aside).c_str(), IN_CLOSE_WRITE) >=
         0);

@@ -15,6 +15,7 @@
 #include "transport/frame_times.h"
 
 using namespace possum;
+using namespace possum::transport;
 using layout::DataHeader;
 using layout::FrameDescriptor;
 

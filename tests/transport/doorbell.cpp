@@ -17,15 +17,15 @@
 #include "support/transport.h"
 
 using namespace support;
-using possum::Doorbell;
 using possum::monotonic_ns;
+using possum::transport::Doorbell;
 
 namespace {
 
 // What two processes share here, besides the semaphores.
 struct Shared {
-  alignas(64) possum::layout::DoorbellWords ping;
-  alignas(64) possum::layout::DoorbellWords pong;
+  alignas(64) possum::transport::layout::DoorbellWords ping;
+  alignas(64) possum::transport::layout::DoorbellWords pong;
   alignas(64) std::atomic<std::uint64_t> sent;
   alignas(64) std::atomic<std::uint64_t> seen;
 };
@@ -35,11 +35,13 @@ class SharedPage {
  public:
   SharedPage() : fd_(memfd_create("possum", MFD_CLOEXEC)) {
     Error error;
-    CHECK(fd_ && ftruncate(fd_.get(), static_cast<off_t>(2 * possum::unit_bytes())) == 0);
-    all_ = possum::ShmObject::map(fd_.get(), 2 * possum::unit_bytes(),
-                                  possum::Access::read_write, false, error);
-    ping_ = possum::SemaphoreMapping::map(fd_.get(), 0, error);
-    pong_ = possum::SemaphoreMapping::map(fd_.get(), 1, error);
+    CHECK(fd_ && ftruncate(fd_.get(),
+                           static_cast<off_t>(2 * possum::transport::unit_bytes())) == 0);
+    all_ = possum::transport::ShmObject::map(
+        fd_.get(), 2 * possum::transport::unit_bytes(),
+        possum::transport::Access::read_write, false, error);
+    ping_ = possum::transport::SemaphoreMapping::map(fd_.get(), 0, error);
+    pong_ = possum::transport::SemaphoreMapping::map(fd_.get(), 1, error);
     CHECK(all_ && ping_ && pong_);
     ping().reset();
     pong().reset();
@@ -51,7 +53,8 @@ class SharedPage {
   // What others can write of it.
   std::atomic<std::uint64_t>& ping_bytes() const {
     return *reinterpret_cast<std::atomic<std::uint64_t>*>(
-        all_->data() + possum::unit_bytes() - possum::layout::kSemSharedBytes);
+        all_->data() + possum::transport::unit_bytes() -
+        possum::transport::layout::kSemSharedBytes);
   }
   bool low() const {
     int ping = -1;
@@ -67,10 +70,10 @@ class SharedPage {
   }
 
  private:
-  possum::UniqueFd fd_;
-  std::shared_ptr<possum::ShmObject> all_;
-  std::unique_ptr<possum::SemaphoreMapping> ping_;
-  std::unique_ptr<possum::SemaphoreMapping> pong_;
+  possum::transport::UniqueFd fd_;
+  std::shared_ptr<possum::transport::ShmObject> all_;
+  std::unique_ptr<possum::transport::SemaphoreMapping> ping_;
+  std::unique_ptr<possum::transport::SemaphoreMapping> pong_;
 };
 
 pid_t in_child(const std::function<void()>& body) {
@@ -246,7 +249,7 @@ TEST(scribbled_semaphore_neither_aborts_nor_hangs) {
 
 // All that peers share is written as fast as they can while the C library works with it.
 TEST(semaphore_that_changes_in_use_neither_aborts_nor_hangs) {
-  if (possum::layout::kSemSharedBytes == sizeof(sem_t)) {
+  if (possum::transport::layout::kSemSharedBytes == sizeof(sem_t)) {
     check::skip("here peers trust each other with it: PROTOCOL.md, section 12");
   }
   SharedPage page;
@@ -276,11 +279,11 @@ TEST(only_value_and_waiters_are_shared) {
   for (const unsigned value : {0u, 1u, 0x2d5u, 0x7fffffffu}) {
     SharedPage page;
     sem_t& semaphore = page.ping_semaphore();
-    const sem_t fresh = possum::fresh_semaphore(true, 0);
+    const sem_t fresh = possum::transport::fresh_semaphore(true, 0);
     CHECK(std::memcmp(&semaphore, &fresh, sizeof fresh) == 0);
-    const sem_t shared = possum::fresh_semaphore(true, value);
-    const sem_t own = possum::fresh_semaphore(false, value);
-    constexpr std::size_t kShared = possum::layout::kSemSharedBytes;
+    const sem_t shared = possum::transport::fresh_semaphore(true, value);
+    const sem_t own = possum::transport::fresh_semaphore(false, value);
+    constexpr std::size_t kShared = possum::transport::layout::kSemSharedBytes;
     CHECK(kShared == sizeof(sem_t) || std::memcmp(&shared, &own, kShared) == 0);
     CHECK(std::memcmp(&shared, &own, sizeof shared) != 0);
     CHECK(sem_post(&semaphore) == 0 && sem_trywait(&semaphore) == 0);
@@ -316,14 +319,14 @@ TEST(stuffed_semaphore_does_not_make_a_busy_wait) {
 }
 
 TEST(a_spin_ends_with_what_it_waits_for) {
-  possum::Spin spin;
+  possum::transport::Spin spin;
   int looks = 0;
   CHECK(spin.until([&] { return ++looks == 3; }));
   CHECK(looks == 3);
 }
 
 // How often it went to sleep at once before it looked round again.
-int waits_without_a_look(possum::Spin& spin) {
+int waits_without_a_look(possum::transport::Spin& spin) {
   for (int waits = 0;; ++waits) {
     bool looked = false;
     CHECK(!spin.until([&] {
@@ -336,7 +339,7 @@ int waits_without_a_look(possum::Spin& spin) {
 }
 
 TEST(a_spin_in_vain_is_tried_less_and_less) {
-  possum::Spin spin;
+  possum::transport::Spin spin;
   CHECK(waits_without_a_look(spin) == 0);
   for (int waits = 1; waits < 255; waits = 2 * waits + 1) {
     CHECK(waits_without_a_look(spin) == waits);
@@ -350,7 +353,7 @@ TEST(a_spin_in_vain_is_tried_less_and_less) {
 }
 
 TEST(nobody_spins_for_the_next_picture_of_a_camera) {
-  possum::Spin spin;
+  possum::transport::Spin spin;
   CHECK(waits_without_a_look(spin) == 0);
   CHECK(!spin.until([] { return true; }));
   for (int i = 0; i < 10; ++i) {
@@ -362,16 +365,16 @@ TEST(nobody_spins_for_the_next_picture_of_a_camera) {
 }
 
 TEST(sem_image_is_repeatable_and_knows_the_value) {
-  std::uint8_t one[possum::layout::kSemImageBytes];
-  std::uint8_t two[possum::layout::kSemImageBytes];
+  std::uint8_t one[possum::transport::layout::kSemImageBytes];
+  std::uint8_t two[possum::transport::layout::kSemImageBytes];
   std::memset(one, 0xaa, sizeof one);
   std::memset(two, 0x55, sizeof two);
-  possum::semaphore_image(one);
-  possum::semaphore_image(two);
+  possum::transport::semaphore_image(one);
+  possum::transport::semaphore_image(two);
   CHECK(std::memcmp(one, two, sizeof one) == 0);
   sem_t semaphore;
   std::memcpy(&semaphore, one, sizeof semaphore);
   int value = 0;
   CHECK(sem_getvalue(&semaphore, &value) == 0);
-  CHECK(value == static_cast<int>(possum::layout::kSemImageValue));
+  CHECK(value == static_cast<int>(possum::transport::layout::kSemImageValue));
 }

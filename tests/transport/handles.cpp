@@ -53,8 +53,9 @@ TEST(no_wait_of_a_reader_spins_after_interrupts_on_and_off) {
   });
   interrupt_on_and_off_at_once(*reader);
   reader->interrupt(true);
-  CHECK(reader->take(possum::kForever, frame, error) == TakeStatus::interrupted);
-  CHECK(reader->attach(possum::kForever, error) == AttachStatus::interrupted);
+  CHECK(reader->take(possum::transport::kForever, frame, error) ==
+        TakeStatus::interrupted);
+  CHECK(reader->attach(possum::transport::kForever, error) == AttachStatus::interrupted);
 }
 
 TEST(no_wait_of_a_writer_spins_after_interrupts_on_and_off) {
@@ -66,12 +67,12 @@ TEST(no_wait_of_a_writer_spins_after_interrupts_on_and_off) {
   check_sleeps([&](std::int64_t) { CHECK(second->open(error) == WriteStatus::failed); });
 
   const auto reader =
-      attach_reader(reader_of(channel, possum::layout::Policy::blocking, 2));
+      attach_reader(reader_of(channel, possum::transport::layout::Policy::blocking, 2));
   const std::atomic<unsigned> two{2};
-  possum::SlotRef ref;
+  possum::transport::SlotRef ref;
   for (std::uint64_t key = 0; key < 2; ++key) publish(*writer, key);
   CHECK(writer->acquire(kSmall, 64, 0, ref, error) == WriteStatus::ok);
-  possum::layout::FrameDescriptor frame = descriptor_for(2, kSmall);
+  possum::transport::layout::FrameDescriptor frame = descriptor_for(2, kSmall);
   const auto publish_it = [&](std::int64_t deadline_ns) {
     return writer->publish(ref, frame, kCaps, {}, false, error, deadline_ns);
   };
@@ -79,7 +80,7 @@ TEST(no_wait_of_a_writer_spins_after_interrupts_on_and_off) {
       [&](std::int64_t ns) { return writer->wait_readers(two, error, ns); },
       [&](std::int64_t ns) { return writer->drain(error, ns); },
       [&](std::int64_t ns) {
-        possum::SlotRef none;
+        possum::transport::SlotRef none;
         return writer->acquire(kSmall, 64, 0, none, error, ns);
       },
       publish_it,
@@ -88,7 +89,7 @@ TEST(no_wait_of_a_writer_spins_after_interrupts_on_and_off) {
     interrupt_on_and_off_at_once(*writer);
     check_sleeps([&](std::int64_t ns) { CHECK(wait(ns) == WriteStatus::timeout); });
     writer->interrupt(true);
-    CHECK(wait(possum::kForever) == WriteStatus::interrupted);
+    CHECK(wait(possum::transport::kForever) == WriteStatus::interrupted);
     writer->interrupt(false);
   }
 }
@@ -100,10 +101,10 @@ TEST(slot_is_as_large_as_was_asked_for_whatever_others_borrow_meanwhile) {
   const std::string channel = unique_channel();
   const auto writer = open_writer(blocking_writer(channel, 4));
   const auto reader =
-      attach_reader(reader_of(channel, possum::layout::Policy::blocking, 16));
+      attach_reader(reader_of(channel, possum::transport::layout::Policy::blocking, 16));
   for (std::uint64_t key = 0; key < 4; ++key) publish(*writer, key);
   Error error;
-  possum::SlotRef ref;
+  possum::transport::SlotRef ref;
   before_relock = [&] {  // after a look round in vain, before it looks once more
     CHECK(!writer->lend(kSmall));
     take(*reader);  // and gives it back
@@ -173,14 +174,13 @@ TEST(handles_in_use_are_dead_in_a_child) {
   const std::uint64_t incarnation = writer->incarnation();
   in_child([&] {
     Frame frame;
-    possum::SlotRef ref;
+    possum::transport::SlotRef ref;
     const std::atomic<unsigned> one{1};
-    possum::layout::FrameDescriptor descriptor = descriptor_for(3, kSmall);
+    possum::transport::layout::FrameDescriptor descriptor = descriptor_for(3, kSmall);
     reader->interrupt(true);
     writer->interrupt(true);
     reader->skip_to_newest();
     reader->set_depth(1);
-    CHECK(!reader->newest_caps());
     CHECK(reader->take(0, frame, error) == TakeStatus::failed && tells_of_fork(error));
     CHECK(reader->attach(0, error) == AttachStatus::failed && tells_of_fork(error));
     CHECK(!reader->attached() && reader->incarnation() == 0);

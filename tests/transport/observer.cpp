@@ -3,25 +3,25 @@
 //
 // Looking at channels from outside: what is seen of good ones, dead ones, strange ones
 // and such as change meanwhile, and that nobody notices.
-#include "transport/observer.h"
+#include "inspect/observer.h"
 
 #include <sys/stat.h>
 
 #include <atomic>
 #include <bit>
 
+#include "base/text.h"
 #include "support/forged.h"
 #include "support/peers.h"
 #include "support/private_shm.h"
 #include "transport/channel_watch.h"
-#include "transport/text.h"
 
 using namespace support;
-using possum::ChannelCondition;
-using possum::observe_channel;
-using possum::ObservedChannel;
-using possum::ObservedReader;
-namespace layout = possum::layout;
+using possum::inspect::ChannelCondition;
+using possum::inspect::observe_channel;
+using possum::inspect::ObservedChannel;
+using possum::inspect::ObservedReader;
+namespace layout = possum::transport::layout;
 
 namespace {
 
@@ -41,9 +41,9 @@ ObservedChannel seen(const std::string& channel, ChannelCondition condition) {
 }
 
 bool listed(const std::string& channel) {
-  std::vector<possum::ChannelFiles> all;
+  std::vector<possum::inspect::ChannelFiles> all;
   Error error;
-  CHECK(possum::list_channels(all, error));
+  CHECK(possum::inspect::list_channels(all, error));
   return std::any_of(all.begin(), all.end(),
                      [&](const auto& files) { return files.channel == channel; });
 }
@@ -72,7 +72,7 @@ TEST(live_channel_shows_what_its_writer_says) {
   CHECK(now.live() && listed(channel));
   CHECK(now.owner == geteuid() && now.mode == 0600);
   CHECK(now.pid == static_cast<std::uint32_t>(writer.pid()));
-  CHECK(now.writer == possum::process_name());
+  CHECK(now.writer == possum::transport::process_name());
   CHECK(now.attachable && now.allows_blocking && now.incarnation != 0);
   CHECK(now.frames == 5 && now.bytes == 50'000 && now.copied == 5 && now.zero_copy == 0);
   CHECK(now.last_publish_ns && *now.last_publish_ns <= possum::monotonic_ns());
@@ -108,7 +108,7 @@ TEST(readers_are_seen_with_what_they_hold) {
   const auto& blocking = now.readers[now.readers[0].policy == Policy::blocking ? 0 : 1];
   const auto& dropping = now.readers[now.readers[0].policy == Policy::blocking ? 1 : 0];
   CHECK(blocking.pid == static_cast<std::uint32_t>(holder.pid()) && blocking.alive);
-  CHECK(blocking.name == possum::process_name() && blocking.depth == 4);
+  CHECK(blocking.name == possum::transport::process_name() && blocking.depth == 4);
   CHECK(blocking.state == layout::PageState::active && !blocking.demoted);
   CHECK(std::popcount(blocking.taken) == 2 && std::popcount(blocking.offered) == 2);
   CHECK(blocking.frames == 2 && blocking.missed == 0);
@@ -154,7 +154,7 @@ TEST(names_of_a_dead_writer_are_seen_and_nothing_in_them) {
   CHECK(now.left.size() == names_of(channel).size() && now.left_bytes > 8 * kSmall);
   CHECK(now.owner == geteuid() && now.pid == 0 && now.slots.empty() && !now.frame);
   // Without the control object as well.
-  shm_unlink(possum::control_name(channel).c_str());
+  shm_unlink(possum::transport::control_name(channel).c_str());
   const ObservedChannel rest = seen(channel, ChannelCondition::dead);
   CHECK(!rest.owner && rest.left.size() == now.left.size() - 1);
   CHECK(listed(channel));
@@ -164,14 +164,15 @@ TEST(names_of_a_dead_writer_are_seen_and_nothing_in_them) {
 
 TEST(channel_that_is_being_set_up_is_neither_there_nor_dead) {
   const std::string channel = unique_channel();
-  const std::string name = possum::control_name(channel);
+  const std::string name = possum::transport::control_name(channel);
   make_name(name);
   seen(channel, ChannelCondition::setting_up);  // between a claim's first steps
   {
-    possum::LockFd lock = possum::LockFd::open(name, O_RDWR, 0);
-    CHECK(lock.try_lock(layout::kOwnerByte) == possum::LockFd::Result::ok);
+    possum::transport::LockFd lock = possum::transport::LockFd::open(name, O_RDWR, 0);
+    CHECK(lock.try_lock(layout::kOwnerByte) == possum::transport::LockFd::Result::ok);
     seen(channel, ChannelCondition::setting_up);
-    CHECK(ftruncate(lock.get(), static_cast<off_t>(possum::control_bytes())) == 0);
+    CHECK(ftruncate(lock.get(), static_cast<off_t>(possum::transport::control_bytes())) ==
+          0);
     seen(channel, ChannelCondition::setting_up);  // INIT
     CHECK(ftruncate(lock.get(), 0) == 0);
   }
@@ -189,11 +190,13 @@ TEST(no_channel_name_is_no_channel) {
   // Files that only look like ours.
   for (const char* file : {"possum-c.", "possum-c..x", "possum-d.x", "possum-c.a b",
                            "possum-d..0123456789abcdef.00000001", "possum-x.y"}) {
-    CHECK(!possum::parse_file_name(file));
+    CHECK(!possum::transport::parse_file_name(file));
   }
-  const auto data = possum::parse_file_name("possum-d.a.b.0123456789abcdef.00000001");
+  const auto data =
+      possum::transport::parse_file_name("possum-d.a.b.0123456789abcdef.00000001");
   CHECK(data && data->channel == "a.b" && !data->control);
-  const auto control = possum::parse_file_name("possum-c.a.0123456789abcdef.00000001");
+  const auto control =
+      possum::transport::parse_file_name("possum-c.a.0123456789abcdef.00000001");
   CHECK(control && control->control);
 }
 
@@ -201,7 +204,8 @@ TEST(other_layouts_say_who_writes_them_and_no_more) {
   const ForgedChannel forged(unique_channel());
   forged.edit_control(offsetof(layout::ControlHeader, version), layout::kVersion + 1);
   const ObservedChannel now = seen(forged.channel(), ChannelCondition::incompatible);
-  CHECK(now.version == layout::kVersion + 1 && now.writer == possum::process_name());
+  CHECK(now.version == layout::kVersion + 1 &&
+        now.writer == possum::transport::process_name());
   CHECK(now.pid == static_cast<std::uint32_t>(getpid()) && !now.live());
   CHECK(now.slots.empty() && !now.frame);
 }
@@ -227,7 +231,8 @@ TEST(nonsense_in_the_header_is_damage) {
     }
   }
   const ForgedChannel forged(unique_channel());
-  for (const std::size_t bytes : {possum::control_bytes() - 1, possum::unit_bytes()}) {
+  for (const std::size_t bytes :
+       {possum::transport::control_bytes() - 1, possum::transport::unit_bytes()}) {
     CHECK(ftruncate(forged.control(), static_cast<off_t>(bytes)) == 0);
     seen(forged.channel(), ChannelCondition::damaged);
   }
@@ -243,7 +248,7 @@ TEST(nonsense_in_a_frame_hides_that_frame_only) {
         sizeof(DataHeader) + offsetof(FrameDescriptor, caps_bytes)}) {
     const ForgedChannel forged(unique_channel());
     CHECK(seen(forged.channel(), ChannelCondition::ready).frame);
-    const possum::UniqueFd data = forged.data();
+    const possum::transport::UniqueFd data = forged.data();
     ForgedChannel::edit(data.get(), field, ~0u);
     const ObservedChannel now = seen(forged.channel(), ChannelCondition::ready);
     CHECK(!now.frame && !now.frame_problem.empty() && now.frames == 1);
@@ -278,8 +283,8 @@ TEST(times_that_cannot_be_are_no_times) {
 TEST(random_bytes_anywhere_are_survived) {
   const ForgedChannel forged(unique_channel());
   const std::string control =
-      ForgedChannel::bytes_of(possum::control_name(forged.channel()));
-  const possum::UniqueFd data = forged.data();
+      ForgedChannel::bytes_of(possum::transport::control_name(forged.channel()));
+  const possum::transport::UniqueFd data = forged.data();
   const std::string frame = ForgedChannel::bytes_of(forged.data_file()).substr(0, 4096);
   std::minstd_rand random(1);
   for (int round = 0; round < 2000; ++round) {
@@ -291,8 +296,9 @@ TEST(random_bytes_anywhere_are_survived) {
       if (random() % 4 == 0) {
         ForgedChannel::edit(data.get(), random() % 600, value);
       } else {
-        const std::size_t unit =
-            random() % 2 == 0 ? 0 : random() % layout::kUnits * possum::unit_bytes();
+        const std::size_t unit = random() % 2 == 0 ? 0
+                                                   : random() % layout::kUnits *
+                                                         possum::transport::unit_bytes();
         ForgedChannel::edit(forged.control(), unit + random() % 832, value);
       }
     }
@@ -303,11 +309,11 @@ TEST(random_bytes_anywhere_are_survived) {
 TEST(objects_that_change_their_size_meanwhile_are_survived) {
   const ForgedChannel forged(unique_channel());
   const std::string control =
-      ForgedChannel::bytes_of(possum::control_name(forged.channel()));
+      ForgedChannel::bytes_of(possum::transport::control_name(forged.channel()));
   std::atomic<bool> stop{false};
   std::thread cutter([&] {
     std::minstd_rand random(2);
-    const possum::UniqueFd data = forged.data();
+    const possum::transport::UniqueFd data = forged.data();
     while (!stop) {
       const int fd = random() % 2 == 0 ? forged.control() : data.get();
       CHECK(ftruncate(fd, static_cast<off_t>(random() % 200'000)) == 0);
@@ -322,7 +328,8 @@ TEST(objects_that_change_their_size_meanwhile_are_survived) {
 
 TEST(things_that_are_no_objects_are_not_opened) {
   const std::string channel = unique_channel();
-  const std::string path = possum::kShmDirectory + possum::control_name(channel);
+  const std::string path =
+      possum::transport::kShmDirectory + possum::transport::control_name(channel);
   CHECK(mkfifo(path.c_str(), 0600) == 0);
   seen(channel, ChannelCondition::damaged);
   CHECK(unlink(path.c_str()) == 0 && mkdir(path.c_str(), 0700) == 0);
@@ -332,7 +339,7 @@ TEST(things_that_are_no_objects_are_not_opened) {
   CHECK(unlink(path.c_str()) == 0);
 
   const ForgedChannel forged(unique_channel());
-  const std::string data = possum::kShmDirectory + forged.data_file();
+  const std::string data = possum::transport::kShmDirectory + forged.data_file();
   CHECK(unlink(data.c_str()) == 0 && mkfifo(data.c_str(), 0600) == 0);
   CHECK(!seen(forged.channel(), ChannelCondition::ready).frame);
   CHECK(unlink(data.c_str()) == 0 && symlink("/etc/passwd", data.c_str()) == 0);
@@ -375,14 +382,14 @@ TEST(looking_changes_nothing) {
   publish(*writer, 1);
   const auto reader = attach_reader(reader_of(channel));
   const Frame frame = take(*reader);
-  const std::string control = possum::control_name(channel);
-  const auto before = possum::stat_name(control);
+  const std::string control = possum::transport::control_name(channel);
+  const auto before = possum::transport::stat_name(control);
   CHECK(eventually([&] {  // the writer is at rest
     const std::string one = ForgedChannel::bytes_of(control);
     for (int i = 0; i < 100; ++i) observe_channel(channel);
     return one == ForgedChannel::bytes_of(control);
   }));
-  const auto after = possum::stat_name(control);
+  const auto after = possum::transport::stat_name(control);
   CHECK(before->st_mtim.tv_nsec == after->st_mtim.tv_nsec &&
         before->st_ctim.tv_nsec == after->st_ctim.tv_nsec);
   // Descriptors that are closed drop no locks of others, not even of this process.
@@ -419,7 +426,8 @@ TEST(frames_that_may_not_be_looked_at_are_said_to_be_so) {
   const std::string channel = unique_channel();
   const auto writer = open_writer(plain_writer(channel));
   publish(*writer, 1);
-  const std::string path = possum::kShmDirectory + possum::control_name(channel);
+  const std::string path =
+      possum::transport::kShmDirectory + possum::transport::control_name(channel);
   CHECK(chmod(path.c_str(), 0644) == 0);
   Peer("as", words(kMallory, "look", {channel})).expect("ready 0 - ");
 }
@@ -429,7 +437,7 @@ TEST(frames_that_may_not_be_looked_at_are_said_to_be_so) {
 namespace {
 
 // Waits, event after event, until a look shows that; a missed event is a failure.
-void await(possum::ChannelWatch& watch, const std::string& channel,
+void await(possum::transport::ChannelWatch& watch, const std::string& channel,
            ChannelCondition condition) {
   while (observe_channel(channel).condition != condition) {
     const std::int64_t deadline = in_ms(kLimitMs);
@@ -443,7 +451,7 @@ void await(possum::ChannelWatch& watch, const std::string& channel,
 // Alone in /dev/shm: other channels' events would hide that one is missing.
 TEST(watch_of_everything_tells_of_coming_going_and_death) {
   const PrivateShm shm(16 << 20);
-  possum::ChannelWatch watch(possum::ChannelWatch::Everything{});
+  possum::transport::ChannelWatch watch(possum::transport::ChannelWatch::Everything{});
   watch.arm();
   const std::string channel = unique_channel();
   for (int round = 0; round < 10; ++round) {
@@ -465,9 +473,9 @@ TEST(watch_of_everything_tells_of_coming_going_and_death) {
 // Or whoever makes names without end would keep those who look busy.
 TEST(rest_is_ended_by_no_event_and_loses_none) {
   const PrivateShm shm(16 << 20);
-  possum::ChannelWatch watch(possum::ChannelWatch::Everything{});
+  possum::transport::ChannelWatch watch(possum::transport::ChannelWatch::Everything{});
   watch.arm();
-  make_name(possum::control_name("one"));
+  make_name(possum::transport::control_name("one"));
   const std::int64_t deadline = in_ms(30);
   watch.rest(deadline);
   CHECK(possum::monotonic_ns() >= deadline);
@@ -481,7 +489,7 @@ TEST(rest_is_ended_by_no_event_and_loses_none) {
 TEST(looking_is_no_event) {
   const std::string channel = unique_channel();
   const ForgedChannel forged(channel);
-  possum::ChannelWatch watch(channel);
+  possum::transport::ChannelWatch watch(channel);
   watch.arm();
   observe_channel(channel);
   const std::int64_t deadline = in_ms(50);

@@ -14,6 +14,7 @@
 #include "support/check.h"
 
 using namespace possum;
+using namespace possum::transport;
 using layout::Config;
 using layout::make_word;
 using layout::PageState;

@@ -21,7 +21,8 @@ const std::string kAliceUid = std::to_string(kAlice.uid);
 
 struct stat status_of(const std::string& file) {
   struct stat info {};
-  CHECK(stat((std::string(possum::kShmDirectory) + "/" + file).c_str(), &info) == 0);
+  CHECK(stat((std::string(possum::transport::kShmDirectory) + "/" + file).c_str(),
+             &info) == 0);
   return info;
 }
 
@@ -103,8 +104,9 @@ TEST(umask_of_an_ordinary_writer_does_not_lock_it_out) {
 TEST(name_that_a_umask_locked_is_cleared_by_the_next_writer) {
   need_root();
   const std::string channel = unique_channel();
-  make_name(possum::control_name(channel));  // all that its writer lived for
-  const std::string path = possum::kShmDirectory + possum::control_name(channel);
+  make_name(possum::transport::control_name(channel));  // all that its writer lived for
+  const std::string path =
+      possum::transport::kShmDirectory + possum::transport::control_name(channel);
   CHECK(chown(path.c_str(), kAlice.uid, kAlice.gid) == 0 && chmod(path.c_str(), 0) == 0);
   FarWriter writer = writing(kAlice, channel, "600");
   writer.order("close", "closed");
@@ -358,8 +360,9 @@ TEST(writer_refuses_a_name_of_another_user_alive_or_dead) {
 TEST(busy_channel_of_another_user_in_the_group_stays_theirs) {
   need_root();
   const std::string channel = unique_channel();
-  make_name(possum::control_name(channel));
-  const std::string path = possum::kShmDirectory + possum::control_name(channel);
+  make_name(possum::transport::control_name(channel));
+  const std::string path =
+      possum::transport::kShmDirectory + possum::transport::control_name(channel);
   CHECK(chown(path.c_str(), kAlice.uid, kAlice.gid) == 0);
   Error error;
   const auto writer = Writer::create(plain_writer(channel), {}, error);
@@ -375,11 +378,12 @@ namespace {
 
 // Something is in a page that nobody has, beyond what a writer puts there.
 bool vandalised(const std::string& channel) {
-  using namespace possum::layout;
-  possum::UniqueFd fd(shm_open(possum::control_name(channel).c_str(), O_RDONLY, 0));
-  const auto all = map_whole_control(fd.get(), possum::Access::read_only);
+  using namespace possum::transport::layout;
+  possum::transport::UniqueFd fd(
+      shm_open(possum::transport::control_name(channel).c_str(), O_RDONLY, 0));
+  const auto all = map_whole_control(fd.get(), possum::transport::Access::read_only);
   if (!all) return false;
-  const possum::ControlMap control(all);
+  const possum::transport::ControlMap control(all);
   const auto& page = control.page(kReaders - 1);
   std::uint64_t semaphore = 0;
   std::memcpy(&semaphore, all->data() + all->size() - kSemSharedBytes, sizeof semaphore);
@@ -392,9 +396,9 @@ bool vandalised(const std::string& channel) {
 TEST(a_control_object_that_is_being_made_is_not_looked_at) {
   const std::string channel = unique_channel();
   CHECK(!vandalised(channel));
-  make_name(possum::control_name(channel));
+  make_name(possum::transport::control_name(channel));
   CHECK(!vandalised(channel));
-  CHECK(shm_unlink(possum::control_name(channel).c_str()) == 0);
+  CHECK(shm_unlink(possum::transport::control_name(channel).c_str()) == 0);
 }
 
 namespace {

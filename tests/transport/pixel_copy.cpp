@@ -2,7 +2,7 @@
 // Copyright (C) 2026 the possum authors
 //
 // Every byte arrives and none beside it changes, at all alignments and both ways.
-#include "transport/pixel_copy.h"
+#include "base/pixel_copy.h"
 
 #include <array>
 #include <cstddef>

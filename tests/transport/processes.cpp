@@ -376,15 +376,18 @@ TEST(reader_that_takes_without_attaching_and_dies_leaks_nothing) {
   const auto writer = open_prepared(plain_writer(channel));
   {
     Error error;
-    possum::OpenControl open;
-    CHECK(open_control({channel, {}, false}, open, error) == possum::OpenStatus::ok);
-    CHECK(open.lock.try_lock(possum::layout::kReaderByte) == possum::LockFd::Result::ok);
+    possum::transport::OpenControl open;
+    CHECK(open_control({channel, {}, false}, open, error) ==
+          possum::transport::OpenStatus::ok);
+    CHECK(open.lock.try_lock(possum::transport::layout::kReaderByte) ==
+          possum::transport::LockFd::Result::ok);
     CHECK(map_own_page(open, 0, error));
     auto& word = open.control.page(0).word;
     for (std::uint64_t key = 1; key <= 5; ++key) {  // the standing offers
       publish(*writer, key);
-      word = possum::layout::make_word(
-          0, possum::layout::offered_of(word) | possum::layout::taken_of(word));
+      word = possum::transport::layout::make_word(
+          0, possum::transport::layout::offered_of(word) |
+                 possum::transport::layout::taken_of(word));
     }
     CHECK(writer->statistics().held == 5);
   }

@@ -17,7 +17,7 @@
 #include "transport/reader_core.h"
 
 using namespace support;
-using possum::layout::PageState;
+using possum::transport::layout::PageState;
 
 namespace {
 
@@ -113,7 +113,7 @@ void write_frames(Load& load, Writer& writer, unsigned seed) {
 
 // Another thread of the writing process: looks, waits, borrows and interrupts.
 void disturb_writer(Load& load, Writer& writer) {
-  const std::atomic<unsigned> never{possum::layout::kReaders + 1};
+  const std::atomic<unsigned> never{possum::transport::layout::kReaders + 1};
   Error error;
   while (!load.over()) {
     static_cast<void>(writer.statistics());
@@ -236,9 +236,13 @@ void read_frames(Load& load, Habits habits, Drain& drain) {
 class Mortal {
  public:
   struct Env {
-    possum::OpenControl& open;
-    possum::layout::ReaderUnit& page(unsigned r) const { return open.control.page(r); }
-    possum::layout::ControlHeader& header() const { return open.control.header(); }
+    possum::transport::OpenControl& open;
+    possum::transport::layout::ReaderUnit& page(unsigned r) const {
+      return open.control.page(r);
+    }
+    possum::transport::layout::ControlHeader& header() const {
+      return open.control.header();
+    }
     void ring_writer() { open.room().ring(); }
     void ring_both() {
       open.attention().ring();
@@ -249,22 +253,25 @@ class Mortal {
   // False: no page is free.
   bool enter(const std::string& channel, Policy policy) {
     channel_ = channel;
-    if (open_control({channel, {}, false}, open_, error_) != possum::OpenStatus::ok) {
+    if (open_control({channel, {}, false}, open_, error_) !=
+        possum::transport::OpenStatus::ok) {
       return false;
     }
-    for (page_ = 0; page_ < possum::layout::kReaders; ++page_) {
-      if (!free_page() || open_.lock.try_lock(possum::layout::kReaderByte + page_) !=
-                              possum::LockFd::Result::ok) {
+    for (page_ = 0; page_ < possum::transport::layout::kReaders; ++page_) {
+      if (!free_page() ||
+          open_.lock.try_lock(possum::transport::layout::kReaderByte + page_) !=
+              possum::transport::LockFd::Result::ok) {
         continue;
       }
       if (free_page()) break;
-      open_.lock.unlock(possum::layout::kReaderByte + page_);
+      open_.lock.unlock(possum::transport::layout::kReaderByte + page_);
     }
-    if (page_ == possum::layout::kReaders) return false;
+    if (page_ == possum::transport::layout::kReaders) return false;
     CHECK(map_own_page(open_, page_, error_));
     auto& cfg = open_.control.page(page_).cfg;
-    const auto now = possum::layout::unpack(cfg.load(std::memory_order_acquire));
-    cfg.store(possum::layout::pack({now.epoch, 4, policy, PageState::active}),
+    const auto now =
+        possum::transport::layout::unpack(cfg.load(std::memory_order_acquire));
+    cfg.store(possum::transport::layout::pack({now.epoch, 4, policy, PageState::active}),
               std::memory_order_seq_cst);
     open_.attention().ring();
     return true;
@@ -273,12 +280,12 @@ class Mortal {
   // Takes up to `count` frames, lets go of every other one.
   void live(Load& load, unsigned count) {
     Env env{open_};
-    possum::ReaderCore<Env> core(env, {page_, epoch()});
+    possum::transport::ReaderCore<Env> core(env, {page_, epoch()});
     std::uint64_t last_seq = 0;
     for (unsigned taken = 0; taken < count && !load.over();) {
       const auto found = core.take(last_seq, ~0u);
       if (!found) {
-        if (!open_.lock.held_by_other(possum::layout::kOwnerByte)) return;
+        if (!open_.lock.held_by_other(possum::transport::layout::kOwnerByte)) return;
         std::this_thread::sleep_for(std::chrono::microseconds(100));
         continue;
       }
@@ -292,37 +299,38 @@ class Mortal {
 
  private:
   std::uint32_t epoch() const {
-    return possum::layout::unpack(
+    return possum::transport::layout::unpack(
                open_.control.page(page_).cfg.load(std::memory_order_acquire))
         .epoch;
   }
   bool free_page() const {
-    return possum::layout::unpack(
+    return possum::transport::layout::unpack(
                open_.control.page(page_).cfg.load(std::memory_order_acquire))
                .state == PageState::free;
   }
   void look_at(unsigned slot, std::uint64_t seq) {
     const std::uint32_t object =
         open_.control.header().slot[slot].object.load(std::memory_order_acquire);
-    const std::string name = possum::data_name(channel_, open_.incarnation, object);
-    const possum::UniqueFd fd(shm_open(name.c_str(), O_RDONLY, 0));
+    const std::string name =
+        possum::transport::data_name(channel_, open_.incarnation, object);
+    const possum::transport::UniqueFd fd(shm_open(name.c_str(), O_RDONLY, 0));
     if (!fd) return;  // the writer has stopped
     struct stat info {};
     CHECK(fstat(fd.get(), &info) == 0);
-    const auto mapping =
-        possum::ShmObject::map(fd.get(), static_cast<std::size_t>(info.st_size),
-                               possum::Access::read_only, false, error_);
+    const auto mapping = possum::transport::ShmObject::map(
+        fd.get(), static_cast<std::size_t>(info.st_size),
+        possum::transport::Access::read_only, false, error_);
     CHECK(mapping);
-    possum::layout::DataHeader header;
+    possum::transport::layout::DataHeader header;
     std::memcpy(&header, mapping->data(), sizeof header);
-    possum::layout::FrameDescriptor frame;
+    possum::transport::layout::FrameDescriptor frame;
     std::memcpy(&frame, mapping->data() + sizeof header, sizeof frame);
     CHECK(frame.seq == seq);
     CHECK(shows(mapping->data() + header.pixels_offset, frame.data_bytes, frame.offset));
   }
 
   std::string channel_;
-  possum::OpenControl open_;
+  possum::transport::OpenControl open_;
   unsigned page_ = 0;
   Error error_;
 };

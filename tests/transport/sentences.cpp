@@ -9,9 +9,9 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 
+#include "inspect/observer.h"
 #include "support/containers.h"
 #include "support/private_shm.h"
-#include "transport/observer.h"
 
 using namespace support;
 
@@ -158,13 +158,14 @@ TEST(second_writer_of_one_process) {
 TEST(writer_that_lost_its_channel_opens_again) {
   const std::string channel = unique_channel();
   std::atomic<bool> lost{false};
-  possum::WriterEvents events;
+  possum::transport::WriterEvents events;
   events.lost = [&](const Error& error) {
     expect_said(error.message, {"not a shared memory object", "remove it"});
     lost = true;
   };
   const auto writer = open_writer(plain_writer(channel), events);
-  const std::string path = possum::kShmDirectory + possum::control_name(channel);
+  const std::string path =
+      possum::transport::kShmDirectory + possum::transport::control_name(channel);
   CHECK(mkdir((path + ".aside").c_str(), 0700) == 0);
   CHECK(unlink(path.c_str()) == 0 &&
         rename((path + ".aside").c_str(), path.c_str()) == 0);
@@ -210,11 +211,12 @@ TEST(writer_in_another_pid_namespace) {
 TEST(writer_of_another_version) {
   const std::string channel = unique_channel();
   const auto writer = open_writer(plain_writer(channel));
-  const possum::UniqueFd fd(
-      shm_open(possum::control_name(channel).c_str(), O_RDWR | O_CLOEXEC, 0));
-  const std::uint32_t other = possum::layout::kVersion + 1;
-  const std::uint32_t own = possum::layout::kVersion;
-  const auto at = static_cast<off_t>(offsetof(possum::layout::ControlHeader, version));
+  const possum::transport::UniqueFd fd(
+      shm_open(possum::transport::control_name(channel).c_str(), O_RDWR | O_CLOEXEC, 0));
+  const std::uint32_t other = possum::transport::layout::kVersion + 1;
+  const std::uint32_t own = possum::transport::layout::kVersion;
+  const auto at =
+      static_cast<off_t>(offsetof(possum::transport::layout::ControlHeader, version));
   CHECK(pwrite(fd.get(), &other, sizeof other, at) == sizeof other);
   expect_no_reader(channel, {"layout " + std::to_string(other), "this is layout",
                              "use the same version"});
@@ -252,8 +254,8 @@ TEST(mount_that_is_not_there) {
   const std::vector<std::string> refused = {"No such file or directory",
                                             "mount a tmpfs there"};
   Error error;
-  std::vector<possum::ChannelFiles> files;
-  const bool listed = possum::list_channels(files, error);
+  std::vector<possum::inspect::ChannelFiles> files;
+  const bool listed = possum::inspect::list_channels(files, error);
   const WriteStatus opened = writer->open(error);
   const std::string writing = error.message;
   const auto reader = Reader::create(reader_of("x"), error);
@@ -329,7 +331,10 @@ TEST(leftovers_that_their_owner_may_not_open_are_cleared_away) {
   FarWriter dead(kAlice, channel);
   dead.expect("ok 0");
   dead.kill();
-  CHECK(chmod((possum::kShmDirectory + possum::control_name(channel)).c_str(), 0) == 0);
+  CHECK(
+      chmod((possum::transport::kShmDirectory + possum::transport::control_name(channel))
+                .c_str(),
+            0) == 0);
   FarWriter writer(kAlice, channel);
   writer.expect("ok 0");
   writer.order("close", "closed");

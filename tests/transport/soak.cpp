@@ -188,14 +188,15 @@ void lossless_run(const std::vector<std::string>& signals) {
 }
 
 // How often each page has had a tenant.
-std::array<std::uint32_t, possum::layout::kReaders> epochs_of(
+std::array<std::uint32_t, possum::transport::layout::kReaders> epochs_of(
     const std::string& channel) {
-  possum::OpenControl open;
+  possum::transport::OpenControl open;
   Error error;
-  CHECK(open_control({channel, {}, false}, open, error) == possum::OpenStatus::ok);
-  std::array<std::uint32_t, possum::layout::kReaders> epochs{};
-  for (unsigned r = 0; r < possum::layout::kReaders; ++r) {
-    epochs[r] = possum::layout::unpack(open.control.page(r).cfg.load()).epoch;
+  CHECK(open_control({channel, {}, false}, open, error) ==
+        possum::transport::OpenStatus::ok);
+  std::array<std::uint32_t, possum::transport::layout::kReaders> epochs{};
+  for (unsigned r = 0; r < possum::transport::layout::kReaders; ++r) {
+    epochs[r] = possum::transport::layout::unpack(open.control.page(r).cfg.load()).epoch;
   }
   return epochs;
 }
@@ -217,7 +218,8 @@ TEST(thirty_two_readers_come_and_go) {
   const auto visit = [&] {
     return Peer("visitor", {channel, std::to_string(random() % 100'000)});
   };
-  for (unsigned i = 0; i < possum::layout::kReaders; ++i) visitors.push_back(visit());
+  for (unsigned i = 0; i < possum::transport::layout::kReaders; ++i)
+    visitors.push_back(visit());
   Growth growth;
   std::uint64_t key = 0;
   std::uint64_t no_slot = 0;
@@ -260,7 +262,7 @@ TEST(thirty_two_readers_come_and_go) {
       static_cast<unsigned long long>(key), static_cast<unsigned long long>(no_slot),
       static_cast<long long>(longest / 1000), killed, most, *least, *highest,
       growth.text().c_str());
-  CHECK(most >= possum::layout::kReaders / 2 && killed > 10);
+  CHECK(most >= possum::transport::layout::kReaders / 2 && killed > 10);
   // It is never made to wait.
   CHECK(longest < 1000 * kMs);
   // Those that are not killed find their way out.

@@ -44,7 +44,7 @@ std::uint32_t number_of(const std::string& name) {
 std::vector<std::uint32_t> numbers(const std::string& channel) {
   std::vector<std::uint32_t> result;
   for (const std::string& name : names_of(channel)) {
-    const auto info = possum::stat_name("/" + name);
+    const auto info = possum::transport::stat_name("/" + name);
     if (name.starts_with("possum-d.") && info && info->st_size > 0) {
       result.push_back(number_of(name));
     }
@@ -91,7 +91,8 @@ TEST(names_that_somebody_took_are_passed_over) {
   const auto reader = attach_reader(reader_of(channel));
   std::vector<std::string> squatted;
   for (const std::uint32_t number : {1u, 2u, 3u}) {
-    squatted.push_back(possum::data_name(channel, writer->incarnation(), number));
+    squatted.push_back(
+        possum::transport::data_name(channel, writer->incarnation(), number));
     make_name(squatted.back());
   }
   {
@@ -114,7 +115,7 @@ TEST(names_that_somebody_took_are_passed_over) {
   }
   held.clear();
   for (const std::string& name : squatted) {
-    CHECK(possum::stat_name(name)->st_size == 0);  // nobody touched it
+    CHECK(possum::transport::stat_name(name)->st_size == 0);  // nobody touched it
     CHECK(shm_unlink(name.c_str()) == 0);
   }
 }
@@ -135,7 +136,8 @@ TEST(channel_name_that_another_user_took_is_said_to_be_theirs) {
   need_root();
   constexpr uid_t kMallory = 54303;
   const std::string channel = unique_channel();
-  const std::string path = possum::kShmDirectory + possum::control_name(channel);
+  const std::string path =
+      possum::transport::kShmDirectory + possum::transport::control_name(channel);
   const std::function<bool()> squats[] = {
       [&] { return mknod(path.c_str(), S_IFREG | 0600, 0) == 0; },
       [&] { return mknod(path.c_str(), S_IFREG | 0666, 0) == 0; },
@@ -162,20 +164,22 @@ TEST(name_of_a_dead_writer_goes_to_its_successor_and_to_nobody_who_waits_for_it)
   need_root();
   const std::string channel = unique_channel();
   const auto die_as_writer = [&] {
-    possum::Claim claim;  // given up without a word
+    possum::transport::Claim claim;  // given up without a word
     Error error;
-    const auto status = possum::claim_channel({channel, {}, false}, claim, error);
-    if (status != possum::ClaimStatus::ok) {
+    const auto status =
+        possum::transport::claim_channel({channel, {}, false}, claim, error);
+    if (status != possum::transport::ClaimStatus::ok) {
       std::fprintf(stderr, "%s\n", error.message.c_str());
     }
-    return status == possum::ClaimStatus::ok;
+    return status == possum::transport::ClaimStatus::ok;
   };
   CHECK(die_as_writer());
   const pid_t squatter = fork();
   if (squatter == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     CHECK(setresuid(54303, 54303, 54303) == 0);
-    const std::string path = possum::kShmDirectory + possum::control_name(channel);
+    const std::string path =
+        possum::transport::kShmDirectory + possum::transport::control_name(channel);
     while (open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600) < 0) {
     }
     pause();
@@ -185,7 +189,7 @@ TEST(name_of_a_dead_writer_goes_to_its_successor_and_to_nobody_who_waits_for_it)
   CHECK(kill(squatter, SIGKILL) == 0 && waitpid(squatter, nullptr, 0) == squatter);
   CHECK(ours);
   // As it is left by a successor that died meanwhile, too.
-  make_name(possum::data_name(channel, 0, 77));
+  make_name(possum::transport::data_name(channel, 0, 77));
   const auto writer = open_writer(plain_writer(channel));
   CHECK(names_of(channel).size() == 1);
 }
@@ -196,9 +200,10 @@ TEST(data_names_of_other_users_stay_and_are_in_nobodys_way) {
   const std::string channel = unique_channel();
   std::vector<std::string> squatted;
   for (std::uint32_t i = 0; i < 2000; ++i) {
-    squatted.push_back(possum::data_name(channel, i, i));
+    squatted.push_back(possum::transport::data_name(channel, i, i));
     make_name(squatted.back());
-    CHECK(chown((possum::kShmDirectory + squatted.back()).c_str(), 54303, 54303) == 0);
+    CHECK(chown((possum::transport::kShmDirectory + squatted.back()).c_str(), 54303,
+                54303) == 0);
   }
   FarWriter writer(User{54301, 54301}, channel);
   writer.expect("ok 0");

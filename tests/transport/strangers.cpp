@@ -10,6 +10,7 @@
 
 using namespace support;
 using namespace possum;
+using namespace possum::transport;
 
 namespace {
 

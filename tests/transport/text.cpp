@@ -2,7 +2,7 @@
 // Copyright (C) 2026 the possum authors
 //
 // Texts of other processes: what is passed on, and what is taken out of them.
-#include "transport/text.h"
+#include "base/text.h"
 
 #include <string>
 

@@ -113,12 +113,13 @@ TEST(page_of_a_reader_that_left_offers_the_newest_frame_again) {
   const std::string channel = unique_channel();
   const auto writer = open_writer(plain_writer(channel));
   publish_all(*writer, 1, 3);
-  possum::OpenControl open;
+  possum::transport::OpenControl open;
   Error error;
-  CHECK(open_control({channel, {}, false}, open, error) == possum::OpenStatus::ok);
+  CHECK(open_control({channel, {}, false}, open, error) ==
+        possum::transport::OpenStatus::ok);
   const auto recycled = [&] {
-    const auto cfg = possum::layout::unpack(open.control.page(0).cfg.load());
-    return cfg.state == possum::layout::PageState::free;
+    const auto cfg = possum::transport::layout::unpack(open.control.page(0).cfg.load());
+    return cfg.state == possum::transport::layout::PageState::free;
   };
   for (std::uint64_t key = 4; key < 10; ++key) {
     CHECK(
@@ -217,7 +218,7 @@ TEST(caps_metas_and_descriptor_arrive_as_given) {
   auto sent = descriptor_for(9, 1000);
   sent.data_offset = 64;
   sent.pts_ns = -5;
-  sent.dts_ns = possum::layout::kNoTime;
+  sent.dts_ns = possum::transport::layout::kNoTime;
   sent.duration_ns = 40;
   sent.buffer_flags = 0xf0f0;
   sent.plane_count = 2;
@@ -387,7 +388,7 @@ TEST(reader_that_blocks_too_long_is_demoted) {
   WriterOptions options = blocking_writer(channel);
   options.max_blocking_ns = 60 * kMs;
   std::atomic<std::uint32_t> demoted_pid{0};
-  possum::WriterEvents events;
+  possum::transport::WriterEvents events;
   events.reader_demoted = [&](unsigned, std::uint32_t pid) { demoted_pid = pid; };
   const auto writer = open_writer(options, events);
   FarReader stuck(channel, Policy::blocking, 2);
@@ -419,13 +420,15 @@ class Hoarder {
  public:
   explicit Hoarder(const std::string& channel) {
     Error error;
-    CHECK(open_control({channel, {}, false}, open_, error) == possum::OpenStatus::ok);
+    CHECK(open_control({channel, {}, false}, open_, error) ==
+          possum::transport::OpenStatus::ok);
     Pages pages{open_};
-    const auto tenancy = possum::lock_free_page(pages);
+    const auto tenancy = possum::transport::lock_free_page(pages);
     CHECK(tenancy && map_own_page(open_, tenancy->page, error));
     page_ = &open_.control.page(tenancy->page);
-    page_->cfg.store(possum::layout::pack(
-        {tenancy->epoch, 16, Policy::drop_oldest, possum::layout::PageState::active}));
+    page_->cfg.store(
+        possum::transport::layout::pack({tenancy->epoch, 16, Policy::drop_oldest,
+                                         possum::transport::layout::PageState::active}));
     open_.attention().ring();
   }
   // Returns how many it has.
@@ -433,27 +436,29 @@ class Hoarder {
     std::uint64_t word = page_->word.load();
     std::uint64_t next = 0;
     do {
-      const std::uint32_t all =
-          possum::layout::offered_of(word) | possum::layout::taken_of(word);
-      next = possum::layout::make_word(0, all);
+      const std::uint32_t all = possum::transport::layout::offered_of(word) |
+                                possum::transport::layout::taken_of(word);
+      next = possum::transport::layout::make_word(0, all);
     } while (!page_->word.compare_exchange_weak(word, next));
-    return std::popcount(possum::layout::taken_of(next));
+    return std::popcount(possum::transport::layout::taken_of(next));
   }
 
  private:
   struct Pages {
-    possum::OpenControl& open;
-    possum::layout::ReaderUnit& page(unsigned r) const { return open.control.page(r); }
+    possum::transport::OpenControl& open;
+    possum::transport::layout::ReaderUnit& page(unsigned r) const {
+      return open.control.page(r);
+    }
     bool lock_page(unsigned r) const {
-      return open.lock.try_lock(possum::layout::kReaderByte + r) ==
-             possum::LockFd::Result::ok;
+      return open.lock.try_lock(possum::transport::layout::kReaderByte + r) ==
+             possum::transport::LockFd::Result::ok;
     }
     void unlock_page(unsigned r) const {
-      open.lock.unlock(possum::layout::kReaderByte + r);
+      open.lock.unlock(possum::transport::layout::kReaderByte + r);
     }
   };
-  possum::OpenControl open_;
-  possum::layout::ReaderUnit* page_ = nullptr;
+  possum::transport::OpenControl open_;
+  possum::transport::layout::ReaderUnit* page_ = nullptr;
 };
 
 namespace {
@@ -538,17 +543,18 @@ class Restless {
   enum class Does { flip, offer };
 
   Restless(const std::string& channel, unsigned page, Does what) {
-    possum::UniqueFd fd(shm_open(possum::control_name(channel).c_str(), O_RDWR, 0));
+    possum::transport::UniqueFd fd(
+        shm_open(possum::transport::control_name(channel).c_str(), O_RDWR, 0));
     Error error;
-    object_ = map_whole_control(fd.get(), possum::Access::read_write);
+    object_ = map_whole_control(fd.get(), possum::transport::Access::read_write);
     CHECK(object_);
-    semaphore_ = possum::SemaphoreMapping::map(fd.get(),
-                                               possum::layout::kReaderUnit + page, error);
+    semaphore_ = possum::transport::SemaphoreMapping::map(
+        fd.get(), possum::transport::layout::kReaderUnit + page, error);
     CHECK(semaphore_);
-    auto& unit = possum::ControlMap(object_).page(page);
+    auto& unit = possum::transport::ControlMap(object_).page(page);
     thread_ = std::thread([this, &unit, what] {
-      constexpr std::uint64_t kBit = possum::layout::make_word(1u << 31, 0);
-      possum::Doorbell bell(unit.bell, *semaphore_);
+      constexpr std::uint64_t kBit = possum::transport::layout::make_word(1u << 31, 0);
+      possum::transport::Doorbell bell(unit.bell, *semaphore_);
       while (!over_) {
         if (what == Does::flip) {
           unit.word.fetch_xor(kBit);
@@ -566,8 +572,8 @@ class Restless {
   }
 
  private:
-  std::shared_ptr<possum::ShmObject> object_;
-  std::unique_ptr<possum::SemaphoreMapping> semaphore_;
+  std::shared_ptr<possum::transport::ShmObject> object_;
+  std::unique_ptr<possum::transport::SemaphoreMapping> semaphore_;
   std::atomic<bool> over_{false};
   std::thread thread_;
 };
@@ -1272,7 +1278,7 @@ TEST(events_tell_who_came_and_who_went_and_why) {
     const std::lock_guard guard(lock);
     log.push_back(line);
   };
-  possum::WriterEvents events;
+  possum::transport::WriterEvents events;
   events.reader_attached = [&](unsigned index, std::uint32_t pid) {
     add("attached " + std::to_string(index) + " " + std::to_string(pid));
   };
@@ -1294,7 +1300,7 @@ TEST(events_tell_who_came_and_who_went_and_why) {
 
 TEST(readers_that_come_are_noticed_at_once) {
   std::atomic<std::int64_t> noticed_ns{0};
-  possum::WriterEvents events;
+  possum::transport::WriterEvents events;
   events.reader_attached = [&](unsigned, std::uint32_t) {
     noticed_ns.store(possum::monotonic_ns());
   };
@@ -1316,22 +1322,24 @@ TEST(readers_that_come_are_noticed_at_once) {
 // A reader's own page and the bells are all that it needs.
 TEST(reader_that_comes_and_goes_without_end_does_not_flood_the_application) {
   std::atomic<int> told{0};
-  possum::WriterEvents events;
+  possum::transport::WriterEvents events;
   events.reader_attached = [&](unsigned, std::uint32_t) { ++told; };
   events.reader_detached = [&](unsigned, const char*) { ++told; };
   const std::string channel = unique_channel();
   const auto writer = open_writer(plain_writer(channel), events);
-  possum::OpenControl open;
+  possum::transport::OpenControl open;
   Error error;
-  CHECK(open_control({channel, {}, false}, open, error) == possum::OpenStatus::ok);
-  CHECK(open.lock.try_lock(possum::layout::kReaderByte) == possum::LockFd::Result::ok);
+  CHECK(open_control({channel, {}, false}, open, error) ==
+        possum::transport::OpenStatus::ok);
+  CHECK(open.lock.try_lock(possum::transport::layout::kReaderByte) ==
+        possum::transport::LockFd::Result::ok);
   CHECK(map_own_page(open, 0, error));
   const std::int64_t start = possum::monotonic_ns();
-  possum::layout::Config cfg;
-  cfg.state = possum::layout::PageState::active;
+  possum::transport::layout::Config cfg;
+  cfg.state = possum::transport::layout::PageState::active;
   for (int turn = 0; possum::monotonic_ns() - start < 500 * kMs; ++turn) {
     ++cfg.epoch;
-    open.control.page(0).cfg.store(possum::layout::pack(cfg));
+    open.control.page(0).cfg.store(possum::transport::layout::pack(cfg));
     open.attention().ring_self();
     if (turn % 64 == 0) std::this_thread::yield();
   }

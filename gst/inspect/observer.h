@@ -15,10 +15,11 @@
 #include <string>
 #include <vector>
 
-#include "error.h"
-#include "layout.h"
+#include "base/error.h"
+#include "transport/layout.h"
+#include "transport/reader.h"
 
-namespace possum {
+namespace possum::inspect {
 
 enum class ChannelCondition {
   ready,         // a writer is there
@@ -37,9 +38,9 @@ const char* text_of(ChannelCondition condition);
 struct ObservedReader {
   unsigned index = 0;
   std::uint32_t epoch = 0;  // another one, another reader
-  layout::PageState state = layout::PageState::free;
+  transport::layout::PageState state = transport::layout::PageState::free;
   bool alive = false;  // false: it died, the writer is about to clear the page
-  layout::Policy policy = layout::Policy::drop_oldest;
+  transport::layout::Policy policy = transport::layout::Policy::drop_oldest;
   unsigned depth = 1;    // frames that may wait for it
   bool demoted = false;  // was blocking, until it did not move for too long
   std::uint32_t pid = 0;
@@ -131,4 +132,9 @@ ObservedChannel observe_channel(const ChannelFiles& files);
 // The same, but reads the mount for what a dead writer left.
 ObservedChannel observe_channel(const std::string& channel);
 
-}  // namespace possum
+// The caps of the newest frame that a reader with these options would get, without
+// attaching. Nothing where there is no frame, or no channel that it may attach to. Any
+// thread; waits for nobody.
+std::optional<std::string> newest_caps(const transport::ReaderOptions& options);
+
+}  // namespace possum::inspect

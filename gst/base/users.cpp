@@ -9,7 +9,7 @@
 #include <cstdio>
 #include <vector>
 
-#include "names.h"
+#include "users.h"
 
 namespace possum {
 namespace {

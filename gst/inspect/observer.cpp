@@ -17,15 +17,16 @@
 #include <map>
 #include <memory>
 
-#include "byte_lock.h"
-#include "channel.h"
-#include "clock.h"
-#include "descriptor.h"
-#include "offer.h"
-#include "shm_object.h"
-#include "text.h"
+#include "base/clock.h"
+#include "base/text.h"
+#include "base/users.h"
+#include "transport/byte_lock.h"
+#include "transport/channel.h"
+#include "transport/descriptor.h"
+#include "transport/offer.h"
+#include "transport/shm_object.h"
 
-namespace possum {
+namespace possum::inspect {
 namespace {
 
 constexpr auto kRelaxed = std::memory_order_relaxed;
@@ -38,8 +39,8 @@ constexpr std::uint32_t kMaxUnitBytes = 1 << 20;
 
 // A copy of what may change. Each word is right by itself; they need not go together.
 struct Snapshot {
-  layout::ControlHeader header{};
-  std::array<layout::ReaderUnit, layout::kReaders> pages{};
+  transport::layout::ControlHeader header{};
+  std::array<transport::layout::ReaderUnit, transport::layout::kReaders> pages{};
 };
 
 // Copies from the object itself: it may be cut short at any time, so nothing is mapped.
@@ -51,16 +52,16 @@ bool copy_at(int fd, std::uint64_t offset, void* to, std::size_t bytes) {
   return got == static_cast<ssize_t>(bytes);
 }
 
-bool copy_header(int fd, layout::ControlHeader& header) {
+bool copy_header(int fd, transport::layout::ControlHeader& header) {
   return copy_at(fd, 0, static_cast<void*>(&header), sizeof header);
 }
 
 // With the unit_bytes of a checked header.
 bool copy_all(int fd, std::size_t unit, Snapshot& copy) {
   if (!copy_header(fd, copy.header)) return false;
-  for (unsigned r = 0; r < layout::kReaders; ++r) {
-    if (!copy_at(fd, (layout::kReaderUnit + r) * unit, static_cast<void*>(&copy.pages[r]),
-                 sizeof copy.pages[r])) {
+  for (unsigned r = 0; r < transport::layout::kReaders; ++r) {
+    if (!copy_at(fd, (transport::layout::kReaderUnit + r) * unit,
+                 static_cast<void*>(&copy.pages[r]), sizeof copy.pages[r])) {
       return false;
     }
   }
@@ -72,9 +73,9 @@ std::string name_text(const char* bytes, std::size_t size) {
   return plain_text({bytes, strnlen(bytes, size)});
 }
 
-std::string reader_name(const layout::ReaderUnit& page) {
-  std::array<char, layout::kNameBytes> bytes{};
-  for (std::size_t i = 0; i < layout::kNameBytes / 8; ++i) {
+std::string reader_name(const transport::layout::ReaderUnit& page) {
+  std::array<char, transport::layout::kNameBytes> bytes{};
+  for (std::size_t i = 0; i < transport::layout::kNameBytes / 8; ++i) {
     const std::uint64_t part = page.name[i].load(kRelaxed);
     std::memcpy(bytes.data() + 8 * i, &part, sizeof part);
   }
@@ -121,31 +122,33 @@ void cannot_open(int error_number, ObservedChannel& seen) {
 
 // Sorts out what is no channel of this layout. Of other versions magic, pid and name are
 // known all the same (PROTOCOL.md, section 13).
-bool check_header(const layout::ControlHeader& header, std::uint64_t bytes,
+bool check_header(const transport::layout::ControlHeader& header, std::uint64_t bytes,
                   ObservedChannel& seen) {
-  if (header.magic != layout::kControlMagic) {
+  if (header.magic != transport::layout::kControlMagic) {
     fail(seen, ChannelCondition::damaged, "its control object is not one of possum");
     return false;
   }
   seen.pid = header.writer_pid;
   seen.writer = name_text(header.writer_name, sizeof header.writer_name);
   seen.version = header.version;
-  if (header.version != layout::kVersion) {
+  if (header.version != transport::layout::kVersion) {
     fail(seen, ChannelCondition::incompatible,
          "its writer speaks layout " + std::to_string(header.version) +
-             ", this program layout " + std::to_string(layout::kVersion));
+             ", this program layout " + std::to_string(transport::layout::kVersion));
     return false;
   }
   const std::uint64_t unit = header.unit_bytes;
   if (header.header_bytes != sizeof header || !std::has_single_bit(unit) ||
-      unit < layout::kMinUnitBytes || unit > kMaxUnitBytes ||
-      header.readers != layout::kReaders || header.slots != layout::kSlots ||
-      header.object_bytes != layout::kUnits * unit || bytes != header.object_bytes) {
+      unit < transport::layout::kMinUnitBytes || unit > kMaxUnitBytes ||
+      header.readers != transport::layout::kReaders ||
+      header.slots != transport::layout::kSlots ||
+      header.object_bytes != transport::layout::kUnits * unit ||
+      bytes != header.object_bytes) {
     fail(seen, ChannelCondition::damaged,
          "its control object is damaged or truncated: restart its writer");
     return false;
   }
-  if (header.abi != abi_word() || header.sem_bytes != sizeof(sem_t)) {
+  if (header.abi != transport::abi_word() || header.sem_bytes != sizeof(sem_t)) {
     seen.attachable = false;
     seen.problem =
         "its writer has another word size or C library: readers like this program "
@@ -154,10 +157,11 @@ bool check_header(const layout::ControlHeader& header, std::uint64_t bytes,
   return true;
 }
 
-void note_statistics(const layout::ControlHeader& header, ObservedChannel& seen) {
-  const layout::ChannelStatistics& s = header.statistics;
+void note_statistics(const transport::layout::ControlHeader& header,
+                     ObservedChannel& seen) {
+  const transport::layout::ChannelStatistics& s = header.statistics;
   seen.incarnation = header.incarnation;
-  seen.allows_blocking = (header.flags & layout::kAllowBlocking) != 0;
+  seen.allows_blocking = (header.flags & transport::layout::kAllowBlocking) != 0;
   seen.frames = s.frames.load(kRelaxed);
   seen.bytes = s.bytes.load(kRelaxed);
   seen.zero_copy = s.zero_copy.load(kRelaxed);
@@ -167,9 +171,9 @@ void note_statistics(const layout::ControlHeader& header, ObservedChannel& seen)
   seen.last_publish_ns = past_time(s.last_publish_ns.load(kRelaxed), seen.looked_ns);
 }
 
-void note_slots(const layout::ControlHeader& header, ObservedChannel& seen) {
-  for (unsigned s = 0; s < layout::kSlots; ++s) {
-    const layout::SlotEntry& entry = header.slot[s];
+void note_slots(const transport::layout::ControlHeader& header, ObservedChannel& seen) {
+  for (unsigned s = 0; s < transport::layout::kSlots; ++s) {
+    const transport::layout::SlotEntry& entry = header.slot[s];
     const std::uint32_t object = entry.object.load(kRelaxed);
     if (object == 0) continue;
     seen.slots.push_back({s, entry.seq.load(kRelaxed), object,
@@ -177,24 +181,25 @@ void note_slots(const layout::ControlHeader& header, ObservedChannel& seen) {
   }
 }
 
-void note_reader(unsigned index, const layout::ReaderUnit& page, const LockFd& fd,
-                 ObservedChannel& seen) {
-  const layout::Config cfg = layout::unpack(page.cfg.load(kRelaxed));
+void note_reader(unsigned index, const transport::layout::ReaderUnit& page,
+                 const transport::LockFd& fd, ObservedChannel& seen) {
+  const transport::layout::Config cfg =
+      transport::layout::unpack(page.cfg.load(kRelaxed));
   std::uint32_t there = 0;
-  for (const ObservedSlot& slot : seen.slots) there |= slot_bit(slot.index);
+  for (const ObservedSlot& slot : seen.slots) there |= transport::slot_bit(slot.index);
   const std::uint64_t word = page.word.load(kRelaxed);
   ObservedReader reader;
-  reader.taken = layout::taken_of(word) & there;
+  reader.taken = transport::layout::taken_of(word) & there;
   // What is offered in a free page is for whoever comes.
-  if (cfg.state == layout::PageState::free && reader.taken == 0) return;
-  reader.offered = layout::offered_of(word) & there;
+  if (cfg.state == transport::layout::PageState::free && reader.taken == 0) return;
+  reader.offered = transport::layout::offered_of(word) & there;
   reader.index = index;
   reader.epoch = cfg.epoch;
   reader.state = cfg.state;
-  reader.alive = fd.held_by_other(layout::kReaderByte + index);
+  reader.alive = fd.held_by_other(transport::layout::kReaderByte + index);
   reader.policy = cfg.policy;
   reader.depth = cfg.depth;
-  reader.demoted = (page.grant.load(kRelaxed) & layout::kDemoted) != 0;
+  reader.demoted = (page.grant.load(kRelaxed) & transport::layout::kDemoted) != 0;
   reader.pid = page.pid.load(kRelaxed);
   reader.name = reader_name(page);
   reader.frames = page.frames.load(kRelaxed);
@@ -211,10 +216,12 @@ void note_reader(unsigned index, const layout::ReaderUnit& page, const LockFd& f
 // looks that see it under one number is whole.
 std::uint32_t slots_in_view(const Snapshot& copy) {
   const std::uint32_t latest = copy.header.latest.load(kRelaxed);
-  std::uint32_t mask = latest >= 1 && latest <= layout::kSlots ? slot_bit(latest - 1) : 0;
-  for (const layout::ReaderUnit& page : copy.pages) {
+  std::uint32_t mask = latest >= 1 && latest <= transport::layout::kSlots
+                           ? transport::slot_bit(latest - 1)
+                           : 0;
+  for (const transport::layout::ReaderUnit& page : copy.pages) {
     const std::uint64_t word = page.word.load(kRelaxed);
-    mask |= layout::offered_of(word) | layout::taken_of(word);
+    mask |= transport::layout::offered_of(word) | transport::layout::taken_of(word);
   }
   return mask;
 }
@@ -226,7 +233,7 @@ struct SlotNow {
 };
 
 SlotNow slot_now(const Snapshot& copy, unsigned slot) {
-  const layout::SlotEntry& entry = copy.header.slot[slot];
+  const transport::layout::SlotEntry& entry = copy.header.slot[slot];
   return {slot, entry.seq.load(kRelaxed), entry.object.load(kRelaxed)};
 }
 
@@ -243,8 +250,8 @@ std::optional<SlotNow> newest_slot(const Snapshot& copy) {
 
 bool still_in_view(const Snapshot& copy, const SlotNow& then) {
   const SlotNow now = slot_now(copy, then.slot);
-  return (slots_in_view(copy) & slot_bit(then.slot)) != 0 && now.seq == then.seq &&
-         now.object == then.object;
+  return (slots_in_view(copy) & transport::slot_bit(then.slot)) != 0 &&
+         now.seq == then.seq && now.object == then.object;
 }
 
 enum class Copied { whole, torn, never };
@@ -252,26 +259,28 @@ enum class Copied { whole, torn, never };
 // `why` is set for what looking again would not change.
 Copied copy_frame(const ObservedChannel& seen, const SlotNow& now, ObservedFrame& frame,
                   std::string& why) {
-  const UniqueFd fd(shm_open(data_name(seen.name, seen.incarnation, now.object).c_str(),
-                             O_RDONLY | O_NONBLOCK, 0));
+  const transport::UniqueFd fd(
+      shm_open(transport::data_name(seen.name, seen.incarnation, now.object).c_str(),
+               O_RDONLY | O_NONBLOCK, 0));
   if (!fd) {
     if (!refused(errno)) return Copied::torn;  // replaced, perhaps
     why = "this user may not look at its frames";
     return Copied::never;
   }
   struct stat info {};
-  layout::DataHeader header{};
-  layout::FrameDescriptor descriptor{};
+  transport::layout::DataHeader header{};
+  transport::layout::FrameDescriptor descriptor{};
   if (fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode) ||
       info.st_uid != seen.owner || info.st_nlink > 1 ||
       !copy_at(fd.get(), 0, &header, sizeof header) ||
-      !valid_data_header(header, static_cast<std::size_t>(info.st_size), seen.incarnation,
-                         now.object, now.slot)) {
+      !transport::valid_data_header(header, static_cast<std::size_t>(info.st_size),
+                                    seen.incarnation, now.object, now.slot)) {
     return Copied::torn;
   }
   std::string fault;
   if (!copy_at(fd.get(), sizeof header, &descriptor, sizeof descriptor) ||
-      descriptor.seq != now.seq || !valid_descriptor(descriptor, header, fault)) {
+      descriptor.seq != now.seq ||
+      !transport::valid_descriptor(descriptor, header, fault)) {
     return Copied::torn;
   }
   std::string caps(descriptor.caps_bytes, '\0');
@@ -324,7 +333,7 @@ bool fresh(const struct stat& info) {
 class Collector {
  public:
   // Of a file under `directory`, whose name says that.
-  void add(int directory, const char* file, FileName name) {
+  void add(int directory, const char* file, transport::FileName name) {
     struct stat info {};
     if (fstatat(directory, file, &info, AT_SYMLINK_NOFOLLOW) != 0) return;  // gone
     if (info.st_uid != geteuid() && info.st_uid != 0) {
@@ -368,14 +377,16 @@ class Collector {
 // Every file of `only`, or of all channels if that is empty.
 bool read_mount(const std::string& only, std::vector<ChannelFiles>& channels,
                 bool& complete, Error& error) {
-  const std::unique_ptr<DIR, int (*)(DIR*)> dir(opendir(kShmDirectory), &closedir);
+  const std::unique_ptr<DIR, int (*)(DIR*)> dir(opendir(transport::kShmDirectory),
+                                                &closedir);
   if (!dir) {
-    error = shm_error(std::string(kShmDirectory) + " cannot be listed", "opendir", errno);
+    error = shm_error(std::string(transport::kShmDirectory) + " cannot be listed",
+                      "opendir", errno);
     return false;
   }
   Collector collector;
   while (const dirent* entry = readdir(dir.get())) {
-    auto name = parse_file_name(entry->d_name);
+    auto name = transport::parse_file_name(entry->d_name);
     if (!name || (!only.empty() && name->channel != only)) continue;
     collector.add(dirfd(dir.get()), entry->d_name, std::move(*name));
   }
@@ -393,10 +404,10 @@ void note_left(const ChannelFiles* files, ObservedChannel& seen) {
     files = &channels.front();
   }
   if (files == nullptr) return;
-  if (files->control) seen.left.push_back(control_name(seen.name).substr(1));
+  if (files->control) seen.left.push_back(transport::control_name(seen.name).substr(1));
   seen.left.insert(seen.left.end(), files->data.begin(), files->data.end());
   for (const std::string& file : seen.left) {
-    if (const auto info = stat_name("/" + file)) {
+    if (const auto info = transport::stat_name("/" + file)) {
       seen.left_bytes += static_cast<std::uint64_t>(info->st_blocks) * 512;
     }
   }
@@ -408,15 +419,16 @@ void say_dead(ObservedChannel& seen) {
 }
 
 // Of a channel whose owner lock is held.
-void look_inside(const LockFd& fd, std::uint64_t bytes, ObservedChannel& seen) {
+void look_inside(const transport::LockFd& fd, std::uint64_t bytes,
+                 ObservedChannel& seen) {
   const auto copy = std::make_unique<Snapshot>();
-  layout::ControlHeader& header = copy->header;
+  transport::layout::ControlHeader& header = copy->header;
   // Twice: a copy made while the writer fills the header may be torn, one made after the
   // state was seen is not.
   for (int look = 0; look < 2; ++look) {
     if (bytes < sizeof header || !copy_header(fd.get(), header) ||
         header.state.load(kRelaxed) ==
-            static_cast<std::uint32_t>(layout::ChannelState::init)) {
+            static_cast<std::uint32_t>(transport::layout::ChannelState::init)) {
       seen.condition = ChannelCondition::setting_up;
       return;
     }
@@ -428,12 +440,13 @@ void look_inside(const LockFd& fd, std::uint64_t bytes, ObservedChannel& seen) {
     return;
   }
   seen.condition =
-      header.state.load(kRelaxed) == static_cast<std::uint32_t>(layout::ChannelState::eos)
+      header.state.load(kRelaxed) ==
+              static_cast<std::uint32_t>(transport::layout::ChannelState::eos)
           ? ChannelCondition::eos
           : ChannelCondition::ready;
   note_statistics(header, seen);
   note_slots(header, seen);
-  for (unsigned r = 0; r < layout::kReaders; ++r) {
+  for (unsigned r = 0; r < transport::layout::kReaders; ++r) {
     note_reader(r, copy->pages[r], fd, seen);
   }
   note_frame(fd.get(), unit, *copy, seen);
@@ -441,8 +454,8 @@ void look_inside(const LockFd& fd, std::uint64_t bytes, ObservedChannel& seen) {
 
 // False: it was replaced meanwhile. `files`: NULL if they have to be looked for.
 bool look(const ChannelFiles* files, ObservedChannel& seen) {
-  const std::string name = control_name(seen.name);
-  const auto named = stat_name(name);
+  const std::string name = transport::control_name(seen.name);
+  const auto named = transport::stat_name(name);
   if (!named) {
     note_left(files, seen);
     if (!seen.left.empty()) say_dead(seen);
@@ -460,7 +473,7 @@ bool look(const ChannelFiles* files, ObservedChannel& seen) {
          "its control object has other names as well: remove those that are not its own");
     return true;
   }
-  const LockFd fd = LockFd::open(name, O_RDONLY | O_NONBLOCK, 0);
+  const transport::LockFd fd = transport::LockFd::open(name, O_RDONLY | O_NONBLOCK, 0);
   if (!fd) {
     if (errno == ENOENT) return false;
     cannot_open(errno, seen);
@@ -470,9 +483,9 @@ bool look(const ChannelFiles* files, ObservedChannel& seen) {
   if (fstat(fd.get(), &info) != 0 || info.st_nlink == 0 || info.st_ino != named->st_ino) {
     return false;
   }
-  if (fd.held_by_other(layout::kOwnerByte)) {
+  if (fd.held_by_other(transport::layout::kOwnerByte)) {
     look_inside(fd, static_cast<std::uint64_t>(info.st_size), seen);
-    if (fd.held_by_other(layout::kOwnerByte)) return true;
+    if (fd.held_by_other(transport::layout::kOwnerByte)) return true;
     seen = nothing_of(seen.name);  // what a dead writer left says nothing
     note_file(info, seen);
   }
@@ -513,7 +526,7 @@ const char* text_of(ChannelCondition condition) {
 unsigned ObservedChannel::attached() const {
   return static_cast<unsigned>(
       std::count_if(readers.begin(), readers.end(), [](const ObservedReader& r) {
-        return r.alive && r.state == layout::PageState::active;
+        return r.alive && r.state == transport::layout::PageState::active;
       }));
 }
 
@@ -540,8 +553,9 @@ namespace {
 
 ObservedChannel observe(const std::string& channel, const ChannelFiles* files) {
   ObservedChannel seen;
-  if (!valid_channel_name(channel)) {
-    fail(seen, ChannelCondition::absent, channel_name_error(plain_text(channel)).message);
+  if (!transport::valid_channel_name(channel)) {
+    fail(seen, ChannelCondition::absent,
+         transport::channel_name_error(plain_text(channel)).message);
     return seen;
   }
   for (int looks = 0; looks < kMaxLooks; ++looks) {
@@ -564,4 +578,15 @@ ObservedChannel observe_channel(const std::string& channel) {
   return observe(channel, nullptr);
 }
 
-}  // namespace possum
+std::optional<std::string> newest_caps(const transport::ReaderOptions& options) {
+  const ObservedChannel seen = observe_channel(ChannelFiles{options.channel, true, {}});
+  const transport::OpenOptions open{options.channel, options.allowed_owner,
+                                    options.any_owner};
+  if (!seen.live() || !seen.attachable || !seen.owner || !seen.frame ||
+      seen.frame->caps.empty() || !transport::owner_accepted(open, *seen.owner)) {
+    return std::nullopt;
+  }
+  return seen.frame->caps;
+}
+
+}  // namespace possum::inspect
