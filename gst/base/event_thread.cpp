@@ -2,20 +2,21 @@
 // Copyright (C) 2026 the possum authors
 #include "event_thread.h"
 
-#include <chrono>
 #include <utility>
 
+#include "clock.h"
 #include "fork_guard.h"
 
 namespace possum {
 namespace {
 
-constexpr std::chrono::milliseconds kPatience{500};
+// How long stop() waits for a function of the application.
+constexpr std::int64_t kCallNs = 500'000'000;
 
 }  // namespace
 
 bool EventThread::Run::begin_call() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (stopping()) return false;
   calling_ = true;
   changed_.notify_all();
@@ -23,21 +24,24 @@ bool EventThread::Run::begin_call() {
 }
 
 bool EventThread::Run::end_call() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   calling_ = false;
   return !stopping();
 }
 
 void EventThread::Run::end() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   ended_ = true;
   changed_.notify_all();
 }
 
 bool EventThread::Run::wait_end() {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return ended_ || calling_; });
-  return changed_.wait_for(lock, kPatience, [this] { return ended_; });
+  const MutexLock lock(mutex_);
+  while (!ended_ && !calling_) changed_.wait(mutex_);
+  const std::int64_t deadline_ns = monotonic_ns() + kCallNs;
+  while (!ended_ && changed_.wait_until(mutex_, deadline_ns)) {
+  }
+  return ended_;
 }
 
 EventThread::EventThread() : generation_(process_generation()) {}
@@ -48,7 +52,7 @@ EventThread::~EventThread() {
 
 void EventThread::start(std::function<void(Run&)> body) {
   auto run = std::make_shared<Run>();
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   thread_ = std::thread([run, body = std::move(body)]() mutable {
     body(*run);
     body = nullptr;
@@ -62,7 +66,7 @@ void EventThread::stop(const std::function<void()>& wake) {
   std::thread thread;
   std::shared_ptr<Run> run;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     thread = std::move(thread_);
     run = std::move(run_);
   }

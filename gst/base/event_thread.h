@@ -9,12 +9,12 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <thread>
+
+#include "mutex.h"
 
 namespace possum {
 
@@ -35,16 +35,16 @@ class EventThread {
 
    private:
     friend class EventThread;
-    bool begin_call();
-    bool end_call();
-    void end();
-    bool wait_end();  // false: the application takes too long
+    bool begin_call() POSSUM_EXCLUDES(mutex_);
+    bool end_call() POSSUM_EXCLUDES(mutex_);
+    void end() POSSUM_EXCLUDES(mutex_);
+    bool wait_end() POSSUM_EXCLUDES(mutex_);  // false: the application takes too long
 
     std::atomic<bool> stopping_{false};
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    bool calling_ = false;  // guarded by mutex_
-    bool ended_ = false;    // guarded by mutex_
+    Mutex mutex_;
+    Condition changed_;
+    bool calling_ POSSUM_GUARDED_BY(mutex_) = false;
+    bool ended_ POSSUM_GUARDED_BY(mutex_) = false;
   };
 
   EventThread();
@@ -63,9 +63,9 @@ class EventThread {
 
  private:
   const std::uint32_t generation_;
-  std::mutex mutex_;          // not held in a wait
-  std::thread thread_;        // guarded by mutex_
-  std::shared_ptr<Run> run_;  // guarded by mutex_
+  Mutex mutex_;  // not held in a wait
+  std::thread thread_ POSSUM_GUARDED_BY(mutex_);
+  std::shared_ptr<Run> run_ POSSUM_GUARDED_BY(mutex_);
 };
 
 }  // namespace possum

@@ -8,34 +8,30 @@
 
 #include <algorithm>
 #include <atomic>
-#include <mutex>
 #include <vector>
+
+#include "mutex.h"
 
 namespace possum {
 namespace {
 
 std::atomic<std::uint32_t> generation{0};
 
-struct Guard {
-  std::mutex lock;
-  std::vector<int> fds;
-};
-
+constinit Mutex mutex;
 // Never destroyed: a fork may come after static destructors.
-Guard& guard() {
-  static Guard* const instance = new Guard;
-  return *instance;
-}
+constinit std::vector<int>* guarded POSSUM_GUARDED_BY(mutex) = nullptr;
 
-void before_fork() { guard().lock.lock(); }
-void after_fork_in_parent() { guard().lock.unlock(); }
-void after_fork_in_child() {
+void before_fork() POSSUM_ACQUIRE(mutex) { mutex.lock(); }
+void after_fork_in_parent() POSSUM_RELEASE(mutex) { mutex.unlock(); }
+void after_fork_in_child() POSSUM_RELEASE(mutex) {
   // Close only: F_UNLCK would release the parent's locks, which live with the shared
   // open file description.
-  for (const int fd : guard().fds) close(fd);
-  guard().fds.clear();
+  if (guarded != nullptr) {
+    for (const int fd : *guarded) close(fd);
+    guarded->clear();
+  }
   generation.fetch_add(1, std::memory_order_relaxed);
-  guard().lock.unlock();
+  mutex.unlock();
 }
 
 // When the library is loaded: a handle may be made and forked with before it opens a
@@ -48,15 +44,17 @@ void after_fork_in_child() {
 std::uint32_t process_generation() { return generation.load(std::memory_order_relaxed); }
 
 int open_guarded(const char* shm_name, int flags, unsigned mode) {
-  const std::lock_guard lock(guard().lock);
+  const MutexLock lock(mutex);
   const int fd = shm_open(shm_name, flags, mode);
-  if (fd >= 0) guard().fds.push_back(fd);
+  if (fd < 0) return fd;
+  if (guarded == nullptr) guarded = new std::vector<int>;
+  guarded->push_back(fd);
   return fd;
 }
 
 void close_guarded(int fd) {
-  const std::lock_guard lock(guard().lock);
-  std::erase(guard().fds, fd);
+  const MutexLock lock(mutex);
+  std::erase(*guarded, fd);
   close(fd);
 }
 
