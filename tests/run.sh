@@ -233,6 +233,7 @@ cross() {
   CK_TIMEOUT_MULTIPLIER=$((CK_TIMEOUT_MULTIPLIER * 3)) run_tests build-aarch64 "${but[@]}"
 }
 
+root_packages=(debootstrap)
 # What may come out otherwise there: other users, fewer rights, a small /dev/shm, another
 # GStreamer. A container is tried with the tests that want rights, users or memory.
 elsewhere() {
@@ -288,10 +289,13 @@ while [ $# -gt 0 ]; do
     --valgrind) runs=(valgrind) wanted+=(valgrind) ;;
     --fuzz) runs=(fuzz) ;;
     --cross) runs=(cross) wanted+=("${cross_packages[@]}") ;;
-    --elsewhere) runs=(elsewhere) ;;
-    --sid) runs=(sid) ;;
+    --elsewhere) runs=(elsewhere) wanted+=("${root_packages[@]}") ;;
+    --sid) runs=(sid) wanted+=("${root_packages[@]}") ;;
     --portable) but=(--no-suite slow --no-suite camera --no-suite model --no-suite source) ;;
-    --all) runs=(plain bare sanitized race fuzz cross elsewhere) wanted+=("${cross_packages[@]}") ;;
+    --all)
+      runs=(plain bare sanitized race fuzz cross elsewhere)
+      wanted+=("${cross_packages[@]}" "${root_packages[@]}")
+      ;;
     --soak)
       shift
       [[ ${1:-} =~ ^[1-9][0-9]*$ ]] || { usage >&2; exit 2; }

@@ -66,6 +66,7 @@ shm=${shm:-2g} capabilities=${capabilities#,}
 tree=$(cd "$(dirname "$0")/../.." && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/possum-roots
 root=$cache/$suite
+packages=$cache/$suite.packages # of each release its own: apt locks them
 readonly user=tester uid=1000
 
 [ "$(id -u)" -eq 0 ] || unavailable 'only root can make one'
@@ -99,7 +100,7 @@ make_root() {
   [ -n "$from" ] || unavailable "this machine's apt knows no archive of Debian"
   rm -rf "$root" "$root.new"
   echo "== making a root of Debian's $suite"
-  debootstrap --variant=minbase --cache-dir="$cache/packages" --include=git,ca-certificates \
+  debootstrap --variant=minbase --cache-dir="$packages" --include=git,ca-certificates \
     "$suite" "$root.new" "$from" >"$cache/$suite.log" 2>&1 || {
     tail -n 3 "$cache/$suite.log"
     unavailable 'debootstrap failed'
@@ -134,7 +135,7 @@ mount_root() {
   mount -t tmpfs -o mode=1777 tmp "$root/tmp"
   mkdir -m 1777 "$root/tmp/.X11-unix" # as systemd makes it: X servers of users need it
   mount -t tmpfs -o mode=755 run "$root/run"
-  mount --bind "$cache/packages" "$root/var/cache/apt/archives"
+  mount --bind "$packages" "$root/var/cache/apt/archives"
   cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
 }
 
@@ -172,7 +173,7 @@ copy_tree() {
   run_in_root chown -R "$owner:" "$tree"
 }
 
-mkdir -p "$cache/packages/partial"
+mkdir -p "$packages/partial"
 exec {lock}>"$cache/$suite.lock"
 flock $lock
 [ $fresh -eq 0 ] || rm -rf "$root"
