@@ -31,7 +31,6 @@ struct Part {
         channel(args.at(5)) {
     const rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
     setrlimit(RLIMIT_CORE, &unlimited);
-    signal(SIGSEGV, SIG_DFL);  // a sanitizer's handler would write no core
   }
 
   Cell& mine() const { return board->cell[cell]; }
@@ -309,11 +308,22 @@ class MortalReader {
       fault(board_, Fault::wrong, "attach: " + error.message + " " + error.detail);
     }
     count(board_.attaches);
+    incarnation_ = reader_->incarnation();
+    const Ledger* ledger = ledger_of(incarnation_);
+    attached_at_ = ledger ? ledger->done.load() + 1 : 0;  // one may be on its way
     return true;
   }
 
+  // Null: that writer has published nothing yet.
+  Ledger* ledger_of(std::uint64_t incarnation) {
+    for (std::uint32_t number = board_.owners.load(); number > 0; --number) {
+      Ledger& ledger = board_.ledger[number - 1];
+      if (ledger.incarnation.load() == incarnation) return &ledger;
+    }
+    return nullptr;
+  }
+
   void stay() {
-    incarnation_ = reader_->incarnation();
     ledger_ = nullptr;
     first_ = true;
     excused_ = false;
@@ -383,11 +393,9 @@ class MortalReader {
   void begin(FrameId id) {
     first_ = false;
     const std::uint32_t before = number_;
-    for (number_ = board_.owners.load(); number_ > 0; --number_) {
-      ledger_ = &board_.ledger[number_ - 1];
-      if (ledger_->incarnation.load() == incarnation_) break;
-    }
-    if (number_ == 0) fault(board_, Fault::wrong, "a frame of an unknown writer");
+    ledger_ = ledger_of(incarnation_);
+    if (!ledger_) fault(board_, Fault::wrong, "a frame of an unknown writer");
+    number_ = static_cast<std::uint32_t>(ledger_ - board_.ledger.data()) + 1;
     if (number_ < before) fault(board_, Fault::reordered, "back to a dead writer");
     // The offer goes from page to page: the one we take now may be one frame behind.
     if (number_ == before && id.seq + 1 < last_seq_) {
@@ -426,11 +434,13 @@ class MortalReader {
     note_missing(last_seq_ + 1, done + 1);
     if (missing_.empty()) return;
     if (ledger_->drained.load() != 0) lost("of a writer that ended in order");
-    // The one known weakness: a data object made just before the writer's death, removed
-    // by its successor before this reader could map it.
+    // The one known weakness: a data object that the writer's successor removed before
+    // this reader could map it. It was made just before the writer's death, or the writer
+    // died while this reader was attaching: no frame that came later shows the contrary.
     for (const Missing& m : missing_) {
       const Ledger::Entry& entry = ledger_->entry[m.seq % kRemembered];
-      if (entry.seq.load() != m.seq || entry.first.load() <= m.seen) {
+      const bool mapped = m.seen > attached_at_ && entry.first.load() <= m.seen;
+      if (entry.seq.load() != m.seq || mapped) {
         lost("at the death of its writer, in an object seen before");
       }
     }
@@ -487,6 +497,7 @@ class MortalReader {
   std::uint64_t incarnation_ = 0;
   Ledger* ledger_ = nullptr;
   std::uint32_t number_ = 0;
+  std::uint64_t attached_at_ = 0;  // no later frame was there when attach() returned
   std::uint64_t last_seq_ = 0;
   bool first_ = true;
   std::int64_t looked_ns_ = 0;
