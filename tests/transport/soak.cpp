@@ -227,7 +227,13 @@ TEST(thirty_two_readers_come_and_go) {
   unsigned most = 0;
   std::int64_t longest = 0;
   std::int64_t next_ns = 0;
-  for (const std::int64_t end = in_ms(seconds * 1000); possum::monotonic_ns() < end;) {
+  const std::int64_t end = in_ms(seconds * 1000);
+  // How long processes take to start is the machine's affair: each page has two tenants.
+  const auto every_page_had_two = [&] {
+    return std::ranges::min(epochs_of(channel)) >= 2;
+  };
+  while (possum::monotonic_ns() < end ||
+         (possum::monotonic_ns() < end + kLimitMs * kMs && !every_page_had_two())) {
     const std::int64_t before = own_time_ns();
     const WriteStatus status = try_publish(*writer, ++key, kBytes);
     longest = std::max(longest, own_time_ns() - before);
