@@ -12,6 +12,7 @@
 #include "inspect/observer.h"
 #include "support/containers.h"
 #include "support/private_shm.h"
+#include "support/refusals.h"
 
 using namespace support;
 
@@ -341,15 +342,111 @@ TEST(leftovers_that_their_owner_may_not_open_are_cleared_away) {
   CHECK(names_of(channel).empty());
 }
 
-// --- the rest of the table: what cannot be brought about here
+// --- refusals that no test may bring about for all programs of the machine
 // ----------------------------
 
-TEST(every_reason_is_in_the_words_of_the_system) {
-  for (const int reason : {EACCES, EFBIG, EMFILE, ENFILE, ENOENT, ENOMEM, ENOSPC, EPERM,
-                           EROFS, EIO, ELIBBAD}) {
-    const Error error = possum::shm_error("It could not be done", "call", reason);
-    expect_said(error.message, {"It could not be done: ", std::strerror(reason)});
-    expect_said(error.detail, {"call: ", std::strerror(reason)});
-    CHECK(error.message.back() != '.');
+// CHANNEL, which another process writes to: what it says when shared memory objects
+// cannot be opened, for each reason that the system can have.
+ROLE(refused_opens) {
+  Refusals& refusals = Refusals::to_this_process();
+  if (!refusals.work()) return check::kSkipped;
+  struct Row {
+    int reason;
+    const char* remedy;
+  };
+  constexpr Row kRows[] = {
+      {EMFILE, "ulimit -n"},
+      {ENFILE, "fs.file-max"},
+      {ENOMEM, "ulimit -v"},
+      {EROFS, "remount,rw /dev/shm"},
+      {ENOSPC, "nr_inodes=0"},
+      {EACCES, "chmod 1777 /dev/shm"},
+      {EPERM, "chmod 1777 /dev/shm"},
+      {EIO, ""},
+      {ELIBBAD, ""},
+  };
+  const auto own = new_writer(plain_writer("own." + args.at(0)));
+  for (const auto& [reason, remedy] : kRows) {
+    const std::vector<std::string> refused = {std::strerror(reason), remedy};
+    refusals.opens(reason);
+    expect_no_writer(*own, refused);
+    // What may not be opened is another user's as a rule.
+    expect_no_reader(
+        args.at(0),
+        reason == EACCES || reason == EPERM
+            ? std::vector<std::string>{"may not be opened by this user", "perms=0660"}
+            : refused);
+    refusals.opens(0);
+    expect_writer(*own);
+    const auto reader = attach_reader(reader_of(args.at(0)));
+    take(*reader);
+    refusals.opens(reason);
+    Error error;
+    CHECK(!own->prepare(8, kSmall, error));
+    expect_said(error.message, refused);
+    say("publish");
+    Frame frame;
+    CHECK(reader->take(in_ms(kLimitMs), frame, error) == TakeStatus::failed);
+    expect_said(error.message, {"frames of channel", std::strerror(reason)});
+    refusals.opens(0);
+    CHECK(own->prepare(8, kSmall, error));
+    own->close();
   }
+  return 0;
+}
+
+TEST(open_files_of_the_machine_and_every_other_reason) {
+  const std::string channel = unique_channel();
+  FarWriter writer(channel);
+  writer.publish(1, 1);
+  Peer refused("refused_opens", {channel});
+  std::uint64_t key = 1;
+  // Frames that need larger objects each time, which have to be opened.
+  while (const auto line = refused.hear_if_alive()) {
+    CHECK(*line == "publish");
+    ++key;
+    writer.publish(key, key, key * 100'000);
+  }
+  const int status = refused.join();
+  if (status == check::kSkipped) check::skip("the kernel has no filter that asks back");
+  CHECK(status == 0);
+  writer.order("close", "closed");
+}
+
+ROLE(refused_threads) {
+  Refusals& refusals = Refusals::to_this_process();
+  if (!refusals.work()) return check::kSkipped;
+  const auto writer = new_writer(plain_writer(args.at(0)));
+  refusals.threads(EAGAIN);
+  expect_no_writer(*writer, {"No thread could be started", std::strerror(EAGAIN),
+                             "close other programs", "ulimit -u"});
+  CHECK(names_of(args.at(0)).empty());
+  refusals.threads(0);
+  expect_writer(*writer);
+  return 0;
+}
+
+TEST(threads_of_a_writer) {
+  Peer refused("refused_threads", {unique_channel()});
+  const int status = refused.join();
+  if (status == check::kSkipped) check::skip("the kernel has no filter that asks back");
+  CHECK(status == 0);
+}
+
+// The limit that people meet: of the processes and threads of one user.
+ROLE(few_threads) {
+  const auto writer = new_writer(plain_writer(args.at(0)));
+  rlimit before{};
+  CHECK(getrlimit(RLIMIT_NPROC, &before) == 0);
+  const rlimit few = {1, before.rlim_max};
+  CHECK(setrlimit(RLIMIT_NPROC, &few) == 0);
+  expect_no_writer(*writer, {"No thread could be started", "ulimit -u"});
+  CHECK(setrlimit(RLIMIT_NPROC, &before) == 0);
+  expect_writer(*writer);
+  return 0;
+}
+
+TEST(threads_of_a_user) {
+  need_root();
+  CHECK(Peer("as", words(kAlice, "few_threads", {unique_channel()})).join() == 0);
 }
