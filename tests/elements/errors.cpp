@@ -14,6 +14,7 @@
 
 #include "base/text.h"
 #include "support/elements.h"
+#include "support/refusals.h"
 #include "transport/layout.h"
 #include "transport/writer.h"
 
@@ -449,6 +450,63 @@ GST_START_TEST(something_else_under_the_name_is_an_error_of_the_sink) {
 }
 GST_END_TEST
 
+// --- what the system refuses ---------------------------------------------------------
+
+// Null where there is no such filter.
+static support::Refusals* refusals() {
+  support::Refusals& all = support::Refusals::to_this_process();
+  if (all.work()) return &all;
+  g_print("SKIPPED: the kernel has no filter that asks back\n");
+  return nullptr;
+}
+
+GST_START_TEST(a_sink_without_a_thread_says_so_and_starts_when_it_can) {
+  support::Refusals* const system = refusals();
+  if (system == nullptr) return;
+  const std::string channel = new_channel();
+  Pipeline sink("possumsink name=it channel=" + channel);
+  system->threads(EAGAIN);
+  expect_start_failure(
+      sink, "it",
+      {GST_RESOURCE_ERROR,
+       GST_RESOURCE_ERROR_OPEN_WRITE,
+       {"No thread could be started", std::strerror(EAGAIN), "ulimit -u"}});
+  system->threads(0);
+  sink.stop();
+  Producer producer(channel);
+  producer.start().push(1);
+  producer.pipeline().expect_no_error();
+}
+GST_END_TEST
+
+GST_START_TEST(a_machine_without_open_files_is_told_by_both_elements) {
+  support::Refusals* const system = refusals();
+  if (system == nullptr) return;
+  const std::string channel = new_channel();
+  const std::vector<std::string> words = {std::strerror(ENFILE), "fs.file-max"};
+  Pipeline sink("possumsink name=it channel=" + channel);
+  system->opens(ENFILE);
+  expect_start_failure(sink, "it",
+                       {GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_OPEN_WRITE, words});
+  system->opens(0);
+  sink.stop();
+  Producer producer(channel);
+  producer.start().push(1);
+  system->opens(ENFILE);
+  Consumer impatient(channel, "connection-timeout=1");
+  impatient.start();
+  expect_error(impatient.pipeline(), "src",
+               {GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_OPEN_READ, words});
+  // Others may close theirs: whoever may wait goes on.
+  Consumer patient(channel);
+  patient.start();
+  const std::string said = patient.pipeline().wait_progress().text;
+  fail_unless(said.find("fs.file-max") != std::string::npos, "%s", said.c_str());
+  system->opens(0);
+  expect_equal(patient.pull_value(), 1);
+}
+GST_END_TEST
+
 static Suite* errors_suite() {
   Suite* suite = suite_create("errors");
   TCase* tcase = new_case(suite, "errors");
@@ -473,6 +531,8 @@ static Suite* errors_suite() {
   tcase_add_test(tcase, caps_that_nobody_should_parse_are_an_error);
   tcase_add_test(tcase, something_else_under_the_name_is_waited_out_and_said);
   tcase_add_test(tcase, something_else_under_the_name_is_an_error_of_the_sink);
+  tcase_add_test(tcase, a_sink_without_a_thread_says_so_and_starts_when_it_can);
+  tcase_add_test(tcase, a_machine_without_open_files_is_told_by_both_elements);
   return suite;
 }
 
