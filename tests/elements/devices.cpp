@@ -25,6 +25,7 @@
 #include "support/elements.h"
 #include "support/mount_namespace.h"
 #include "support/players.h"
+#include "support/refusals.h"
 #include "support/users.h"
 #include "transport/layout.h"
 
@@ -596,6 +597,27 @@ GST_START_TEST(start_and_stop_leave_nothing_behind) {
 GST_END_TEST
 
 // A storm of names must neither hang nor blind it.
+GST_START_TEST(a_provider_without_a_thread_does_not_start) {
+  support::Refusals& system = support::Refusals::to_this_process();
+  if (!system.work()) {
+    g_print("SKIPPED %s: the kernel has no filter that asks back\n", __func__);
+    return;
+  }
+  ++descriptors_before;  // it is there for good
+  const std::string channel = new_channel();
+  Producer producer(channel);
+  producer.start().push(1);
+  {
+    const Ref<GstObject> provider = find_provider();
+    system.threads(EAGAIN);
+    fail_if(gst_device_provider_start(GST_DEVICE_PROVIDER(provider.get())));
+    system.threads(0);
+  }
+  const Follower follower;
+  fail_unless(follower.listed(channel));
+}
+GST_END_TEST
+
 GST_START_TEST(a_storm_of_names_hides_nobody) {
   const std::string channel = new_channel();
   const Follower follower;
@@ -641,6 +663,7 @@ static Suite* devices_suite() {
   tcase_add_test(tcase, channels_of_others_are_shown_as_far_as_the_kernel_allows);
   tcase_add_test(tcase, caps_that_others_write_are_not_read);
   tcase_add_test(tcase, start_and_stop_leave_nothing_behind);
+  tcase_add_test(tcase, a_provider_without_a_thread_does_not_start);
   tcase_add_test(tcase, a_storm_of_names_hides_nobody);
   return suite;
 }
