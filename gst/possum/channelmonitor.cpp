@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "inspect/observer.h"
+#include "base/users.h"
 #include "transport/channel_watch.h"
 
 namespace possum {
@@ -31,6 +31,19 @@ constexpr std::int64_t kToldWithinNs = kNanosecondsPerSecond / 5;
 
 }  // namespace
 
+// What other users write is not for GStreamer's parser, whose memory grows with it, nor
+// may it make one device after the other.
+ChannelInfo ChannelInfo::of(const inspect::ObservedChannel& seen) {
+  const bool believed = seen.frame && seen.owner && trusted_owner(*seen.owner);
+  return {seen.name,
+          seen.incarnation,
+          seen.pid,
+          seen.writer,
+          seen.owner.value_or(0),
+          seen.allows_blocking,
+          believed ? seen.frame->caps : std::string()};
+}
+
 Channels look_at_channels() {
   std::vector<inspect::ChannelFiles> found;
   Error error;
@@ -42,7 +55,7 @@ Channels look_at_channels() {
     const inspect::ObservedChannel seen =
         inspect::observe_channel(inspect::ChannelFiles{files.channel, true, {}});
     if (seen.live() && seen.attachable) {
-      channels.emplace(files.channel, DeviceInfo::of(seen));
+      channels.emplace(files.channel, ChannelInfo::of(seen));
     }
   }
   return channels;
@@ -87,7 +100,7 @@ void ChannelMonitor::start(Changed changed) {
 
 // False: the thread is to end.
 bool ChannelMonitor::Watcher::look(EventThread::Run& thread) {
-  const auto tell = [&](const DeviceInfo* before, const DeviceInfo* after) {
+  const auto tell = [&](const ChannelInfo* before, const ChannelInfo* after) {
     return thread.call([&] { changed_(before, after); });
   };
   Channels now = look_at_channels();

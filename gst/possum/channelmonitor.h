@@ -6,17 +6,34 @@
 // different. It attaches to none.
 #pragma once
 
+#include <sys/types.h>
+
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
 
 #include "base/event_thread.h"
-#include "gstpossumdevice.h"
+#include "inspect/observer.h"
 
 namespace possum {
 
-using Channels = std::map<std::string, DeviceInfo>;
+// What can be said of a channel from outside.
+struct ChannelInfo {
+  std::string channel;
+  std::uint64_t incarnation = 0;
+  std::uint32_t pid = 0;
+  std::string command;
+  uid_t owner = 0;
+  bool allows_blocking = false;
+  std::string caps;  // of the newest frame; empty: none seen yet, or of another user
+
+  static ChannelInfo of(const inspect::ObservedChannel& seen);
+  bool operator==(const ChannelInfo&) const = default;
+};
+
+using Channels = std::map<std::string, ChannelInfo>;
 
 // Those that have a writer, and that this user may look at. Blocks on nothing; takes the
 // longer, the more names there are in /dev/shm.
@@ -25,7 +42,8 @@ Channels look_at_channels();
 class ChannelMonitor {
  public:
   // `before` is NULL when a channel appears, `after` when it goes.
-  using Changed = std::function<void(const DeviceInfo* before, const DeviceInfo* after)>;
+  using Changed =
+      std::function<void(const ChannelInfo* before, const ChannelInfo* after)>;
   // Looks, once.
   ChannelMonitor();
   // Also from within `changed`. Waits for a call of it that runs, but half a second at

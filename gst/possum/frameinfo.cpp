@@ -1,115 +1,42 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
 //
-// GstBuffer to descriptor; see the header.
+// See the header. What crosses in both directions stands side by side: layout,
+// attributes, times.
 #include "frameinfo.h"
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 
-#include "base/clock.h"
-#include "refs.h"
+#include "planes.h"
+#include "times.h"
+#include "transport/frame_times.h"
 
 namespace possum {
+
+namespace layout = transport::layout;
+
 namespace {
 
-constexpr std::uint64_t kPaletteBytes = 256 * 4;  // GstVideoFormat: RGB8P
+// The buffer flags that cross. The bits below GST_MINI_OBJECT_FLAG_LAST belong to the
+// mini object, and TAG_MEMORY to its pool: neither means anything in another process, nor
+// has a writer a say in them.
+constexpr guint kCarriedFlags =
+    ~static_cast<guint>((GST_MINI_OBJECT_FLAG_LAST - 1) | GST_BUFFER_FLAG_TAG_MEMORY);
 
-bool is_palette(const GstVideoFormatInfo* format, unsigned plane) {
-  return GST_VIDEO_FORMAT_INFO_HAS_PALETTE(format) && plane == 1;
-}
-
-PlaneShape tiled_shape(const GstVideoFormatInfo* format, unsigned plane, gint stride) {
-  const auto columns = static_cast<std::uint64_t>(GST_VIDEO_TILE_X_TILES(stride));
-  PlaneShape shape;
-  shape.rows = static_cast<std::uint64_t>(GST_VIDEO_TILE_Y_TILES(stride));
-  shape.step = columns * format->tile_info[plane].size;
-  shape.row_bytes = shape.step;
-  return shape;
-}
-
-bool describe_plane(const GstVideoInfo& info, unsigned plane, std::uint64_t offset,
-                    gint stride, std::uint64_t bytes,
-                    transport::layout::PlaneLayout& out) {
-  if (stride < 0 || offset > bytes) return false;
-  const PlaneShape shape = plane_shape(info, plane, stride);
-  if (shape.min_bytes() > bytes - offset) return false;
-  out.offset = offset;
-  out.bytes = std::min(shape.max_bytes(), bytes - offset);
-  out.stride = stride;
-  return true;
-}
-
-std::int64_t to_ns(std::optional<GstClockTime> time) {
-  return time ? static_cast<std::int64_t>(*time) : transport::layout::kNoTime;
-}
-
-// A frame that begins before the segment or ends after it counts with the part inside,
-// as in GstBaseSink.
-std::optional<GstClockTime> running_pts(const GstSegment& segment, GstBuffer* buffer) {
-  const GstClockTime pts = GST_BUFFER_PTS(buffer);
-  if (!GST_CLOCK_TIME_IS_VALID(pts)) return std::nullopt;
-  const GstClockTime end = GST_BUFFER_DURATION_IS_VALID(buffer)
-                               ? pts + GST_BUFFER_DURATION(buffer)
-                               : GST_CLOCK_TIME_NONE;
-  guint64 first = 0;
-  guint64 last = 0;
-  if (!gst_segment_clip(&segment, GST_FORMAT_TIME, pts, end, &first, &last)) {
-    return std::nullopt;
-  }
-  const bool backwards = segment.rate < 0 && GST_CLOCK_TIME_IS_VALID(last);
-  const GstClockTime running =
-      gst_segment_to_running_time(&segment, GST_FORMAT_TIME, backwards ? last : first);
-  if (!GST_CLOCK_TIME_IS_VALID(running)) return std::nullopt;
-  return running;
-}
-
-std::optional<GstClockTime> running_dts(const GstSegment& segment, GstBuffer* buffer) {
-  const GstClockTime dts = GST_BUFFER_DTS(buffer);
-  guint64 running = 0;
-  if (!GST_CLOCK_TIME_IS_VALID(dts) ||
-      gst_segment_to_running_time_full(&segment, GST_FORMAT_TIME, dts, &running) != 1) {
-    return std::nullopt;
-  }
-  return running;
-}
-
-// What to add to the clock's time to get CLOCK_MONOTONIC: exactly 0 for the usual system
-// clock, which is read between the two looks at its source.
-std::int64_t clock_to_monotonic(GstClock* clock) {
-  const std::int64_t before = monotonic_ns();
-  const auto now = static_cast<std::int64_t>(gst_clock_get_time(clock));
-  const std::int64_t after = monotonic_ns();
-  if (before <= now && now <= after) return 0;
-  return before + (after - before) / 2 - now;
-}
+// The GstVideoFrameFlags that there are in GStreamer 1.22. A writer may send any bits, an
+// enumeration has not room for all of them.
+constexpr guint kCarriedVideoFlags =
+    GST_VIDEO_FRAME_FLAG_INTERLACED | GST_VIDEO_FRAME_FLAG_TFF |
+    GST_VIDEO_FRAME_FLAG_RFF | GST_VIDEO_FRAME_FLAG_ONEFIELD |
+    GST_VIDEO_FRAME_FLAG_MULTIPLE_VIEW | GST_VIDEO_FRAME_FLAG_FIRST_IN_BUNDLE;
 
 }  // namespace
 
-PlaneShape plane_shape(const GstVideoInfo& info, unsigned plane, gint stride) {
-  const GstVideoFormatInfo* format = info.finfo;
-  if (is_palette(format, plane)) return {1, kPaletteBytes, kPaletteBytes};
-  if (GST_VIDEO_FORMAT_INFO_IS_TILED(format)) return tiled_shape(format, plane, stride);
-  gint components[GST_VIDEO_MAX_COMPONENTS];
-  gst_video_format_info_component(format, plane, components);
-  const auto component = static_cast<guint>(components[0]);
-  PlaneShape shape;
-  shape.rows = static_cast<std::uint64_t>(GST_VIDEO_FORMAT_INFO_SCALE_HEIGHT(
-      format, component, GST_VIDEO_INFO_FIELD_HEIGHT(&info)));
-  shape.step = static_cast<std::uint64_t>(std::abs(std::int64_t{stride}));
-  const auto width = static_cast<std::uint64_t>(
-      GST_VIDEO_FORMAT_INFO_SCALE_WIDTH(format, component, GST_VIDEO_INFO_WIDTH(&info)));
-  const auto pixel_stride =
-      static_cast<std::uint64_t>(GST_VIDEO_FORMAT_INFO_PSTRIDE(format, component));
-  // v210, UYVP and the like have no bytes per pixel.
-  shape.row_bytes =
-      pixel_stride == 0 ? shape.step : std::min(width * pixel_stride, shape.step);
-  return shape;
-}
+// --- layout --------------------------------------------------------------------------
 
 bool describe_layout(const GstVideoInfo& info, const GstVideoMeta* meta,
-                     std::uint64_t bytes, transport::layout::FrameDescriptor& frame) {
+                     std::uint64_t bytes, FrameDescriptor& frame) {
   GstVideoInfo shown = info;
   const gsize* offsets = info.offset;
   const gint* strides = info.stride;
@@ -128,7 +55,7 @@ bool describe_layout(const GstVideoInfo& info, const GstVideoMeta* meta,
     frame.padding[2] = meta->alignment.padding_left;
     frame.padding[3] = meta->alignment.padding_right;
   }
-  frame.frame_flags |= transport::layout::kFramePlanes;
+  frame.frame_flags |= layout::kFramePlanes;
   frame.data_bytes = bytes;
   frame.width = static_cast<std::uint32_t>(shown.width);
   frame.height = static_cast<std::uint32_t>(shown.height);
@@ -142,49 +69,133 @@ bool describe_layout(const GstVideoInfo& info, const GstVideoMeta* meta,
   return true;
 }
 
-void describe_buffer(GstBuffer* buffer, transport::layout::FrameDescriptor& frame) {
+static bool has_standard_layout(const GstVideoInfo& info, const FrameDescriptor& frame) {
+  if (frame.data_bytes < info.size ||
+      frame.width != static_cast<guint>(GST_VIDEO_INFO_WIDTH(&info)) ||
+      frame.height != static_cast<guint>(GST_VIDEO_INFO_HEIGHT(&info))) {
+    return false;
+  }
+  for (unsigned p = 0; p < frame.plane_count; ++p) {
+    if (frame.planes[p].offset != info.offset[p]) return false;
+    if (frame.planes[p].stride != info.stride[p]) return false;
+  }
+  return true;
+}
+
+FrameFit fit_frame(const GstVideoInfo& info, const FrameDescriptor& frame) {
+  if ((frame.frame_flags & layout::kFramePlanes) == 0) {
+    return frame.data_bytes >= info.size ? FrameFit::standard : FrameFit::corrupt;
+  }
+  if (frame.plane_count != GST_VIDEO_INFO_N_PLANES(&info)) return FrameFit::corrupt;
+  if (has_standard_layout(info, frame)) return FrameFit::standard;
+  // The default layout for the size that the frame claims, if a frame can have it.
+  GstVideoInfo view;
+  gst_video_info_init(&view);
+  if (frame.width < static_cast<guint>(GST_VIDEO_INFO_WIDTH(&info)) ||
+      frame.height < static_cast<guint>(GST_VIDEO_INFO_HEIGHT(&info)) ||
+      !gst_video_info_set_interlaced_format(&view, GST_VIDEO_INFO_FORMAT(&info),
+                                            GST_VIDEO_INFO_INTERLACE_MODE(&info),
+                                            frame.width, frame.height)) {
+    return FrameFit::corrupt;
+  }
+  for (unsigned p = 0; p < frame.plane_count; ++p) {
+    if (!plane_fits(view, p, frame.planes[p])) return FrameFit::corrupt;
+  }
+  return FrameFit::strided;
+}
+
+void add_video_meta(GstBuffer* buffer, const GstVideoInfo& info,
+                    const FrameDescriptor& frame) {
+  if ((frame.frame_flags & layout::kFramePlanes) == 0) return;
+  gsize offsets[GST_VIDEO_MAX_PLANES] = {};
+  gint strides[GST_VIDEO_MAX_PLANES] = {};
+  for (unsigned p = 0; p < frame.plane_count; ++p) {
+    offsets[p] = frame.planes[p].offset;
+    strides[p] = frame.planes[p].stride;
+  }
+  GstVideoMeta* const meta = gst_buffer_add_video_meta_full(
+      buffer, static_cast<GstVideoFrameFlags>(frame.video_flags & kCarriedVideoFlags),
+      GST_VIDEO_INFO_FORMAT(&info), frame.width, frame.height, frame.plane_count, offsets,
+      strides);
+  if (std::all_of(std::begin(frame.padding), std::end(frame.padding),
+                  [](std::uint32_t p) { return p == 0; })) {
+    return;
+  }
+  GstVideoAlignment alignment;
+  gst_video_alignment_reset(&alignment);
+  alignment.padding_top = frame.padding[0];
+  alignment.padding_bottom = frame.padding[1];
+  alignment.padding_left = frame.padding[2];
+  alignment.padding_right = frame.padding[3];
+  // GStreamer checks it against the strides; what contradicts them is left out.
+  if (!gst_video_meta_set_alignment(meta, alignment)) {
+    gst_video_alignment_reset(&meta->alignment);
+  }
+}
+
+// --- attributes ----------------------------------------------------------------------
+
+void describe_attributes(GstBuffer* buffer, FrameDescriptor& frame) {
   frame.buffer_flags = GST_BUFFER_FLAGS(buffer) & kCarriedFlags;
   frame.offset = GST_BUFFER_OFFSET(buffer);
   frame.offset_end = GST_BUFFER_OFFSET_END(buffer);
   frame.duration_ns = GST_BUFFER_DURATION_IS_VALID(buffer)
                           ? static_cast<std::int64_t>(GST_BUFFER_DURATION(buffer))
-                          : transport::layout::kNoTime;
+                          : kNoTime;
 }
 
-std::optional<std::int64_t> running_time_origin(GstElement* element) {
-  Ref<GstClock> clock;
-  GstClockTime base_time = GST_CLOCK_TIME_NONE;
-  {
-    const ObjectLock lock(element);
-    if (element->clock != nullptr) {
-      clock.reset(static_cast<GstClock*>(gst_object_ref(element->clock)));
-    }
-    base_time = element->base_time;
-  }
-  if (!clock || !GST_CLOCK_TIME_IS_VALID(base_time)) return std::nullopt;
-  return static_cast<std::int64_t>(base_time) + clock_to_monotonic(clock.get());
+void apply_attributes(GstBuffer* buffer, const FrameDescriptor& frame) {
+  GST_BUFFER_FLAG_SET(buffer, frame.buffer_flags & kCarriedFlags);
+  GST_BUFFER_OFFSET(buffer) = frame.offset;
+  GST_BUFFER_OFFSET_END(buffer) = frame.offset_end;
+  GST_BUFFER_DURATION(buffer) = to_clock_time(frame.duration_ns);
 }
+
+// --- times ---------------------------------------------------------------------------
 
 void describe_times(const GstSegment& segment, GstBuffer* buffer,
-                    std::optional<std::int64_t> origin,
-                    transport::layout::FrameDescriptor& frame) {
-  frame.pts_ns = transport::layout::kNoTime;
-  frame.dts_ns = transport::layout::kNoTime;
-  frame.running_pts_ns = transport::layout::kNoTime;
-  frame.running_dts_ns = transport::layout::kNoTime;
+                    std::optional<std::int64_t> origin, FrameDescriptor& frame) {
+  frame.pts_ns = kNoTime;
+  frame.dts_ns = kNoTime;
+  frame.running_pts_ns = kNoTime;
+  frame.running_dts_ns = kNoTime;
   if (segment.format != GST_FORMAT_TIME) return;
-  frame.frame_flags |= transport::layout::kFrameTimes;
-  const std::optional<GstClockTime> pts = running_pts(segment, buffer);
-  const std::optional<GstClockTime> dts = running_dts(segment, buffer);
-  frame.running_pts_ns = to_ns(pts);
-  frame.running_dts_ns = to_ns(dts);
-  if (origin && pts) frame.pts_ns = frame.running_pts_ns + *origin;
-  if (origin && dts) frame.dts_ns = frame.running_dts_ns + *origin;
-  if (frame.duration_ns != transport::layout::kNoTime && std::fabs(segment.rate) != 1.0) {
+  frame.frame_flags |= layout::kFrameTimes;
+  frame.running_pts_ns = running_pts_ns(segment, buffer);
+  frame.running_dts_ns = running_dts_ns(segment, buffer);
+  if (origin && frame.running_pts_ns != kNoTime) {
+    frame.pts_ns = frame.running_pts_ns + *origin;
+  }
+  if (origin && frame.running_dts_ns != kNoTime) {
+    frame.dts_ns = frame.running_dts_ns + *origin;
+  }
+  if (frame.duration_ns != kNoTime && std::fabs(segment.rate) != 1.0) {
     frame.duration_ns = static_cast<std::int64_t>(static_cast<double>(frame.duration_ns) /
                                                   std::fabs(segment.rate));
   }
 }
+
+// What was shown before the own time began is shown at its beginning.
+static GstClockTime pts_of(std::int64_t ns) {
+  return ns == kNoTime ? GST_CLOCK_TIME_NONE
+                       : static_cast<GstClockTime>(std::max<std::int64_t>(ns, 0));
+}
+
+Stamps clock_stamps(const FrameDescriptor& frame, std::int64_t origin_ns) {
+  Stamps stamps;
+  stamps.pts = pts_of(since(origin_ns, transport::capture_ns(frame)));
+  if (transport::has_capture_time(frame)) {
+    stamps.dts = to_clock_time(since(origin_ns, frame.dts_ns));
+  }
+  return stamps;
+}
+
+Stamps writer_stamps(const FrameDescriptor& frame) {
+  if ((frame.frame_flags & layout::kFrameTimes) == 0) return {};
+  return {pts_of(frame.running_pts_ns), to_clock_time(frame.running_dts_ns)};
+}
+
+// --- metas ---------------------------------------------------------------------------
 
 std::vector<GType> metas_not_carried(GstBuffer* buffer) {
   // They speak of memory in this process, or keep it alive.

@@ -1,26 +1,18 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
 //
-// Where a frame lies, and whether it may stay there.
+// See the header. A frame stays where it lies if that is a slot that nobody else looks at
+// or writes to.
 #include "framesender.h"
 
 #include <utility>
 
-#include "framecopy.h"
 #include "frameinfo.h"
-#include "gstpossumallocator.h"
+#include "planes.h"
 #include "refs.h"
+#include "slotmemory.h"
 
 namespace possum {
-
-void FrameSender::start(std::shared_ptr<transport::Writer> writer) {
-  writer_ = std::move(writer);
-}
-
-void FrameSender::stop() {
-  abandon();
-  writer_.reset();
-}
 
 void FrameSender::set_format(std::string text, const GstVideoInfo& info) {
   caps_ = std::move(text);
@@ -28,51 +20,55 @@ void FrameSender::set_format(std::string text, const GstVideoInfo& info) {
 }
 
 SendStatus FrameSender::send(GstBuffer* buffer, std::uint64_t number,
-                             const transport::layout::FrameDescriptor& frame,
-                             Error& error) {
+                             const FrameDescriptor& frame, Error& error) {
   if (!began(number)) {
     abandon();
     begun_.frame = frame;
     why_copied_ = begin_in_place(buffer);
     if (why_copied_ != nullptr) {
+      begun_.frame = frame;  // without what may be described of the buffer's own layout
       const SendStatus status = begin_copy(buffer, error);
       if (status != SendStatus::sent) return status;
     }
     begun_.number = number;
   }
   const transport::WriteStatus status =
-      writer_->publish(begun_.slot, begun_.frame, caps_, {}, begun_.zero_copy, error);
+      writer_.publish(begun_.slot, begun_.frame, caps_, {}, begun_.zero_copy, error);
   if (status == transport::WriteStatus::interrupted) return SendStatus::interrupted;
-  begun_ = {};
+  forget();
   if (status == transport::WriteStatus::no_slot) return SendStatus::no_slot;
   return status == transport::WriteStatus::ok ? SendStatus::sent : SendStatus::failed;
 }
 
 void FrameSender::abandon() {
   if (begun_.number == 0) return;
-  writer_->abandon_publish();
-  begun_ = {};
+  writer_.abandon_publish();
+  forget();
+}
+
+void FrameSender::forget() {
+  begun_.number = 0;
+  begun_.slot = {};
 }
 
 // A slot is known by its memory: decoders push shallow copies of the pool's buffers.
 const char* FrameSender::begin_in_place(GstBuffer* buffer) {
   if (gst_buffer_n_memory(buffer) != 1) return "it lies in several memories";
   GstMemory* const memory = gst_buffer_peek_memory(buffer, 0);
-  const transport::SlotRef* slot = slot_of(memory, writer_.get());
+  const transport::SlotRef* slot = slot_of(memory, &writer_);
   if (slot == nullptr) return "it lies in no slot of this channel";
-  transport::layout::FrameDescriptor frame = begun_.frame;
-  frame.data_offset = memory->offset;
-  if (!describe_layout(info_, gst_buffer_get_video_meta(buffer), memory->size, frame)) {
+  begun_.frame.data_offset = memory->offset;
+  if (!describe_layout(info_, gst_buffer_get_video_meta(buffer), memory->size,
+                       begun_.frame)) {
     return "its planes do not lie as its caps and metas say";
   }
-  if (!writer_->publishable(*slot, caps_.size(), 0)) {
+  if (!writer_.publishable(*slot, caps_.size(), 0)) {
     return "a reader can see its slot, or that is one of before or has no room for the "
            "caps";
   }
   if (!make_immutable(memory)) {
     return "somebody may still write to it";
   }
-  begun_.frame = frame;
   begun_.slot = *slot;
   begun_.zero_copy = true;
   return nullptr;
@@ -80,7 +76,7 @@ const char* FrameSender::begin_in_place(GstBuffer* buffer) {
 
 SendStatus FrameSender::begin_copy(GstBuffer* buffer, Error& error) {
   transport::SlotRef slot;
-  switch (writer_->acquire(info_.size, caps_.size(), 0, slot, error)) {
+  switch (writer_.acquire(info_.size, caps_.size(), 0, slot, error)) {
     case transport::WriteStatus::ok:
       break;
     case transport::WriteStatus::interrupted:
@@ -93,7 +89,7 @@ SendStatus FrameSender::begin_copy(GstBuffer* buffer, Error& error) {
   }
   if (!copy_frame(buffer, info_, slot.data, slot.capacity) ||
       !describe_layout(info_, nullptr, info_.size, begun_.frame)) {
-    writer_->give_back(slot);
+    writer_.give_back(slot);
     return SendStatus::unreadable;
   }
   // The copy has another layout, but shows the same fields and views.

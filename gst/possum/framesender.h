@@ -9,9 +9,9 @@
 #include <gst/video/video.h>
 
 #include <cstdint>
-#include <memory>
 #include <string>
 
+#include "frameinfo.h"
 #include "transport/writer.h"
 
 namespace possum {
@@ -27,8 +27,8 @@ enum class SendStatus {
 // One streaming thread.
 class FrameSender {
  public:
-  void start(std::shared_ptr<transport::Writer> writer);
-  void stop();
+  // `writer` (not owned) outlives the sender.
+  explicit FrameSender(transport::Writer& writer) : writer_(writer) {}
 
   // Of the frames that follow. Touches no slot. `text` is the caps'.
   void set_format(std::string text, const GstVideoInfo& info);
@@ -40,8 +40,8 @@ class FrameSender {
   // Was this frame begun and interrupted? Then `frame` of send() is not looked at.
   bool began(std::uint64_t number) const { return begun_.number == number; }
   // `frame`: everything but the layout.
-  SendStatus send(GstBuffer* buffer, std::uint64_t number,
-                  const transport::layout::FrameDescriptor& frame, Error& error);
+  SendStatus send(GstBuffer* buffer, std::uint64_t number, const FrameDescriptor& frame,
+                  Error& error);
   // Why the last frame that was sent had to be copied; NULL: it was not.
   const char* why_copied() const { return why_copied_; }
   // Forgets a frame that was interrupted.
@@ -52,15 +52,16 @@ class FrameSender {
   struct Begun {
     std::uint64_t number = 0;  // 0: there is none
     transport::SlotRef slot;
-    transport::layout::FrameDescriptor frame;
+    FrameDescriptor frame;
     bool zero_copy = false;
   };
 
   // Returns why it cannot be, or NULL.
   const char* begin_in_place(GstBuffer* buffer);
   SendStatus begin_copy(GstBuffer* buffer, Error& error);
+  void forget();
 
-  std::shared_ptr<transport::Writer> writer_;
+  transport::Writer& writer_;
   GstVideoInfo info_{};
   std::string caps_;
   Begun begun_;

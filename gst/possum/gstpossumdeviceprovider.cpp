@@ -57,16 +57,100 @@
 #include <string>
 #include <utility>
 
+#include "base/users.h"
+#include "caps.h"
 #include "channelmonitor.h"
+#include "element.h"
+#include "gstpossumsrc.h"
 #include "refs.h"
 
 GST_DEBUG_CATEGORY_STATIC(gst_possum_device_provider_debug);
 #define GST_CAT_DEFAULT gst_possum_device_provider_debug
 
+using possum::ChannelInfo;
 using possum::ChannelMonitor;
-using possum::DeviceInfo;
 using possum::ObjectLock;
 using possum::Ref;
+
+// --- a device ------------------------------------------------------------------------
+//
+// A channel that somebody writes to. It is a picture of one moment and never changes; the
+// provider replaces it.
+
+G_DECLARE_FINAL_TYPE(GstPossumDevice, gst_possum_device, GST, POSSUM_DEVICE, GstDevice)
+
+struct _GstPossumDevice {
+  GstDevice parent;
+  gchar* channel;  // constant
+};
+
+G_DEFINE_FINAL_TYPE(GstPossumDevice, gst_possum_device, GST_TYPE_DEVICE)
+
+static GstElement* gst_possum_device_create_element(GstDevice* device,
+                                                    const gchar* name) {
+  GstElement* const element = gst_element_factory_make("possumsrc", name);
+  if (element != nullptr) {
+    g_object_set(element, "channel", GST_POSSUM_DEVICE(device)->channel, nullptr);
+  }
+  return element;
+}
+
+// A possumsrc that runs stays with its channel.
+static gboolean gst_possum_device_reconfigure_element(GstDevice* device,
+                                                      GstElement* element) {
+  if (!GST_IS_POSSUM_SRC(element)) return FALSE;
+  {
+    const ObjectLock lock(element);
+    if (!possum::is_stopped(element)) return FALSE;
+  }
+  g_object_set(element, "channel", GST_POSSUM_DEVICE(device)->channel, nullptr);
+  return TRUE;
+}
+
+static void gst_possum_device_finalize(GObject* object) {
+  g_free(GST_POSSUM_DEVICE(object)->channel);
+  G_OBJECT_CLASS(gst_possum_device_parent_class)->finalize(object);
+}
+
+static void gst_possum_device_class_init(GstPossumDeviceClass* klass) {
+  G_OBJECT_CLASS(klass)->finalize = gst_possum_device_finalize;
+  GST_DEVICE_CLASS(klass)->create_element = gst_possum_device_create_element;
+  GST_DEVICE_CLASS(klass)->reconfigure_element = gst_possum_device_reconfigure_element;
+}
+
+static void gst_possum_device_init(GstPossumDevice*) {}
+
+// Where none are known, or they make no sense, whatever possumsrc may give.
+static Ref<GstCaps> caps_of(const ChannelInfo& info) {
+  Ref<GstCaps> caps = possum::read_caps(info.caps).caps;
+  return caps ? std::move(caps) : possum::raw_video_caps();
+}
+
+static Ref<GstStructure> properties_of(const ChannelInfo& info) {
+  const std::string user = possum::user_text(info.owner);
+  // No character of a channel's name needs an escape.
+  const std::string uri = "possum://" + info.channel;
+  return Ref<GstStructure>{gst_structure_new(
+      "possum-proplist", "device.api", G_TYPE_STRING, "possum", "channel", G_TYPE_STRING,
+      info.channel.c_str(), "uri", G_TYPE_STRING, uri.c_str(), "pid", G_TYPE_UINT,
+      static_cast<guint>(info.pid), "command", G_TYPE_STRING, info.command.c_str(),
+      "user", G_TYPE_STRING, user.c_str(), "allow-blocking", G_TYPE_BOOLEAN,
+      static_cast<gboolean>(info.allows_blocking), "is-live", G_TYPE_BOOLEAN, TRUE,
+      nullptr)};
+}
+
+// transfer floating
+static GstDevice* new_device(const ChannelInfo& info) {
+  const std::string display_name = info.channel + " (possum)";
+  auto* const device = GST_POSSUM_DEVICE(
+      g_object_new(gst_possum_device_get_type(), "display-name", display_name.c_str(),
+                   "device-class", "Video/Source", "caps", caps_of(info).get(),
+                   "properties", properties_of(info).get(), nullptr));
+  device->channel = g_strdup(info.channel.c_str());
+  return GST_DEVICE(device);
+}
+
+// --- the provider --------------------------------------------------------------------
 
 namespace {
 
@@ -112,7 +196,7 @@ static GList* gst_possum_device_provider_probe(GstDeviceProvider* provider) {
   return without_exceptions(provider, static_cast<GList*>(nullptr), [] {
     GList* devices = nullptr;
     for (const auto& [name, info] : possum::look_at_channels()) {
-      devices = g_list_prepend(devices, possum::new_device(info));
+      devices = g_list_prepend(devices, new_device(info));
     }
     return g_list_reverse(devices);
   });
@@ -131,15 +215,15 @@ static void announce(GstDeviceProvider* provider, GstDevice* device) {
   gst_bus_post(bus.get(), gst_message_new_device_added(GST_OBJECT(provider), device));
 }
 
-static GstDevice* make_device(Listing& listing, const DeviceInfo& info) {
-  GstDevice* const device = possum::new_device(info);
+static GstDevice* make_device(Listing& listing, const ChannelInfo& info) {
+  GstDevice* const device = new_device(info);
   listing.devices[info.channel].reset(
       static_cast<GstObject*>(gst_object_ref_sink(device)));
   return device;
 }
 
 static void add_device(GstDeviceProvider* provider, Listing& listing,
-                       const DeviceInfo& info) {
+                       const ChannelInfo& info) {
   const auto known = listing.devices.find(info.channel);
   if (known != listing.devices.end()) {  // since start()
     announce(provider, GST_DEVICE(known->second.get()));
@@ -153,7 +237,7 @@ static void add_device(GstDeviceProvider* provider, Listing& listing,
 
 // The old device stays whole until the new one is announced.
 static void replace_device(GstDeviceProvider* provider, Listing& listing,
-                           const DeviceInfo* before, const DeviceInfo* after) {
+                           const ChannelInfo* before, const ChannelInfo* after) {
   const std::string channel = before != nullptr ? before->channel : after->channel;
   GST_INFO_OBJECT(provider, "channel %s: %s", channel.c_str(),
                   after != nullptr ? after->caps.c_str() : "gone");
@@ -177,7 +261,7 @@ static void start(GstPossumDeviceProvider* self) {
   for (const auto& [name, info] : monitor->channels()) {
     add_without_message(GST_DEVICE_PROVIDER(self), make_device(*listing, info));
   }
-  monitor->start([listing](const DeviceInfo* before, const DeviceInfo* after) {
+  monitor->start([listing](const ChannelInfo* before, const ChannelInfo* after) {
     const Ref<GstObject> provider = listing->provider.get();
     if (!provider) return;
     replace_device(GST_DEVICE_PROVIDER(provider.get()), *listing, before, after);

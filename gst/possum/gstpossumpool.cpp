@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
 //
-// GstPossumPool: options and layout as GstVideoBufferPool, buffers from the writer.
+// See the header. Options and layout are as in GstVideoBufferPool. A GstBuffer is made
+// for each frame: that costs no more than a queue of idle ones does, and a buffer that
+// ends with its frame has nothing to be cleaned of.
 #include "gstpossumpool.h"
 
 #include <algorithm>
 #include <utility>
 
-#include "gstpossumallocator.h"
 #include "refs.h"
+#include "slotmemory.h"
 
 GST_DEBUG_CATEGORY_STATIC(gst_possum_pool_debug);
 #define GST_CAT_DEFAULT gst_possum_pool_debug
+
+using possum::Ref;
 
 namespace {
 
@@ -33,11 +37,11 @@ struct PoolImpl {
 }  // namespace
 
 struct _GstPossumPool {
-  GstPossumShells parent;
+  GstBufferPool parent;
   PoolImpl* impl;
 };
 
-G_DEFINE_FINAL_TYPE_WITH_CODE(GstPossumPool, gst_possum_pool, GST_TYPE_POSSUM_SHELLS,
+G_DEFINE_FINAL_TYPE_WITH_CODE(GstPossumPool, gst_possum_pool, GST_TYPE_BUFFER_POOL,
                               GST_DEBUG_CATEGORY_INIT(gst_possum_pool_debug, "possumpool",
                                                       0, "slots lent to upstream"))
 
@@ -108,7 +112,7 @@ static gboolean gst_possum_pool_set_config(GstBufferPool* pool, GstStructure* co
 // yet: the sink says so when it cannot find a slot to copy into either.
 static gboolean gst_possum_pool_start(GstBufferPool* pool) {
   PoolImpl& impl = impl_of(pool);
-  const possum::Ref<GstStructure> config{gst_buffer_pool_get_config(pool)};
+  const Ref<GstStructure> config{gst_buffer_pool_get_config(pool)};
   guint min = 0;
   gst_buffer_pool_config_get_params(config.get(), nullptr, nullptr, &min, nullptr);
   possum::Error error;
@@ -121,11 +125,12 @@ static gboolean gst_possum_pool_start(GstBufferPool* pool) {
 }
 
 static void add_video_meta(PoolImpl& impl, GstBuffer* buffer) {
-  GstVideoMeta* meta = gst_possum_shells_video_meta(
-      buffer, GST_VIDEO_FRAME_FLAG_NONE, GST_VIDEO_INFO_FORMAT(&impl.info),
-      static_cast<guint>(GST_VIDEO_INFO_WIDTH(&impl.info)),
-      static_cast<guint>(GST_VIDEO_INFO_HEIGHT(&impl.info)),
-      GST_VIDEO_INFO_N_PLANES(&impl.info), impl.info.offset, impl.info.stride);
+  GstVideoInfo& info = impl.info;
+  GstVideoMeta* const meta = gst_buffer_add_video_meta_full(
+      buffer, GST_VIDEO_FRAME_FLAG_NONE, GST_VIDEO_INFO_FORMAT(&info),
+      static_cast<guint>(GST_VIDEO_INFO_WIDTH(&info)),
+      static_cast<guint>(GST_VIDEO_INFO_HEIGHT(&info)), GST_VIDEO_INFO_N_PLANES(&info),
+      info.offset, info.stride);
   if (impl.aligned) gst_video_meta_set_alignment(meta, impl.align);
   // As GstBufferPool marks the metas of its buffers.
   meta->meta.flags = static_cast<GstMetaFlags>(meta->meta.flags | GST_META_FLAG_POOLED |
@@ -134,28 +139,26 @@ static void add_video_meta(PoolImpl& impl, GstBuffer* buffer) {
 
 static GstFlowReturn gst_possum_pool_acquire_buffer(GstBufferPool* pool,
                                                     GstBuffer** result,
-                                                    GstBufferPoolAcquireParams* params) {
+                                                    GstBufferPoolAcquireParams*) {
+  if (GST_BUFFER_POOL_IS_FLUSHING(pool)) return GST_FLOW_FLUSHING;
   PoolImpl& impl = impl_of(pool);
-  GstBuffer* shell = nullptr;
-  const GstFlowReturn flow = GST_BUFFER_POOL_CLASS(gst_possum_pool_parent_class)
-                                 ->acquire_buffer(pool, &shell, params);
-  if (flow != GST_FLOW_OK) return flow;
-  possum::Ref<GstBuffer> buffer{shell};
-  GstMemory* memory = possum::lend_memory(impl.writer, impl.info.size, impl.params);
-  if (memory == nullptr) {
+  Ref<GstMemory> memory = possum::lend_memory(impl.writer, impl.info.size, impl.params);
+  if (!memory) {
     GST_LOG_OBJECT(pool, "no slot to lend: ordinary memory");
-    memory = gst_allocator_alloc(nullptr, impl.info.size, &impl.params);
+    memory.reset(gst_allocator_alloc(nullptr, impl.info.size, &impl.params));
   }
-  if (memory == nullptr) return GST_FLOW_ERROR;
-  gst_buffer_append_memory(shell, memory);
-  if (impl.video_meta) {
-    add_video_meta(impl, shell);
-  } else {
-    gst_possum_shells_no_video_meta(shell);
-  }
-  GST_BUFFER_FLAG_UNSET(shell, GST_BUFFER_FLAG_TAG_MEMORY);
-  *result = buffer.release();
+  if (!memory) return GST_FLOW_ERROR;
+  GstBuffer* const buffer = gst_buffer_new();
+  gst_buffer_append_memory(buffer, memory.release());
+  GST_BUFFER_FLAG_UNSET(buffer, GST_BUFFER_FLAG_TAG_MEMORY);
+  if (impl.video_meta) add_video_meta(impl, buffer);
+  *result = buffer;
   return GST_FLOW_OK;
+}
+
+// The slot goes home with its memory: perhaps somebody waits for it.
+static void gst_possum_pool_release_buffer(GstBufferPool*, GstBuffer* buffer) {
+  gst_buffer_unref(buffer);
 }
 
 static void gst_possum_pool_finalize(GObject* object) {
@@ -170,6 +173,8 @@ static void gst_possum_pool_class_init(GstPossumPoolClass* klass) {
   pool_class->set_config = gst_possum_pool_set_config;
   pool_class->start = gst_possum_pool_start;
   pool_class->acquire_buffer = gst_possum_pool_acquire_buffer;
+  pool_class->reset_buffer = nullptr;  // no buffer serves twice
+  pool_class->release_buffer = gst_possum_pool_release_buffer;
 }
 
 static void gst_possum_pool_init(GstPossumPool* self) {

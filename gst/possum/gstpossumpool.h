@@ -11,12 +11,11 @@
 
 #include <memory>
 
-#include "gstpossumshells.h"
 #include "transport/writer.h"
 
 G_BEGIN_DECLS
 #define GST_TYPE_POSSUM_POOL (gst_possum_pool_get_type())
-G_DECLARE_FINAL_TYPE(GstPossumPool, gst_possum_pool, GST, POSSUM_POOL, GstPossumShells)
+G_DECLARE_FINAL_TYPE(GstPossumPool, gst_possum_pool, GST, POSSUM_POOL, GstBufferPool)
 G_END_DECLS
 
 // Keeps a share in the writer until the pool is gone. transfer full

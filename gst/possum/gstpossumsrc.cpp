@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
 //
-// The GObject side of possumsrc: properties and GstBaseSrc's questions. What happens in
-// the streaming thread is SrcStream's.
+// The GObject side of possumsrc: pad, properties, states, and GstBaseSrc's questions.
+// What happens in the streaming thread is SrcStream's.
 
 /**
  * SECTION:element-possumsrc
@@ -64,13 +64,11 @@
 
 #include <atomic>
 #include <memory>
-#include <string>
 
 #include "caps.h"
-#include "errors.h"
-#include "mutability.h"
+#include "element.h"
 #include "refs.h"
-#include "srcenums.h"
+#include "srcsettings.h"
 #include "srcstream.h"
 #include "urihandler.h"
 
@@ -79,33 +77,16 @@ GST_DEBUG_CATEGORY(gst_possum_src_debug);
 
 using possum::ObjectLock;
 using possum::Ref;
+using possum::SrcProperty;
 using possum::SrcSettings;
 using possum::SrcStream;
 
 namespace {
 
-enum Property {
-  PROP_0,
-  PROP_CHANNEL,
-  PROP_LEAKY_TYPE,
-  PROP_MAX_BUFFERS,
-  PROP_CONNECTION_TIMEOUT,
-  PROP_ON_DISCONNECT,
-  PROP_IGNORE_EOS,
-  PROP_TIMESTAMP_MODE,
-  PROP_IS_LIVE,
-  PROP_ALLOWED_OWNER,
-  PROP_COPY_FRAMES,
-  PROP_SIGBUS_GUARD,
-  PROP_STATS,
-};
-
-// All but the atomic guarded by the object lock. The stream exists from start to stop;
-// whoever needs it takes a share of it and lets go of the lock.
+// With the object lock held nothing is called but SrcStream::follow().
 struct SrcImpl {
-  SrcSettings settings;
-  std::shared_ptr<SrcStream> stream;
-  Ref<GstStructure> last_statistics;       // of the stream before, once it has stopped
+  SrcSettings settings;               // guarded by the object lock
+  std::shared_ptr<SrcStream> stream;  // guarded by the object lock; of the last start
   std::atomic<GThread*> pausing{nullptr};  // who takes the element to PAUSED just now
 };
 
@@ -116,9 +97,9 @@ struct _GstPossumSrc {
   SrcImpl* impl;
 };
 
-G_DEFINE_TYPE_WITH_CODE(GstPossumSrc, gst_possum_src, GST_TYPE_PUSH_SRC,
-                        G_IMPLEMENT_INTERFACE(GST_TYPE_URI_HANDLER,
-                                              possum::init_uri_handler))
+G_DEFINE_FINAL_TYPE_WITH_CODE(GstPossumSrc, gst_possum_src, GST_TYPE_PUSH_SRC,
+                              G_IMPLEMENT_INTERFACE(GST_TYPE_URI_HANDLER,
+                                                    possum::init_uri_handler))
 GST_ELEMENT_REGISTER_DEFINE_WITH_CODE(
     possumsrc, "possumsrc", GST_RANK_NONE, GST_TYPE_POSSUM_SRC,
     GST_DEBUG_CATEGORY_INIT(gst_possum_src_debug, "possumsrc", 0, "possumsrc element"))
@@ -130,151 +111,50 @@ static std::shared_ptr<SrcStream> stream_of(gpointer self) {
 
 // --- properties ----------------------------------------------------------------------
 
-static std::string string_of(const GValue* value, const char* fallback) {
-  const gchar* const text = g_value_get_string(value);
-  return text == nullptr ? fallback : text;
-}
-
-// False if it is no setting.
-static bool set(SrcSettings& settings, guint id, const GValue* value) {
-  switch (id) {
-    case PROP_CHANNEL:
-      settings.channel = string_of(value, "default");
-      break;
-    case PROP_LEAKY_TYPE:
-      settings.leaky = static_cast<possum::Leaky>(g_value_get_enum(value));
-      break;
-    case PROP_MAX_BUFFERS:
-      settings.max_buffers = g_value_get_uint(value);
-      break;
-    case PROP_CONNECTION_TIMEOUT:
-      settings.connection_timeout = g_value_get_uint64(value);
-      break;
-    case PROP_ON_DISCONNECT:
-      settings.on_disconnect = static_cast<possum::OnDisconnect>(g_value_get_enum(value));
-      break;
-    case PROP_IGNORE_EOS:
-      settings.ignore_eos = g_value_get_boolean(value);
-      break;
-    case PROP_TIMESTAMP_MODE:
-      settings.timestamp_mode =
-          static_cast<possum::TimestampMode>(g_value_get_enum(value));
-      break;
-    case PROP_IS_LIVE:
-      settings.is_live = g_value_get_boolean(value);
-      break;
-    case PROP_ALLOWED_OWNER:
-      settings.allowed_owner = string_of(value, "");
-      break;
-    case PROP_COPY_FRAMES:
-      settings.copy_frames = g_value_get_boolean(value);
-      break;
-    case PROP_SIGBUS_GUARD:
-      settings.sigbus_guard = g_value_get_boolean(value);
-      break;
-    default:
-      return false;
-  }
-  return true;
-}
-
 static void gst_possum_src_set_property(GObject* object, guint id, const GValue* value,
-                                        GParamSpec* pspec) {
-  auto* const element = GST_ELEMENT_CAST(object);
+                                        GParamSpec* spec) {
   SrcImpl& impl = *GST_POSSUM_SRC(object)->impl;
-  bool refused = false;
-  {
-    const ObjectLock lock(object);
-    SrcSettings changed = impl.settings;
-    if (!set(changed, id, value)) G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
-    refused = changed != impl.settings && !possum::may_set(element, pspec);
-    if (!refused) impl.settings = std::move(changed);
-    if (impl.stream) impl.stream->follow(impl.settings);
-  }
-  if (refused) {
-    possum::warn_not_set(element, pspec);
-  } else if (id == PROP_IS_LIVE) {
+  const bool set =
+      possum::change_setting(object, impl.settings, id, value, spec, [&impl] {
+        if (impl.stream) impl.stream->follow(impl.settings);
+      });
+  if (set && static_cast<SrcProperty>(id) == SrcProperty::is_live) {
     gst_base_src_set_live(GST_BASE_SRC(object), g_value_get_boolean(value));
   }
 }
 
-static GstStructure* statistics_of(GstPossumSrc* self) {
-  if (const auto stream = stream_of(self)) return stream->statistics();
-  const ObjectLock lock(self);
-  const GstStructure* const last = self->impl->last_statistics.get();
-  return last == nullptr ? nullptr : gst_structure_copy(last);
-}
-
 static void gst_possum_src_get_property(GObject* object, guint id, GValue* value,
-                                        GParamSpec* pspec) {
-  GstPossumSrc* const self = GST_POSSUM_SRC(object);
-  if (id == PROP_STATS) {
-    g_value_take_boxed(value, statistics_of(self));
+                                        GParamSpec* spec) {
+  if (static_cast<SrcProperty>(id) == SrcProperty::stats) {
+    const auto stream = stream_of(object);
+    g_value_take_boxed(value, stream ? stream->statistics() : nullptr);
     return;
   }
   const ObjectLock lock(object);
-  const SrcSettings& settings = self->impl->settings;
-  switch (id) {
-    case PROP_CHANNEL:
-      g_value_set_string(value, settings.channel.c_str());
-      break;
-    case PROP_LEAKY_TYPE:
-      g_value_set_enum(value, static_cast<gint>(settings.leaky));
-      break;
-    case PROP_MAX_BUFFERS:
-      g_value_set_uint(value, settings.max_buffers);
-      break;
-    case PROP_CONNECTION_TIMEOUT:
-      g_value_set_uint64(value, settings.connection_timeout);
-      break;
-    case PROP_ON_DISCONNECT:
-      g_value_set_enum(value, static_cast<gint>(settings.on_disconnect));
-      break;
-    case PROP_IGNORE_EOS:
-      g_value_set_boolean(value, settings.ignore_eos);
-      break;
-    case PROP_TIMESTAMP_MODE:
-      g_value_set_enum(value, static_cast<gint>(settings.timestamp_mode));
-      break;
-    case PROP_IS_LIVE:
-      g_value_set_boolean(value, settings.is_live);
-      break;
-    case PROP_ALLOWED_OWNER:
-      g_value_set_string(value, settings.allowed_owner.empty()
-                                    ? nullptr
-                                    : settings.allowed_owner.c_str());
-      break;
-    case PROP_COPY_FRAMES:
-      g_value_set_boolean(value, settings.copy_frames);
-      break;
-    case PROP_SIGBUS_GUARD:
-      g_value_set_boolean(value, settings.sigbus_guard);
-      break;
-    default:
-      G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, pspec);
-      break;
+  if (!GST_POSSUM_SRC(object)->impl->settings.get(id, value)) {
+    G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
   }
 }
 
-// --- life ----------------------------------------------------------------------------
+// --- states --------------------------------------------------------------------------
 
 static gboolean start(GstPossumSrc* self) {
-  GstBaseSrc* const base = GST_BASE_SRC(self);
+  SrcImpl& impl = *self->impl;
   SrcSettings settings;
   {
     const ObjectLock lock(self);
-    settings = self->impl->settings;
+    settings = impl.settings;
   }
   possum::Error error;
-  std::shared_ptr<SrcStream> stream = SrcStream::open(base, settings, error);
+  std::shared_ptr<SrcStream> stream =
+      SrcStream::open(GST_BASE_SRC(self), settings, error);
   if (!stream) {
     possum::post_error(GST_ELEMENT(self), possum::Side::src, error);
     return FALSE;
   }
   const ObjectLock lock(self);
-  stream->follow(self->impl->settings);  // what was set meanwhile
-  self->impl->stream = std::move(stream);
-  self->impl->last_statistics.reset();
+  stream->follow(impl.settings);  // what was set meanwhile
+  impl.stream.swap(stream);
   return TRUE;
 }
 
@@ -284,15 +164,7 @@ static gboolean gst_possum_src_start(GstBaseSrc* base) {
 }
 
 static gboolean gst_possum_src_stop(GstBaseSrc* base) {
-  GstPossumSrc* const self = GST_POSSUM_SRC(base);
-  const std::shared_ptr<SrcStream> stream = stream_of(self);
-  if (!stream) return TRUE;
-  stream->close();
-  GST_INFO_OBJECT(self, "has left the channel");
-  Ref<GstStructure> statistics{stream->statistics()};
-  const ObjectLock lock(self);
-  self->impl->last_statistics = std::move(statistics);
-  self->impl->stream.reset();
+  if (const auto stream = stream_of(base)) stream->close();
   return TRUE;
 }
 
@@ -402,7 +274,7 @@ static void gst_possum_src_finalize(GObject* object) {
 // that takes nothing any more.
 static GstPadProbeReturn leave_at_eos(GstPad*, GstPadProbeInfo* info, gpointer self) {
   if (GST_EVENT_TYPE(GST_PAD_PROBE_INFO_EVENT(info)) == GST_EVENT_EOS) {
-    if (const auto stream = stream_of(self)) stream->close();
+    if (const auto stream = stream_of(self)) stream->leave();
   }
   return GST_PAD_PROBE_OK;
 }
@@ -415,203 +287,12 @@ static void gst_possum_src_init(GstPossumSrc* self) {
   gst_base_src_set_live(GST_BASE_SRC(self), self->impl->settings.is_live);
 }
 
-static void install_properties(GObjectClass* klass) {
-  const SrcSettings defaults;
-  constexpr int kSetting = G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS;
-  constexpr auto flags = static_cast<GParamFlags>(kSetting | GST_PARAM_MUTABLE_READY);
-  // SrcStream::follow() sees to it.
-  constexpr auto any_time =
-      static_cast<GParamFlags>(kSetting | GST_PARAM_MUTABLE_PLAYING);
-  const auto install = [klass](Property id, GParamSpec* spec) {
-    g_object_class_install_property(klass, id, spec);
-  };
-
-  /**
-   * GstPossumSrc:channel:
-   *
-   * The name that writer and readers meet by, machine-wide: a letter, digit or "_", then
-   * up to 119 letters, digits, ".", "_" or "-". Anything else is an error when the
-   * element starts.
-   */
-  install(PROP_CHANNEL,
-          g_param_spec_string(
-              "channel", "Channel",
-              "Name of the channel to read, unique on the machine: 1 to 120 letters, "
-              "digits, '.', '_' or '-', the first no '.' or '-'",
-              defaults.channel.c_str(), flags));
-  /**
-   * GstPossumSrc:leaky-type:
-   *
-   * What happens when #GstPossumSrc:max-buffers frames wait for this reader. With "none"
-   * the writer waits, which it must permit by its allow-blocking property: this is
-   * checked whenever the reader attaches, and an error if not so.
-   */
-  install(PROP_LEAKY_TYPE,
-          g_param_spec_enum(
-              "leaky-type", "Leaky type",
-              "What happens when max-buffers frames wait and another one comes",
-              GST_TYPE_POSSUM_SRC_LEAKY_TYPE, static_cast<gint>(defaults.leaky), flags));
-  /**
-   * GstPossumSrc:max-buffers:
-   *
-   * How many frames may wait for this reader; those that downstream holds are not among
-   * them. 1 with leaky-type=downstream is "the newest only". May be changed at any time:
-   * it counts from the next frame on, and the latency that the element answers follows.
-   */
-  install(PROP_MAX_BUFFERS,
-          g_param_spec_uint("max-buffers", "Max buffers",
-                            "Frames that may wait for this reader before leaky-type "
-                            "applies",
-                            1, possum::transport::layout::kMaxDepth, defaults.max_buffers,
-                            any_time));
-  /**
-   * GstPossumSrc:connection-timeout:
-   *
-   * How long each wait for a channel may last, in nanoseconds, at the start and after
-   * each disconnect; 0 is for ever. It also counts while 32 readers are attached, or
-   * something else lies under the name. Then the element posts a RESOURCE error:
-   * NOT_FOUND, BUSY, or NOT_AUTHORIZED for what belongs to another user.
-   */
-  install(
-      PROP_CONNECTION_TIMEOUT,
-      g_param_spec_uint64(
-          "connection-timeout", "Connection timeout",
-          "Nanoseconds that each wait for a channel may last, at the start and after a "
-          "disconnect, before it is an error (0: for ever)",
-          0, G_MAXUINT64, defaults.connection_timeout, any_time));
-  /**
-   * GstPossumSrc:on-disconnect:
-   *
-   * What to do when the writer stops without EOS, or dies: wait for the next one of that
-   * channel, whose caps and times then take over; end the stream; or post a RESOURCE
-   * READ error.
-   */
-  install(PROP_ON_DISCONNECT,
-          g_param_spec_enum("on-disconnect", "On disconnect",
-                            "What to do when the writer dies, or stops without EOS",
-                            GST_TYPE_POSSUM_SRC_ON_DISCONNECT,
-                            static_cast<gint>(defaults.on_disconnect), flags));
-  /**
-   * GstPossumSrc:ignore-eos:
-   *
-   * Treat the writer's EOS as a disconnect: what follows is up to
-   * #GstPossumSrc:on-disconnect. With "wait", frames that the same writer sends after its
-   * EOS arrive too.
-   */
-  install(PROP_IGNORE_EOS,
-          g_param_spec_boolean(
-              "ignore-eos", "Ignore EOS",
-              "Treat the writer's EOS as a disconnect: on-disconnect says what follows",
-              defaults.ignore_eos, flags));
-  /**
-   * GstPossumSrc:timestamp-mode:
-   *
-   * "clock": a frame's PTS is when it was captured, or, of a writer that is not live,
-   * when its sink shows it, in this pipeline's running time, so that two pipelines agree
-   * on it. Of a writer with sync=false it is when the frame was published.
-   *
-   * "running-time", for the hand-over of recorded material: PTS and DTS are the running
-   * times of the writer. They are neither its time stamps nor positions in a file: they
-   * begin with 0 when it starts, go on across segments and seeks that do not flush, and
-   * begin with 0 again after a flushing seek, wherever that leads to. Each writer, and
-   * each flush of it, gets a segment of its own, which begins with the first PTS. A pause
-   * of the writer, or its wait for min-readers, does not show in running times: to a live
-   * reader with a clock that runs on, what follows is late.
-   *
-   * With do-timestamp=true neither counts: the PTS is when the frame arrived.
-   */
-  install(PROP_TIMESTAMP_MODE,
-          g_param_spec_enum("timestamp-mode", "Timestamp mode",
-                            "What PTS and DTS of a frame say",
-                            GST_TYPE_POSSUM_SRC_TIMESTAMP_MODE,
-                            static_cast<gint>(defaults.timestamp_mode), flags));
-  /**
-   * GstPossumSrc:is-live:
-   *
-   * If false, the pipeline prerolls with the first frame, and time stamps are as with
-   * timestamp-mode=running-time.
-   */
-  install(
-      PROP_IS_LIVE,
-      g_param_spec_boolean(
-          "is-live", "Is live",
-          "Be a live source. If false, preroll with the first frame and stamp as with "
-          "timestamp-mode=running-time",
-          defaults.is_live, flags));
-  /**
-   * GstPossumSrc:allowed-owner:
-   *
-   * User name or uid whose channels are accepted, besides those of this user and root;
-   * "any" accepts all. Whoever owns the channel decides what is shown.
-   */
-  install(
-      PROP_ALLOWED_OWNER,
-      g_param_spec_string(
-          "allowed-owner", "Allowed owner",
-          "User name or uid whose channels are accepted besides those of this user and "
-          "root (\"any\": everybody's, NULL: nobody else's)",
-          nullptr, flags));
-  /**
-   * GstPossumSrc:copy-frames:
-   *
-   * Copy each frame on arrival and give its slot back at once, for pipelines that keep
-   * many frames for long.
-   */
-  install(
-      PROP_COPY_FRAMES,
-      g_param_spec_boolean(
-          "copy-frames", "Copy frames",
-          "Copy each frame on arrival and give its slot back at once, for pipelines that "
-          "keep many frames for long",
-          defaults.copy_frames, any_time));
-  /**
-   * GstPossumSrc:sigbus-guard:
-   *
-   * Whoever may write to the channel's shared memory may also truncate it, and the next
-   * touch ends this process with SIGBUS. With the guard the frame turns into zeros, for
-   * those who hold it too, and the element posts a RESOURCE READ error instead.
-   *
-   * The handler is installed when the element starts, for the whole process and for good:
-   * that is up to the application, hence the default. What is not ours goes to the
-   * handler that was there before. One that is installed later replaces the guard, unless
-   * it passes on what it does not know. Threads that block SIGBUS are not guarded.
-   */
-  install(PROP_SIGBUS_GUARD,
-          g_param_spec_boolean(
-              "sigbus-guard", "SIGBUS guard",
-              "Survive somebody who truncates the shared memory: an error instead of a "
-              "crash. Installs a SIGBUS handler that stays for the whole process and "
-              "passes on what is not ours to the one before it",
-              defaults.sigbus_guard, flags));
-  /**
-   * GstPossumSrc:stats:
-   *
-   * A #GstStructure of counters since the element started, or of the last run once it has
-   * stopped; NULL before the first: "frames" and "bytes" taken, "missed" (frames that the
-   * writer sent and this reader did not get), "copied" (frames that were copied), and
-   * "reconnects" (attachments after the first) of type guint64; "age" (guint64,
-   * nanoseconds from the capture of the newest frame to its arrival here,
-   * #GST_CLOCK_TIME_NONE before the first); "writer-pid" (guint, 0 before the first
-   * attachment).
-   */
-  install(
-      PROP_STATS,
-      g_param_spec_boxed(
-          "stats", "Statistics",
-          "Since the start: frames and bytes taken; missed (sent but not got); copied "
-          "(frames that had to be copied); reconnects; age (ns from the newest frame's "
-          "capture to its arrival, -1: none yet); writer-pid (0: none yet). "
-          "NULL before the first start",
-          GST_TYPE_STRUCTURE,
-          static_cast<GParamFlags>(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS)));
-}
-
 static void gst_possum_src_class_init(GstPossumSrcClass* klass) {
   GObjectClass* const object_class = G_OBJECT_CLASS(klass);
   object_class->set_property = gst_possum_src_set_property;
   object_class->get_property = gst_possum_src_get_property;
   object_class->finalize = gst_possum_src_finalize;
-  install_properties(object_class);
+  possum::install_src_properties(object_class);
 
   GstElementClass* const element_class = GST_ELEMENT_CLASS(klass);
   element_class->change_state = gst_possum_src_change_state;
@@ -636,11 +317,4 @@ static void gst_possum_src_class_init(GstPossumSrcClass* klass) {
   base_class->query = gst_possum_src_query;
   base_class->event = gst_possum_src_event;
   GST_PUSH_SRC_CLASS(klass)->create = gst_possum_src_create;
-
-  gst_type_mark_as_plugin_api(GST_TYPE_POSSUM_SRC_LEAKY_TYPE,
-                              static_cast<GstPluginAPIFlags>(0));
-  gst_type_mark_as_plugin_api(GST_TYPE_POSSUM_SRC_ON_DISCONNECT,
-                              static_cast<GstPluginAPIFlags>(0));
-  gst_type_mark_as_plugin_api(GST_TYPE_POSSUM_SRC_TIMESTAMP_MODE,
-                              static_cast<GstPluginAPIFlags>(0));
 }

@@ -10,21 +10,22 @@
 #include <optional>
 #include <string>
 
+#include "base/error.h"
 #include "transport/writer.h"
 
 namespace possum {
 
-enum SinkProperty : guint {
-  PROP_CHANNEL = 1,
-  PROP_SLOTS,
-  PROP_PERMS,
-  PROP_GROUP,
-  PROP_MIN_READERS,
-  PROP_ALLOW_BLOCKING,
-  PROP_MAX_BLOCKING_TIME,
-  PROP_SIGBUS_GUARD,
-  PROP_NUM_READERS,
-  PROP_STATS,
+enum class SinkProperty : guint {
+  channel = 1,
+  slots,
+  perms,
+  group,
+  min_readers,
+  allow_blocking,
+  max_blocking_time,
+  sigbus_guard,
+  num_readers,
+  stats,
 };
 
 struct SinkSettings {
@@ -38,7 +39,7 @@ struct SinkSettings {
   bool sigbus_guard = false;
 
   bool operator==(const SinkSettings&) const = default;
-  // False if it is a property of the element's state, not a setting.
+  // False if the property says something of the element's state and is no setting.
   bool set(guint property, const GValue* value);
   bool get(guint property, GValue* value) const;
   // Nothing, and an error, if the group is unknown.

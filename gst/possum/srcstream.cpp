@@ -5,23 +5,18 @@
 // thread: a PROGRESS message sent during a state change would hang gst-launch-1.0.
 #include "srcstream.h"
 
-#include <chrono>
 #include <limits>
 #include <utility>
-#include <vector>
 
 #include "base/clock.h"
 #include "base/text.h"
-#include "base/users.h"
 #include "caps.h"
-#include "errors.h"
+#include "element.h"
 #include "frameinfo.h"
-#include "gstpossumlease.h"
-#include "gstpossumshells.h"
 #include "inspect/observer.h"
-#include "refusal.h"
+#include "planes.h"
+#include "slotmemory.h"
 #include "transport/frame_times.h"
-#include "transport/names.h"
 
 GST_DEBUG_CATEGORY_EXTERN(gst_possum_src_debug);
 #define GST_CAT_DEFAULT gst_possum_src_debug
@@ -31,34 +26,8 @@ namespace {
 
 constexpr std::int64_t kNoDeadline = std::numeric_limits<std::int64_t>::max();
 constexpr std::int64_t kAtOnce = 0;  // a deadline in the past: one try
+constexpr std::int64_t kMomentNs = kNanosecondsPerSecond / 4;
 constexpr char kProgressCode[] = "connect";
-
-transport::layout::Policy policy_of(Leaky leaky) {
-  switch (leaky) {
-    case Leaky::none:
-      return transport::layout::Policy::blocking;
-    case Leaky::upstream:
-      return transport::layout::Policy::drop_newest;
-    case Leaky::downstream:
-      break;
-  }
-  return transport::layout::Policy::drop_oldest;
-}
-
-bool read_owner(const std::string& owner, transport::ReaderOptions& options,
-                Error& error) {
-  if (owner.empty()) return true;
-  options.any_owner = owner == "any";
-  if (options.any_owner) return true;
-  options.allowed_owner = find_user(owner);
-  if (options.allowed_owner) return true;
-  error = make_error(ErrorCode::settings,
-                     "allowed-owner \"" + owner +
-                         "\" is no user of this machine: set it to a user name, a uid or "
-                         "\"any\"",
-                     "getpwnam_r");
-  return false;
-}
 
 std::string text_of(const GstCaps* caps) {
   const Ref<gchar> text{gst_caps_to_string(caps)};
@@ -94,17 +63,9 @@ std::string name_of_writer(const transport::ReaderStatistics& statistics) {
 
 std::shared_ptr<SrcStream> SrcStream::open(GstBaseSrc* element,
                                            const SrcSettings& settings, Error& error) {
-  transport::ReaderOptions options;
-  options.channel = settings.channel;
-  options.policy = policy_of(settings.leaky);
-  options.depth = settings.max_buffers;
-  options.bus_guard = settings.sigbus_guard;
-  // A disconnect that ends the stream has to be noticed; otherwise EOS is a long pause.
-  options.ignore_eos =
-      settings.ignore_eos && settings.on_disconnect == OnDisconnect::wait;
-  if (!read_owner(settings.allowed_owner, options, error)) return nullptr;
-  std::unique_ptr<transport::Reader> reader =
-      transport::Reader::create(std::move(options), error);
+  std::optional<transport::ReaderOptions> options = settings.reader_options(error);
+  if (!options) return nullptr;
+  auto reader = transport::Reader::create(*std::move(options), error);
   if (!reader) return nullptr;
   return std::shared_ptr<SrcStream>(new SrcStream(element, settings, std::move(reader)));
 }
@@ -114,8 +75,6 @@ SrcStream::SrcStream(GstBaseSrc* element, const SrcSettings& settings,
     : base_(element),
       settings_(settings),
       reader_(std::move(reader)),
-      allocator_(new_lease_allocator()),
-      shells_(gst_possum_shells_new()),
       timeline_(settings.is_live),
       max_buffers_(settings.max_buffers),
       connection_timeout_(settings.connection_timeout),
@@ -134,36 +93,33 @@ void SrcStream::follow(const SrcSettings& settings) {
 
 void SrcStream::interrupt() {
   set_announced();
-  const std::lock_guard lock(lock_);
+  const MutexLock lock(lock_);
   interrupted_ = true;
   reader_->interrupt(true);
 }
 
 // Also called where nobody has interrupted, and then it is no flush.
 void SrcStream::resume() {
-  const std::lock_guard lock(lock_);
+  const MutexLock lock(lock_);
   if (!std::exchange(interrupted_, false)) return;
   flushed_.store(true);
   reader_->interrupt(false);
 }
 
 Ref<GstCaps> SrcStream::caps() const {
-  const std::lock_guard lock(lock_);
+  const MutexLock lock(lock_);
   return caps_ ? share(caps_.get()) : nullptr;
 }
 
+void SrcStream::close() {
+  leave();
+  GST_INFO_OBJECT(base_, "has left the channel");
+  const MutexLock lock(lock_);
+  caps_.reset();
+}
+
 GstStructure* SrcStream::statistics() const {
-  const transport::ReaderStatistics reader = reader_->statistics();
-  const std::uint64_t reconnects = reader.attachments > 0 ? reader.attachments - 1 : 0;
-  return gst_structure_new(
-      "application/x-possum-src-stats",                                        //
-      "frames", G_TYPE_UINT64, static_cast<guint64>(reader.frames),            //
-      "bytes", G_TYPE_UINT64, static_cast<guint64>(reader.bytes),              //
-      "missed", G_TYPE_UINT64, static_cast<guint64>(reader.missed),            //
-      "copied", G_TYPE_UINT64, static_cast<guint64>(reader.copied + copied_),  //
-      "reconnects", G_TYPE_UINT64, static_cast<guint64>(reconnects),           //
-      "age", G_TYPE_UINT64, to_clock_time(age_ns_),                            //
-      "writer-pid", G_TYPE_UINT, static_cast<guint>(reader.writer_pid), nullptr);
+  return src_stats(reader_->statistics(), counters_);
 }
 
 // --- the channel ---------------------------------------------------------------------
@@ -340,15 +296,16 @@ void SrcStream::negotiate() {
 }
 
 void SrcStream::set_announced() {
-  const std::lock_guard lock(lock_);
+  const MutexLock lock(lock_);
   announced_ = true;
   announcement_.notify_all();
 }
 
 void SrcStream::await_announcement() {
-  constexpr std::chrono::milliseconds kMoment{250};
-  std::unique_lock lock(lock_);
-  announcement_.wait_for(lock, kMoment, [this] { return announced_; });
+  const std::int64_t deadline_ns = monotonic_ns() + kMomentNs;
+  const MutexLock lock(lock_);
+  while (!announced_ && announcement_.wait_until(lock_, deadline_ns)) {
+  }
 }
 
 // Aggregators and muxers choose their output by what they know when they start. A live
@@ -396,7 +353,7 @@ GstFlowReturn SrcStream::push_caps(Ref<GstCaps> caps) {
   GST_INFO_OBJECT(base_, "new caps %s", text_of(caps.get()).c_str());
   {
     // Before the event: downstream may ask for our caps while it looks at them.
-    const std::lock_guard lock(lock_);
+    const MutexLock lock(lock_);
     caps_ = share(caps.get());
   }
   knows_strides_.reset();
@@ -452,7 +409,7 @@ bool SrcStream::downstream_knows_strides() {
 // --- frames --------------------------------------------------------------------------
 
 GstFlowReturn SrcStream::deliver(transport::Frame&& frame, GstBuffer** buffer) {
-  transport::layout::FrameDescriptor descriptor = frame.descriptor();
+  FrameDescriptor descriptor = frame.descriptor();
   note_frame(frame);
   const std::int64_t now_ns = monotonic_ns();
   doubt_times(descriptor, frame.strange_clock(), now_ns);
@@ -477,7 +434,8 @@ GstFlowReturn SrcStream::deliver(transport::Frame&& frame, GstBuffer** buffer) {
                  "frame %" G_GUINT64_FORMAT ", %" GST_TIME_FORMAT
                  " after its capture: %" GST_PTR_FORMAT,
                  static_cast<guint64>(descriptor.seq),
-                 GST_TIME_ARGS(to_clock_time(age_ns_)), static_cast<void*>(made.get()));
+                 GST_TIME_ARGS(to_clock_time(counters_.age_ns)),
+                 static_cast<void*>(made.get()));
   *buffer = made.release();
   return GST_FLOW_OK;
 }
@@ -486,30 +444,30 @@ Ref<GstBuffer> SrcStream::make_buffer(transport::Frame&& frame, FrameFit fit) {
   const bool is_private = frame.is_copy();
   // Who does not look at the meta takes the buffer's size for the frame's.
   const gsize size = fit == FrameFit::standard ? info_.size : frame.size();
-  GstBuffer* shell = nullptr;
-  if (gst_buffer_pool_acquire_buffer(shells_.get(), &shell, nullptr) != GST_FLOW_OK) {
-    return nullptr;
-  }
-  Ref<GstBuffer> buffer{shell};
-  set_video_meta(shell, info_, frame.descriptor());
-  gst_buffer_append_memory(
-      shell, lease_memory(allocator_.get(), std::move(frame), size).release());
-  if (is_private) {
-    GST_DEBUG_OBJECT(base_, "copied: slots are short, and this reader holds many");
-  }
+  Ref<GstBuffer> buffer{gst_buffer_new()};
+  add_video_meta(buffer.get(), info_, frame.descriptor());
+  gst_buffer_append_memory(buffer.get(), frame_memory(std::move(frame), size).release());
+  if (is_private) log_copied("slots are short, and this reader holds many");
   if (fit == FrameFit::strided && !downstream_knows_strides()) {
-    GST_DEBUG_OBJECT(base_, "copied: downstream does not know GstVideoMeta");
-    ++copied_;
+    log_copied("downstream does not know GstVideoMeta");
+    ++counters_.copied;
     return packed_copy(buffer.get(), info_);
   }
   if (!copy_frames_ || is_private) return buffer;
-  GST_DEBUG_OBJECT(base_, "copied: copy-frames");
-  ++copied_;
+  log_copied("copy-frames");
+  ++counters_.copied;
   return Ref<GstBuffer>{gst_buffer_copy_deep(buffer.get())};
 }
 
+void SrcStream::log_copied(const char* why) {
+  if (said_.is_news(why)) {
+    GST_INFO_OBJECT(base_, "a frame is copied, more may follow: %s", why);
+  }
+  GST_DEBUG_OBJECT(base_, "copied: %s", why);
+}
+
 void SrcStream::note_frame(const transport::Frame& frame) {
-  const transport::layout::FrameDescriptor& descriptor = frame.descriptor();
+  const FrameDescriptor& descriptor = frame.descriptor();
   if (frame.missed() > 0) {
     GST_DEBUG_OBJECT(base_, "%" G_GUINT64_FORMAT " frames were missed",
                      static_cast<guint64>(frame.missed()));
@@ -530,7 +488,7 @@ void SrcStream::note_frame(const transport::Frame& frame) {
 }
 
 // Another clock than ours, or nonsense: a sink that believes it waits for ever.
-void SrcStream::doubt_times(transport::layout::FrameDescriptor& frame, bool strange_clock,
+void SrcStream::doubt_times(FrameDescriptor& frame, bool strange_clock,
                             std::int64_t now_ns) {
   if (!strange_clock && transport::plausible_times(frame, now_ns)) return;
   transport::stamp_arrival(frame, now_ns);
@@ -545,9 +503,9 @@ void SrcStream::doubt_times(transport::layout::FrameDescriptor& frame, bool stra
                       ("written by %s", name_of_writer(reader_->statistics()).c_str()));
 }
 
-void SrcStream::measure(const transport::layout::FrameDescriptor& frame,
-                        std::uint64_t missed, std::int64_t now_ns) {
-  age_ns_ = elapsed_ns(transport::capture_ns(frame), now_ns);
+void SrcStream::measure(const FrameDescriptor& frame, std::uint64_t missed,
+                        std::int64_t now_ns) {
+  counters_.age_ns = elapsed_ns(transport::capture_ns(frame), now_ns);
   // A frame that was there before we asked waited for us, that is for downstream: were
   // this counted, a sink that waits for the latency would make it grow.
   const std::int64_t until_ns = frame.publish_ns < asked_ns_ ? frame.publish_ns : now_ns;
@@ -555,7 +513,7 @@ void SrcStream::measure(const transport::layout::FrameDescriptor& frame,
   latency_.note_spacing(nominal_spacing_ns(info_), transport::capture_ns(frame), missed);
   if (!settings_.is_live) return;
   warn_of_small_buffer(missed);
-  if (!latency_.announce(now_ns)) return;
+  if (!latency_.take_announcement(now_ns)) return;
   const LatencyEstimate::Range range = latency_.range();
   GST_DEBUG_OBJECT(base_, "latency is now %" GST_TIME_FORMAT " to %" GST_TIME_FORMAT,
                    GST_TIME_ARGS(range.min), GST_TIME_ARGS(range.max));
@@ -582,8 +540,7 @@ void SrcStream::warn_of_small_buffer(std::uint64_t missed) {
       (nullptr));
 }
 
-void SrcStream::stamp(GstBuffer* buffer,
-                      const transport::layout::FrameDescriptor& frame) {
+void SrcStream::stamp(GstBuffer* buffer, const FrameDescriptor& frame) {
   if (gst_base_src_get_do_timestamp(base_)) return;  // GstBaseSrc does
   if (!settings_.is_live || settings_.timestamp_mode == TimestampMode::running_time) {
     stamp_running_time(buffer, frame);
@@ -597,8 +554,7 @@ void SrcStream::stamp(GstBuffer* buffer,
   GST_BUFFER_DTS(buffer) = stamps.dts;
 }
 
-void SrcStream::stamp_running_time(GstBuffer* buffer,
-                                   const transport::layout::FrameDescriptor& frame) {
+void SrcStream::stamp_running_time(GstBuffer* buffer, const FrameDescriptor& frame) {
   const Stamps stamps = writer_stamps(frame);
   GST_BUFFER_PTS(buffer) = stamps.pts;
   GST_BUFFER_DTS(buffer) = stamps.dts;

@@ -10,38 +10,22 @@
 #include <gst/video/video.h>
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 
+#include "base/mutex.h"
 #include "caps.h"
-#include "framebuffer.h"
+#include "element.h"
+#include "frameinfo.h"
 #include "refs.h"
-#include "srcenums.h"
-#include "srctime.h"
+#include "srcsettings.h"
+#include "stats.h"
+#include "times.h"
 #include "transport/reader.h"
 
 namespace possum {
-
-// The properties, as they are when the element starts.
-struct SrcSettings {
-  std::string channel = "default";
-  Leaky leaky = Leaky::downstream;
-  unsigned max_buffers = 3;
-  GstClockTime connection_timeout = 0;  // 0: for ever
-  OnDisconnect on_disconnect = OnDisconnect::wait;
-  bool ignore_eos = false;
-  TimestampMode timestamp_mode = TimestampMode::clock;
-  bool is_live = true;
-  std::string allowed_owner;
-  bool copy_frames = false;
-  bool sigbus_guard = false;
-
-  bool operator==(const SrcSettings&) const = default;
-};
 
 class SrcStream {
  public:
@@ -65,8 +49,10 @@ class SrcStream {
   // Ends create(), until resume().
   void interrupt();
   void resume();
-  // Leaves the channel, after the streaming thread has ended.
-  void close() { reader_->detach(); }
+  // Leaves the channel: nothing more is taken from it.
+  void leave() { reader_->detach(); }
+  // The same, after the streaming thread has ended.
+  void close();
   // Of other settings than those at open(): max_buffers from the next frame on,
   // copy_frames from the next one that is taken, connection_timeout from the next wait.
   // The others are not looked at. One thread at a time.
@@ -109,26 +95,22 @@ class SrcStream {
   void post_refused(GstCaps* caps) const;
   bool downstream_knows_strides();
   Ref<GstBuffer> make_buffer(transport::Frame&& frame, FrameFit fit);
+  void log_copied(const char* why);
 
   void note_frame(const transport::Frame& frame);
-  void doubt_times(transport::layout::FrameDescriptor& frame, bool strange_clock,
-                   std::int64_t now_ns);
-  void measure(const transport::layout::FrameDescriptor& frame, std::uint64_t missed,
-               std::int64_t now_ns);
+  void doubt_times(FrameDescriptor& frame, bool strange_clock, std::int64_t now_ns);
+  void measure(const FrameDescriptor& frame, std::uint64_t missed, std::int64_t now_ns);
   void warn_of_small_buffer(std::uint64_t missed);
-  void stamp(GstBuffer* buffer, const transport::layout::FrameDescriptor& frame);
-  void stamp_running_time(GstBuffer* buffer,
-                          const transport::layout::FrameDescriptor& frame);
+  void stamp(GstBuffer* buffer, const FrameDescriptor& frame);
+  void stamp_running_time(GstBuffer* buffer, const FrameDescriptor& frame);
   GstClockTime own_running_time() const;
   GstFlowReturn corrupt(const std::string& what, const std::string& detail) const;
 
   // Constant after construction.
   GstBaseSrc* const base_;
   const SrcSettings settings_;  // but for what follow() changes, which is below
-  const std::unique_ptr<transport::Reader>
-      reader_;  // take() and attach(): the streaming thread
-  const Ref<GstAllocator> allocator_;
-  const Ref<GstBufferPool> shells_;
+  const std::unique_ptr<transport::Reader> reader_;  // used by the streaming thread
+                                                     // alone: take() and attach()
 
   // Streaming thread only.
   std::shared_ptr<const std::string> caps_text_;  // that info_ was made from
@@ -145,6 +127,7 @@ class SrcStream {
   std::int64_t asked_ns_ = 0;        // when create() was called
   bool caught_up_ = false;           // frames that waited were let go of
   GstClockTime warned_latency_ = 0;  // that is too much for max-buffers
+  Reasons said_;                     // in the log: why frames were copied
 
   // Any thread.
   std::atomic<unsigned> max_buffers_;
@@ -154,15 +137,13 @@ class SrcStream {
   std::atomic<GstClockTime> configured_{0};
   std::atomic<bool> catch_up_{false};  // what waits is older than it should be
   std::atomic<bool> flushed_{false};
-  std::atomic<std::uint64_t> copied_{0};
-  std::atomic<std::int64_t> age_ns_{
-      transport::layout::kNoTime};  // of the newest frame when taken
+  SrcCounters counters_;
 
-  mutable std::mutex lock_;   // held for no call into GStreamer but gst_caps_ref()
-  Ref<GstCaps> caps_;         // guarded by lock_
-  bool interrupted_ = false;  // guarded by lock_
-  bool announced_ = false;    // guarded by lock_; the first negotiation is over
-  std::condition_variable announcement_;
+  mutable Mutex lock_;  // no call into GStreamer with it but to ref and unref caps
+  Ref<GstCaps> caps_ POSSUM_GUARDED_BY(lock_);
+  bool interrupted_ POSSUM_GUARDED_BY(lock_) = false;
+  bool announced_ POSSUM_GUARDED_BY(lock_) = false;  // the first negotiation is over
+  Condition announcement_;
 };
 
 }  // namespace possum

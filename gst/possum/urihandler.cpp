@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "base/text.h"
-#include "mutability.h"
+#include "element.h"
 #include "refs.h"
 #include "transport/names.h"
 

@@ -126,6 +126,7 @@ GST_START_TEST(a_sink_says_why_a_frame_was_copied_or_dropped) {
   Producer producer(channel, "", {true, 0});
   Log log("possum*:7");
   producer.start().push(1);
+  log.await("INFO possumsink: a frame is copied, more may follow: it lies in no slot");
   log.await("DEBUG possumsink: copied: it lies in no slot of this channel: ");
   const Ref<GstBufferPool> pool = producer.pool();
   const Ref<GstBuffer> frame = acquire(pool.get(), 2);
@@ -135,6 +136,7 @@ GST_START_TEST(a_sink_says_why_a_frame_was_copied_or_dropped) {
   log.await("DEBUG possumsink: copied: a reader can see its slot");
   g_object_set(producer.sink(), "min-readers", 1, nullptr);
   producer.push(4);
+  log.await("INFO possumsink: a frame is dropped, more may follow: fewer readers than ");
   log.await("DEBUG possumsink: dropped: fewer readers than min-readers: ");
 }
 GST_END_TEST
@@ -150,6 +152,7 @@ GST_START_TEST(a_src_says_whom_it_reads_and_what_it_missed_and_copied) {
   producer.start().push(1);
   log.await("INFO possumsrc: Attached to channel \"" + channel + "\" of pid ");
   log.await("INFO possumsrc: new caps ");
+  log.await("INFO possumsrc: a frame is copied, more may follow: copy-frames");
   log.await("DEBUG possumsrc: copied: copy-frames");
   log.await("LOG possumsrc: frame 1, ");
   consumer.wait_held_up();

@@ -6,6 +6,10 @@
 #include <gst/base/gstbasesrc.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <mutex>
 #include <sstream>
 #include <string>
@@ -297,6 +301,20 @@ class SignalLog {
   std::vector<std::string> lines_;
 };
 
+// Is there a comment in the plugin's sources that begins with `head` and has a "Since:"?
+bool is_documented(const std::string& head) {
+  const std::filesystem::path root = std::getenv("POSSUM_SOURCE_ROOT");
+  for (const auto& entry : std::filesystem::directory_iterator(root / "gst" / "possum")) {
+    std::ifstream file(entry.path());
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    const std::size_t begin = text.find("/**\n   * " + head);
+    if (begin == std::string::npos) continue;
+    return text.substr(begin, text.find("*/", begin) - begin).find("Since: ") !=
+           std::string::npos;
+  }
+  return false;
+}
+
 }  // namespace
 
 GST_START_TEST(neither_element_is_plugged_automatically) {
@@ -517,6 +535,33 @@ GST_START_TEST(metas_that_do_not_cross_are_counted_by_name) {
 }
 GST_END_TEST
 
+// For the reference: a block of its own, which says since when.
+GST_START_TEST(every_property_and_signal_has_its_block_of_documentation) {
+  for (const char* factory : {"possumsink", "possumsrc"}) {
+    const Ref<GstElement> element = make(factory);
+    const GType type = G_OBJECT_TYPE(element.get());
+    std::vector<std::string> names;
+    guint count = 0;
+    GParamSpec** const specs =
+        g_object_class_list_properties(G_OBJECT_GET_CLASS(element.get()), &count);
+    for (guint i = 0; i < count; ++i) {
+      if (specs[i]->owner_type == type)
+        names.push_back(std::string(":") + specs[i]->name);
+    }
+    g_free(specs);
+    guint* const signals = g_signal_list_ids(type, &count);
+    for (guint i = 0; i < count; ++i) {
+      names.push_back(std::string("::") + g_signal_name(signals[i]));
+    }
+    g_free(signals);
+    for (const std::string& name : names) {
+      const std::string head = g_type_name(type) + name + ":\n";
+      require(is_documented(head), "no block for " + head);
+    }
+  }
+}
+GST_END_TEST
+
 static Suite* properties_suite() {
   Suite* suite = suite_create("properties");
   TCase* tcase = new_case(suite, "properties");
@@ -533,6 +578,7 @@ static Suite* properties_suite() {
   tcase_add_test(tcase, sink_stats_count_what_happened);
   tcase_add_test(tcase, src_stats_count_what_happened);
   tcase_add_test(tcase, metas_that_do_not_cross_are_counted_by_name);
+  tcase_add_test(tcase, every_property_and_signal_has_its_block_of_documentation);
   return suite;
 }
 

@@ -25,8 +25,8 @@ GstMemory* memory_of(const Frame& frame) {
 }
 
 // Is it a view of the shared memory?
-bool is_lease(const Frame& frame) {
-  return gst_memory_is_type(memory_of(frame), "PossumLease");
+bool is_frame_memory(const Frame& frame) {
+  return gst_memory_is_type(memory_of(frame), "PossumFrame");
 }
 
 std::vector<int> numbers(int first, int last) {
@@ -340,7 +340,7 @@ GST_END_TEST
 GST_START_TEST(frames_are_read_only_views) {
   HeldUp pair("");
   Frame frame = pair.consumer.pull();
-  fail_unless(is_lease(frame));
+  fail_unless(is_frame_memory(frame));
   fail_unless(GST_MEMORY_IS_READONLY(memory_of(frame)));
   GstMapInfo map;
   fail_if(gst_memory_map(memory_of(frame), &map, GST_MAP_WRITE));
@@ -362,7 +362,7 @@ GST_START_TEST(writing_makes_a_private_copy) {
   memset(map.data, 77, map.size);
   gst_buffer_unmap(frame.buffer.get(), &map);
   expect_equal(frame.value(), 77);
-  fail_if(is_lease(frame));
+  fail_if(is_frame_memory(frame));
   expect_equal(same.value(), 1);
 }
 GST_END_TEST
@@ -455,7 +455,7 @@ GST_END_TEST
 GST_START_TEST(copy_frames_gives_slots_back_at_once) {
   HeldUp pair("copy-frames=true");
   const Frame first = pair.consumer.pull();
-  fail_if(is_lease(first));
+  fail_if(is_frame_memory(first));
   fail_if(GST_MEMORY_IS_READONLY(memory_of(first)));
   expect_equal(pair.producer.stat("held"), 0);
   pair.consumer.let_through();

@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
 //
-// What possumsink counts itself, and the structure of its "stats" property.
+// The structures of the "stats" properties, and what the elements count themselves.
 #pragma once
 
 #include <gst/gst.h>
 
+#include <atomic>
 #include <cstdint>
 #include <map>
-#include <mutex>
 #include <string>
 
+#include "base/mutex.h"
+#include "transport/layout.h"
+#include "transport/reader.h"
 #include "transport/writer.h"
 
 namespace possum {
 
-// From any thread.
+// What possumsink counts. From any thread.
 class SinkCounters {
  public:
   struct Values {
@@ -24,7 +27,6 @@ class SinkCounters {
     std::map<std::string, std::uint64_t> metas;
   };
 
-  void reset();
   void count_dropped();
   void count_discarded();
   // True the first time for each name.
@@ -32,12 +34,21 @@ class SinkCounters {
   Values values() const;
 
  private:
-  mutable std::mutex lock_;
-  Values values_;  // guarded by lock_
+  mutable Mutex lock_;
+  Values values_ POSSUM_GUARDED_BY(lock_);
+};
+
+// What possumsrc counts. From any thread.
+struct SrcCounters {
+  std::atomic<std::uint64_t> copied{0};
+  std::atomic<std::int64_t> age_ns{transport::layout::kNoTime};  // of the newest frame
 };
 
 // `base`: transfer full, from gst_base_sink_get_stats(). Returns it with more fields.
 GstStructure* sink_stats(GstStructure* base, const transport::WriterStatistics& writer,
-                         const SinkCounters& counters);
+                         const SinkCounters::Values& counted);
+// transfer full
+GstStructure* src_stats(const transport::ReaderStatistics& reader,
+                        const SrcCounters& counted);
 
 }  // namespace possum

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
 //
-// The one table from transport error codes to GStreamer's.
-#include "errors.h"
+// See the header. The table from the transport's error codes to GStreamer's is here.
+#include "element.h"
 
 #include "base/text.h"
 
@@ -54,7 +54,7 @@ void post_error(GstElement* element, Side side, const Error& error) {
   post(element, side, error, GST_MESSAGE_ERROR);
 }
 
-void post_exhausted(GstElement* element, Side side, const std::exception& problem) {
+void post_out_of_memory(GstElement* element, Side side, const std::exception& problem) {
   post_error(element, side,
              make_error(ErrorCode::system,
                         "There is not enough memory for a frame: close other programs or "
@@ -64,6 +64,26 @@ void post_exhausted(GstElement* element, Side side, const std::exception& proble
 
 void post_warning(GstElement* element, Side side, const Error& error) {
   post(element, side, error, GST_MESSAGE_WARNING);
+}
+
+std::string string_of(const GValue* value, const char* fallback) {
+  const gchar* const text = g_value_get_string(value);
+  return text != nullptr ? text : fallback;
+}
+
+bool is_stopped(GstElement* element) {
+  return GST_STATE(element) <= GST_STATE_READY &&
+         GST_STATE_PENDING(element) <= GST_STATE_READY;
+}
+
+void warn_not_set(GstElement* element, const GParamSpec* spec) {
+  const Ref<gchar> name{gst_object_get_name(GST_OBJECT_CAST(element))};
+  GST_ELEMENT_WARNING(
+      element, RESOURCE, SETTINGS,
+      ("%s stays as it is: it cannot be changed while %s runs. Set %s to READY or NULL "
+       "first.",
+       spec->name, name.get(), name.get()),
+      (nullptr));
 }
 
 }  // namespace possum

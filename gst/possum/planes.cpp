@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
 //
-// Plane by plane, row by row, and all at once where the layouts agree.
-#include "framecopy.h"
+// See the header. A frame is copied all at once where the layouts agree, else plane by
+// plane and row by row.
+#include "planes.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -10,10 +11,59 @@
 #include <cstring>
 
 #include "base/pixel_copy.h"
-#include "frameinfo.h"
 
 namespace possum {
 namespace {
+
+// --- shapes --------------------------------------------------------------------------
+
+constexpr std::uint64_t kPaletteBytes = 256 * 4;  // GstVideoFormat: RGB8P
+
+bool is_palette(const GstVideoFormatInfo* format, unsigned plane) {
+  return GST_VIDEO_FORMAT_INFO_HAS_PALETTE(format) && plane == 1;
+}
+
+PlaneShape tiled_shape(const GstVideoFormatInfo* format, unsigned plane, gint stride) {
+  const auto columns = static_cast<std::uint64_t>(GST_VIDEO_TILE_X_TILES(stride));
+  PlaneShape shape;
+  shape.rows = static_cast<std::uint64_t>(GST_VIDEO_TILE_Y_TILES(stride));
+  shape.step = columns * format->tile_info[plane].size;
+  shape.row_bytes = shape.step;
+  return shape;
+}
+
+// Bytes of one row that an element may touch. A row of 4:2:2 in one plane ends with a
+// whole pair of pixels, hence the greatest of the components.
+std::uint64_t touched_bytes(const GstVideoInfo& info, unsigned plane) {
+  const GstVideoFormatInfo* const format = info.finfo;
+  std::uint64_t most = 0;
+  for (guint c = 0; c < GST_VIDEO_FORMAT_INFO_N_COMPONENTS(format); ++c) {
+    if (GST_VIDEO_FORMAT_INFO_PLANE(format, c) != plane) continue;
+    const gint pixel_stride = GST_VIDEO_FORMAT_INFO_PSTRIDE(format, c);
+    // v210, UYVP and the like have no bytes per pixel.
+    if (pixel_stride <= 0) return static_cast<std::uint64_t>(info.stride[plane]);
+    const gint width =
+        GST_VIDEO_FORMAT_INFO_SCALE_WIDTH(format, c, GST_VIDEO_INFO_WIDTH(&info));
+    most = std::max(most, static_cast<std::uint64_t>(width) *
+                              static_cast<std::uint64_t>(pixel_stride));
+  }
+  return most;
+}
+
+// A stride holds both numbers of tiles in 16 bits each: those of a larger frame would
+// come out too small. No tile has less than four rows or columns.
+constexpr gint kMaxTiled = 65535;
+
+bool tiles_fit(const GstVideoInfo& view, unsigned p, const PlaneLayout& plane) {
+  if (view.width > kMaxTiled || view.height > kMaxTiled) return false;
+  const gint wanted = view.stride[p];
+  return plane.stride > 0 &&
+         GST_VIDEO_TILE_X_TILES(plane.stride) >= GST_VIDEO_TILE_X_TILES(wanted) &&
+         GST_VIDEO_TILE_Y_TILES(plane.stride) >= GST_VIDEO_TILE_Y_TILES(wanted) &&
+         plane_shape(view, p, plane.stride).max_bytes() <= plane.bytes;
+}
+
+// --- copying -------------------------------------------------------------------------
 
 // A mapped frame that cannot be left mapped.
 class MappedFrame {
@@ -157,6 +207,50 @@ bool copy_all(GstBuffer* buffer, std::size_t bytes, std::byte* dest) {
 
 }  // namespace
 
+PlaneShape plane_shape(const GstVideoInfo& info, unsigned plane, gint stride) {
+  const GstVideoFormatInfo* format = info.finfo;
+  if (is_palette(format, plane)) return {1, kPaletteBytes, kPaletteBytes};
+  if (GST_VIDEO_FORMAT_INFO_IS_TILED(format)) return tiled_shape(format, plane, stride);
+  gint components[GST_VIDEO_MAX_COMPONENTS];
+  gst_video_format_info_component(format, plane, components);
+  const auto component = static_cast<guint>(components[0]);
+  PlaneShape shape;
+  shape.rows = static_cast<std::uint64_t>(GST_VIDEO_FORMAT_INFO_SCALE_HEIGHT(
+      format, component, GST_VIDEO_INFO_FIELD_HEIGHT(&info)));
+  shape.step = static_cast<std::uint64_t>(std::abs(std::int64_t{stride}));
+  const auto width = static_cast<std::uint64_t>(
+      GST_VIDEO_FORMAT_INFO_SCALE_WIDTH(format, component, GST_VIDEO_INFO_WIDTH(&info)));
+  const auto pixel_stride =
+      static_cast<std::uint64_t>(GST_VIDEO_FORMAT_INFO_PSTRIDE(format, component));
+  // v210, UYVP and the like have no bytes per pixel.
+  shape.row_bytes =
+      pixel_stride == 0 ? shape.step : std::min(width * pixel_stride, shape.step);
+  return shape;
+}
+
+bool describe_plane(const GstVideoInfo& info, unsigned plane, std::uint64_t offset,
+                    gint stride, std::uint64_t bytes, PlaneLayout& out) {
+  if (stride < 0 || offset > bytes) return false;
+  const PlaneShape shape = plane_shape(info, plane, stride);
+  if (shape.min_bytes() > bytes - offset) return false;
+  out.offset = offset;
+  out.bytes = std::min(shape.max_bytes(), bytes - offset);
+  out.stride = stride;
+  return true;
+}
+
+// `view` is the default layout for the size that the frame claims.
+bool plane_fits(const GstVideoInfo& view, unsigned p, const PlaneLayout& plane) {
+  if (GST_VIDEO_FORMAT_INFO_IS_TILED(view.finfo)) return tiles_fit(view, p, plane);
+  PlaneShape shape = plane_shape(view, p, plane.stride);
+  const bool palette = GST_VIDEO_FORMAT_INFO_HAS_PALETTE(view.finfo) && p == 1;
+  if (!palette) {
+    shape.row_bytes = touched_bytes(view, p);
+    if (plane.stride <= 0 || shape.step < shape.row_bytes) return false;
+  }
+  return shape.min_bytes() <= plane.bytes;
+}
+
 bool copy_frame(GstBuffer* buffer, const GstVideoInfo& info, std::byte* dest,
                 std::size_t room) {
   if (room < info.size) return false;
@@ -171,6 +265,19 @@ bool copy_frame(GstBuffer* buffer, const GstVideoInfo& info, std::byte* dest,
     if (!copy_plane(frame, info, plane, bytes + info.offset[plane])) return false;
   }
   return true;
+}
+
+Ref<GstBuffer> packed_copy(GstBuffer* buffer, const GstVideoInfo& info) {
+  Ref<GstBuffer> packed{gst_buffer_new_allocate(nullptr, info.size, nullptr)};
+  GstMapInfo map;
+  if (!packed || !gst_buffer_map(packed.get(), &map, GST_MAP_WRITE)) return nullptr;
+  // The default layout of a tiled format may have bytes that belong to no tile; of the
+  // other formats copy_frame() writes each byte.
+  if (GST_VIDEO_FORMAT_INFO_IS_TILED(info.finfo)) std::memset(map.data, 0, map.size);
+  const bool copied =
+      copy_frame(buffer, info, reinterpret_cast<std::byte*>(map.data), map.size);
+  gst_buffer_unmap(packed.get(), &map);
+  return copied ? std::move(packed) : nullptr;
 }
 
 }  // namespace possum

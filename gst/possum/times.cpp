@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
 //
-// See the header. Descriptor values come from another process: every sum is checked.
-#include "srctime.h"
+// See the header. Many of the values come from another process: every sum is checked.
+#include "times.h"
 
 #include <algorithm>
 #include <cstdlib>
 #include <utility>
 
 #include "base/clock.h"
-#include "transport/frame_times.h"
+#include "refs.h"
 
 namespace possum {
 namespace {
 
-constexpr std::int64_t kStepNs =
-    5'000'000;  // smaller changes disturb more than they help
+// Smaller changes of the latency disturb more than they help.
+constexpr std::int64_t kStepNs = 5'000'000;
 constexpr std::int64_t kAnnounceEveryNs = kNanosecondsPerSecond;
 // Keeps sums small; slides change more often than this.
 constexpr std::int64_t kMaxSpacingNs = 3600 * kNanosecondsPerSecond;
@@ -23,52 +23,83 @@ constexpr std::int64_t kMaxAgeNs = kNanosecondsPerSecond;
 // No source of a picture has more; it keeps a nonsensical descriptor harmless.
 constexpr std::int64_t kMaxWriterLatencyNs = 60 * kNanosecondsPerSecond;
 
-// kNoTime when there is none or the difference makes no sense.
-std::int64_t minus(std::int64_t time_ns, std::int64_t origin_ns) {
-  std::int64_t result = 0;
-  if (time_ns == transport::layout::kNoTime ||
-      __builtin_sub_overflow(time_ns, origin_ns, &result)) {
-    return transport::layout::kNoTime;
-  }
-  return result;
-}
-
-// Enough to tell the pipeline?
+// Do they differ by enough to tell the pipeline?
 bool differ(GstClockTime a, GstClockTime b) {
   return std::max(a, b) - std::min(a, b) >= static_cast<GstClockTime>(kStepNs);
 }
 
-// What was shown before the own time began is shown at its beginning.
-GstClockTime pts_of(std::int64_t ns) {
-  return ns == transport::layout::kNoTime
-             ? GST_CLOCK_TIME_NONE
-             : static_cast<GstClockTime>(std::max<std::int64_t>(ns, 0));
+// What to add to the clock's time to get CLOCK_MONOTONIC: exactly 0 for the usual system
+// clock, which is read between the two looks at its source.
+std::int64_t clock_to_monotonic(GstClock* clock) {
+  const std::int64_t before = monotonic_ns();
+  const auto now = static_cast<std::int64_t>(gst_clock_get_time(clock));
+  const std::int64_t after = monotonic_ns();
+  if (before <= now && now <= after) return 0;
+  return before + (after - before) / 2 - now;
 }
 
 }  // namespace
+
+// --- moments -------------------------------------------------------------------------
 
 GstClockTime to_clock_time(std::int64_t ns) {
   return ns < 0 ? GST_CLOCK_TIME_NONE : static_cast<GstClockTime>(ns);
 }
 
-std::int64_t elapsed_ns(std::int64_t from_ns, std::int64_t to_ns) {
-  return std::max<std::int64_t>(0, minus(to_ns, from_ns));
-}
-
-Stamps clock_stamps(const transport::layout::FrameDescriptor& frame,
-                    std::int64_t origin_ns) {
-  Stamps stamps;
-  stamps.pts = pts_of(minus(transport::capture_ns(frame), origin_ns));
-  if (transport::has_capture_time(frame)) {
-    stamps.dts = to_clock_time(minus(frame.dts_ns, origin_ns));
+std::int64_t since(std::int64_t origin_ns, std::int64_t time_ns) {
+  std::int64_t result = 0;
+  if (time_ns == kNoTime || __builtin_sub_overflow(time_ns, origin_ns, &result)) {
+    return kNoTime;
   }
-  return stamps;
+  return result;
 }
 
-Stamps writer_stamps(const transport::layout::FrameDescriptor& frame) {
-  if ((frame.frame_flags & transport::layout::kFrameTimes) == 0) return {};
-  return {pts_of(frame.running_pts_ns), to_clock_time(frame.running_dts_ns)};
+std::int64_t elapsed_ns(std::int64_t from_ns, std::int64_t to_ns) {
+  return std::max<std::int64_t>(0, since(from_ns, to_ns));
 }
+
+std::optional<std::int64_t> running_time_origin(GstElement* element) {
+  Ref<GstClock> clock;
+  GstClockTime base_time = GST_CLOCK_TIME_NONE;
+  {
+    const ObjectLock lock(element);
+    if (element->clock != nullptr) {
+      clock.reset(static_cast<GstClock*>(gst_object_ref(element->clock)));
+    }
+    base_time = element->base_time;
+  }
+  if (!clock || !GST_CLOCK_TIME_IS_VALID(base_time)) return std::nullopt;
+  return static_cast<std::int64_t>(base_time) + clock_to_monotonic(clock.get());
+}
+
+std::int64_t running_pts_ns(const GstSegment& segment, GstBuffer* buffer) {
+  const GstClockTime pts = GST_BUFFER_PTS(buffer);
+  if (!GST_CLOCK_TIME_IS_VALID(pts)) return kNoTime;
+  const GstClockTime end = GST_BUFFER_DURATION_IS_VALID(buffer)
+                               ? pts + GST_BUFFER_DURATION(buffer)
+                               : GST_CLOCK_TIME_NONE;
+  guint64 first = 0;
+  guint64 last = 0;
+  if (!gst_segment_clip(&segment, GST_FORMAT_TIME, pts, end, &first, &last)) {
+    return kNoTime;
+  }
+  const bool backwards = segment.rate < 0 && GST_CLOCK_TIME_IS_VALID(last);
+  const GstClockTime running =
+      gst_segment_to_running_time(&segment, GST_FORMAT_TIME, backwards ? last : first);
+  return GST_CLOCK_TIME_IS_VALID(running) ? static_cast<std::int64_t>(running) : kNoTime;
+}
+
+std::int64_t running_dts_ns(const GstSegment& segment, GstBuffer* buffer) {
+  const GstClockTime dts = GST_BUFFER_DTS(buffer);
+  guint64 running = 0;
+  if (!GST_CLOCK_TIME_IS_VALID(dts) ||
+      gst_segment_to_running_time_full(&segment, GST_FORMAT_TIME, dts, &running) != 1) {
+    return kNoTime;
+  }
+  return static_cast<std::int64_t>(running);
+}
+
+// --- possumsrc's segments ------------------------------------------------------------
 
 void RunningTimeline::flush() {
   first_ = true;
@@ -104,6 +135,20 @@ std::optional<GstSegment> RunningTimeline::place(GstClockTime pts, GstClockTime 
   return fresh;
 }
 
+// --- latencies -----------------------------------------------------------------------
+
+void UpstreamLatency::refresh(GstPad* sinkpad) {
+  if (!stale_.load(std::memory_order_relaxed) || !stale_.exchange(false)) return;
+  const Ref<GstQuery> query{gst_query_new_latency()};
+  gboolean live = FALSE;
+  GstClockTime min = 0;
+  if (gst_pad_peer_query(sinkpad, query.get())) {
+    gst_query_parse_latency(query.get(), &live, &min, nullptr);
+  }
+  live_ = live;
+  min_ = GST_CLOCK_TIME_IS_VALID(min) ? min : 0;
+}
+
 void LatencyEstimate::note(std::int64_t writer_latency_ns, std::int64_t age_ns) {
   const std::int64_t latency =
       std::clamp<std::int64_t>(writer_latency_ns, 0, kMaxWriterLatencyNs);
@@ -118,7 +163,7 @@ void LatencyEstimate::note(std::int64_t writer_latency_ns, std::int64_t age_ns) 
 
 void LatencyEstimate::restart() {
   min_ns_.store(0, std::memory_order_relaxed);
-  captured_ns_ = transport::layout::kNoTime;
+  captured_ns_ = kNoTime;
 }
 
 void LatencyEstimate::note_spacing(std::int64_t nominal_ns, std::int64_t capture_ns,
@@ -126,8 +171,8 @@ void LatencyEstimate::note_spacing(std::int64_t nominal_ns, std::int64_t capture
   const std::int64_t before_ns = std::exchange(captured_ns_, capture_ns);
   std::int64_t spacing_ns = nominal_ns;
   if (nominal_ns == 0) {
-    const std::int64_t step_ns = minus(capture_ns, before_ns);
-    if (before_ns == transport::layout::kNoTime || step_ns <= 0) return;
+    const std::int64_t step_ns = since(before_ns, capture_ns);
+    if (before_ns == kNoTime || step_ns <= 0) return;
     const std::int64_t frames =
         1 + static_cast<std::int64_t>(std::min<std::uint64_t>(missed, kMaxSpacingNs));
     const std::int64_t measured_ns = std::min(step_ns / frames, kMaxSpacingNs);
@@ -152,7 +197,7 @@ LatencyEstimate::Range LatencyEstimate::range() const {
   return {min, min + buffers * spacing};
 }
 
-bool LatencyEstimate::announce(std::int64_t now_ns) {
+bool LatencyEstimate::take_announcement(std::int64_t now_ns) {
   const Range now = range();
   if (!differ(now.min, announced_.min) && !differ(now.max, announced_.max)) return false;
   if (announced_at_ns_ && now_ns - *announced_at_ns_ < kAnnounceEveryNs) return false;

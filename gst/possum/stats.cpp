@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
 //
-// Numbers into a GstStructure.
-#include "sinkstats.h"
+// See the header. The fields are described where the properties are installed.
+#include "stats.h"
 
 #include <algorithm>
+
+#include "times.h"
 
 namespace possum {
 namespace {
 
-const char* name_of(const transport::ReaderInfo& reader) {
+const char* policy_name(const transport::ReaderInfo& reader) {
   if (reader.demoted) return "demoted";
   switch (reader.policy) {
     case transport::layout::Policy::drop_newest:
@@ -28,10 +30,10 @@ void append_reader(GValue* list, const transport::ReaderInfo& reader) {
   g_value_take_boxed(
       &item,
       gst_structure_new("reader", "index", G_TYPE_UINT, reader.index, "pid", G_TYPE_UINT,
-                        reader.pid, "policy", G_TYPE_STRING, name_of(reader), "waiting",
-                        G_TYPE_UINT, reader.waiting, "held", G_TYPE_UINT, reader.held,
-                        "delivered", G_TYPE_UINT64, reader.delivered, "dropped",
-                        G_TYPE_UINT64, reader.dropped, nullptr));
+                        reader.pid, "policy", G_TYPE_STRING, policy_name(reader),
+                        "waiting", G_TYPE_UINT, reader.waiting, "held", G_TYPE_UINT,
+                        reader.held, "delivered", G_TYPE_UINT64, reader.delivered,
+                        "dropped", G_TYPE_UINT64, reader.dropped, nullptr));
   gst_value_array_append_and_take_value(list, &item);
 }
 
@@ -63,44 +65,53 @@ void correct_base(GstStructure* stats, std::uint64_t dropped_here) {
 
 }  // namespace
 
-void SinkCounters::reset() {
-  const std::scoped_lock lock(lock_);
-  values_ = {};
-}
-
 void SinkCounters::count_dropped() {
-  const std::scoped_lock lock(lock_);
+  const MutexLock lock(lock_);
   ++values_.dropped;
 }
 
 void SinkCounters::count_discarded() {
-  const std::scoped_lock lock(lock_);
+  const MutexLock lock(lock_);
   ++values_.dropped;
   ++values_.discarded;
 }
 
 bool SinkCounters::count_meta(const std::string& name) {
-  const std::scoped_lock lock(lock_);
+  const MutexLock lock(lock_);
   return values_.metas[name]++ == 0;
 }
 
 SinkCounters::Values SinkCounters::values() const {
-  const std::scoped_lock lock(lock_);
+  const MutexLock lock(lock_);
   return values_;
 }
 
 GstStructure* sink_stats(GstStructure* base, const transport::WriterStatistics& writer,
-                         const SinkCounters& counters) {
-  const SinkCounters::Values values = counters.values();
-  correct_base(base, values.dropped);
+                         const SinkCounters::Values& counted) {
+  correct_base(base, counted.dropped);
   gst_structure_set(base, "frames", G_TYPE_UINT64, writer.frames, "bytes", G_TYPE_UINT64,
                     writer.bytes, "zero-copy", G_TYPE_UINT64, writer.zero_copy, "copied",
                     G_TYPE_UINT64, writer.copied, "no-slot", G_TYPE_UINT64,
-                    writer.no_slot, "discarded", G_TYPE_UINT64, values.discarded, "slots",
-                    G_TYPE_UINT, writer.slots, "held", G_TYPE_UINT, writer.held, nullptr);
-  set_metas(base, values);
+                    writer.no_slot, "discarded", G_TYPE_UINT64, counted.discarded,
+                    "slots", G_TYPE_UINT, writer.slots, "held", G_TYPE_UINT, writer.held,
+                    nullptr);
+  set_metas(base, counted);
   set_readers(base, writer);
   return base;
+}
+
+GstStructure* src_stats(const transport::ReaderStatistics& reader,
+                        const SrcCounters& counted) {
+  const std::uint64_t reconnects = reader.attachments > 0 ? reader.attachments - 1 : 0;
+  return gst_structure_new(
+      "application/x-possum-src-stats",                                               //
+      "frames", G_TYPE_UINT64, static_cast<guint64>(reader.frames),                   //
+      "bytes", G_TYPE_UINT64, static_cast<guint64>(reader.bytes),                     //
+      "missed", G_TYPE_UINT64, static_cast<guint64>(reader.missed),                   //
+      "copied", G_TYPE_UINT64, static_cast<guint64>(reader.copied + counted.copied),  //
+      "reconnects", G_TYPE_UINT64, static_cast<guint64>(reconnects),                  //
+      "age", G_TYPE_UINT64, to_clock_time(counted.age_ns),                            //
+      "writer-pid", G_TYPE_UINT, static_cast<guint>(reader.writer_pid), nullptr);
 }
 
 }  // namespace possum
