@@ -28,8 +28,7 @@
 #define POSSUM_ACQUIRE(...) POSSUM_THREAD_SAFETY(acquire_capability(__VA_ARGS__))
 #define POSSUM_RELEASE(...) POSSUM_THREAD_SAFETY(release_capability(__VA_ARGS__))
 // Behind a function whose locking clang cannot follow; a comment says why it is right.
-#define POSSUM_NO_THREAD_SAFETY_ANALYSIS \
-  POSSUM_THREAD_SAFETY(no_thread_safety_analysis)
+#define POSSUM_NO_THREAD_SAFETY_ANALYSIS POSSUM_THREAD_SAFETY(no_thread_safety_analysis)
 
 namespace possum {
 
