@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -146,6 +147,13 @@ Cleaned in_use(const ObservedChannel& channel) {
   return cleaned;
 }
 
+// Is there a shared memory object under the name of a channel that cannot be looked at?
+bool is_object(const ObservedChannel& channel) {
+  const auto info =
+      possum::transport::stat_name(possum::transport::control_name(channel.name));
+  return info && S_ISREG(info->st_mode);
+}
+
 // Nothing where there is nothing to do or, unless it was named, to say.
 std::optional<Cleaned> clean_one(const ObservedChannel& channel, bool named,
                                  bool dry_run) {
@@ -158,6 +166,11 @@ std::optional<Cleaned> clean_one(const ObservedChannel& channel, bool named,
       if (channel.owner == geteuid() && !dry_run) return remove_left(channel);
       return refused(channel, channel.problem);
     case ChannelCondition::damaged:
+      // One of many hard links, perhaps: a claim can tell whether their writer lives.
+      if (is_object(channel) && !dry_run) {
+        const Cleaned cleaned = remove_left(channel);
+        if (cleaned.result != "in-use") return cleaned;
+      }
       return refused(channel, channel.problem);
     case ChannelCondition::absent:
       return std::nullopt;

@@ -6,6 +6,7 @@
 #include <gst/video/video.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <fstream>
 #include <functional>
@@ -643,6 +644,41 @@ GST_START_TEST(a_field_that_downstream_misses_is_named) {
 }
 GST_END_TEST
 
+// Nobody downstream is asked again, or told.
+GST_START_TEST(a_change_of_fields_that_are_left_out_is_no_change) {
+  Liar liar;
+  liar.send(kSmall);
+  Consumer consumer(liar.channel(), "leaky-type=none");
+  consumer.start();
+  expect_equal(consumer.pull_value(), 1);
+  std::atomic<int> asked{0};
+  const Ref<GstPad> pad{gst_element_get_static_pad(consumer.src(), "src")};
+  gst_pad_add_probe(
+      pad.get(),
+      static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM |
+                                   GST_PAD_PROBE_TYPE_QUERY_DOWNSTREAM),
+      [](GstPad*, GstPadProbeInfo* info, gpointer count) {
+        const bool told =
+            (info->type & GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM) != 0 &&
+            GST_EVENT_TYPE(GST_PAD_PROBE_INFO_EVENT(info)) == GST_EVENT_CAPS;
+        const bool asked =
+            (info->type & GST_PAD_PROBE_TYPE_QUERY_DOWNSTREAM) != 0 &&
+            GST_QUERY_TYPE(GST_PAD_PROBE_INFO_QUERY(info)) == GST_QUERY_CAPS;
+        if (told || asked) ++*static_cast<std::atomic<int>*>(count);
+        return GST_PAD_PROBE_OK;
+      },
+      &asked, nullptr);
+  for (unsigned number = 2; number < 20; ++number) {
+    // A list is never taken over.
+    liar.send(std::string(kSmall) + ",lens=(int){1," + std::to_string(number) + "}",
+              static_cast<guint8>(number));
+    expect_equal(consumer.pull_value(), static_cast<int>(number));
+  }
+  expect_equal(asked.load(), 0);
+  consumer.stop();
+}
+GST_END_TEST
+
 // GStreamer's parser keeps each name for ever.
 GST_START_TEST(a_writer_that_changes_its_caps_for_ever_takes_no_memory) {
   Liar liar;
@@ -775,6 +811,7 @@ static Suite* negotiation_suite() {
                       static_cast<int>(sent().size()));
   tcase_add_test(tcase, what_downstream_lacks_is_named_and_what_is_there_is_not);
   tcase_add_test(tcase, a_field_that_downstream_misses_is_named);
+  tcase_add_test(tcase, a_change_of_fields_that_are_left_out_is_no_change);
   tcase_add_test(tcase, a_writer_that_changes_its_caps_for_ever_takes_no_memory);
   tcase_add_test(tcase, a_live_reader_sends_caps_and_segment_before_it_takes_a_frame);
   tcase_add_test(tcase, caps_of_other_users_are_read_only_if_one_allows_them);

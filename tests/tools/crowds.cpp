@@ -173,6 +173,35 @@ TEST(hard_links_are_no_channels) {
   CHECK(expect_tool(0, {"list", "--json"}).json()[0]["frame"] == nullptr);
 }
 
+namespace {
+
+std::size_t names_in_shm() {
+  const std::filesystem::directory_iterator all(possum::transport::kShmDirectory);
+  return static_cast<std::size_t>(std::distance(begin(all), end(all)));
+}
+
+}  // namespace
+
+TEST(hard_links_stay_as_long_as_their_writer_lives) {
+  const PrivateShm shm(kShmBytes);
+  FarWriter writer("writer");
+  const std::string control =
+      possum::transport::kShmDirectory + possum::transport::control_name("writer");
+  for (const char* name : {"possum-c.link", "possum-c.other"}) {
+    CHECK(link(control.c_str(), shm_path(name).c_str()) == 0);
+  }
+  const std::size_t names = names_in_shm();
+  expect_tool(0, {"clean"});
+  expect_tool(1, {"clean", "link"});
+  CHECK(names_in_shm() == names);
+  writer.publish(1, 1);
+  writer.kill();
+  expect_tool(0, {"clean", "--dry-run"});
+  CHECK(names_in_shm() >= names);
+  expect_tool(0, {"clean"});
+  CHECK(names_in_shm() == 0);
+}
+
 // Somebody else's names do not push out one's own, and are counted.
 TEST(crowd_of_another_user_hides_nobody) {
   need_root();
