@@ -171,6 +171,11 @@ static void gst_possum_sink_get_property(GObject* object, guint id, GValue* valu
 
 // --- states --------------------------------------------------------------------------
 
+// The streaming thread has ended.
+static void stop(GstPossumSink* self) {
+  if (const auto stream = stream_of(self)) stream->close();
+}
+
 // Claims the channel. May wait for it; set_state() below ends that. Each of the two says
 // what it does before it looks at the other, so neither misses the other.
 static bool start(GstPossumSink* self) {
@@ -234,6 +239,8 @@ static GstStateChangeReturn gst_possum_sink_change_state(GstElement* element,
   GstPossumSink* self = GST_POSSUM_SINK(element);
   if (transition == GST_STATE_CHANGE_PAUSED_TO_PLAYING) return go_playing(self);
   const bool starts = transition == GST_STATE_CHANGE_READY_TO_PAUSED;
+  // A preroll that failed has left the element READY with its channel open.
+  if (starts) stop(self);
   if (starts &&
       !possum::guarded(self, possum::Side::sink, false, [self] { return start(self); })) {
     return GST_STATE_CHANGE_FAILURE;
@@ -246,8 +253,9 @@ static GstStateChangeReturn gst_possum_sink_change_state(GstElement* element,
   if (starts && !failed) {
     gst_pad_push_event(GST_BASE_SINK_PAD(self), gst_event_new_reconfigure());
   }
-  if (failed || transition == GST_STATE_CHANGE_PAUSED_TO_READY) {
-    stream_of(self)->close();
+  if (failed || transition == GST_STATE_CHANGE_PAUSED_TO_READY ||
+      transition == GST_STATE_CHANGE_READY_TO_NULL) {
+    stop(self);
   }
   return result;
 }

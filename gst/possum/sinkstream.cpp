@@ -42,10 +42,12 @@ bool SinkStream::claim() {
   Error error;
   const WriteStatus status = writer_->open(error);
   if (status == WriteStatus::failed) post(error);
-  return status == WriteStatus::ok;
+  claimed_ = status == WriteStatus::ok;
+  return claimed_;
 }
 
 void SinkStream::close() {
+  if (!std::exchange(claimed_, false)) return;
   sender_->abandon();
   negotiated_ = false;
   end_delay();

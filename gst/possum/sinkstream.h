@@ -39,7 +39,7 @@ class SinkStream {
   // Claims the channel; waits for its name, see Writer::open(), until give_up(). False: a
   // message has said why, or it was given up.
   bool claim();
-  // Leaves the channel, after the streaming thread has ended.
+  // Leaves the channel, if it has one, after the streaming thread has ended.
   void close();
 
   // The streaming thread's. Those that wait, for readers, end by interrupt() and post
@@ -114,6 +114,8 @@ class SinkStream {
   WeakRef<GstBaseSink> weak_;  // for the housekeeping thread
   std::shared_ptr<transport::Writer> writer_;
   std::optional<FrameSender> sender_;  // streaming thread only
+
+  bool claimed_ = false;  // and not closed; the thread that changes the state only
 
   // Streaming thread only.
   std::uint64_t number_ = 0;        // of the frame that it deals with

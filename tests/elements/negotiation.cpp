@@ -13,7 +13,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "support/elements.h"
@@ -224,7 +223,7 @@ const std::vector<Order>& orders() {
   return all;
 }
 
-void expect_refusal(const Producer& producer, const Order& order, GstFlowReturn flow) {
+void expect_refusal(Producer& producer, const Order& order, GstFlowReturn flow) {
   expect_equal(flow, GST_FLOW_NOT_NEGOTIATED);
   const Report error = producer.pipeline().wait_error();
   expect_equal(error.source, "sink");
@@ -234,6 +233,12 @@ void expect_refusal(const Producer& producer, const Order& order, GstFlowReturn 
   // It is not said again.
   expect_equal(chain(producer, new_frame(1)), GST_FLOW_NOT_NEGOTIATED);
   producer.pipeline().expect_only_generic_errors();
+  // Started again it works. After a preroll that failed, GstBaseSink frees the caps it
+  // had only then: on the way from PAUSED.
+  producer.stop();
+  require(shm_names().empty(), "stopped, its channel is there");
+  producer.start().push(1);
+  producer.pipeline().expect_no_error();
 }
 
 // GStreamer says by a critical warning that an element sent a buffer too early.
@@ -272,12 +277,6 @@ GST_START_TEST(a_sink_survives_every_order_of_events) {
                            g_regex_new("Got data flow before", {}, {}, nullptr),
                            is_expected, nullptr, nullptr);
   const Order& order = orders()[static_cast<std::size_t>(__i__)];
-#ifdef __SANITIZE_ADDRESS__
-  // What leaks in this order is not found. It is not the sink's: one that is pushed to
-  // without this harness lets go of all caps.
-  if (order.name == std::string_view("a frame after caps that are refused behind others"))
-    return;
-#endif
   g_print("%s\n", order.name);
   play(order, "");
 }
