@@ -14,7 +14,7 @@
 #include <utility>
 
 #include "base/clock.h"
-#include "channel.h"
+#include "names.h"
 
 namespace possum::transport {
 namespace {
@@ -25,6 +25,10 @@ constexpr std::int64_t kBlindWaitNs = 20'000'000;
 // The kernel reports that a file was closed before it drops the locks (__fput()).
 constexpr std::int64_t kCloseNs = 20'000'000;
 constexpr int kMaxReads = 64;  // of events, at some 100 each
+// Anybody can make events without end: so many wake-ups a second, and some at once after
+// a pause.
+constexpr std::int64_t kWakeNs = 10'000'000;
+constexpr std::int64_t kSavedWakesNs = 200'000'000;
 
 }  // namespace
 
@@ -83,40 +87,40 @@ bool ChannelWatch::drain_events() {
 }
 
 void ChannelWatch::wait(std::int64_t deadline_ns) {
-  if (!inotify_ || !wake_)
-    deadline_ns = std::min(deadline_ns, monotonic_ns() + kBlindWaitNs);
+  if (!inotify_) deadline_ns = std::min(deadline_ns, monotonic_ns() + kBlindWaitNs);
   while (!interrupted()) {
     const std::int64_t now_ns = monotonic_ns();
-    const std::int64_t left = std::min(deadline_ns, again_ns_) - now_ns;
-    if (left <= 0) {
+    const std::int64_t until_ns = std::min(deadline_ns, again_ns_);
+    if (until_ns <= now_ns) {
       if (again_ns_ <= now_ns) again_ns_ = INT64_MAX;
       return;
     }
-    pollfd fds[] = {{wake_.get(), POLLIN, 0}, {inotify_.get(), POLLIN, 0}};
-    const timespec timeout = to_timespec(left);
-    const int ready = ppoll(fds, inotify_ ? 2 : 1, &timeout, nullptr);
-    if (ready > 0 && (fds[0].revents & POLLIN) != 0) {
-      // Before the look at the flag, which was set before the descriptor was written to.
-      std::uint64_t value;
-      static_cast<void>(!read(wake_.get(), &value, sizeof value));
+    if (now_ns < next_wake_ns_) {
+      sleep(std::min(until_ns, next_wake_ns_), -1);
+    } else if (sleep(until_ns, inotify_.get())) {
+      next_wake_ns_ = std::max(next_wake_ns_, now_ns - kSavedWakesNs) + kWakeNs;
+      if (drain_events()) return;
     }
-    if (ready > 0 && (fds[1].revents & POLLIN) != 0 && drain_events()) return;
   }
 }
 
-// The flag alone says whether waits end; the descriptor only makes them look. So it does
-// not matter in which order several threads get through here.
 void ChannelWatch::rest(std::int64_t deadline_ns) {
-  while (!interrupted()) {
-    // Where there is no descriptor to be woken by.
-    const std::int64_t now_ns = monotonic_ns();
-    const std::int64_t until_ns =
-        wake_ ? deadline_ns : std::min(deadline_ns, now_ns + kBlindWaitNs);
-    if (deadline_ns <= now_ns) return;
-    pollfd wake = {wake_.get(), POLLIN, 0};
-    const timespec timeout = to_timespec(until_ns - now_ns);
-    ppoll(&wake, 1, &timeout, nullptr);
+  while (!interrupted() && monotonic_ns() < deadline_ns) sleep(deadline_ns, -1);
+}
+
+bool ChannelWatch::sleep(std::int64_t until_ns, int events) {
+  const std::int64_t now_ns = monotonic_ns();
+  if (!wake_) until_ns = std::min(until_ns, now_ns + kBlindWaitNs);
+  pollfd fds[] = {{wake_.get(), POLLIN, 0}, {events, POLLIN, 0}};
+  const timespec timeout = to_timespec(until_ns - now_ns);
+  if (ppoll(fds, 2, &timeout, nullptr) <= 0) return false;
+  if (fds[0].revents != 0) {
+    // Before the look at the flag, which was set before the descriptor was written to.
+    // The flag alone says whether waits end; the descriptor only makes them look.
+    std::uint64_t value;
+    static_cast<void>(!read(wake_.get(), &value, sizeof value));
   }
+  return (fds[1].revents & POLLIN) != 0;
 }
 
 void ChannelWatch::interrupt(bool on) {

@@ -30,6 +30,8 @@ class ChannelWatch {
   void disarm();
   bool armed() const { return armed_; }
   // Until an event, an interrupt or deadline_ns (CLOCK_MONOTONIC). One thread at a time.
+  // Whoever makes events without end, of this channel or another, makes a caller that
+  // waits again and again look no more than about a hundred times a second.
   void wait(std::int64_t deadline_ns);
   // Until an interrupt or deadline_ns, whatever happens: events stay for the next wait().
   void rest(std::int64_t deadline_ns);
@@ -39,11 +41,15 @@ class ChannelWatch {
   bool interrupted() const { return interrupted_.load(std::memory_order_seq_cst); }
 
  private:
-  bool drain_events();
+  // Until an interrupt, an event of the descriptor `events` (-1: of none) or until_ns.
+  // True: there is an event.
+  bool sleep(std::int64_t until_ns, int events);
+  bool drain_events();  // true: one of them was of what is watched
   bool concerns(const char* file) const;
   const std::string file_;  // of the control object, in the shm mount; or its beginning
   const bool everything_ = false;
   std::int64_t again_ns_ = INT64_MAX;  // when a wait ends once more, see drain_events()
+  std::int64_t next_wake_ns_ = 0;      // no event is looked at before
   UniqueFd inotify_;
   int watch_ = -1;  // of inotify_
   bool armed_ = false;

@@ -3,9 +3,11 @@
 //
 // Names in /dev/shm that somebody took first, as every user may: those of channels, and
 // those of data objects, whose numbers are random. Here the test says what is drawn.
+#include <poll.h>
 #include <sys/random.h>
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
 #include <mutex>
 
@@ -14,6 +16,10 @@
 using namespace support;
 
 namespace {
+
+// Calls of shm_open() and of ppoll().
+std::atomic<unsigned> opened{0};
+std::atomic<unsigned> polled{0};
 
 std::mutex draws_mutex;
 std::deque<std::uint32_t> draws;  // what comes before real random numbers
@@ -66,6 +72,19 @@ extern "C" ssize_t getrandom(void* to, size_t bytes, unsigned flags) {
     }
   }
   return syscall(SYS_getrandom, to, bytes, flags);
+}
+
+extern "C" int shm_open(const char* name, int flags, mode_t mode) {
+  ++opened;
+  return open((possum::transport::kShmDirectory + std::string(name)).c_str(),
+              flags | O_NOFOLLOW | O_CLOEXEC, mode);
+}
+
+extern "C" int ppoll(pollfd* fds, nfds_t count, const timespec* timeout,
+                     const sigset_t*) {
+  ++polled;
+  timespec left = *timeout;  // the kernel says what was left
+  return static_cast<int>(syscall(SYS_ppoll, fds, count, &left, nullptr, 0));
 }
 
 TEST(objects_have_the_numbers_that_are_drawn_but_none_twice_and_never_zero) {
@@ -156,6 +175,36 @@ TEST(channel_name_that_another_user_took_is_said_to_be_theirs) {
           std::string::npos);
     CHECK(error.message.ends_with("choose another name with channel="));
     CHECK(remove(path.c_str()) == 0);
+  }
+}
+
+// Each time there is something to look at, or nothing any more. Once it is another name.
+TEST(names_that_come_and_go_without_end_do_not_keep_a_reader_busy) {
+  for (const bool own : {true, false}) {
+    const std::string channel = unique_channel();
+    const std::string path =
+        possum::transport::kShmDirectory +
+        possum::transport::control_name(own ? channel : channel + "x");
+    const pid_t squatter = fork();
+    if (squatter == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      for (;;) {
+        mknod(path.c_str(), S_IFREG | 0600, 0);
+        unlink(path.c_str());
+      }
+    }
+    Error error;
+    const auto reader = Reader::create(reader_of(channel), error);
+    const std::int64_t start = possum::monotonic_ns();
+    opened = polled = 0;
+    CHECK(reader->attach(in_ms(1000), error) == AttachStatus::timeout);
+    CHECK(kill(squatter, SIGKILL) == 0 && waitpid(squatter, nullptr, 0) == squatter);
+    unlink(path.c_str());
+    const auto took_ms = static_cast<unsigned>((possum::monotonic_ns() - start) / kMs);
+    std::printf("   %u opened, %u polled in %u ms\n", opened.load(), polled.load(),
+                took_ms);
+    // Two for each look; one look in 5 ms while somebody may be setting up a channel.
+    CHECK(opened <= 2 * (50 + took_ms / 5) && polled <= 2 * (50 + took_ms / 5));
   }
 }
 
