@@ -13,8 +13,8 @@ Fails if anything failed. TEST and SUITE are names as `meson test --list` shows 
   --race          build the transport's tests in build-tsan/ with ThreadSanitizer, run
                   there instead
   --valgrind      run under Valgrind instead
-  --fuzz          build the fuzz targets in build-fuzz/ with clang and let each make up
-                  lies for 8 seconds (or those of --soak) instead
+  --fuzz          build in build-fuzz/ with clang, which checks the locking as well, and let
+                  each fuzz target make up lies for 8 seconds (or those of --soak) instead
   --cross         build the transport for 64-bit ARM in build-aarch64/ and run its tests
                   under qemu-user instead
   --elsewhere     run --portable in a Debian 12 as an ordinary user and in a Debian 13, and
@@ -199,11 +199,12 @@ valgrind() {
     run_tests build-test --setup valgrind --no-suite source
 }
 
-# Clang's fuzzer with both sanitizers, on the targets of tests/fuzz alone.
+# Clang's fuzzer with both sanitizers, on the targets of tests/fuzz alone. All that is installed
+# is built, too: of all builds only clang's checks the locking (gst/base/mutex.h).
 fuzz() {
   # All of them or, where other tests were named, none.
   [ ${#names[@]} -eq 0 ] || return
-  say 'fuzz targets with address and undefined behaviour sanitizers'
+  say 'everything and the fuzz targets with clang, address and undefined behaviour sanitizers'
   local cxx=clang++-14
   command -v ccache >/dev/null && cxx="ccache $cxx"
   if ! command -v clang++-14 >/dev/null; then
