@@ -104,7 +104,7 @@ void WriterEnd::close() {
 bool WriterEnd::forked() const { return generation_ != process_generation(); }
 
 std::shared_ptr<const WriterFormat> WriterEnd::format() const {
-  const std::lock_guard lock(state_lock_);
+  const MutexLock lock(state_lock_);
   return format_;
 }
 
@@ -114,7 +114,7 @@ possum_status WriterEnd::set_caps(std::string caps, std::size_t frame_bytes) {
   if (!made) return bad_caps(why);
   if (!why.empty() && frame_bytes == 0) return no_size(why);
   auto shared = std::make_shared<const WriterFormat>(std::move(*made));
-  const std::lock_guard lock(state_lock_);
+  const MutexLock lock(state_lock_);
   format_.swap(shared);
   return POSSUM_OK;
 }
@@ -192,8 +192,7 @@ possum_status WriterEnd::obtain(const WriterFormat& format, std::size_t bytes,
   return POSSUM_OK;
 }
 
-// The slot is the channel's again; its struct and mapping stay its borrower's. Under
-// state_lock_.
+// The slot is the channel's again; its struct and mapping stay its borrower's.
 void WriterEnd::end_borrowing(possum_slot& slot, SlotState state) {
   // A published slot that was acquired has gone over to the readers already.
   if (slot.lent || state == SlotState::dropped) writer_->give_back(slot.ref);
@@ -202,8 +201,7 @@ void WriterEnd::end_borrowing(possum_slot& slot, SlotState state) {
   if (!slot.lent) --acquired_;
 }
 
-// What was begun counts as published: readers that had no room miss it. Under
-// state_lock_.
+// What was begun counts as published: readers that had no room miss it.
 void WriterEnd::give_up(possum_slot& slot) {
   if (slot.state == SlotState::borrowed) end_borrowing(slot, SlotState::dropped);
   if (slot.state != SlotState::unfinished) return;
@@ -213,7 +211,7 @@ void WriterEnd::give_up(possum_slot& slot) {
 }
 
 void WriterEnd::give_up_unfinished() {
-  const std::lock_guard lock(state_lock_);
+  const MutexLock lock(state_lock_);
   if (unfinished_ != nullptr) give_up(*unfinished_);
 }
 
@@ -242,7 +240,7 @@ void WriterEnd::release(possum_slot* slot) {
   const std::unique_ptr<possum_slot> owned(slot);
   if (forked()) return;
   const std::shared_ptr<WriterEnd> self = slot->end;  // until the lock is released
-  const std::lock_guard lock(state_lock_);
+  const MutexLock lock(state_lock_);
   give_up(*slot);
 }
 
@@ -253,7 +251,7 @@ possum_status WriterEnd::offer(possum_slot& slot, bool zero_copy,
   Error error;
   const transport::WriteStatus status = writer_->publish(
       slot.ref, slot.frame, slot.format->caps, {}, zero_copy, error, deadline_ns);
-  const std::lock_guard lock(state_lock_);
+  const MutexLock lock(state_lock_);
   if (status == transport::WriteStatus::interrupted ||
       status == transport::WriteStatus::timeout) {
     slot.state = SlotState::unfinished;
@@ -275,7 +273,7 @@ possum_status WriterEnd::publish(possum_slot* slot, const possum_frame_params& p
   if (!take_turn(turn, deadline_ns)) return POSSUM_TIMEOUT;
   SlotState state;
   {
-    const std::lock_guard lock(state_lock_);
+    const MutexLock lock(state_lock_);
     state = slot->state;
   }
   switch (state) {
@@ -343,7 +341,7 @@ possum_status WriterEnd::write(const void* data, std::size_t bytes,
   const possum_status obtained = obtain(*format, needed, deadline_ns, slot);
   if (obtained != POSSUM_OK) return obtained;
   if (slot->ref.capacity < needed) {  // never: that is what was asked for
-    const std::lock_guard lock(state_lock_);
+    const MutexLock lock(state_lock_);
     give_up(*slot);
     return bad_frame("its slot is smaller than it");
   }
@@ -357,7 +355,7 @@ possum_status WriterEnd::write(const void* data, std::size_t bytes,
   slot->format = format;
   slot->frame = frame;
   const possum_status status = offer(*slot, false, deadline_ns);
-  const std::lock_guard lock(state_lock_);
+  const MutexLock lock(state_lock_);
   give_up(*slot);
   return status;
 }

@@ -11,6 +11,7 @@
 #include <mutex>
 #include <string>
 
+#include "base/mutex.h"
 #include "possum.h"
 #include "transport/writer.h"
 #include "writer_format.h"
@@ -71,14 +72,14 @@ class WriterEnd : public std::enable_shared_from_this<WriterEnd> {
 
   WriterEnd(std::unique_ptr<transport::Writer> writer, std::string channel,
             unsigned slots);
-  std::shared_ptr<const WriterFormat> format() const;
+  std::shared_ptr<const WriterFormat> format() const POSSUM_EXCLUDES(state_lock_);
   bool take_turn(Turn& turn, std::int64_t deadline_ns);
   possum_status obtain(const WriterFormat& format, std::size_t bytes,
                        std::int64_t deadline_ns, std::unique_ptr<possum_slot>& slot);
   possum_status offer(possum_slot& slot, bool zero_copy, std::int64_t deadline_ns);
-  void give_up_unfinished();
-  void give_up(possum_slot& slot);
-  void end_borrowing(possum_slot& slot, SlotState state);
+  void give_up_unfinished() POSSUM_EXCLUDES(state_lock_);
+  void give_up(possum_slot& slot) POSSUM_REQUIRES(state_lock_);
+  void end_borrowing(possum_slot& slot, SlotState state) POSSUM_REQUIRES(state_lock_);
 
   // Constant after construction.
   std::unique_ptr<transport::Writer>
@@ -88,11 +89,12 @@ class WriterEnd : public std::enable_shared_from_this<WriterEnd> {
   const std::uint32_t generation_;
   const std::int64_t opened_ns_;
 
-  // Lock order: turn_, state_lock_, the transport's own.
-  std::timed_mutex turn_;  // of the one that finds slots and publishes; held in waits
-  mutable std::mutex state_lock_;               // never held in a wait
-  std::shared_ptr<const WriterFormat> format_;  // guarded by state_lock_
-  possum_slot* unfinished_ = nullptr;           // guarded by state_lock_; not owned
+  // Lock order: turn_, state_lock_, the transport's own. The turn of the one that finds
+  // slots and publishes guards no data, and is waited for until a deadline.
+  std::timed_mutex turn_;
+  mutable Mutex state_lock_;  // never held in a wait; guards the slots' states as well
+  std::shared_ptr<const WriterFormat> format_ POSSUM_GUARDED_BY(state_lock_);
+  possum_slot* unfinished_ POSSUM_GUARDED_BY(state_lock_) = nullptr;  // not owned
   std::atomic<std::uint32_t> flush_id_{0};
   std::atomic<unsigned> borrowed_{0};
   std::atomic<unsigned> acquired_{0};  // of the borrowed: not lent
