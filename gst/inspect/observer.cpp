@@ -21,9 +21,11 @@
 #include "base/text.h"
 #include "base/users.h"
 #include "transport/byte_lock.h"
-#include "transport/channel.h"
+#include "transport/control.h"
 #include "transport/descriptor.h"
+#include "transport/names.h"
 #include "transport/offer.h"
+#include "transport/open.h"
 #include "transport/shm_object.h"
 
 namespace possum::inspect {
@@ -35,33 +37,24 @@ constexpr int kMaxLooks = 4;
 constexpr int kMaxFrameLooks = 8;
 // For so long an object without bytes may be a writer's first step.
 constexpr std::int64_t kSetUpNs = kNanosecondsPerSecond;
-constexpr std::uint32_t kMaxUnitBytes = 1 << 20;
 
 // A copy of what may change. Each word is right by itself; they need not go together.
 struct Snapshot {
-  transport::layout::ControlHeader header{};
-  std::array<transport::layout::ReaderUnit, transport::layout::kReaders> pages{};
+  layout::ControlHeader header{};
+  std::array<layout::ReaderUnit, layout::kReaders> pages{};
 };
 
-// Copies from the object itself: it may be cut short at any time, so nothing is mapped.
-bool copy_at(int fd, std::uint64_t offset, void* to, std::size_t bytes) {
-  ssize_t got;
-  do {
-    got = pread(fd, to, bytes, static_cast<off_t>(offset));
-  } while (got < 0 && errno == EINTR);
-  return got == static_cast<ssize_t>(bytes);
-}
-
-bool copy_header(int fd, transport::layout::ControlHeader& header) {
-  return copy_at(fd, 0, static_cast<void*>(&header), sizeof header);
-}
+// Everything is copied from the object itself: it may be cut short at any time, so
+// nothing is mapped.
 
 // With the unit_bytes of a checked header.
 bool copy_all(int fd, std::size_t unit, Snapshot& copy) {
-  if (!copy_header(fd, copy.header)) return false;
-  for (unsigned r = 0; r < transport::layout::kReaders; ++r) {
-    if (!copy_at(fd, (transport::layout::kReaderUnit + r) * unit,
-                 static_cast<void*>(&copy.pages[r]), sizeof copy.pages[r])) {
+  if (!transport::copy_bytes(fd, 0, static_cast<void*>(&copy.header), sizeof copy.header))
+    return false;
+  for (unsigned r = 0; r < layout::kReaders; ++r) {
+    if (!transport::copy_bytes(fd, (layout::kReaderUnit + r) * unit,
+                               static_cast<void*>(&copy.pages[r]),
+                               sizeof copy.pages[r])) {
       return false;
     }
   }
@@ -73,9 +66,9 @@ std::string name_text(const char* bytes, std::size_t size) {
   return plain_text({bytes, strnlen(bytes, size)});
 }
 
-std::string reader_name(const transport::layout::ReaderUnit& page) {
-  std::array<char, transport::layout::kNameBytes> bytes{};
-  for (std::size_t i = 0; i < transport::layout::kNameBytes / 8; ++i) {
+std::string reader_name(const layout::ReaderUnit& page) {
+  std::array<char, layout::kNameBytes> bytes{};
+  for (std::size_t i = 0; i < layout::kNameBytes / 8; ++i) {
     const std::uint64_t part = page.name[i].load(kRelaxed);
     std::memcpy(bytes.data() + 8 * i, &part, sizeof part);
   }
@@ -120,48 +113,44 @@ void cannot_open(int error_number, ObservedChannel& seen) {
   }
 }
 
-// Sorts out what is no channel of this layout. Of other versions magic, pid and name are
-// known all the same (PROTOCOL.md, section 13).
-bool check_header(const transport::layout::ControlHeader& header, std::uint64_t bytes,
-                  ObservedChannel& seen) {
-  if (header.magic != transport::layout::kControlMagic) {
+// Notes what a copied header says of its writer, and why this program cannot look
+// further, if it cannot (PROTOCOL.md, section 13).
+bool header_usable(const layout::ControlHeader& header, std::uint64_t bytes,
+                   ObservedChannel& seen) {
+  using transport::HeaderFault;
+  const HeaderFault fault = transport::check_header(header, bytes);
+  if (fault == HeaderFault::no_channel) {
     fail(seen, ChannelCondition::damaged, "its control object is not one of possum");
     return false;
   }
   seen.pid = header.writer_pid;
   seen.writer = name_text(header.writer_name, sizeof header.writer_name);
   seen.version = header.version;
-  if (header.version != transport::layout::kVersion) {
-    fail(seen, ChannelCondition::incompatible,
-         "its writer speaks layout " + std::to_string(header.version) +
-             ", this program layout " + std::to_string(transport::layout::kVersion));
-    return false;
+  switch (fault) {
+    case HeaderFault::other_version:
+      fail(seen, ChannelCondition::incompatible,
+           "its writer speaks layout " + std::to_string(header.version) +
+               ", this program layout " + std::to_string(layout::kVersion));
+      return false;
+    case HeaderFault::damaged:
+      fail(seen, ChannelCondition::damaged,
+           "its control object is damaged or truncated: restart its writer");
+      return false;
+    case HeaderFault::other_machine:
+      seen.attachable = false;
+      seen.problem =
+          "its writer has another word size or C library: readers like this program "
+          "cannot attach";
+      return true;
+    default:
+      return true;
   }
-  const std::uint64_t unit = header.unit_bytes;
-  if (header.header_bytes != sizeof header || !std::has_single_bit(unit) ||
-      unit < transport::layout::kMinUnitBytes || unit > kMaxUnitBytes ||
-      header.readers != transport::layout::kReaders ||
-      header.slots != transport::layout::kSlots ||
-      header.object_bytes != transport::layout::kUnits * unit ||
-      bytes != header.object_bytes) {
-    fail(seen, ChannelCondition::damaged,
-         "its control object is damaged or truncated: restart its writer");
-    return false;
-  }
-  if (header.abi != transport::abi_word() || header.sem_bytes != sizeof(sem_t)) {
-    seen.attachable = false;
-    seen.problem =
-        "its writer has another word size or C library: readers like this program "
-        "cannot attach";
-  }
-  return true;
 }
 
-void note_statistics(const transport::layout::ControlHeader& header,
-                     ObservedChannel& seen) {
-  const transport::layout::ChannelStatistics& s = header.statistics;
+void note_statistics(const layout::ControlHeader& header, ObservedChannel& seen) {
+  const layout::ChannelStatistics& s = header.statistics;
   seen.incarnation = header.incarnation;
-  seen.allows_blocking = (header.flags & transport::layout::kAllowBlocking) != 0;
+  seen.allows_blocking = (header.flags & layout::kAllowBlocking) != 0;
   seen.frames = s.frames.load(kRelaxed);
   seen.bytes = s.bytes.load(kRelaxed);
   seen.zero_copy = s.zero_copy.load(kRelaxed);
@@ -171,9 +160,9 @@ void note_statistics(const transport::layout::ControlHeader& header,
   seen.last_publish_ns = past_time(s.last_publish_ns.load(kRelaxed), seen.looked_ns);
 }
 
-void note_slots(const transport::layout::ControlHeader& header, ObservedChannel& seen) {
-  for (unsigned s = 0; s < transport::layout::kSlots; ++s) {
-    const transport::layout::SlotEntry& entry = header.slot[s];
+void note_slots(const layout::ControlHeader& header, ObservedChannel& seen) {
+  for (unsigned s = 0; s < layout::kSlots; ++s) {
+    const layout::SlotEntry& entry = header.slot[s];
     const std::uint32_t object = entry.object.load(kRelaxed);
     if (object == 0) continue;
     seen.slots.push_back({s, entry.seq.load(kRelaxed), object,
@@ -181,25 +170,24 @@ void note_slots(const transport::layout::ControlHeader& header, ObservedChannel&
   }
 }
 
-void note_reader(unsigned index, const transport::layout::ReaderUnit& page,
+void note_reader(unsigned index, const layout::ReaderUnit& page,
                  const transport::LockFd& fd, ObservedChannel& seen) {
-  const transport::layout::Config cfg =
-      transport::layout::unpack(page.cfg.load(kRelaxed));
+  const layout::Config cfg = layout::unpack(page.cfg.load(kRelaxed));
   std::uint32_t there = 0;
   for (const ObservedSlot& slot : seen.slots) there |= transport::slot_bit(slot.index);
   const std::uint64_t word = page.word.load(kRelaxed);
   ObservedReader reader;
-  reader.taken = transport::layout::taken_of(word) & there;
+  reader.taken = layout::taken_of(word) & there;
   // What is offered in a free page is for whoever comes.
-  if (cfg.state == transport::layout::PageState::free && reader.taken == 0) return;
-  reader.offered = transport::layout::offered_of(word) & there;
+  if (cfg.state == layout::PageState::free && reader.taken == 0) return;
+  reader.offered = layout::offered_of(word) & there;
   reader.index = index;
   reader.epoch = cfg.epoch;
   reader.state = cfg.state;
-  reader.alive = fd.held_by_other(transport::layout::kReaderByte + index);
+  reader.alive = fd.held_by_other(layout::kReaderByte + index);
   reader.policy = cfg.policy;
   reader.depth = cfg.depth;
-  reader.demoted = (page.grant.load(kRelaxed) & transport::layout::kDemoted) != 0;
+  reader.demoted = (page.grant.load(kRelaxed) & layout::kDemoted) != 0;
   reader.pid = page.pid.load(kRelaxed);
   reader.name = reader_name(page);
   reader.frames = page.frames.load(kRelaxed);
@@ -216,12 +204,11 @@ void note_reader(unsigned index, const transport::layout::ReaderUnit& page,
 // looks that see it under one number is whole.
 std::uint32_t slots_in_view(const Snapshot& copy) {
   const std::uint32_t latest = copy.header.latest.load(kRelaxed);
-  std::uint32_t mask = latest >= 1 && latest <= transport::layout::kSlots
-                           ? transport::slot_bit(latest - 1)
-                           : 0;
-  for (const transport::layout::ReaderUnit& page : copy.pages) {
+  std::uint32_t mask =
+      latest >= 1 && latest <= layout::kSlots ? transport::slot_bit(latest - 1) : 0;
+  for (const layout::ReaderUnit& page : copy.pages) {
     const std::uint64_t word = page.word.load(kRelaxed);
-    mask |= transport::layout::offered_of(word) | transport::layout::taken_of(word);
+    mask |= layout::offered_of(word) | layout::taken_of(word);
   }
   return mask;
 }
@@ -233,7 +220,7 @@ struct SlotNow {
 };
 
 SlotNow slot_now(const Snapshot& copy, unsigned slot) {
-  const transport::layout::SlotEntry& entry = copy.header.slot[slot];
+  const layout::SlotEntry& entry = copy.header.slot[slot];
   return {slot, entry.seq.load(kRelaxed), entry.object.load(kRelaxed)};
 }
 
@@ -268,23 +255,23 @@ Copied copy_frame(const ObservedChannel& seen, const SlotNow& now, ObservedFrame
     return Copied::never;
   }
   struct stat info {};
-  transport::layout::DataHeader header{};
-  transport::layout::FrameDescriptor descriptor{};
+  layout::DataHeader header{};
+  layout::FrameDescriptor descriptor{};
   if (fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode) ||
       info.st_uid != seen.owner || info.st_nlink > 1 ||
-      !copy_at(fd.get(), 0, &header, sizeof header) ||
+      !transport::copy_bytes(fd.get(), 0, &header, sizeof header) ||
       !transport::valid_data_header(header, static_cast<std::size_t>(info.st_size),
                                     seen.incarnation, now.object, now.slot)) {
     return Copied::torn;
   }
   std::string fault;
-  if (!copy_at(fd.get(), sizeof header, &descriptor, sizeof descriptor) ||
+  if (!transport::copy_bytes(fd.get(), sizeof header, &descriptor, sizeof descriptor) ||
       descriptor.seq != now.seq ||
       !transport::valid_descriptor(descriptor, header, fault)) {
     return Copied::torn;
   }
   std::string caps(descriptor.caps_bytes, '\0');
-  if (!copy_at(fd.get(), header.caps_offset, caps.data(), caps.size())) {
+  if (!transport::copy_bytes(fd.get(), header.caps_offset, caps.data(), caps.size())) {
     return Copied::torn;
   }
   frame = {now.slot, now.seq, descriptor.data_bytes, descriptor.caps_id, {}};
@@ -422,31 +409,24 @@ void say_dead(ObservedChannel& seen) {
 void look_inside(const transport::LockFd& fd, std::uint64_t bytes,
                  ObservedChannel& seen) {
   const auto copy = std::make_unique<Snapshot>();
-  transport::layout::ControlHeader& header = copy->header;
-  // Twice: a copy made while the writer fills the header may be torn, one made after the
-  // state was seen is not.
-  for (int look = 0; look < 2; ++look) {
-    if (bytes < sizeof header || !copy_header(fd.get(), header) ||
-        header.state.load(kRelaxed) ==
-            static_cast<std::uint32_t>(transport::layout::ChannelState::init)) {
-      seen.condition = ChannelCondition::setting_up;
-      return;
-    }
+  layout::ControlHeader& header = copy->header;
+  if (bytes < sizeof header || !transport::read_header(fd.get(), header)) {
+    seen.condition = ChannelCondition::setting_up;
+    return;
   }
-  if (!check_header(header, bytes, seen)) return;
+  if (!header_usable(header, bytes, seen)) return;
   const std::size_t unit = header.unit_bytes;
   if (!copy_all(fd.get(), unit, *copy)) {
     fail(seen, ChannelCondition::damaged, "its control object was truncated");
     return;
   }
   seen.condition =
-      header.state.load(kRelaxed) ==
-              static_cast<std::uint32_t>(transport::layout::ChannelState::eos)
+      header.state.load(kRelaxed) == static_cast<std::uint32_t>(layout::ChannelState::eos)
           ? ChannelCondition::eos
           : ChannelCondition::ready;
   note_statistics(header, seen);
   note_slots(header, seen);
-  for (unsigned r = 0; r < transport::layout::kReaders; ++r) {
+  for (unsigned r = 0; r < layout::kReaders; ++r) {
     note_reader(r, copy->pages[r], fd, seen);
   }
   note_frame(fd.get(), unit, *copy, seen);
@@ -483,9 +463,9 @@ bool look(const ChannelFiles* files, ObservedChannel& seen) {
   if (fstat(fd.get(), &info) != 0 || info.st_nlink == 0 || info.st_ino != named->st_ino) {
     return false;
   }
-  if (fd.held_by_other(transport::layout::kOwnerByte)) {
+  if (fd.held_by_other(layout::kOwnerByte)) {
     look_inside(fd, static_cast<std::uint64_t>(info.st_size), seen);
-    if (fd.held_by_other(transport::layout::kOwnerByte)) return true;
+    if (fd.held_by_other(layout::kOwnerByte)) return true;
     seen = nothing_of(seen.name);  // what a dead writer left says nothing
     note_file(info, seen);
   }
@@ -526,7 +506,7 @@ const char* text_of(ChannelCondition condition) {
 unsigned ObservedChannel::attached() const {
   return static_cast<unsigned>(
       std::count_if(readers.begin(), readers.end(), [](const ObservedReader& r) {
-        return r.alive && r.state == transport::layout::PageState::active;
+        return r.alive && r.state == layout::PageState::active;
       }));
 }
 
@@ -580,10 +560,8 @@ ObservedChannel observe_channel(const std::string& channel) {
 
 std::optional<std::string> newest_caps(const transport::ReaderOptions& options) {
   const ObservedChannel seen = observe_channel(ChannelFiles{options.channel, true, {}});
-  const transport::OpenOptions open{options.channel, options.allowed_owner,
-                                    options.any_owner};
   if (!seen.live() || !seen.attachable || !seen.owner || !seen.frame ||
-      seen.frame->caps.empty() || !transport::owner_accepted(open, *seen.owner)) {
+      seen.frame->caps.empty() || !transport::owner_accepted(options, *seen.owner)) {
     return std::nullopt;
   }
   return seen.frame->caps;

@@ -21,6 +21,8 @@
 
 namespace possum::inspect {
 
+namespace layout = transport::layout;
+
 enum class ChannelCondition {
   ready,         // a writer is there
   eos,           // and says that no frame follows for now
@@ -38,9 +40,9 @@ const char* text_of(ChannelCondition condition);
 struct ObservedReader {
   unsigned index = 0;
   std::uint32_t epoch = 0;  // another one, another reader
-  transport::layout::PageState state = transport::layout::PageState::free;
+  layout::PageState state = layout::PageState::free;
   bool alive = false;  // false: it died, the writer is about to clear the page
-  transport::layout::Policy policy = transport::layout::Policy::drop_oldest;
+  layout::Policy policy = layout::Policy::drop_oldest;
   unsigned depth = 1;    // frames that may wait for it
   bool demoted = false;  // was blocking, until it did not move for too long
   std::uint32_t pid = 0;

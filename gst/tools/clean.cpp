@@ -12,12 +12,14 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "base/users.h"
 #include "commands.h"
 #include "json.h"
 #include "look.h"
 #include "table.h"
-#include "transport/channel.h"
 #include "transport/channel_watch.h"
+#include "transport/claim.h"
+#include "transport/names.h"
 #include "view.h"
 
 namespace tool {
@@ -105,11 +107,9 @@ Cleaned remove_left(const ObservedChannel& channel) {
   possum::Error error;
   std::vector<std::string> removed;
   // Of what could not be looked at, nobody has asked what there is.
-  const possum::transport::ClaimStatus status =
-      channel.left.empty()
-          ? possum::transport::clean_channel(channel.name, removed, error)
-          : possum::transport::clean_channel(channel.name, data_of(channel), removed,
-                                             error);
+  const std::vector<std::string> data = data_of(channel);
+  const possum::transport::ClaimStatus status = possum::transport::clean_channel(
+      channel.name, channel.left.empty() ? nullptr : &data, removed, error);
   for (const std::string& name : removed) cleaned.names.push_back(name.substr(1));
   if (status != possum::transport::ClaimStatus::ok) {
     // Somebody was quicker, and cleared it away or will.

@@ -3,10 +3,11 @@
 #include <bit>
 #include <cstdio>
 
+#include "base/users.h"
 #include "commands.h"
 #include "json.h"
 #include "table.h"
-#include "transport/channel.h"
+#include "transport/shm_object.h"
 #include "view.h"
 
 namespace tool {

@@ -6,7 +6,6 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "transport/channel.h"
 #include "view.h"
 
 namespace tool {

@@ -2,11 +2,11 @@
 // Copyright (C) 2026 the possum authors
 #include <cstdio>
 
+#include "base/users.h"
 #include "commands.h"
 #include "json.h"
 #include "look.h"
 #include "table.h"
-#include "transport/channel.h"
 #include "view.h"
 
 namespace tool {

@@ -12,7 +12,7 @@
 #include <string_view>
 
 #include "base/text.h"
-#include "transport/channel.h"
+#include "transport/names.h"
 
 namespace tool {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "base/caps_text.h"
 #include "base/clock.h"
-#include "channel.h"
+#include "shm_object.h"
 
 namespace possum::transport {
 namespace {

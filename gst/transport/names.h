@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
 //
-// What people call channels.
+// What channels are called by people, and their objects in the shm mount.
 #pragma once
 
+#include <cstdint>
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "base/error.h"
@@ -14,5 +17,19 @@ namespace possum::transport {
 bool valid_channel_name(std::string_view name);
 // A `settings` error that quotes the name and says what is allowed.
 Error channel_name_error(std::string_view name);
+
+// As shm_open(3) takes them, with a slash in front.
+std::string control_name(std::string_view channel);
+std::string data_name(std::string_view channel, std::uint64_t incarnation,
+                      std::uint32_t object);
+
+// What the name of a file in the shm mount says. Nothing of files that are none of ours.
+struct FileName {
+  std::string channel;
+  bool control = false;  // else a data object
+  std::uint64_t incarnation = 0;
+  std::uint32_t object = 0;
+};
+std::optional<FileName> parse_file_name(std::string_view file);
 
 }  // namespace possum::transport

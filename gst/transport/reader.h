@@ -7,24 +7,28 @@
 
 #include <sys/types.h>
 
-#include <cstddef>
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
+#include "attachment.h"
 #include "base/error.h"
+#include "base/mutex.h"
+#include "channel_watch.h"
+#include "frame.h"
 #include "layout.h"
+#include "spin.h"
 
 namespace possum::transport {
 
 struct ReaderOptions {
   std::string channel = "default";
   layout::Policy policy = layout::Policy::drop_oldest;
-  unsigned depth = 3;                  // 1..16 frames that may wait for this reader
-  std::optional<uid_t> allowed_owner;  // besides this user and root
+  unsigned depth = 3;                    // 1..16 frames that may wait for this reader
+  std::optional<uid_t> allowed_owner{};  // besides this user and root
   bool any_owner = false;
   // take() goes on waiting after EOS, until a new frame comes or the writer is gone.
   bool ignore_eos = false;
@@ -51,68 +55,23 @@ enum class TakeStatus {
   failed,  // corrupt or truncated channel; this attachment is over
 };
 
-class Attachment;  // private
-class ShmObject;
-
-// A frame in the hands of this process: either a lease on a slot or a private copy.
-// Move only; from any thread; may outlive the Reader, the writer and the channel.
-// Destroying it gives the slot back.
-class Frame {
- public:
-  Frame();
-  ~Frame();
-  Frame(Frame&&) noexcept;
-  Frame& operator=(Frame&&) noexcept;
-
-  // The checked copy: every plane lies within size() bytes. seq is 0 in an empty frame.
-  const layout::FrameDescriptor& descriptor() const { return descriptor_; }
-  const std::byte* data() const { return data_; }  // PROT_READ, but for copy_on_write
-  std::size_t size() const { return descriptor_.data_bytes; }
-  // Shared by all frames of equal caps of one attachment; NUL-free.
-  const std::shared_ptr<const std::string>& caps() const { return caps_; }
-  const std::vector<std::byte>& metas() const { return metas_; }
-  bool is_copy() const { return copy_ != nullptr; }
-  // Frames this reader missed right before this one (sequence gap).
-  std::uint64_t missed() const { return missed_; }
-  // Does the writer go by another clock than this process, such as that of another time
-  // namespace? Then the absolute times mean nothing here. False is no promise: see
-  // plausible_times().
-  bool strange_clock() const { return strange_clock_; }
-
- private:
-  friend class Attachment;
-  void release() noexcept;
-  layout::FrameDescriptor descriptor_{};
-  const std::byte* data_ = nullptr;
-  std::shared_ptr<const std::string> caps_;
-  std::vector<std::byte> metas_;
-  std::unique_ptr<std::byte[]> copy_;
-  std::shared_ptr<ShmObject> mapping_;
-  std::shared_ptr<Attachment> attachment_;
-  std::uint64_t missed_ = 0;
-  unsigned slot_ = 0;
-  bool strange_clock_ = false;
-};
-
-struct ReaderStatistics {
-  std::uint64_t frames = 0;
-  std::uint64_t bytes = 0;
-  std::uint64_t missed = 0;
-  std::uint64_t copied = 0;       // because of the reserve rule
+struct ReaderStatistics : DeliveryCounts {
   std::uint64_t attachments = 0;  // successful attach() calls
   std::uint32_t writer_pid = 0;
   std::string writer_name;
 };
 
+// attach(), detach(), take() and skip_to_newest() are for one thread at a time, all else
+// for any. In a forked child nothing works, and nothing is touched.
 class Reader {
  public:
   // Checks the options. Touches no channel.
   static std::unique_ptr<Reader> create(ReaderOptions options, Error& error);
-  ~Reader();  // detach()
+  ~Reader() { detach(); }
   Reader(const Reader&) = delete;
   Reader& operator=(const Reader&) = delete;
 
-  const ReaderOptions& options() const;
+  const ReaderOptions& options() const { return options_; }
 
   // Waits for a live channel and takes a page of it. deadline_ns is CLOCK_MONOTONIC,
   // INT64_MAX: no deadline; one in the past: one try. Ended by interrupt(true).
@@ -123,29 +82,43 @@ class Reader {
   AttachStatus attach(std::int64_t deadline_ns, Error& error,
                       const Waiting& waiting = {});
   // Leaves the channel. Frames handed out stay valid and give their slots back later.
-  void detach();
-  bool attached() const;
-  // Another writer each time.
+  void detach() POSSUM_EXCLUDES(mutex_);
+  bool attached() const { return attachment() != nullptr; }
+  // Another writer each time; 0 while not attached.
   std::uint64_t incarnation() const;
 
   // Takes the oldest waiting frame; waits until deadline_ns (CLOCK_MONOTONIC) for one.
-  // One thread at a time.
   TakeStatus take(std::int64_t deadline_ns, Frame& frame, Error& error);
   // Lets go of all waiting frames but the newest. They count as missed.
   void skip_to_newest();
-  // Another depth than that of the options, 1 to 16, from the next frame on; from any
-  // thread, attached or not.
+  // Another depth than that of the options, 1 to 16, from the next frame on; attached or
+  // not.
   void set_depth(unsigned depth);
 
-  // Ends every wait of this object, from any thread, until interrupt(false).
+  // Ends every wait of this object until interrupt(false).
   void interrupt(bool on);
 
-  ReaderStatistics statistics() const;
+  ReaderStatistics statistics() const POSSUM_EXCLUDES(mutex_);
 
  private:
-  class Impl;
-  explicit Reader(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  explicit Reader(ReaderOptions options);
+  bool forked() const { return generation_ != process_generation(); }
+  std::shared_ptr<Attachment> attachment() const POSSUM_EXCLUDES(mutex_);
+  AttachStatus search(std::int64_t deadline_ns, Error& error, const Waiting& waiting);
+  OpenStatus try_attach(Error& error) POSSUM_EXCLUDES(mutex_);
+
+  const ReaderOptions options_;
+  const std::uint32_t generation_;  // see fork_guard.h
+  std::atomic<unsigned> depth_;
+  ChannelWatch watch_;  // of the taking thread; also carries the interrupt
+
+  // The taking thread's.
+  std::uint64_t dead_incarnation_ = 0;  // of the last writer that went
+  Spin spin_;
+
+  mutable Mutex mutex_;  // never held in a wait
+  std::shared_ptr<Attachment> attachment_ POSSUM_GUARDED_BY(mutex_);
+  ReaderStatistics past_ POSSUM_GUARDED_BY(mutex_);  // of what was left
 };
 
 }  // namespace possum::transport

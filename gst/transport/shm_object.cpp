@@ -113,6 +113,10 @@ bool set_mode(int fd, const ObjectMode& mode, Error& error) {
   return true;
 }
 
+bool copy_bytes(int fd, std::uint64_t offset, void* to, std::size_t bytes) {
+  return pread(fd, to, bytes, static_cast<off_t>(offset)) == static_cast<ssize_t>(bytes);
+}
+
 std::optional<struct stat> stat_name(const std::string& name) {
   struct stat info {};
   if (lstat((kShmDirectory + name).c_str(), &info) != 0) return std::nullopt;

@@ -92,6 +92,9 @@ bool set_mode(int fd, const ObjectMode& mode, Error& error);
 // no_space carries needed_bytes and free_bytes.
 bool reserve_bytes(int fd, std::size_t bytes, Error& error);
 
+// Copies `bytes` from `offset` on. False: there are not so many.
+bool copy_bytes(int fd, std::uint64_t offset, void* to, std::size_t bytes);
+
 // What a name leads to now; a symbolic link is not followed.
 std::optional<struct stat> stat_name(const std::string& name);
 

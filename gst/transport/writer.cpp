@@ -15,9 +15,9 @@
 #include "base/event_thread.h"
 #include "base/fork_guard.h"
 #include "base/users.h"
-#include "channel.h"
 #include "channel_watch.h"
 #include "crash_point.h"
+#include "names.h"
 #include "spin.h"
 #include "writer_session.h"
 

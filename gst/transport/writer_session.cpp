@@ -10,7 +10,10 @@
 #include <utility>
 
 #include "base/fork_guard.h"
+#include "base/process.h"
+#include "channel_errors.h"
 #include "crash_point.h"
+#include "names.h"
 
 namespace possum::transport {
 
@@ -55,7 +58,7 @@ bool WriterSession::object_whole(const SlotObject& o) const {
 }
 
 bool WriterSession::whole() const {
-  return control_whole(claim_) &&
+  return control_intact(claim_) &&
          std::all_of(objects_.begin(), objects_.end(), [this](const SlotObject& o) {
            return o.object == 0 || object_whole(o);
          });
@@ -132,9 +135,7 @@ UniqueFd WriterSession::create_numbered(std::uint32_t& object, Error& error) {
   for (int tries = 0; taken && tries < kTries; ++tries) {
     object = numbers_.guess();
     if (object == 0) {
-      error = system_error(ErrorCode::system,
-                           "No random numbers are available: " + error_words(errno),
-                           "getrandom", errno);
+      error = no_random_numbers(errno);
       return {};
     }
     fd = create_object(data_name(channel_, incarnation(), object), taken, error);

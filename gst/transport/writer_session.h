@@ -15,7 +15,7 @@
 #include <unordered_set>
 
 #include "base/clock.h"
-#include "channel.h"
+#include "claim.h"
 #include "descriptor.h"
 #include "doorbell.h"
 #include "writer.h"

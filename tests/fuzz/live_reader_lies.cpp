@@ -111,7 +111,7 @@ class Liar {
   explicit Liar(Channel& channel) : channel_(channel) {
     Error error;
     FUZZ_CHECK(
-        possum::transport::open_control({channel.name(), {}, false}, open_, error) ==
+        possum::transport::open_control({.channel = channel.name()}, open_, error) ==
         possum::transport::OpenStatus::ok);
     possum::transport::UniqueFd fd(
         shm_open(possum::transport::control_name(channel.name()).c_str(), O_RDWR, 0));

@@ -19,9 +19,11 @@
 
 #include "fuzz.h"
 #include "guard.h"
-#include "transport/channel.h"
+#include "transport/claim.h"
 #include "transport/descriptor.h"
 #include "transport/doorbell.h"
+#include "transport/names.h"
+#include "transport/open.h"
 #include "transport/reader.h"
 #include "transport/writer.h"
 

@@ -62,7 +62,7 @@ inline bool low_semaphore(const possum::transport::ControlMap& control, unsigned
 inline bool low_semaphores(const std::string& channel, bool& low) {
   possum::transport::OpenControl open;
   Error error;
-  if (open_control({channel, {}, false}, open, error) !=
+  if (open_control({.channel = channel}, open, error) !=
       possum::transport::OpenStatus::ok) {
     return false;
   }

@@ -125,7 +125,7 @@ inline void scribble_semaphore(void* semaphore, std::uint64_t value) {
 [[noreturn]] inline void scribble(const std::string& channel) {
   Error error;
   possum::transport::OpenControl open;
-  CHECK(open_control({channel, {}, false}, open, error) ==
+  CHECK(open_control({.channel = channel}, open, error) ==
         possum::transport::OpenStatus::ok);
   unsigned mine = 0;
   while (open.control.page(mine).pid.load() != static_cast<std::uint32_t>(getpid())) {

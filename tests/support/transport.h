@@ -29,9 +29,12 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/process.h"
 #include "support/check.h"
 #include "support/sleepers.h"
-#include "transport/channel.h"
+#include "transport/claim.h"
+#include "transport/names.h"
+#include "transport/open.h"
 #include "transport/reader.h"
 #include "transport/writer.h"
 

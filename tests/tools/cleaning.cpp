@@ -248,7 +248,7 @@ TEST(writer_that_starts_meanwhile_is_never_hurt) {
       last = round;
       Error error;
       std::vector<std::string> removed;
-      possum::transport::clean_channel(channel, removed, error);
+      possum::transport::clean_channel(channel, nullptr, removed, error);
       CHECK(error.code == ErrorCode::none || error.code == ErrorCode::busy);
       cleaned = last;
     }

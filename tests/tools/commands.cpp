@@ -8,6 +8,7 @@
 
 #include <sys/stat.h>
 
+#include "base/users.h"
 #include "support/forged.h"
 #include "support/private_shm.h"
 #include "support/tool.h"
@@ -142,8 +143,7 @@ TEST(info_says_everything_about_one) {
   }
   const Json info = expect_tool(0, {"info", "--json", channel}).json();
   CHECK(info["channel"] == channel && info["state"] == "ready");
-  CHECK(info["pid"] == writer.pid() &&
-        info["command"] == possum::transport::process_name());
+  CHECK(info["pid"] == writer.pid() && info["command"] == possum::process_name());
   CHECK(info["uid"] == geteuid() && info["mode"] == "0600" && info["layout"] == 2);
   CHECK(info["frames"] == 3 && info["bytes"] == kSmall + 10'000 && info["no-slot"] == 0);
   CHECK(info["allow-blocking"] == true && info["attachable"] == true);

@@ -10,7 +10,7 @@
 
 #include "base/event_thread.h"
 #include "support/peers.h"
-#include "transport/channel.h"
+#include "transport/claim.h"
 
 using namespace support;
 

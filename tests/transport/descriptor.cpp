@@ -11,8 +11,9 @@
 #include <vector>
 
 #include "support/check.h"
-#include "transport/channel.h"
 #include "transport/frame_times.h"
+#include "transport/names.h"
+#include "transport/open.h"
 
 using namespace possum;
 using namespace possum::transport;

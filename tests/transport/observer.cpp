@@ -72,7 +72,7 @@ TEST(live_channel_shows_what_its_writer_says) {
   CHECK(now.live() && listed(channel));
   CHECK(now.owner == geteuid() && now.mode == 0600);
   CHECK(now.pid == static_cast<std::uint32_t>(writer.pid()));
-  CHECK(now.writer == possum::transport::process_name());
+  CHECK(now.writer == possum::process_name());
   CHECK(now.attachable && now.allows_blocking && now.incarnation != 0);
   CHECK(now.frames == 5 && now.bytes == 50'000 && now.copied == 5 && now.zero_copy == 0);
   CHECK(now.last_publish_ns && *now.last_publish_ns <= possum::monotonic_ns());
@@ -108,7 +108,7 @@ TEST(readers_are_seen_with_what_they_hold) {
   const auto& blocking = now.readers[now.readers[0].policy == Policy::blocking ? 0 : 1];
   const auto& dropping = now.readers[now.readers[0].policy == Policy::blocking ? 1 : 0];
   CHECK(blocking.pid == static_cast<std::uint32_t>(holder.pid()) && blocking.alive);
-  CHECK(blocking.name == possum::transport::process_name() && blocking.depth == 4);
+  CHECK(blocking.name == possum::process_name() && blocking.depth == 4);
   CHECK(blocking.state == layout::PageState::active && !blocking.demoted);
   CHECK(std::popcount(blocking.taken) == 2 && std::popcount(blocking.offered) == 2);
   CHECK(blocking.frames == 2 && blocking.missed == 0);
@@ -204,8 +204,7 @@ TEST(other_layouts_say_who_writes_them_and_no_more) {
   const ForgedChannel forged(unique_channel());
   forged.edit_control(offsetof(layout::ControlHeader, version), layout::kVersion + 1);
   const ObservedChannel now = seen(forged.channel(), ChannelCondition::incompatible);
-  CHECK(now.version == layout::kVersion + 1 &&
-        now.writer == possum::transport::process_name());
+  CHECK(now.version == layout::kVersion + 1 && now.writer == possum::process_name());
   CHECK(now.pid == static_cast<std::uint32_t>(getpid()) && !now.live());
   CHECK(now.slots.empty() && !now.frame);
 }

@@ -377,7 +377,7 @@ TEST(reader_that_takes_without_attaching_and_dies_leaks_nothing) {
   {
     Error error;
     possum::transport::OpenControl open;
-    CHECK(open_control({channel, {}, false}, open, error) ==
+    CHECK(open_control({.channel = channel}, open, error) ==
           possum::transport::OpenStatus::ok);
     CHECK(open.lock.try_lock(possum::transport::layout::kReaderByte) ==
           possum::transport::LockFd::Result::ok);

@@ -12,8 +12,9 @@
 #include <mutex>
 
 #include "support/transport.h"
-#include "transport/channel.h"
 #include "transport/doorbell.h"
+#include "transport/names.h"
+#include "transport/open.h"
 #include "transport/reader_core.h"
 
 using namespace support;
@@ -253,7 +254,7 @@ class Mortal {
   // False: no page is free.
   bool enter(const std::string& channel, Policy policy) {
     channel_ = channel;
-    if (open_control({channel, {}, false}, open_, error_) !=
+    if (open_control({.channel = channel}, open_, error_) !=
         possum::transport::OpenStatus::ok) {
       return false;
     }

@@ -192,7 +192,7 @@ std::array<std::uint32_t, possum::transport::layout::kReaders> epochs_of(
     const std::string& channel) {
   possum::transport::OpenControl open;
   Error error;
-  CHECK(open_control({channel, {}, false}, open, error) ==
+  CHECK(open_control({.channel = channel}, open, error) ==
         possum::transport::OpenStatus::ok);
   std::array<std::uint32_t, possum::transport::layout::kReaders> epochs{};
   for (unsigned r = 0; r < possum::transport::layout::kReaders; ++r) {

@@ -13,7 +13,7 @@
 #include <atomic>
 
 #include "support/peers.h"
-#include "transport/channel.h"
+#include "transport/open.h"
 #include "transport/reader.h"
 #include "transport/reader_core.h"
 
@@ -115,7 +115,7 @@ TEST(page_of_a_reader_that_left_offers_the_newest_frame_again) {
   publish_all(*writer, 1, 3);
   possum::transport::OpenControl open;
   Error error;
-  CHECK(open_control({channel, {}, false}, open, error) ==
+  CHECK(open_control({.channel = channel}, open, error) ==
         possum::transport::OpenStatus::ok);
   const auto recycled = [&] {
     const auto cfg = possum::transport::layout::unpack(open.control.page(0).cfg.load());
@@ -420,7 +420,7 @@ class Hoarder {
  public:
   explicit Hoarder(const std::string& channel) {
     Error error;
-    CHECK(open_control({channel, {}, false}, open_, error) ==
+    CHECK(open_control({.channel = channel}, open_, error) ==
           possum::transport::OpenStatus::ok);
     Pages pages{open_};
     const auto tenancy = possum::transport::lock_free_page(pages);
@@ -1329,7 +1329,7 @@ TEST(reader_that_comes_and_goes_without_end_does_not_flood_the_application) {
   const auto writer = open_writer(plain_writer(channel), events);
   possum::transport::OpenControl open;
   Error error;
-  CHECK(open_control({channel, {}, false}, open, error) ==
+  CHECK(open_control({.channel = channel}, open, error) ==
         possum::transport::OpenStatus::ok);
   CHECK(open.lock.try_lock(possum::transport::layout::kReaderByte) ==
         possum::transport::LockFd::Result::ok);

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// What a person reads when a channel cannot be written or read: what is wrong, and what
+// to do about it. What other processes wrote is quoted as plain text (base/text.h).
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "control.h"
+
+namespace possum::transport {
+
+std::string quoted(std::string_view channel);  // channel "NAME"
+
+// Nobody writes the channel.
+Error no_channel(const std::string& channel);
+// Its name belongs to a user whose channels are not for this process.
+enum class Wish { read, write };
+Error foreign_owner(std::string_view channel, uid_t owner, Wish wish);
+// The control object of `owner` keeps this user out.
+Error no_permission(std::string_view channel, uid_t owner, int error_number);
+// Under its name lies something that is "no channel", say. not_an_object(): that
+// shm_open(3) did not make.
+Error name_taken(std::string_view channel, ErrorCode code, const std::string& what);
+Error not_an_object(std::string_view channel, ErrorCode code);
+// A live writer holds the name; `fd` leads to its control object.
+Error name_held(std::string_view channel, int fd);
+// The writer's header cannot be used here. `bytes`: the size of its control object.
+Error unusable_header(std::string_view channel, HeaderFault fault,
+                      const layout::ControlHeader& header, std::uint64_t bytes);
+Error pages_taken(std::string_view channel);
+Error blocking_refused(std::string_view channel);
+// The data object `name` could not be opened.
+Error frames_closed(std::string_view channel, const std::string& name, int error_number);
+// The channel's bytes make no sense; `why` is for a developer.
+Error damaged(std::string_view channel, const std::string& why);
+// The writer gave this reader's page to another one.
+Error taken_for_dead(std::string_view channel);
+Error no_locks(int error_number);
+Error no_random_numbers(int error_number);
+// For a frame: `what` was to be allocated.
+Error no_memory(const std::string& what);
+// A handle was opened before fork(), and this is the child.
+Error forked_reader();
+
+}  // namespace possum::transport
