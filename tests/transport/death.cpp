@@ -109,7 +109,7 @@ class Run {
     fcntl(from_, F_SETFL, O_NONBLOCK);
     prctl(PR_SET_TIMERSLACK, 1);
     // A SIGSEGV is to end a process with a core, wherever it is. A sanitizer's handler
-    // would look for the place instead, for ever if a lock of the loader is held there.
+    // would say where first, for ever if that place holds a lock of its own.
     const char* options = std::getenv("ASAN_OPTIONS");
     const std::string more = std::string(options ? options : "") + ":handle_segv=0";
     setenv("ASAN_OPTIONS", more.c_str(), 1);
