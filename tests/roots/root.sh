@@ -108,6 +108,9 @@ make_root() {
   # It is thrown away sooner than it is lost.
   echo force-unsafe-io >"$root.new/etc/dpkg/dpkg.cfg.d/unsafe-io"
   apt-config dump Acquire | grep -i proxy >"$root.new/etc/apt/apt.conf.d/proxy" || true
+  # The lists of sid are good for a week, and a mirror may be behind.
+  [ "$suite" != sid ] ||
+    echo 'Acquire::Check-Valid-Until "false";' >"$root.new/etc/apt/apt.conf.d/valid-until"
   printf '#!/bin/sh\nexit 101\n' >"$root.new/usr/sbin/policy-rc.d" # starts no services
   chmod 755 "$root.new/usr/sbin/policy-rc.d"
   chroot "$root.new" useradd --create-home --uid $uid --shell /bin/bash $user

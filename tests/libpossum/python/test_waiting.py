@@ -499,10 +499,14 @@ class Asyncio(Case):
         reader = possum.Reader(writer.channel)
 
         async def main(reader):
-            with self.assertRaises(asyncio.TimeoutError):
-                await asyncio.wait_for(reader.read_async(), 0.02)
+            reading = asyncio.ensure_future(reader.read_async())
+            while not writer.readers:
+                await asyncio.sleep(0.001)
+            reading.cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await reading
 
-        asyncio.run(main(reader))
+        asyncio.run(asyncio.wait_for(main(reader), PATIENCE))
         self.assertEqual(writer.readers, 1)
         gone = weakref.ref(reader)
         del reader
