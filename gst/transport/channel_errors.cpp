@@ -56,7 +56,7 @@ std::string holder_text(const layout::ControlHeader& header) {
 
 Error incompatible(std::string_view channel, const std::string& what) {
   return make_error(ErrorCode::incompatible,
-                    quoted(channel) + " was made by an incompatible possum (" + what +
+                    named(channel) + " was made by an incompatible possum (" + what +
                         "): use the same version and C library on both sides",
                     "control header does not match");
 }
@@ -83,13 +83,13 @@ Error other_machine(std::string_view channel, const layout::ControlHeader& heade
 
 }  // namespace
 
-std::string quoted(std::string_view channel) {
+std::string named(std::string_view channel) {
   return "channel \"" + std::string(channel) + "\"";
 }
 
 Error no_channel(const std::string& channel) {
   return make_error(ErrorCode::not_found,
-                    "no " + quoted(channel) +
+                    "no " + named(channel) +
                         " on this machine: start its writer (possumsink channel=" +
                         channel + ") or check the name",
                     "no live control object " + control_name(channel));
@@ -98,7 +98,7 @@ Error no_channel(const std::string& channel) {
 Error foreign_owner(std::string_view channel, uid_t owner, Wish wish) {
   return make_error(
       ErrorCode::not_owner,
-      quoted(channel) + " belongs to user " + user_text(owner) + ": " +
+      named(channel) + " belongs to user " + user_text(owner) + ": " +
           (wish == Wish::read ? "accept it with allowed-owner=" + std::to_string(owner) +
                                     " or choose another one with channel="
                               : "choose another name with channel="),
@@ -107,7 +107,7 @@ Error foreign_owner(std::string_view channel, uid_t owner, Wish wish) {
 
 Error no_permission(std::string_view channel, uid_t owner, int error_number) {
   return system_error(ErrorCode::no_permission,
-                      quoted(channel) + " of user " + user_text(owner) +
+                      named(channel) + " of user " + user_text(owner) +
                           " may not be opened by this user: let its writer set "
                           "perms=0660 and group=",
                       "shm_open", error_number);
@@ -119,7 +119,7 @@ Error name_taken(std::string_view channel, ErrorCode code, const std::string& wh
   const auto info = stat_name(control_name(channel));
   const bool own = !info || info->st_uid == geteuid() || geteuid() == 0;
   return make_error(code,
-                    "The name of " + quoted(channel) + " is taken by something that is " +
+                    "The name of " + named(channel) + " is taken by something that is " +
                         what + (info ? kind_of(info->st_mode) : "") + ": " +
                         (own ? "" : "let user " + user_text(info->st_uid) + " or root ") +
                         "remove it (" + path + ") or choose another name with channel=",
@@ -134,7 +134,7 @@ Error name_held(std::string_view channel, int fd) {
   layout::ControlHeader header{};
   const bool known = read_header(fd, header) && header.magic == layout::kControlMagic;
   return make_error(ErrorCode::busy,
-                    quoted(channel) + " is already written by " +
+                    named(channel) + " is already written by " +
                         (known ? holder_text(header) : "another process: stop it") +
                         " or choose another name with channel=",
                     "the owner lock of " + control_name(channel) + " is held");
@@ -162,13 +162,13 @@ Error unusable_header(std::string_view channel, HeaderFault fault,
 
 Error pages_taken(std::string_view channel) {
   return make_error(ErrorCode::busy,
-                    quoted(channel) + " has 32 readers already: close one of them",
+                    named(channel) + " has 32 readers already: close one of them",
                     "no free reader page");
 }
 
 Error blocking_refused(std::string_view channel) {
   return make_error(ErrorCode::blocking,
-                    quoted(channel) +
+                    named(channel) +
                         " does not let readers hold up its writer: set "
                         "allow-blocking=true there, or leaky-type=downstream here",
                     "blocking readers not allowed");
@@ -176,7 +176,7 @@ Error blocking_refused(std::string_view channel) {
 
 // Of this process or the system; all else is the writer's to put right.
 Error frames_closed(std::string_view channel, const std::string& name, int error_number) {
-  const std::string what = "The frames of " + quoted(channel) + " cannot be opened";
+  const std::string what = "The frames of " + named(channel) + " cannot be opened";
   const std::string call = "shm_open " + name;
   if (error_number == EMFILE || error_number == ENFILE || error_number == ENOMEM) {
     return shm_error(what, call, error_number);
@@ -188,13 +188,12 @@ Error frames_closed(std::string_view channel, const std::string& name, int error
 
 Error damaged(std::string_view channel, const std::string& why) {
   return make_error(ErrorCode::corrupt,
-                    quoted(channel) + " is damaged or truncated: restart its writer",
-                    why);
+                    named(channel) + " is damaged or truncated: restart its writer", why);
 }
 
 Error taken_for_dead(std::string_view channel) {
   return make_error(ErrorCode::system,
-                    quoted(channel) +
+                    named(channel) +
                         " took this reader for dead: the program must not close "
                         "descriptors that it did not open (closefrom)",
                     "page epoch changed");

@@ -16,7 +16,8 @@
 
 namespace possum::transport {
 
-std::string quoted(std::string_view channel);  // channel "NAME"
+// channel "NAME". Not quoted(): std::quoted() would be found, too.
+std::string named(std::string_view channel);
 
 // Nobody writes the channel.
 Error no_channel(const std::string& channel);

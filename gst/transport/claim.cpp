@@ -101,7 +101,7 @@ Error cannot_claim(const std::string& channel, int error_number) {
     case ENXIO:
       return not_an_object(channel, ErrorCode::system);
   }
-  return shm_error(quoted(channel) + " could not be created",
+  return shm_error(named(channel) + " could not be created",
                    "shm_open " + control_name(channel), error_number);
 }
 
@@ -178,7 +178,7 @@ void give_up_name(const std::string& channel, const LockFd& claimed) {
 // Opens the claimed object a second time, since nothing is mapped through a LockFd, and
 // maps it with all its memory reserved. busy: somebody has replaced it.
 bool map_control(const ClaimOptions& options, Claim& claim, Error& error) {
-  const std::string what = quoted(options.channel) + " could not be set up";
+  const std::string what = named(options.channel) + " could not be set up";
   const std::string name = control_name(options.channel);
   // The umask may have taken the owner's own bits away.
   if (fchmod(claim.lock.get(), 0600) != 0) {
@@ -193,7 +193,7 @@ bool map_control(const ClaimOptions& options, Claim& claim, Error& error) {
     return false;
   }
   if (!fd || !same_object(claim.lock.get(), fd.get())) {
-    error = make_error(ErrorCode::busy, quoted(options.channel) + " was replaced",
+    error = make_error(ErrorCode::busy, named(options.channel) + " was replaced",
                        "control object changed while being set up");
     return false;
   }

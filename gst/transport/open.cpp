@@ -42,7 +42,7 @@ OpenStatus cannot_open(const ReaderOptions& options, int error_number, Error& er
     case ENOENT:
       if (stat(kShmDirectory, &mount) == 0) return OpenStatus::absent;
       error =
-          shm_error(quoted(options.channel) + " cannot be there without " + kShmDirectory,
+          shm_error(named(options.channel) + " cannot be there without " + kShmDirectory,
                     "stat", errno);
       return OpenStatus::refused;
     case EACCES:
@@ -62,7 +62,7 @@ OpenStatus cannot_open(const ReaderOptions& options, int error_number, Error& er
       error = not_an_object(options.channel, ErrorCode::not_found);
       return OpenStatus::refused;
   }
-  error = shm_error(quoted(options.channel) + " could not be opened", "shm_open",
+  error = shm_error(named(options.channel) + " could not be opened", "shm_open",
                     error_number);
   // EAGAIN: somebody's lease on the file has to be broken first, see open(2).
   if (error_number == EAGAIN) return OpenStatus::not_ready;
