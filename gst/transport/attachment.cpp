@@ -53,20 +53,14 @@ Attachment::~Attachment() {
   ring_both();
 }
 
-bool Attachment::enter(layout::Policy policy, unsigned depth) {
-  announce();
-  core_.enter(policy, depth);
-  const bool seen = writer_alive() && linked();
-  POSSUM_CRASH_POINT("attach.owner");
-  if (!seen) {
-    leave();
-    return false;
-  }
+void Attachment::enter(layout::Policy policy, unsigned depth) {
+  // Before the writer sees us: one that stops right afterwards takes the names away.
   for (unsigned s = 0; s < layout::kSlots; ++s) {
     // A replaced object is simply not there any more.
     if (const auto object = core_.object_of(s)) map(s, object);
   }
-  return true;
+  announce();
+  core_.enter(policy, depth);
 }
 
 void Attachment::announce() {

@@ -48,9 +48,10 @@ class Attachment : public std::enable_shared_from_this<Attachment> {
   Attachment(const Attachment&) = delete;
   Attachment& operator=(const Attachment&) = delete;
 
-  // Says who reads here and takes the page. False: the writer died, or lost its name,
-  // before it could see this reader.
-  bool enter(layout::Policy policy, unsigned depth);
+  // Maps what there is, says who reads here and takes the page.
+  void enter(layout::Policy policy, unsigned depth);
+  // Has the writer let this reader in?
+  bool admitted() const { return core_.admitted(); }
   // Takes no frame any more. The leases stay.
   void leave();
 

@@ -5,15 +5,21 @@
 // that makes a lost wake-up impossible. A template over its flag and its semaphore, so
 // that the very code that ships runs under a model checker.
 //
-// Flag is an atomic 32-bit word; Semaphore provides
+// A sleeper arms the bell, looks at the state that its ringers change, and then sleeps.
+// While it is looking, a ringer only takes the flag back, which it notices before it falls
+// asleep; asleep it needs a post, which is a system call on both sides.
+//
+// Flag is an atomic 32-bit word (layout::BellState); Semaphore provides
 //   drain()  takes what was posted and not yet waited for
 //   post()   true if it posted
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <utility>
 
 #include "crash_point.h"
+#include "layout.h"
 
 namespace possum::transport {
 
@@ -27,8 +33,11 @@ class BellCore {
   bool ring() {
     // seq_cst: pairs with arm(). Either this load sees the flag, or the sleeper's look at
     // the state, which follows its store of the flag, sees what was changed before.
-    if (waiting_->load(std::memory_order_seq_cst) == 0) return false;
-    if (waiting_->exchange(0, std::memory_order_seq_cst) == 0) return false;
+    if (waiting_->load(std::memory_order_seq_cst) == layout::kNobody) return false;
+    // What the load saw may be old; the exchange says whether the sleeper is asleep.
+    const std::uint32_t was =
+        waiting_->exchange(layout::kNobody, std::memory_order_seq_cst);
+    if (was == layout::kNobody || was == layout::kLooking) return false;
     POSSUM_CRASH_POINT("ring.flag");
     const bool posted = semaphore_.post();
     POSSUM_CRASH_POINT("ring.post");
@@ -36,16 +45,30 @@ class BellCore {
   }
 
   // The sleeper's side. arm(); look at the state that the ringer changes; then either
-  // sleep or disarm().
+  // disarm() or, if fall_asleep(), wait for the semaphore. Where fall_asleep() fails, and
+  // after each sleep, the state must be looked at again, and before the next sleep the
+  // bell be armed again.
   void arm() {
     semaphore_.drain();
     POSSUM_CRASH_POINT("bell.drain");
-    waiting_->store(1, std::memory_order_seq_cst);  // pairs with ring()
+    waiting_->store(layout::kLooking, std::memory_order_seq_cst);  // pairs with ring()
     POSSUM_CRASH_POINT("bell.arm");
   }
   void disarm() {
-    waiting_->store(0, std::memory_order_relaxed);
+    waiting_->store(layout::kNobody, std::memory_order_relaxed);
     POSSUM_CRASH_POINT("bell.disarm");
+  }
+  // Has somebody rung since arm()? A hint: fall_asleep() says for sure.
+  bool rung() const {
+    return waiting_->load(std::memory_order_relaxed) == layout::kNobody;
+  }
+  // False: somebody has rung since arm().
+  bool fall_asleep() {
+    std::uint32_t looking = layout::kLooking;
+    const bool asleep = waiting_->compare_exchange_strong(
+        looking, layout::kAsleep, std::memory_order_relaxed, std::memory_order_relaxed);
+    POSSUM_CRASH_POINT("bell.asleep");
+    return asleep;
   }
 
   // Arms, then looks once more. True: there is no need to sleep, and it is disarmed.

@@ -81,34 +81,37 @@ bool SharedSemaphore::wait(std::int64_t deadline_ns) {
 }
 
 void Doorbell::reset() {
-  waiting_->store(0, std::memory_order_relaxed);
+  waiting_->store(layout::kNobody, std::memory_order_relaxed);
   POSSUM_CRASH_POINT("bell.init-flag");
   semaphore_.reset();
   POSSUM_CRASH_POINT("bell.init");
 }
 
 void Doorbell::ring_self() {
-  waiting_->exchange(0, std::memory_order_seq_cst);
+  waiting_->exchange(layout::kNobody, std::memory_order_seq_cst);
   POSSUM_CRASH_POINT("bell.self-flag");
   semaphore_.post();
   POSSUM_CRASH_POINT("bell.self-post");
 }
 
 void Doorbell::sleep(std::int64_t deadline_ns) {
+  if (spin_.until([this] { return rung(); })) return;
+  const std::int64_t before_ns = monotonic_ns();
   // Stuffed or scribbled over by a peer: a value that never runs out would make this a
   // busy wait.
   if (!semaphore_.sane() || made_up_ >= kMaxMadeUp) {
     made_up_ = 0;
     const timespec nap =
-        to_timespec(std::clamp<std::int64_t>(deadline_ns - monotonic_ns(), 0, kNapNs));
+        to_timespec(std::clamp<std::int64_t>(deadline_ns - before_ns, 0, kNapNs));
     nanosleep(&nap, nullptr);
     return;
   }
+  if (!fall_asleep()) return;
   const bool posted = semaphore_.wait(deadline_ns);
   POSSUM_CRASH_POINT("bell.wait");
-  const bool rung = waiting_->load(std::memory_order_relaxed) == 0;
-  made_up_ = posted && !rung ? made_up_ + 1 : 0;
+  made_up_ = posted && !rung() ? made_up_ + 1 : 0;
   disarm();
+  spin_.slept(monotonic_ns() - before_ns);
 }
 
 }  // namespace possum::transport

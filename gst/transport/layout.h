@@ -19,7 +19,7 @@ namespace possum::transport::layout {
 
 inline constexpr std::uint64_t kControlMagic = 0x31'4c'54'43'4d'53'53'50;  // "PSSMCTL1"
 inline constexpr std::uint64_t kDataMagic = 0x31'41'54'44'4d'53'53'50;     // "PSSMDTA1"
-inline constexpr std::uint32_t kVersion = 2;
+inline constexpr std::uint32_t kVersion = 3;
 
 inline constexpr unsigned kSlots = 32;    // bits in one half of an offer word
 inline constexpr unsigned kReaders = 32;  // reader pages in a control object
@@ -65,7 +65,10 @@ enum class PageState : std::uint8_t { free = 0, active = 1, left = 2 };
 enum class Policy : std::uint8_t { drop_oldest = 0, drop_newest = 1, blocking = 2 };
 
 enum ChannelFlags : std::uint32_t { kAllowBlocking = 1u << 0 };
-enum GrantBits : std::uint32_t { kDemoted = 1u << 0 };
+enum GrantBits : std::uint32_t {
+  kDemoted = 1u << 0,   // the writer no longer waits for this reader
+  kAdmitted = 1u << 1,  // the writer has seen this reader and offered it the newest frame
+};
 enum FrameFlags : std::uint32_t {
   kFramePreroll = 1u << 0,  // shown while the writer was paused: no absolute time
   kFramePlanes = 1u << 1,   // width, height, planes and padding are meaningful
@@ -79,8 +82,13 @@ struct SlotEntry {
   std::atomic<std::uint32_t> pages;  // size of the data object in units of 4096 bytes
 };
 
-// The flag that says somebody sleeps on a semaphore. A post happens only on a 1 -> 0
+// What a sleeper says of itself (BellState). A post happens only on an asleep -> nobody
 // change of `waiting`. The semaphore is at the end of a unit: see kSemSharedBytes.
+enum BellState : std::uint32_t {
+  kNobody = 0,
+  kAsleep = 1,   // on the semaphore, or about to be
+  kLooking = 2,  // at the state, and then at this word for a while: it needs no post
+};
 struct DoorbellWords {
   std::atomic<std::uint32_t> waiting;
   std::uint32_t reserved;
@@ -116,8 +124,9 @@ struct ControlHeader {
   char writer_name[kNameBytes];  // for messages
   alignas(64) std::atomic<std::uint32_t> state;
   std::atomic<std::uint32_t> reserve;
-  std::atomic<std::uint32_t> roomy;
-  std::atomic<std::uint32_t> latest;  // slot + 1 of the newest frame, 0: none; a hint
+  std::atomic<std::uint32_t> admitted;  // pages that slots may be offered to, bit r
+  std::atomic<std::uint32_t> latest;    // slot + 1 of the newest frame, 0: none; a hint
+  std::atomic<std::uint32_t> have;      // slots with a data object, bit s
   alignas(64) SlotEntry slot[kSlots];
   alignas(64) ChannelStatistics statistics;
 };
@@ -132,7 +141,7 @@ struct WriterBells {
 // Units 3..34, one per reader, each ending with the semaphore of `bell`. Writer and that
 // reader: read-write, others: read-only.
 struct ReaderUnit {
-  // All that an offer touches, in one cache line: each publication goes to every page.
+  // All that an offer touches, in one cache line.
   alignas(64) std::atomic<std::uint64_t> word;  // low half OFFERED, high half TAKEN
   std::atomic<std::uint64_t> cfg;  // epoch:32 | depth:8 | policy:8 | 0:8 | state:8
   DoorbellWords bell;
@@ -209,6 +218,7 @@ static_assert(std::is_standard_layout_v<ControlHeader>);
 static_assert(offsetof(ControlHeader, sem_image) == 48);
 static_assert(offsetof(ControlHeader, incarnation) == 112);
 static_assert(offsetof(ControlHeader, state) == kConstantHeaderBytes);
+static_assert(offsetof(ControlHeader, have) == 208);
 static_assert(offsetof(ControlHeader, slot) == 256);
 static_assert(offsetof(ControlHeader, statistics) == 768);
 static_assert(sizeof(ControlHeader) == 832);
@@ -252,8 +262,7 @@ constexpr Config unpack(std::uint64_t v) {
   return c;
 }
 
-// --- offer word
-// --------------------------------------------------------------------------
+// --- offer word ------------------------------------------------------------------------
 constexpr std::uint32_t offered_of(std::uint64_t word) {
   return static_cast<std::uint32_t>(word);
 }

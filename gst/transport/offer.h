@@ -14,9 +14,24 @@ namespace possum::transport {
 
 constexpr std::uint32_t slot_bit(unsigned slot) { return std::uint32_t{1} << slot; }
 
-// More than a reader ever holds. Mostly it holds none, and counting bits may be a call.
+// Calls `each` with the number of each bit of `mask`, lowest first.
+template <class Each>
+constexpr void for_each_bit(std::uint32_t mask, Each each) {
+  for (; mask != 0; mask &= mask - 1) {
+    each(static_cast<unsigned>(std::countr_zero(mask)));
+  }
+}
+
+// Does `mask` have `count` bits or more? What is asked for is small, and std::popcount
+// may be a call of a library function.
+constexpr bool has_bits(std::uint32_t mask, unsigned count) {
+  for (; count > 1 && mask != 0; --count) mask &= mask - 1;
+  return count == 0 || mask != 0;
+}
+
+// Does the page hold more slots than any honest reader?
 constexpr bool holds_too_many(std::uint32_t taken) {
-  return taken != 0 && std::popcount(taken) > static_cast<int>(layout::kMaxTaken);
+  return has_bits(taken, layout::kMaxTaken + 1);
 }
 
 // How the writer sees a page: the reader's wish, tamed by what the writer allows.
@@ -30,10 +45,9 @@ struct PageView {
 template <class Seqs>
 unsigned oldest_of(std::uint32_t mask, const Seqs& seqs) {
   unsigned best = static_cast<unsigned>(std::countr_zero(mask));
-  for (std::uint32_t rest = mask & (mask - 1); rest != 0; rest &= rest - 1) {
-    const auto slot = static_cast<unsigned>(std::countr_zero(rest));
+  for_each_bit(mask & (mask - 1), [&](unsigned slot) {
     if (seqs[slot] < seqs[best]) best = slot;
-  }
+  });
   return best;
 }
 
@@ -43,32 +57,19 @@ unsigned oldest_of(std::uint32_t mask, const Seqs& seqs) {
 template <class Seqs>
 std::uint64_t offered(std::uint64_t word, unsigned slot, PageView page,
                       std::uint32_t given, const Seqs& seqs) {
+  // Without the bits never given: one of them may be this slot's.
   std::uint32_t offers = layout::offered_of(word) & given;
   const std::uint32_t taken = layout::taken_of(word);
-  const std::uint32_t bit = slot_bit(slot);
-  // Without the bits never given: one of them may be this slot's.
-  const std::uint64_t refused = layout::make_word(offers, taken);
-  // Also of a page that calls itself free: what it holds is gone from circulation.
-  if (holds_too_many(taken & given)) return refused;
-  switch (page.state) {
-    case layout::PageState::free:
-      return layout::make_word(bit, taken);  // the standing offer
-    case layout::PageState::left:
-      return refused;
-    case layout::PageState::active:
-      break;
+  const bool refused = page.state != layout::PageState::active ||
+                       holds_too_many(taken & given) ||
+                       (page.policy == layout::Policy::drop_newest &&
+                        has_bits(offers, page.depth));
+  if (refused) return layout::make_word(offers, taken);
+  // A blocking reader's caller has waited for room.
+  if (page.policy == layout::Policy::drop_oldest) {
+    while (has_bits(offers, page.depth)) offers &= ~slot_bit(oldest_of(offers, seqs));
   }
-  const auto full = [&] { return std::popcount(offers) >= static_cast<int>(page.depth); };
-  switch (page.policy) {
-    case layout::Policy::drop_newest:
-      return full() ? refused : layout::make_word(offers | bit, taken);
-    case layout::Policy::drop_oldest:
-      while (full()) offers &= ~slot_bit(oldest_of(offers, seqs));
-      return layout::make_word(offers | bit, taken);
-    case layout::Policy::blocking:  // the caller has waited for room
-      return layout::make_word(offers | bit, taken);
-  }
-  return refused;
+  return layout::make_word(offers | slot_bit(slot), taken);
 }
 
 }  // namespace possum::transport

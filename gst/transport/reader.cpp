@@ -24,6 +24,8 @@ constexpr std::int64_t kBusyTickNs = 20 * kMs;
 constexpr std::int64_t kIdleTickNs = 100 * kMs;
 constexpr std::int64_t kIdleAfterNs = 1000 * kMs;
 constexpr std::int64_t kSearchNs = 250 * kMs;    // the slow poll behind inotify
+// How long an attach waits for its writer to see it: one that runs needs a moment.
+constexpr std::int64_t kAdmissionNs = 100 * kMs;
 constexpr std::int64_t kPageFullNs = 100 * kMs;  // between looks for a free page
 constexpr std::int64_t kSetUpPollNs = 5 * kMs;   // while a writer is setting up
 constexpr std::int64_t kSetUpLimitNs = 1000 * kMs;
@@ -150,7 +152,9 @@ OpenStatus Reader::try_attach(Error& error) {
   auto a = std::make_shared<Attachment>(std::move(open), options_.channel,
                                         options_.copy_on_write);
   const unsigned depth = depth_.load();
-  if (!a->enter(options_.policy, depth)) {
+  a->enter(options_.policy, depth);
+  if (!await_admission(*a)) {
+    a->leave();
     error = no_channel(options_.channel);
     return OpenStatus::absent;
   }
@@ -161,6 +165,22 @@ OpenStatus Reader::try_attach(Error& error) {
   attachment_ = std::move(a);
   if (depth_.load() != depth) attachment_->set_depth(depth_.load());
   return OpenStatus::ok;
+}
+
+// Waits for the writer to see us, so that the first take() finds the newest frame. A
+// writer that is stopped does so later. False: it died, or lost its name, before.
+bool Reader::await_admission(Attachment& a) const {
+  const std::int64_t until = monotonic_ns() + kAdmissionNs;
+  for (;;) {
+    if (a.admitted()) return true;
+    const bool there = a.writer_alive() && a.linked();
+    POSSUM_CRASH_POINT("attach.owner");
+    if (!there) return a.admitted();  // by its last look
+    const std::int64_t now = monotonic_ns();
+    if (now >= until || watch_.interrupted()) return true;
+    if (a.bell().arm_unless([&] { return a.admitted(); })) return true;
+    a.bell().sleep(std::min(until, now + kBusyTickNs));
+  }
 }
 
 void Reader::detach() {
@@ -209,8 +229,6 @@ TakeStatus Reader::take(std::int64_t deadline_ns, Frame& frame, Error& error) tr
       dead = !a->writer_alive();
       POSSUM_CRASH_POINT("wait.owner");
       a->forget_replaced();
-    } else if (spin_.until([&] { return a->offered() || watch_.interrupted(); })) {
-      continue;
     }
     a->bell().arm();
     const auto next = a->next(dead, options_.ignore_eos);
@@ -219,7 +237,6 @@ TakeStatus Reader::take(std::int64_t deadline_ns, Frame& frame, Error& error) tr
       const std::int64_t tick =
           now - started_ns < kIdleAfterNs ? kBusyTickNs : kIdleTickNs;
       a->bell().sleep(std::min(deadline_ns, now + tick));
-      spin_.slept(monotonic_ns() - now);
       look = true;
       continue;
     }

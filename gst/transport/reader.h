@@ -20,7 +20,6 @@
 #include "channel_watch.h"
 #include "frame.h"
 #include "layout.h"
-#include "spin.h"
 
 namespace possum::transport {
 
@@ -106,6 +105,7 @@ class Reader {
   std::shared_ptr<Attachment> attachment() const POSSUM_EXCLUDES(mutex_);
   AttachStatus search(std::int64_t deadline_ns, Error& error, const Waiting& waiting);
   OpenStatus try_attach(Error& error) POSSUM_EXCLUDES(mutex_);
+  bool await_admission(Attachment& a) const POSSUM_EXCLUDES(mutex_);
 
   const ReaderOptions options_;
   const std::uint32_t generation_;  // see fork_guard.h
@@ -114,7 +114,6 @@ class Reader {
 
   // The taking thread's.
   std::uint64_t dead_incarnation_ = 0;  // of the last writer that went
-  Spin spin_;
 
   mutable Mutex mutex_;  // never held in a wait
   std::shared_ptr<Attachment> attachment_ POSSUM_GUARDED_BY(mutex_);

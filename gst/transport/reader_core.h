@@ -6,8 +6,9 @@
 // it never sleeps and knows no file, map or clock. Calls are serialised by the owner.
 //
 // Env provides:
-//   page(r)          .word .cfg (atomics; only the own page may be written)
-//   header()         .state .roomy .reserve .slot[s].seq .slot[s].object (atomics)
+//   page(r)          .word .cfg .grant (atomics; only the own page may be written)
+//   header()         .state .admitted .have .reserve .slot[s].seq .slot[s].object
+//                    (atomics)
 //   ring_writer()    wake the publishing thread if it sleeps
 //   ring_both()      wake the housekeeping thread too
 //   writer_alive()   is the owner lock held?
@@ -82,10 +83,18 @@ class ReaderCore {
     cfg.depth = static_cast<std::uint8_t>(depth);
     cfg.policy = policy;
     cfg.state = layout::PageState::active;
-    // seq_cst: from here on the writer offers to us; nothing is claimed beforehand.
+    // seq_cst: from here on the writer may admit us; nothing is claimed beforehand.
     env_.page(page_).cfg.store(layout::pack(cfg), std::memory_order_seq_cst);
     POSSUM_CRASH_POINT("attach.cfg");
     env_.ring_both();
+  }
+
+  // Has the writer seen us? From then on all that it publishes is for us as well; before
+  // that, an empty word does not say that there is nothing.
+  bool admitted() const {
+    // seq_cst: pairs with WriterCore::admit().
+    return (env_.page(page_).grant.load(std::memory_order_seq_cst) & layout::kAdmitted) !=
+           0;
   }
 
   // How many frames may wait, from the writer's next offer on. Of enter(), set_depth()
@@ -109,16 +118,16 @@ class ReaderCore {
   }
 
   // After arming, and after `dead` was found by looking at the owner lock. The order
-  // lock, state, word makes sure that nothing that was offered before the end is lost:
-  // only an empty word lets the others count.
+  // lock, state, grant, word makes sure that nothing that was offered before the end is
+  // lost: only an empty word lets the others count.
   Next next(bool dead, bool ignore_eos) const {
     const auto state = env_.header().state.load(std::memory_order_seq_cst);
+    const bool seen = admitted();
     // seq_cst: pairs with the writer's offer, which precedes its look at our doorbell.
     const std::uint64_t word = env_.page(page_).word.load(std::memory_order_seq_cst);
     if (layout::offered_of(word) != 0) return Next::take;
-    if (state == static_cast<std::uint32_t>(layout::ChannelState::eos) && !ignore_eos) {
-      return Next::eos;
-    }
+    const bool ended = state == static_cast<std::uint32_t>(layout::ChannelState::eos);
+    if (ended && seen && !ignore_eos) return Next::eos;
     return dead ? Next::disconnected : Next::sleep;
   }
 
@@ -126,11 +135,10 @@ class ReaderCore {
   // Returns the slots that may be taken now.
   std::uint32_t map_offered() {
     const std::uint64_t word = env_.page(page_).word.load(std::memory_order_acquire);
-    for (std::uint32_t rest = layout::offered_of(word); rest != 0; rest &= rest - 1) {
-      const auto slot = static_cast<unsigned>(std::countr_zero(rest));
+    for_each_bit(layout::offered_of(word), [&](unsigned slot) {
       const std::uint32_t object = object_of(slot);
       if (object != 0) env_.map(slot, object);  // open() tries again
-    }
+    });
     return layout::offered_of(word);
   }
 
@@ -158,7 +166,7 @@ class ReaderCore {
 
   // Moves the oldest offered slot to TAKEN if it is one of `mapped`; another one came
   // after map_offered(), which next() will tell. Choosing among `mapped` only would not
-  // do: a slot of a standing offer may have come back in a newer frame, which would
+  // do: its slot may have been stolen and come back in a newer frame, which would
   // overtake. Slots not newer than `last_seq` go back.
   std::optional<Taken> take(std::uint64_t last_seq, std::uint32_t mapped) {
     auto& own = env_.page(page_).word;
@@ -192,24 +200,20 @@ class ReaderCore {
   bool must_copy(unsigned leases) const {
     if (leases >= layout::kMaxLeases) return true;
     auto& header = env_.header();
-    // seq_cst: pairs with the writer's store of the flag before its offers.
-    if (header.roomy.load(std::memory_order_seq_cst) != 0) return false;
     std::uint32_t taken = 0;
-    for (unsigned r = 0; r < Pages; ++r) {
+    // seq_cst: pairs with the writer's store before the first offer to a page.
+    const std::uint32_t pages = header.admitted.load(std::memory_order_seq_cst);
+    for_each_bit(pages & kAllPages, [&](unsigned r) {
       // seq_cst: of two readers that race for the last slots, the later sees both.
       taken |= layout::taken_of(env_.page(r).word.load(std::memory_order_seq_cst));
-    }
-    std::uint32_t have = 0;
-    for (unsigned s = 0; s < Slots; ++s) {
-      if (object_of(s) != 0) have |= slot_bit(s);
-    }
-    return static_cast<std::uint32_t>(std::popcount(have & ~taken)) <
-           header.reserve.load(std::memory_order_seq_cst);
+    });
+    const std::uint32_t have = header.have.load(std::memory_order_seq_cst);
+    return !has_bits(have & ~taken, header.reserve.load(std::memory_order_seq_cst));
   }
 
   void release(unsigned slot) {
     // seq_cst: our reads of the slot come before it; then either the writer's scan sees
-    // the bit gone or we see that it waits (pairs with WriterCore::scan after arm()).
+    // the bit gone or we see that it waits (pairs with WriterCore::collect after arm()).
     env_.page(page_).word.fetch_and(~layout::make_word(0, slot_bit(slot)),
                                     std::memory_order_seq_cst);
     POSSUM_CRASH_POINT("release.word");
@@ -235,19 +239,19 @@ class ReaderCore {
 
  private:
   static constexpr int kMaxTries = 100;  // against a writer that offers nonsense for ever
+  static constexpr std::uint32_t kAllPages = ~std::uint32_t{0} >> (32 - Pages);
 
   unsigned oldest_offer(std::uint32_t offers) const {
     auto best = static_cast<unsigned>(std::countr_zero(offers));
     if ((offers & (offers - 1)) == 0) return best;
     std::uint64_t best_seq = seq_of(best);
-    for (std::uint32_t rest = offers & (offers - 1); rest != 0; rest &= rest - 1) {
-      const auto slot = static_cast<unsigned>(std::countr_zero(rest));
+    for_each_bit(offers & (offers - 1), [&](unsigned slot) {
       const std::uint64_t seq = seq_of(slot);
       if (seq < best_seq) {
         best = slot;
         best_seq = seq;
       }
-    }
+    });
     return best;
   }
   std::uint64_t seq_of(unsigned slot) const {

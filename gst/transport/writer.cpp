@@ -15,10 +15,9 @@
 #include "base/event_thread.h"
 #include "base/fork_guard.h"
 #include "base/users.h"
+#include "channel.h"
 #include "channel_watch.h"
 #include "crash_point.h"
-#include "names.h"
-#include "spin.h"
 #include "writer_session.h"
 
 namespace possum::transport {
@@ -32,15 +31,15 @@ constexpr std::int64_t kRoomWaitNs = 20 * kMs;  // a killed reader does not ring
 // after a pause.
 constexpr std::int64_t kPassNs = 10 * kMs;
 constexpr std::int64_t kSavedPassesNs = 32 * kPassNs;
+// Who has come is looked for more often, since it waits for that. Only a look that finds
+// nobody is followed by a rest: somebody who rings for nothing keeps no processor busy.
+constexpr std::int64_t kLookNs = kMs / 2;
 constexpr std::int64_t kClaimPollNs = 20 * kMs;  // behind inotify
 // "possum clean" may hold a lost name for a moment.
 constexpr std::int64_t kReclaimNs = 500 * kMs;
 // With /dev/shm full and readers sitting on every slot that is large enough for new caps,
 // no reader's progress may ever free one: give up with the reason.
 constexpr std::int64_t kStarvedNs = 5000 * kMs;
-// A reader that flips bits in its word all the time moves and makes no progress; what
-// counts its time is behind a sleep.
-constexpr int kMaxSpins = 64;
 constexpr std::int64_t kLongNs = std::int64_t{1} << 60;  // keeps sums in range
 constexpr unsigned kMinSlots = 3;
 
@@ -117,6 +116,7 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
     watch_.interrupt(on);
     const std::lock_guard lock(mutex_);
     if (on && session_) session_->room().ring_self();
+    if (on) woken_.notify_all();
   }
 
   bool prepare(unsigned count, std::size_t bytes, Error& error) {
@@ -140,10 +140,10 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
     const std::lock_guard lock(mutex_);
     if (!session_) return std::nullopt;
     SlotRequest request{{bytes, caps_bytes, 0}, {}};
-    const int slot = session_->core().lend(request);
-    nudge_growth(request.need);
-    if (slot < 0) return std::nullopt;
-    return session_->ref(static_cast<unsigned>(slot));
+    const std::optional<unsigned> slot = session_->core().lend(request);
+    look_for_shortage(request);
+    if (!slot) return std::nullopt;
+    return session_->ref(*slot);
   }
 
   void give_back(const SlotRef& ref) {
@@ -174,10 +174,9 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
       Found found = core.acquire(slot, request);
       if (found == Found::wait && patience.over()) return WriteStatus::timeout;
       if (found == Found::wait) {
-        if (spin(lock, patience, ~std::uint32_t{0})) continue;
         arm_unless([&] { return (found = core.acquire(slot, request)) != Found::wait; });
       }
-      nudge_growth(request.need);
+      look_for_shortage(request);
       if (found == Found::slot) {
         ref = session_->ref(slot);
         return WriteStatus::ok;
@@ -191,7 +190,7 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
       if (found == Found::none) return count_no_slot();
       const std::uint32_t holding = patience.present(core, blocking_with_offers());
       if (patience.hoarded(holding != 0, options_.max_blocking_ns)) {
-        core.give_up_waiting();
+        core.drop_frame();
         return count_no_slot();
       }
       wait_for_readers(lock, patience, holding);
@@ -216,7 +215,7 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
     if (!usable(error)) return WriteStatus::failed;
     if (!session_->owns(ref)) return count_no_slot();  // it was made anew meanwhile
     eos_ = false;
-    if (session_->core().publishing() != static_cast<int>(ref.slot)) {
+    if (!session_->core().publishing(ref.slot)) {
       if (!session_->fits_text(ref, caps.size(), metas.size()) ||
           frame.data_offset > ref.capacity ||
           frame.data_bytes > ref.capacity - frame.data_offset) {
@@ -240,9 +239,18 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
 
   WriteStatus wait_readers(const std::atomic<unsigned>& count, Error& error,
                            std::int64_t deadline_ns) {
-    return wait_until(error, deadline_ns, [&] {
-      return count_active() >= count.load(std::memory_order_relaxed);
-    });
+    if (forked()) return fork_failure(error);
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      if (watch_.interrupted()) return WriteStatus::interrupted;
+      if (!reclaiming_ && !usable(error)) return WriteStatus::failed;
+      if (!reclaiming_ && count_active() >= count.load(std::memory_order_relaxed)) {
+        return WriteStatus::ok;
+      }
+      const std::int64_t left = deadline_ns - monotonic_ns();
+      if (left <= 0) return WriteStatus::timeout;
+      woken_.wait_for(lock, std::chrono::nanoseconds(std::min(left, kRoomWaitNs)));
+    }
   }
 
   unsigned active_readers() const {
@@ -275,7 +283,7 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
     WriterStatistics result = statistics_;
     if (!session_) return result;
     auto& core = session_->core();
-    result.held = static_cast<unsigned>(std::popcount(core.scan().taken));
+    result.held = static_cast<unsigned>(std::popcount(core.taken()));
     result.slots = static_cast<unsigned>(std::popcount(core.have()));
     result.lent = static_cast<unsigned>(std::popcount(core.lent()));
     for (unsigned r = 0; r < layout::kReaders; ++r) {
@@ -298,7 +306,6 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
   struct Patience {
     std::int64_t deadline_ns;
     std::int64_t since_ns = 0;  // of the first wait
-    int spins = 0;
     std::array<std::uint32_t, layout::kReaders> tenant{};
     std::array<int, layout::kReaders> offers{};  // the fewest seen
     std::array<std::int64_t, layout::kReaders> still_since_ns{};
@@ -332,7 +339,7 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
   };
   struct KnownReader {
     bool attached = false;
-    std::uint32_t epoch = 0;
+    std::uint32_t tenant = 0;
   };
 
   ClaimOptions claim_options() const {
@@ -369,7 +376,6 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
       lost_ = {};
       known_ = {};
       demotions_ = 0;
-      limited_ = false;
       shortage_told_ = false;
       shortage_.reset();
     }
@@ -435,10 +441,8 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
     while (!session_->core().continue_publish()) {
       if (watch_.interrupted()) return WriteStatus::interrupted;
       if (patience.over()) return WriteStatus::timeout;
-      if (!spin(lock, patience, session_->core().pending_pages())) {
-        if (arm_unless([&] { return session_->core().continue_publish(); })) break;
-        wait_for_readers(lock, patience, session_->core().pending_pages());
-      }
+      if (arm_unless([&] { return session_->core().continue_publish(); })) break;
+      wait_for_readers(lock, patience, session_->core().pending_pages());
       if (reclaiming_) return WriteStatus::ok;  // those readers are gone
       if (!usable(error)) return WriteStatus::failed;
       if (!session_->owns(ref)) return WriteStatus::ok;
@@ -461,30 +465,6 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
       if (core.is_blocking(r) && core.has_offers(r)) pages |= slot_bit(r);
     }
     return pages;
-  }
-
-  // Before going to sleep. True: one of these readers has moved, or the session is
-  // another one: look again. Lets go of the mutex, as sleep_on_room() does.
-  bool spin(std::unique_lock<std::mutex>& lock, Patience& patience, std::uint32_t pages) {
-    if (patience.spins == kMaxSpins) return false;
-    ++patience.spins;
-    const std::shared_ptr<WriterSession> session = session_;
-    std::array<std::uint64_t, layout::kReaders> before;
-    for (std::uint32_t rest = pages; rest != 0; rest &= rest - 1) {
-      const auto r = static_cast<unsigned>(std::countr_zero(rest));
-      before[r] = session->page(r).word.load(std::memory_order_relaxed);
-    }
-    lock.unlock();
-    const bool moved = spin_.until([&] {
-      for (std::uint32_t rest = pages; rest != 0; rest &= rest - 1) {
-        const auto r = static_cast<unsigned>(std::countr_zero(rest));
-        if (session->page(r).word.load(std::memory_order_relaxed) != before[r])
-          return true;
-      }
-      return watch_.interrupted();
-    });
-    lock.lock();
-    return moved || session_ != session;
   }
 
   // Before a sleep, so that nothing is missed. True: look() says that there is no need.
@@ -529,9 +509,7 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
       }
     }
     sleep_on_room(lock, wake);
-    const std::int64_t woken = monotonic_ns();
-    if (patience.spins > 0) spin_.slept(woken - now);  // not of drain() in another thread
-    if (session_ && woken >= wake) session_->core().recycle();
+    if (session_ && monotonic_ns() >= wake) session_->core().recycle();
   }
 
   // Lets go of the mutex. The session may be another one afterwards, but not freed: the
@@ -640,12 +618,11 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
     std::optional<Error> lost;
   };
 
-  void nudge_growth(const SlotNeed& need) {
-    if (!session_->core().wants_growth()) return;
-    session_->set_growth(need);
-    if (limited_) return;
-    end_rest();
-    session_->attention().ring();
+  // The pool could not grow: told once, until it has grown again.
+  void look_for_shortage(const SlotRequest& request) {
+    if (!request.error) return;
+    shortage(static_cast<unsigned>(std::popcount(session_->core().have())),
+             *request.error);
   }
 
   // For what this process wants done, whatever peers ring.
@@ -659,44 +636,39 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
     rest_.notify_one();
   }
 
-  void rest(std::unique_lock<std::mutex>& lock, std::int64_t until_ns) {
+  // True: this process wants something done.
+  bool rest(std::unique_lock<std::mutex>& lock, std::int64_t until_ns) {
     const std::int64_t left = until_ns - monotonic_ns();
     if (left > 0) {
       rest_.wait_for(lock, std::chrono::nanoseconds(left), [this] { return asked_; });
     }
-    asked_ = false;
+    return std::exchange(asked_, false);
   }
 
   void keep_house(EventThread::Run& run) {
     std::int64_t next_tick = monotonic_ns() + kTickNs;
+    std::int64_t next_look = 0;
     std::int64_t next_pass = 0;
     while (!run.stopping()) {
       Happened happened;
       std::shared_ptr<WriterSession> session;
       bool armed = false;
+      std::int64_t wake = 0;
       {
         std::unique_lock lock(mutex_);
-        rest(lock, next_pass);
+        const bool asked = rest(lock, next_look);
         session = session_;
         if (session) session->attention().arm();  // before the look: nothing is missed
+        const bool came = session && admit();
         const std::int64_t now = monotonic_ns();
-        next_pass = std::max(next_pass, now - kSavedPassesNs) + kPassNs;
-        if (session_ && (session_->name_lost() || session_->faulted() ||
-                         (now >= next_tick && !session_->whole()))) {
-          reclaim(lock, happened);
+        next_look = came ? now : now + kLookNs;
+        wake = next_pass;
+        if (asked || now >= next_pass) {
+          pass(lock, now >= next_tick, happened);
+          next_pass = std::max(next_pass, now - kSavedPassesNs) + kPassNs;
+          if (now >= next_tick) next_tick = now + kTickNs;
+          wake = next_tick;
         }
-        POSSUM_CRASH_POINT("tick.stat");
-        if (session_) {
-          look_at_readers(happened);
-          if (now >= next_tick) {
-            session_->core().relax_reserve();
-            limited_ = false;  // perhaps there is room by now
-          }
-          grow(lock, happened);
-        }
-        if (session_) look_at_pool(happened);
-        happened.claimed = std::exchange(claimed_, std::nullopt);
-        if (now >= next_tick) next_tick = now + kTickNs;
         armed = session_ == session;
         session = session_;
       }
@@ -705,8 +677,29 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
       const std::shared_ptr<Impl> self = shared_from_this();
       if (!tell(run, happened) || !session) return;
       if (!armed) continue;  // the channel is another one now
-      session->attention().sleep(next_tick);
+      session->attention().sleep(wake);
     }
+  }
+
+  bool admit() {
+    if (session_->core().admit() == 0) return false;
+    woken_.notify_all();
+    return true;
+  }
+
+  void pass(std::unique_lock<std::mutex>& lock, bool tick, Happened& happened) {
+    if (session_ && (session_->name_lost() || session_->faulted() ||
+                     (tick && !session_->whole()))) {
+      reclaim(lock, happened);
+    }
+    POSSUM_CRASH_POINT("tick.stat");
+    if (session_) {
+      look_at_readers(happened);
+      if (tick) session_->core().relax_reserve();
+      look_at_pool(happened);
+    }
+    happened.limited = std::exchange(shortage_, std::nullopt);
+    happened.claimed = std::exchange(claimed_, std::nullopt);
   }
 
   // rm, a system that clears /dev/shm at logout, or somebody who truncates: the channel
@@ -745,18 +738,21 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
     auto& core = session_->core();
     core.recycle();
     const Core::Recycled gone = core.collect_recycled();
+    if ((gone.left | gone.died) != 0) {
+      session_->room().ring();  // what they held is free
+      woken_.notify_all();
+    }
+    admit();
     for (unsigned r = 0; r < layout::kReaders; ++r) {
-      const layout::Config cfg =
-          layout::unpack(session_->page(r).cfg.load(std::memory_order_acquire));
-      const bool active = cfg.state == layout::PageState::active;
+      const bool active = core.active(r);
       KnownReader& known = known_[r];
-      if (known.attached && (!active || cfg.epoch != known.epoch)) {
+      if (known.attached && (!active || core.tenant(r) != known.tenant)) {
         known.attached = false;
         const bool died = (gone.died & slot_bit(r)) != 0;
         happened.detached.emplace_back(r, died ? "died" : "left");
       }
       if (active && !known.attached) {
-        known = {true, cfg.epoch};
+        known = {true, core.tenant(r)};
         happened.attached.emplace_back(
             r, session_->page(r).pid.load(std::memory_order_relaxed));
       }
@@ -769,40 +765,15 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   void shortage(unsigned slots, const Error& error) {
-    limited_ = true;
     if (std::exchange(shortage_told_, true)) return;
     shortage_ = std::pair(slots, error);
     ask_housekeeping();
   }
 
-  // Creates one slot ahead of need; the mutex is free meanwhile.
-  void grow(std::unique_lock<std::mutex>& lock, Happened& happened) {
-    WriterSession::Growth growth;
-    if (session_->core().wants_growth() && !limited_ && session_->begin_growth(growth)) {
-      const std::shared_ptr<WriterSession> session = session_;
-      lock.unlock();
-      session->make_growth(growth);
-      lock.lock();
-      if (session->finish_growth(growth)) {
-        shortage_told_ = false;
-      } else if (session_ == session) {
-        limited_ = true;
-        if (!shortage_told_) {
-          shortage_ =
-              std::pair(static_cast<unsigned>(std::popcount(session_->core().have())),
-                        growth.error);
-        }
-        shortage_told_ = true;
-      }
-    } else if (session_->core().wants_growth() && session_->core().unused_entry() < 0) {
-      limited_ = true;  // the pool is as large as it may be
-    }
-    happened.limited = std::exchange(shortage_, std::nullopt);
-  }
-
   void look_at_pool(Happened& happened) {
     const std::pair now{static_cast<unsigned>(std::popcount(session_->core().have())),
                         session_->object_bytes()};
+    if (now.first > pool_.first) shortage_told_ = false;
     if (std::exchange(pool_, now) != now) happened.pool = now;
   }
 
@@ -842,7 +813,6 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
   ChannelWatch watch_;          // also carries the interrupt
   ChannelWatch reclaim_watch_;  // of the housekeeping thread; close() interrupts it
   EventThread housekeeping_;
-  Spin spin_;  // of the publishing thread
 
   mutable std::mutex mutex_;                // guards all below; never held in a sleep
   std::shared_ptr<WriterSession> session_;  // null while closed, lost or reclaiming
@@ -857,7 +827,6 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
   std::condition_variable rest_;   // of the housekeeping thread
   bool asked_ = false;             // it has something to do for this process
   std::uint32_t demotions_ = 0;    // pages to tell about
-  bool limited_ = false;           // no more growth before the next tick
   bool shortage_told_ = false;
   std::optional<std::pair<unsigned, Error>> shortage_;
   std::optional<std::pair<bool, bool>> claimed_;  // to tell: took over, anew

@@ -32,6 +32,8 @@ WriterSession::~WriterSession() { end(); }
 void WriterSession::end() {
   // A forked child owns nothing.
   if (std::exchange(ended_, true) || generation_ != process_generation()) return;
+  // Who has come until now still gets the newest frame.
+  core_.admit();
   remove_names(channel_, claim_);
   // Readers that sleep would notice at their next look; tell them now.
   for (unsigned r = 0; r < layout::kReaders; ++r) ring_reader(r);
@@ -192,26 +194,6 @@ void WriterSession::install(unsigned slot, SlotObject made) {
       std::memory_order_relaxed);
   POSSUM_CRASH_POINT("object.pages");
   objects_[slot] = std::move(made);
-}
-
-bool WriterSession::begin_growth(Growth& growth) {
-  const int entry = core_.unused_entry();
-  if (entry == WriterCore<WriterSession>::kNone || growth_need_.pixels == 0) return false;
-  growth.slot = static_cast<unsigned>(entry);
-  growth.need = growth_need_;
-  core_.reserve_entry(growth.slot);
-  return true;
-}
-
-void WriterSession::make_growth(Growth& growth) {
-  make(growth.slot, growth.need, growth.made, growth.error);
-}
-
-bool WriterSession::finish_growth(Growth& growth) {
-  const std::uint32_t object = growth.made.object;
-  if (object != 0) install(growth.slot, std::move(growth.made));
-  core_.install(growth.slot, object);
-  return object != 0;
 }
 
 SlotRef WriterSession::ref(unsigned slot) const {

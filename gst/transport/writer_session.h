@@ -92,19 +92,6 @@ class WriterSession {
   // frame.
   bool recycle_due();
 
-  // Growing off the streaming thread: begin (locked), make (unlocked), finish (locked).
-  // The slots are made for what was wanted last.
-  void set_growth(const SlotNeed& need) { growth_need_ = need; }
-  struct Growth {
-    unsigned slot = 0;
-    SlotNeed need;
-    SlotObject made;
-    Error error;
-  };
-  bool begin_growth(Growth& growth);
-  void make_growth(Growth& growth);
-  bool finish_growth(Growth& growth);
-
   // --- environment of WriterCore
   // ---------------------------------------------------------
   layout::ReaderUnit& page(unsigned r) const { return claim_.control.page(r); }
@@ -135,7 +122,6 @@ class WriterSession {
   WriterCore<WriterSession> core_;
   std::array<SlotObject, layout::kSlots> objects_;
   ObjectNumbers numbers_;
-  SlotNeed growth_need_;
   std::string caps_;
   std::uint32_t caps_id_ = 0;
   std::uint32_t announced_caps_id_ = 0;
