@@ -41,6 +41,8 @@ class System {
   virtual void begin() = 0;  // before the threads; nothing in it is a step
   virtual void run(unsigned thread) = 0;
   virtual bool mortal(unsigned thread) const = 0;
+  // Threads of one process die together.
+  virtual unsigned process(unsigned thread) const = 0;
   virtual void died(unsigned thread) = 0;  // what the kernel does then
   virtual std::string label(const void* where) const = 0;
   virtual std::string name(unsigned thread) const = 0;
@@ -93,7 +95,7 @@ struct Report {
 
 class Explorer {
  public:
-  static constexpr unsigned kMaxThreads = 4;
+  static constexpr unsigned kMaxThreads = 5;
   static constexpr int kNobody = -1;
 
   // deaths: how many threads may die in one run. impatient: a bounded sleep may end at
@@ -254,8 +256,12 @@ class Explorer {
   void perform(Action action) {
     Thread& t = threads_[action.thread];
     if (action.alternative == kDeath) {
-      t.life = Life::dead;
-      t.low = top(action.thread);
+      for (unsigned i = 0; i < system_.threads(); ++i) {
+        Thread& other = threads_[i];
+        if (system_.process(i) != system_.process(action.thread)) continue;
+        if (other.life == Life::ready) other.life = Life::dead;
+        other.low = top(i);
+      }
       ++died_;
       idle_ = {};
       system_.died(action.thread);

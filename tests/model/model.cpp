@@ -108,8 +108,8 @@ const std::vector<Case>& cases() {
          p.writer.may_drop = true;
          return channel<2, 2>(p);
        }},
-      // The second tenant finds the frame that the writer still waits to offer to the
-      // first.
+      // The second tenant is admitted with the frame that the writer still waits to offer
+      // to the first.
       {"pending-page", false,
        [](Plan& p) {
          slots(p, 2, 3);
@@ -143,24 +143,13 @@ const std::vector<Case>& cases() {
          p.writer.keeps_house = true;
          return channel<1, 3>(p);
        }},
-      {"growing-ahead", false,
-       [](Plan& p) {
-         slots(p, 3, 3);
-         p.writer.prepared = 2;
-         p.writer.grows_ahead = true;
-         p.warm = 1;
-         p.readers[0] = dropping(1, 2);
-         p.readers[0].attached = true;
-         p.fine = false;
-         return channel<1, 3>(p);
-       }},
       {"attach", false,
        [](Plan& p) {
          slots(p, 3, 3);
          p.readers[0] = blocking();
          return channel<1, 3>(p);
        }},
-      // A slot of the standing offer comes back in a newer frame.
+      // A slot that was offered comes back in a newer frame.
       {"attach-deep", false,
        [](Plan& p) {
          slots(p, 2, 3);
@@ -316,9 +305,10 @@ const std::vector<Case>& cases() {
          p.readers[0].lies = p.readers[0].attached = true;
          return channel<1, kAll>(p);
        }},
-      {"standing-offer", false,
+      // Somebody comes while a frame is dropped for want of slots.
+      {"dropped-frame", false,
        [](Plan& p) {
-         slots(p, 2, 1);
+         slots(p, 2, 2);
          two(p, blocking(), dropping(2));
          p.readers[0].attached = false;
          p.readers[1].stopped = true;
@@ -340,6 +330,38 @@ const std::vector<Case>& cases() {
          two(p, dropping(), blocking());
          p.warm = 1;
          p.writer.drain = true;
+         return channel<2, 3>(p);
+       }},
+      // The channel has ended, or nothing was ever sent: a newcomer must be told.
+      {"ended", false,
+       [](Plan& p) {
+         slots(p, 2, 1);
+         p.writer.lingers = true;
+         return channel<1, 2>(p);
+       }},
+      {"nothing", false,
+       [](Plan& p) {
+         slots(p, 2, 0);
+         p.writer.lingers = true;
+         return channel<1, 2>(p);
+       }},
+      {"two-come", true,
+       [](Plan& p) {
+         slots(p, 2, 1);
+         two(p, dropping(1, 1), dropping(1, 1));
+         p.readers[1].attached = false;
+         p.warm = 2;
+         p.writer.may_drop = true;
+         return channel<2, 2>(p);
+       }},
+      // Somebody comes while the writer waits for another reader's room.
+      {"come-pending", true,
+       [](Plan& p) {
+         slots(p, 3, 1);
+         two(p, blocking(), blocking());
+         p.readers[1].attached = false;
+         p.warm = p.untaken = 1;
+         p.writer.lingers = true;
          return channel<2, 3>(p);
        }},
       {"two-long", true,

@@ -49,9 +49,9 @@ struct WriterPlan {
   bool may_fail = false;           // to make objects
   bool demotes = false;
   bool hurries = false;       // acquire() may not look for the dead every time
-  bool grows_ahead = false;   // another thread makes objects, or fails to
   bool keeps_house = false;   // recycles and relaxes the reserve between frames
   bool checks_slots = false;  // at the end every slot must be free again
+  bool lingers = false;       // after the end of the stream, until all readers have gone
 };
 
 struct Plan {
@@ -82,17 +82,19 @@ class Channel final : public System {
   void* memory() override { return &m_; }
   std::size_t bytes() const override { return sizeof m_; }
   unsigned threads() const override {
-    return housekeeper() + (plan_.writer.grows_ahead ? 1 : 0);
+    return plan_.reader_count + writers() * (all_stay() ? 1 : 2);
   }
   bool mortal(unsigned t) const override {
-    if (t == housekeeper()) return false;
-    return is_writer(t) ? plan_.writer.mortal && life_of(t) == 0
-                        : plan_.readers[t].mortal;
+    return is_reader(t) ? plan_.readers[t].mortal
+                        : plan_.writer.mortal && life_of(t) == 0;
+  }
+  unsigned process(unsigned t) const override {
+    return is_reader(t) ? t : thread_of(life_of(t));
   }
   std::string name(unsigned t) const override {
-    if (!is_writer(t)) return std::string("reader ") + static_cast<char>('a' + t);
-    if (t == housekeeper()) return "housekeeper";
-    return life_of(t) == 0 ? "writer" : "successor";
+    if (is_reader(t)) return std::string("reader ") + static_cast<char>('a' + t);
+    return std::string(life_of(t) == 0 ? "writer" : "successor") +
+           (is_housekeeper(t) ? "'s housekeeping" : "");
   }
   std::uint64_t hash() const override {
     std::uint64_t h = 0;
@@ -106,8 +108,9 @@ class Channel final : public System {
     return mix_bytes(h, &m_.reader, sizeof m_.reader[0] * plan_.reader_count);
   }
   void died(unsigned t) override {
-    drop_locks(t);
-    if (is_writer(t)) {
+    drop_locks(process(t));
+    if (!is_reader(t)) {
+      drop_locks(housekeeper_of(life_of(t)));
       m_.control[life_of(t)].writer_died = 1;
       m_.writer[life_of(t)].over = 1;
       still(life_of(t), false);
@@ -131,6 +134,7 @@ class Channel final : public System {
       env.page(t).lock = t + 1;
       ReaderHalf half(env, {t, 0});
       enter(env, half, plan_.readers[t]);
+      core(0).admit();
     }
     while (m_.writer[0].frame < plan_.warm) {
       ++m_.writer[0].frame;
@@ -142,6 +146,7 @@ class Channel final : public System {
       if (plan_.readers[t].attached) try_take(t, env, half);
     }
     if (plan_.untaken == plan_.warm) take_all();
+    freeze_pages();
   }
   // A reader that was stopped between a take and what follows.
   void take_all() {
@@ -152,12 +157,12 @@ class Channel final : public System {
     }
   }
   void run(unsigned t) override {
-    if (t == housekeeper()) {
-      keep_growing(0);
-    } else if (is_writer(t)) {
-      run_writer(life_of(t));
-    } else {
+    if (is_reader(t)) {
       run_reader(t);
+    } else if (is_housekeeper(t)) {
+      keep_house(life_of(t));
+    } else {
+      run_writer(life_of(t));
     }
   }
   std::string label(const void* where) const override;
@@ -191,7 +196,7 @@ class Channel final : public System {
     std::uint32_t last;     // sequence number
     std::uint32_t ordinal;  // of the last
     std::uint32_t lost;     // since the last
-    std::uint32_t due;      // the first frame that it may not miss
+    std::uint32_t promised;  // the newest frame when its writer stopped
     std::uint32_t leases;   // slots
     std::uint32_t returns;  // slots that it is about to release
     std::uint32_t over;
@@ -205,10 +210,13 @@ class Channel final : public System {
   };
 
   unsigned writers() const { return plan_.successor ? 2 : 1; }
-  unsigned housekeeper() const { return plan_.reader_count + writers(); }
-  bool is_writer(unsigned t) const { return t >= plan_.reader_count; }
-  unsigned life_of(unsigned t) const { return t - plan_.reader_count; }
+  bool is_reader(unsigned t) const { return t < plan_.reader_count; }
+  bool is_housekeeper(unsigned t) const { return t >= plan_.reader_count + writers(); }
+  unsigned life_of(unsigned t) const {
+    return t - plan_.reader_count - (is_housekeeper(t) ? writers() : 0);
+  }
   unsigned thread_of(unsigned life) const { return plan_.reader_count + life; }
+  unsigned housekeeper_of(unsigned life) const { return thread_of(life) + writers(); }
   Core& core(unsigned life) {
     return *std::launder(reinterpret_cast<Core*>(m_.core[life]));
   }
@@ -246,16 +254,31 @@ class Channel final : public System {
     const std::uint32_t sole = thread_of(life) + 1;
     control.header.state.sole = sole;
     control.header.reserve.sole = sole;
-    control.header.roomy.sole = sole;
+    control.header.admitted.sole = sole;
+    control.header.have.sole = sole;
     control.header.reserve.value = 1;
     for (auto& entry : control.header.slot) entry.seq.sole = entry.object.sole = sole;
-    for (auto& page : control.page) page.cfg.value = layout::pack({});
+    control.due = 1;
+    for (auto& page : control.page) {
+      page.cfg.value = layout::pack({});
+      page.grant.now = &control.due;
+    }
   }
   void claim(unsigned life) {
     auto& control = m_.control[life];
     control.owner = thread_of(life) + 1;
     control.linked = 1;
     control.header.state.value = static_cast<std::uint32_t>(layout::ChannelState::ready);
+  }
+  // Nobody comes, goes, dies or lies: the writer's pages stay as they are.
+  void freeze_pages() {
+    if (!all_stay() || plan_.deaths != 0 || plan_.writer.demotes) return;
+    for (unsigned t = 0; t < plan_.reader_count; ++t) {
+      if (plan_.readers[t].evicted || plan_.readers[t].vanishes) return;
+    }
+    auto& control = m_.control[0];
+    control.header.admitted.sole = Atomic<std::uint32_t>::kConstant;
+    for (auto& page : control.page) page.grant.sole = Atomic<std::uint32_t>::kConstant;
   }
   // Readers that stay to the end do nothing to their configuration before it is told.
   void still(unsigned life, bool yes) {
@@ -288,6 +311,7 @@ class Channel final : public System {
     const WriterPlan& plan = plan_.writer;
     if (plan.may_fail || plan.large_from != 0 || plan.prepared < plan.slots) return;
     for (auto& entry : control.header.slot) entry.object.sole = kConstant;
+    control.header.have.sole = kConstant;
     if (plan.lent == 0 && !plan.keeps_house) control.header.reserve.sole = kConstant;
   }
   void drop_locks(unsigned t) {
@@ -411,11 +435,7 @@ class Channel final : public System {
       explorer().checkpoint(10);
     }
     if (plan.waits_for_readers) {
-      wait_until(life, [&] {
-        unsigned active = 0;
-        for (unsigned r = 0; r < Pages; ++r) active += core(life).active(r) ? 1 : 0;
-        return active >= plan_.reader_count;
-      });
+      await_readers(life);
     }
     while (own.frame < plan_.warm + plan.frames) {
       leave_core(life);
@@ -430,17 +450,50 @@ class Channel final : public System {
     if (plan.eos) core(life).set_eos();
     if (plan.drain) wait_until(life, [&] { return core(life).drained(); });
     explorer().checkpoint(3);
+    if (plan.lingers) linger(life);
     if (plan.checks_slots) check_slots(life);
     explorer().checkpoint(4);
-    leave_core(life);
+    // Its housekeeping has ended by then.
     if (!all_stay()) stop(life);
     own.over = 1;
+    leave_core(life);
+  }
+
+  // On the condition that housekeeping notifies.
+  void await_readers(unsigned life) {
+    leave_core(life);
+    auto come = [&] {
+      unsigned active = 0;
+      for (unsigned r = 0; r < Pages; ++r) {
+        const auto cfg = layout::unpack(m_.control[life].page[r].cfg.value);
+        active += (core(life).admitted() >> r & 1) != 0 &&
+                          cfg.state == layout::PageState::active
+                      ? 1
+                      : 0;
+      }
+      return active >= plan_.reader_count;
+    };
+    wait_for("readers to come", come);
+    enter_core(life);
+    explorer().progress(false);
+  }
+
+  void linger(unsigned life) {
+    leave_core(life);
+    auto alone = [&] {
+      for (unsigned t = 0; t < plan_.reader_count; ++t) {
+        if (!m_.reader[t].over) return false;
+      }
+      return true;
+    };
+    wait_for("all readers to go", alone);
+    enter_core(life);
   }
 
   // The writer's mutex, which the core is under but while frames are drawn, while the
   // writer sleeps and between frames. What comes first inside is no step of its own.
   void enter_core(unsigned life) {
-    if (!plan_.writer.grows_ahead || explorer().current() == Explorer::kNobody) return;
+    if (all_stay() || explorer().current() == Explorer::kNobody) return;
     auto& mutex = m_.writer[life].mutex;
     auto unlocked = [&] { return mutex == 0; };
     wait_for("the mutex", unlocked);
@@ -449,30 +502,31 @@ class Channel final : public System {
   }
   void leave_core(unsigned life) { m_.writer[life].mutex = 0; }
 
-  // The housekeeping thread, as Writer::Impl::grow(): objects are made without the mutex.
-  void keep_growing(unsigned life) {
+  // The housekeeping thread lets readers in. Its bell is left out: it is one like the
+  // others, and makes nothing happen that its ticks do not.
+  void keep_house(unsigned life) {
     Writer& own = m_.writer[life];
-    auto& core = this->core(life);
-    const auto wanted = [&] { return core.wants_growth() && core.unused_entry() >= 0; };
+    auto due = [&] { return own.over || (own.mutex == 0 && somebody_came(life)); };
     for (;;) {
       explorer().checkpoint(50);
-      auto wanted_or_over = [&] { return own.over || (own.mutex == 0 && wanted()); };
-      wait_for("growth to be wanted", wanted_or_over);
+      wait_for("somebody to come", due);
       explorer().observe(own.over);
       if (own.over) return;
-      // All in one step, so that the mutex need not be held.
-      const auto slot = static_cast<unsigned>(core.unused_entry());
-      core.reserve_entry(slot);
-      const std::uint32_t object = writer_env_[life].next_object();
-      explorer().observe(slot);
-      explorer().observe(object);
-      const bool room = explorer().choose("is there room?", 2) == 0;
-      if (room) writer_env_[life].make(object, writer_env_[life].wanted());
-      enter_core(life);
-      if (room) own.object_of[slot] = object;
-      core.install(slot, room ? object : 0);
+      own.mutex = 1;
+      explorer().observe(mix_core(0, life));
+      core(life).admit();
       leave_core(life);
     }
+  }
+  bool somebody_came(unsigned life) const {
+    for (unsigned r = 0; r < Pages; ++r) {
+      const auto cfg = layout::unpack(m_.control[life].page[r].cfg.value);
+      if (cfg.state == layout::PageState::active &&
+          (core(life).admitted() >> r & 1) == 0) {
+        return true;
+      }
+    }
+    return false;
   }
 
   bool all_stay() const {
@@ -513,6 +567,7 @@ class Channel final : public System {
     enter_core(life);
     explorer().checkpoint(lent ? 5 : 6);
     core(life).begin_publish(own.slot, own.seq);
+    m_.control[life].due = own.seq;
     finish_publish(life);
     m_.control[life].done = own.seq;
     if (lent) {
@@ -527,10 +582,10 @@ class Channel final : public System {
     Writer& own = m_.writer[life];
     while (static_cast<unsigned>(std::popcount(own.kept)) < plan_.writer.lent) {
       Size wanted = writer_env_[life].wanted();
-      const int slot = core(life).lend(wanted);
-      if (slot < 0) return;
-      own.kept |= slot_bit(static_cast<unsigned>(slot));
-      begin_drawing(life, static_cast<unsigned>(slot));
+      const std::optional<unsigned> slot = core(life).lend(wanted);
+      if (!slot) return;
+      own.kept |= slot_bit(*slot);
+      begin_drawing(life, *slot);
     }
   }
 
@@ -552,6 +607,8 @@ class Channel final : public System {
         room(life).arm_unless(
             [&] { return (found = core.acquire(own.slot, wanted)) != Found::wait; });
       }
+      // Stolen or dropped: who is admitted now begins with the next one.
+      if (m_.control[life].newest() == 0) m_.control[life].due = own.seq + 1;
       if (found == Found::slot) {
         explorer().progress(writer_excused(life));
         return found;
@@ -642,7 +699,6 @@ class Channel final : public System {
     explorer().clear_with_next_step(o.users, user(thread_of(life)));
     o.seq = ++own.seq;
     o.ordinal = static_cast<std::uint8_t>(own.frame);
-    m_.control[life].begun = own.seq;
   }
 
   void dropped(unsigned life) {
@@ -651,7 +707,7 @@ class Channel final : public System {
     for (const Reader& r : m_.reader) {
       explorer().require(!plan_of(r).lies || plan_.writer.may_drop,
                          "a liar keeps the writer from its slots");
-      explorer().require(!(r.attached && r.life == life && r.got > 0 && lossless(r)),
+      explorer().require(!(r.life == life && owed(r) && lossless(r)),
                          "a frame was dropped behind the back of a lossless reader");
     }
   }
@@ -660,6 +716,7 @@ class Channel final : public System {
   void check_slots(unsigned life) {
     bool all = false;
     auto somebody = [&] {
+      if (m_.writer[life].mutex != 0) return false;
       all = true;
       for (unsigned r = 0; r < plan_.reader_count; ++r) {
         all = all && m_.reader[r].over;
@@ -673,11 +730,14 @@ class Channel final : public System {
     };
     do {
       explorer().checkpoint(3);
+      leave_core(life);
       wait_for("a reader to go", somebody);
+      if (!all_stay()) m_.writer[life].mutex = 1;
       explorer().observe(all);
+      explorer().observe(mix_core(0, life));
       core(life).recycle();
     } while (!all);
-    explorer().require(core(life).scan().taken == 0, "a slot never came back");
+    explorer().require(core(life).taken() == 0, "a slot never came back");
     for (const auto& page : m_.control[life].page) {
       explorer().require(layout::unpack(page.cfg.value).state == layout::PageState::free,
                          "a page was not recycled");
@@ -694,6 +754,19 @@ class Channel final : public System {
   // As WriterSession::end().
   void stop(unsigned life) {
     auto& control = m_.control[life];
+    // Who comes while it looks may be too late.
+    std::uint32_t came = 0;
+    for (unsigned t = 0; t < plan_.reader_count; ++t) {
+      if (m_.reader[t].attached && m_.reader[t].life == life) came |= 1u << t;
+    }
+    explorer().observe(came);
+    core(life).admit();
+    for (unsigned t = 0; t < plan_.reader_count; ++t) {
+      Reader& r = m_.reader[t];
+      if ((came >> t & 1) != 0 && r.attached && r.life == life) {
+        r.promised = static_cast<std::uint32_t>(control.newest());
+      }
+    }
     fine_step("unlink", &control.linked);
     control.linked = 0;
     unlink_objects(life);
@@ -759,6 +832,12 @@ class Channel final : public System {
   }
   const ReaderPlan& plan_of(const Reader& r) const {
     return plan_.readers[static_cast<std::size_t>(&r - m_.reader)];
+  }
+  // Is somebody there who was admitted?
+  bool owed(const Reader& r) const {
+    const auto& page = m_.control[r.life].page[r.page];
+    return r.attached && page.grant.due != 0 &&
+           layout::unpack(page.cfg.value).state == layout::PageState::active;
   }
   bool lossless(const Reader& r) const {
     return plan_of(r).policy == layout::Policy::blocking && !demoted(r);
@@ -832,15 +911,18 @@ class Channel final : public System {
 
   bool enter(ReaderEnv& env, ReaderHalf& half, const ReaderPlan& plan) {
     Reader& own = env.own;
-    half.enter(plan.policy, plan.depth);
-    entered(own);
-    own.due = env.control().begun + 1;
-    own.attached = 1;
-    if (!env.writer_alive() || !env.linked()) return false;
-    explorer().checkpoint(28);
     for (unsigned s = 0; s < Slots; ++s) {
       if (const auto object = half.object_of(s)) env.map(s, object);
     }
+    explorer().checkpoint(28);
+    half.enter(plan.policy, plan.depth);
+    entered(own);
+    own.attached = 1;
+    if (explorer().current() == Explorer::kNobody) return true;
+    // As if the wait for the admission were over at once.
+    if (half.admitted()) return true;
+    if ((!env.writer_alive() || !env.linked()) && !half.admitted()) return false;
+    explorer().checkpoint(29);
     return true;
   }
 
@@ -1009,15 +1091,21 @@ class Channel final : public System {
     const auto& control = m_.control[own.life];
     if (control.linked) return false;
     if (control.writer_died && plan_.successor) return true;
-    return !plan_.writer.drain || !lossless(own) || seq < own.due;
+    return !plan_.writer.drain || !lossless(own) || seq < due(own);
+  }
+
+  // The first frame that a reader may not miss.
+  std::uint32_t due(const Reader& own) const {
+    const auto& control = m_.control[own.life];
+    const std::uint32_t since = control.page[own.page].grant.due;
+    return since != 0 ? since : control.due;
   }
 
   void account(Reader& own, const Object& o) {
     explorer().require(o.seq > own.last, "frames out of order");
     if (lossless(own)) {
       if (own.got == 0) {
-        const auto due = plan_.writer.shows_first ? 1 : own.due;
-        explorer().require(o.seq <= due + own.lost, "the first frames were missed");
+        explorer().require(o.seq <= due(own) + own.lost, "the first frames were missed");
       } else {
         explorer().require(o.seq <= own.last + 1 + own.lost,
                            "a lossless reader has a gap");
@@ -1034,11 +1122,14 @@ class Channel final : public System {
   void check_end(ReaderEnv& env, bool eos) {
     const Reader& own = env.own;
     const auto& control = env.control();
-    if (lossless(own) && control.done >= own.due) {
+    if (lossless(own) && owed(own) && control.done >= due(own)) {
       explorer().require(own.last + own.lost >= control.done,
                          "a lossless reader was told the end too early");
     }
     if (control.writer_died || own.lost > 0) return;
+    explorer().require(own.last >= own.promised ||
+                           plan_of(own).policy == layout::Policy::drop_newest,
+                       "who came before the stop never got the newest frame");
     if (!eos && plan_.writer.eos) return;
     const bool newest_kept = plan_of(own).policy != layout::Policy::drop_newest;
     const std::uint64_t least = newest_kept ? control.newest() : control.newest() != 0;
@@ -1089,7 +1180,8 @@ std::string Channel<Pages, Slots>::label(const void* where) const {
     const std::string prefix = life == 0 ? "" : "new ";
     if (where == &c.header.state) return prefix + "state";
     if (where == &c.header.reserve) return prefix + "reserve";
-    if (where == &c.header.roomy) return prefix + "roomy";
+    if (where == &c.header.admitted) return prefix + "admitted";
+    if (where == &c.header.have) return prefix + "have";
     for (unsigned s = 0; s < Slots; ++s) {
       const auto& entry = c.header.slot[s];
       if (!at(&entry, sizeof entry)) continue;
@@ -1103,6 +1195,7 @@ std::string Channel<Pages, Slots>::label(const void* where) const {
              (where == &page.word           ? ".word"
               : where == &page.cfg          ? ".cfg"
               : where == &page.lock         ? ".lock"
+              : where == &page.grant        ? ".grant"
               : where == &page.bell.waiting ? ".waiting"
                                             : ".semaphore");
     }

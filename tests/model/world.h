@@ -119,6 +119,7 @@ class Bell : public BellCore<Atomic<std::uint32_t>, Semaphore> {
   explicit Bell(BellWords& words) : BellCore(words.waiting, Semaphore{&words.count}) {}
   // False: woken by time alone.
   bool sleep() {
+    if (!fall_asleep()) return true;
     const bool posted = explorer().wait(
         "sleep", semaphore_.count,
         [](void* count) { return *static_cast<std::uint32_t*>(count) > 0; },
@@ -141,6 +142,21 @@ struct Object {
   std::uint32_t seq;     // of the frame
 };
 
+// Remembers what the reader is owed from its admission on.
+struct Grant : Atomic<std::uint32_t> {
+  std::uint32_t due;         // the first frame, 0: not admitted
+  const std::uint32_t* now;  // what it would be now
+  std::uint32_t fetch_or(std::uint32_t mask, std::memory_order order) {
+    const std::uint32_t old = Atomic::fetch_or(mask, order);
+    if ((mask & layout::kAdmitted) != 0) due = *now;
+    return old;
+  }
+  void store(std::uint32_t to, std::memory_order order) {
+    Atomic::store(to, order);
+    if ((to & layout::kAdmitted) == 0) due = 0;
+  }
+};
+
 template <unsigned Pages, unsigned Slots>
 struct Control {
   struct Entry {
@@ -148,15 +164,16 @@ struct Control {
     Atomic<std::uint32_t> object;
   };
   struct Header {
-    Atomic<std::uint32_t> state, reserve, roomy;
+    Atomic<std::uint32_t> state, reserve, admitted, have;
     Hint<std::uint32_t> latest;
     Entry slot[Slots];
   };
   struct Page {
     Atomic<std::uint64_t> word, cfg;
     BellWords bell;
-    Hint<std::uint32_t> grant;
+    Grant grant;
     std::uint32_t lock;  // thread + 1
+    std::uint32_t reserved;
   };
   Header header;
   Page page[Pages];
@@ -168,10 +185,10 @@ struct Control {
   // Nobody's memory: what the rules are about.
   std::uint32_t writer_died;
   std::uint32_t reader_died;
-  std::uint32_t begun;  // newest frame whose offers began
-  std::uint32_t done;   // newest frame that was offered to all
+  std::uint32_t due;   // the first frame for whoever is admitted now
+  std::uint32_t done;  // newest frame that was offered to all
 
-  // The standing offer, 0: none.
+  // What the writer offers to whoever comes, 0: nothing.
   std::uint64_t newest() const {
     const std::uint32_t latest = header.latest.value;
     return latest == 0 ? 0 : header.slot[latest - 1].seq.value;
