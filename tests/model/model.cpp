@@ -10,6 +10,7 @@
 //   model [CASE]...     those cases, or all that a short run has time for
 //   model --long        the large ones as well; also if POSSUM_SOAK_SECONDS is set
 //   model --mutants     (built over mutated headers) each seeded bug must be found
+//   model --mutant N [CASE]...   which cases find the Nth of them
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
@@ -128,7 +129,7 @@ const std::vector<Case>& cases() {
          p.readers = {blocking(), blocking()};
          p.readers[0].attached = p.readers[0].mortal = true;
          p.warm = p.untaken = 1;
-         p.writer.demotes = true;
+         p.writer.demotes = p.writer.recycles = true;
          p.deaths = 1;
          return channel<1, 2>(p);
        }},
@@ -228,6 +229,17 @@ const std::vector<Case>& cases() {
          return channel<1, 2>(p);
        }},
       {"successor", false,
+       [](Plan& p) {
+         slots(p, 2, 1);
+         p.readers[0] = blocking();
+         p.readers[0].sessions = 2;
+         p.writer.mortal = true;
+         p.readers[0].frames = 1;
+         p.successor = p.writer.one_thread = true;
+         p.deaths = 1;
+         return channel<1, 2>(p);
+       }},
+      {"successor-long", true,
        [](Plan& p) {
          slots(p, 2, 1);
          p.readers[0] = blocking();
@@ -337,6 +349,14 @@ const std::vector<Case>& cases() {
        [](Plan& p) {
          slots(p, 2, 1);
          p.writer.lingers = true;
+         return channel<1, 2>(p);
+       }},
+      {"ended-again", false,
+       [](Plan& p) {
+         slots(p, 2, 1);
+         p.readers[0].frames = 1;
+         p.readers[0].sessions = 2;
+         p.writer.lingers = p.writer.keeps_house = p.writer.checks_slots = true;
          return channel<1, 2>(p);
        }},
       {"nothing", false,
@@ -473,6 +493,12 @@ int main(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
 #ifdef POSSUM_MUTANTS
     if (std::strcmp(argv[i], "--mutants") == 0) return find_mutants() == 0 ? 0 : 1;
+#endif
+#ifdef POSSUM_MUTANTS
+    if (std::strcmp(argv[i], "--mutant") == 0 && i + 1 < argc) {
+      possum::transport::mutant_in_hand = std::atoi(argv[++i]);
+      continue;
+    }
 #endif
     large = large || std::strcmp(argv[i], "--long") == 0;
     named = named || argv[i][0] != '-';

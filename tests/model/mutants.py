@@ -16,34 +16,6 @@ W, R, B, O = 'writer_core.h', 'reader_core.h', 'bell_core.h', 'offer.h'
 # (rule that is broken, case that must find it, [(file, shipped, broken)...]);
 # `@` in the broken text is the switch.
 MUTANTS = [
-    ('a claim step at attach', 'attach', [
-        (R, '''    layout::Config cfg;
-    cfg.epoch = epoch_;
-    cfg.depth = static_cast''', '''    if (@) {
-      auto& word = env_.page(page_).word;
-      std::uint64_t w = word.load(std::memory_order_acquire);
-      const std::uint64_t claimed =
-          layout::make_word(0, layout::taken_of(w) | layout::offered_of(w));
-      if (word.compare_exchange_strong(w, claimed, std::memory_order_seq_cst)) {
-        claimed_ = layout::offered_of(w);
-      }
-    }
-    layout::Config cfg;
-    cfg.epoch = epoch_;
-    cfg.depth = static_cast'''),
-        (R, '''    auto& own = env_.page(page_).word;
-''', '''    auto& own = env_.page(page_).word;
-    if (@ && claimed_ != 0) {
-      const auto slot = static_cast<unsigned>(std::countr_zero(claimed_));
-      claimed_ = 0;
-      return Taken{slot, seq_of(slot)};
-    }
-'''),
-        (R, '''  const std::uint32_t epoch_;
-};''', '''  const std::uint32_t epoch_;
-  std::uint32_t claimed_ = 0;
-};'''),
-    ]),
     ('readers recycle pages', 'second-tenant', [
         (R, 'if (look().state != layout::PageState::free) continue;',
          'if (look().state != layout::PageState::free && !@) continue;'),
@@ -55,10 +27,34 @@ MUTANTS = [
     if (cfg.state == layout::PageState::free) return'''),
     ]),
     ('a sleeper that does not say so', 'drain', [
-        (B, '    waiting_->store(1, std::memory_order_seq_cst);  // pairs',
-         '    if (!@) waiting_->store(1, std::memory_order_seq_cst);  // pairs'),
-        ]),
-    ('check, then wait', 'drain', [
+        (B, '    waiting_->store(layout::kLooking, std::memory_order_seq_cst);  // pairs',
+         '    if (!@) waiting_->store(layout::kLooking, std::memory_order_seq_cst);  // pairs'),
+        (B, 'std::uint32_t looking = layout::kLooking;',
+         'std::uint32_t looking = @ ? layout::kNobody : layout::kLooking;'),
+    ]),
+    ('a sleeper that does not swap', 'drain', [
+        (B, '    const bool asleep = waiting_->compare',
+         '''    if (@) {
+      waiting_->store(layout::kAsleep, std::memory_order_relaxed);
+      return true;
+    }
+    const bool asleep = waiting_->compare'''),
+    ]),
+    ('a ringer that trusts its load', 'drain', [
+        (B, 'if (waiting_->load(std::memory_order_seq_cst) == layout::kNobody) return false;',
+         '''const std::uint32_t seen = waiting_->load(std::memory_order_seq_cst);
+    if (seen == layout::kNobody) return false;'''),
+        (B, 'if (was == layout::kNobody || was == layout::kLooking) return false;',
+         'if ((@ ? seen : was) == layout::kNobody || (@ ? seen : was) == layout::kLooking) return false;'),
+    ]),
+    ('a failed swap is tried again without a look', 'drain', [
+        (B, '    return asleep;', '''    if (@ && !asleep) {
+      waiting_->store(layout::kAsleep, std::memory_order_seq_cst);
+      return true;
+    }
+    return asleep;'''),
+    ]),
+    ('check, then wait', 'full', [
         (B, '''    arm();
     if (!look()) return false;''', '''    if (@) {
       if (look()) return true;
@@ -72,16 +68,13 @@ MUTANTS = [
         (W, '''      // seq_cst: the reader arms its doorbell, then looks''',
          '''      if (@) env_.ring_reader(r);
       // seq_cst: the reader arms its doorbell, then looks'''),
-        (W, '''        given_[r] |= slot_bit(slot);
-        env_.ring_reader(r);''', '''        given_[r] |= slot_bit(slot);
+        (W, '''        given_[r] |= bit;
+        env_.ring_reader(r);''', '''        given_[r] |= bit;
         if (!@) env_.ring_reader(r);'''),
     ]),
     ('recycling without the byte lock', 'again', [
         (W, '|| !env_.lock_page(r)) continue;', '|| (!@ && !env_.lock_page(r))) continue;'),
         (W, '      env_.unlock_page(r);', '      if (!@) env_.unlock_page(r);'),
-    ]),
-    ('word 0 instead of {latest}', 'second-tenant', [
-        (W, '= newest_bit();\n      page', '= @ ? 0 : newest_bit();\n      page'),
     ]),
     ('word before state at the end', 'drain', [
         (R, '    const auto state = env_.header().state.load',
@@ -102,33 +95,17 @@ MUTANTS = [
   bool count_copy() const {
 '''),
     ]),
-    ('dropping without withdrawing standing offers', 'standing-offer', [
-        (W, 'if (withdraw_standing_offer())', 'if (@ || withdraw_standing_offer())'),
-    ]),
-    ('a reader that came gets the standing offer renewed', 'shows-first', [
-        (W, 'if (cfg.state != layout::PageState::free) return false;',
-         'if (cfg.state != layout::PageState::free && !@) return false;'),
-    ]),
-    ('a renewed standing offer rings nobody', 'attach', [
-        (W, 'env_.ring_reader(r);  // somebody may have come meanwhile',
-         'if (!@) env_.ring_reader(r);'),
-    ]),
     ('no second look at cfg under the lock', 'second-tenant', [
         (R, '''    if (cfg.state == layout::PageState::free) return''',
          '''    if (@ || cfg.state == layout::PageState::free) return'''),
     ]),
     ('given is not forgotten', 'liar', [
-        (W, '''      given_[r] &= layout::offered_of(next) | layout::taken_of(next);''',
-         '''      if (!@) given_[r] &= layout::offered_of(next) | layout::taken_of(next);'''),
+        (W, '''      given_[r] &= offers | layout::taken_of(next);''',
+         '''      if (!@) given_[r] &= offers | layout::taken_of(next);'''),
     ]),
     ('a steal ignores TAKEN', 'steal', [
         (W, 'if ((layout::taken_of(old) & bit) != 0) {',
          'if ((layout::taken_of(old) & bit) != 0 && !@) {'),
-    ]),
-    ('latest is stolen without FREE pages', 'newest', [
-        (W, '      if ((given_[r] & bit) == 0) continue;',
-         '''      if ((given_[r] & bit) == 0) continue;
-      if (@ && view_of(r).state == layout::PageState::free) continue;'''),
     ]),
     ('a release without a look at the epoch', 'evicted', [
         (R, 'return layout::unpack(env_.page(page_).cfg.load(std::memory_order_acquire)).epoch',
@@ -138,30 +115,18 @@ MUTANTS = [
         (R, 'if (cfg.epoch != epoch_) return;', 'if (cfg.epoch != epoch_ && !@) return;'),
     ]),
     ('a page stays pending after its tenant', 'pending-demote', [
-        (W, 'pending_pages_ &= ~slot_bit(r);\n      layout::Config fresh;',
-         'if (!@) pending_pages_ &= ~slot_bit(r);\n      layout::Config fresh;'),
+        (W, 'pending_pages_ &= ~bit;\n      layout::Config fresh;',
+         'if (!@) pending_pages_ &= ~bit;\n      layout::Config fresh;'),
     ]),
     # Each of the two places makes up for the other.
     ('a taken slot is offered again', 'pending-page', [
-        (W, '      if ((layout::taken_of(word) & given_[r] & slot_bit(slot)) != 0) return true;',
-         '''      if ((layout::taken_of(word) & given_[r] & slot_bit(slot)) != 0 && !@) return true;'''),
-        (W, 'pending_pages_ &= ~slot_bit(r);\n      layout::Config fresh;',
-         'pending_pages_ &= @ ? ~0u : ~slot_bit(r);\n      layout::Config fresh;'),
-    ]),
-    ('roomy stays while the pool shrinks', 'replace-failing', [
-        (W, '''    env_.header().roomy.store(0, std::memory_order_seq_cst);
-    have_ &=''', '''    if (!@) env_.header().roomy.store(0, std::memory_order_seq_cst);
-    have_ &='''),
-    ]),
-    ('an object that could not be made', 'growing-ahead', [
-        (W, 'if (object != 0) announce', 'if (object != 0 || @) announce'),
-    ]),
-    ('an entry that is not reserved', 'growing-ahead', [
-        (W, 'void reserve_entry(unsigned slot) { pending_',
-         'void reserve_entry(unsigned slot) { if (!@) pending_'),
+        (W, '      if ((layout::taken_of(old) & given_[r] & bit) != 0) return true;',
+         '      if ((layout::taken_of(old) & given_[r] & bit) != 0 && !@) return true;'),
+        (W, 'pending_pages_ &= ~bit;\n      layout::Config fresh;',
+         'pending_pages_ &= @ ? ~0u : ~bit;\n      layout::Config fresh;'),
     ]),
     ('free pages keep slots', 'liar-free', [
-        (W, '(free && !holds_slots(r))', '(free && (@ || !holds_slots(r)))'),
+        (W, '(free && (admitted_ & bit) == 0)', '(free && (@ || (admitted_ & bit) == 0))'),
     ]),
     ('a reader may hold everything', 'liar-greedy', [
         (W, 'if (holds_too_many(layout::taken_of(word) & given_[r])) given_[r] = 0;',
@@ -187,34 +152,78 @@ MUTANTS = [
     ('a take of what came after mapping', 'growing', [
         (R, 'if ((mapped & bit) == 0) return', 'if ((mapped & bit) == 0 && !@) return'),
     ]),
-    ('a stop taken for damage', 'drain', [
+    ('a stop taken for damage', 'growing', [
         (R, 'env_.writer_alive() && env_.linked()', 'env_.writer_alive() && (@ || env_.linked())'),
     ]),
     ('EOS before the last offer', 'drain', [
-        (W, '''    const std::uint32_t newest = newest_bit();
-    const Scan s = scan_for(~newest);
-    const std::uint32_t used''', '''    if (@) {
+        (W, '    publishing_ = slot_bit(slot);\n', '''    if (@) {
       env_.header().state.store(static_cast<std::uint32_t>(layout::ChannelState::eos),
                                 std::memory_order_seq_cst);
     }
-    const std::uint32_t newest = newest_bit();
-    const Scan s = scan_for(~newest);
-    const std::uint32_t used'''),
+    publishing_ = slot_bit(slot);
+'''),
     ]),
     ('reserve is raised after lending', 'lend', [
         (W, 'if (reserve_ < lent + 1) {', 'if (!@ && reserve_ < lent + 1) {'),
     ]),
-    ('lending does not clear roomy', 'lend', [
-        (W, '''      env_.header().roomy.store(0, std::memory_order_seq_cst);
-      set_reserve(lent''', '''      if (!@) env_.header().roomy.store(0, std::memory_order_seq_cst);
-      set_reserve(lent'''),
+    ('a loan that leaves too few', 'lend', [
+        (W, 'while (!has_bits(have_ & ~held.taken, lent + 1))',
+         'while (!@ && !has_bits(have_ & ~held.taken, lent + 1))'),
     ]),
     ('a look at too few pages', 'steal', [
-        (W, 'Scan scan_for(std::uint32_t slots) {', 'Scan scan_for(std::uint32_t slots) {\n    if (@) return {};'),
+        (W, '    Holdings held;\n', '    Holdings held;\n    if (@) return held;\n'),
+    ]),
+    # Who comes.
+    ('EOS is believed before the admission', 'ended', [
+        (R, 'if (ended && seen && !ignore_eos)', 'if (ended && (seen || @) && !ignore_eos)'),
+    ]),
+    ('admitted before the newest frame is offered', 'ended', [
+        (W, '      if (newest_ != 0) offer(r, slot_of(newest_));',
+         '''      if (@) env_.page(r).grant.fetch_or(layout::kAdmitted, std::memory_order_seq_cst);
+      if (newest_ != 0) offer(r, slot_of(newest_));'''),
+    ]),
+    ('the word before the admission', 'ended', [
+        (R, '    const bool seen = admitted();\n', '    bool seen = @ || admitted();\n'),
+        (R, '    const bool ended = state', '    if (@) seen = admitted();\n    const bool ended = state'),
+    ]),
+    ('an admission rings nobody', 'nothing', [
+        (W, '''      env_.ring_reader(r);
+    }
+    return came;''', '''      if (!@) env_.ring_reader(r);
+    }
+    return came;'''),
+    ]),
+    ('the admission outlives its tenant', 'ended-again', [
+        (W, 'page.grant.store(0, std::memory_order_relaxed);',
+         'if (!@) page.grant.store(0, std::memory_order_relaxed);'),
+    ]),
+    ('who comes does not get the newest frame', 'shows-first', [
+        (W, '      if (newest_ != 0) offer(r, slot_of(newest_));\n      // After',
+         '      if (!@ && newest_ != 0) offer(r, slot_of(newest_));\n      // After'),
+    ]),
+    ('the newest stays after a dropped frame', 'dropped-frame', [
+        (W, '    if (newest_ != 0) forget_newest();', '    if (!@ && newest_ != 0) forget_newest();'),
+    ]),
+    ('pages are counted after the first offer', 'two-come', [
+        (W, '      set_admitted(admitted_ | bit);\n',
+         '      if (!@) set_admitted(admitted_ | bit);\n'),
+        (W, '      // After the offer: from here', '''      if (@) set_admitted(admitted_ | bit);
+      // After the offer: from here'''),
+    ]),
+    ('recycling forgets no page', 'again', [
+        (W, '      set_admitted(admitted_ & ~bit);\n', '      if (!@) set_admitted(admitted_ & ~bit);\n'),
+    ]),
+    ('recycling empties no word', 'pending-page', [
+        (W, '      page.word.store(0, std::memory_order_seq_cst);\n',
+         '      if (!@) page.word.store(0, std::memory_order_seq_cst);\n'),
+    ]),
+    ('a slot circulates before it has an object', 'replace-failing', [
+        (W, '    set_have(have_ & ~slot_bit(slot));\n',
+         '    if (@) have_ &= ~slot_bit(slot); else set_have(have_ & ~slot_bit(slot));\n'),
     ]),
     ('a steal from blocking readers', 'full', [
-        (W, '| busy_ | s.taken | s.offered_blocking);',
-         '| busy_ | s.taken | (@ ? 0 : s.offered_blocking));'),
+        (W, '| busy_ | held.taken | held.offered_blocking);',
+         '| busy_ | held.taken | (@ ? 0 : held.offered_blocking));'),
     ]),
 ]
 

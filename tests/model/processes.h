@@ -51,6 +51,8 @@ struct WriterPlan {
   bool hurries = false;       // acquire() may not look for the dead every time
   bool keeps_house = false;   // recycles and relaxes the reserve between frames
   bool checks_slots = false;  // at the end every slot must be free again
+  bool recycles = false;      // as does its housekeeping at any time
+  bool one_thread = false;    // readers are let in between frames, and in the stop
   bool lingers = false;       // after the end of the stream, until all readers have gone
 };
 
@@ -82,7 +84,7 @@ class Channel final : public System {
   void* memory() override { return &m_; }
   std::size_t bytes() const override { return sizeof m_; }
   unsigned threads() const override {
-    return plan_.reader_count + writers() * (all_stay() ? 1 : 2);
+    return plan_.reader_count + writers() * (two_threads() ? 2 : 1);
   }
   bool mortal(unsigned t) const override {
     return is_reader(t) ? plan_.readers[t].mortal
@@ -493,7 +495,7 @@ class Channel final : public System {
   // The writer's mutex, which the core is under but while frames are drawn, while the
   // writer sleeps and between frames. What comes first inside is no step of its own.
   void enter_core(unsigned life) {
-    if (all_stay() || explorer().current() == Explorer::kNobody) return;
+    if (!two_threads() || explorer().current() == Explorer::kNobody) return;
     auto& mutex = m_.writer[life].mutex;
     auto unlocked = [&] { return mutex == 0; };
     wait_for("the mutex", unlocked);
@@ -506,7 +508,9 @@ class Channel final : public System {
   // others, and makes nothing happen that its ticks do not.
   void keep_house(unsigned life) {
     Writer& own = m_.writer[life];
-    auto due = [&] { return own.over || (own.mutex == 0 && somebody_came(life)); };
+    auto due = [&] {
+      return own.over || (own.mutex == 0 && (somebody_came(life) || somebody_went(life)));
+    };
     for (;;) {
       explorer().checkpoint(50);
       wait_for("somebody to come", due);
@@ -514,9 +518,17 @@ class Channel final : public System {
       if (own.over) return;
       own.mutex = 1;
       explorer().observe(mix_core(0, life));
+      if (plan_.writer.recycles) core(life).recycle();
       core(life).admit();
       leave_core(life);
     }
+  }
+  bool somebody_went(unsigned life) const {
+    const auto& pages = m_.control[life].page;
+    return plan_.writer.recycles && std::any_of(pages, pages + Pages, [](const auto& page) {
+             const auto cfg = layout::unpack(page.cfg.value);
+             return cfg.state != layout::PageState::free && page.lock == 0;
+           });
   }
   bool somebody_came(unsigned life) const {
     for (unsigned r = 0; r < Pages; ++r) {
@@ -529,6 +541,7 @@ class Channel final : public System {
     return false;
   }
 
+  bool two_threads() const { return !all_stay() && !plan_.writer.one_thread; }
   bool all_stay() const {
     for (unsigned t = 0; t < plan_.reader_count; ++t) {
       if (!plan_.readers[t].attached) return false;
@@ -542,6 +555,9 @@ class Channel final : public System {
     if (plan_.writer.keeps_house && explorer().choose("a tick?", 2) == 1) {
       core(life).recycle();
       core(life).relax_reserve();
+    }
+    if (plan_.writer.one_thread && explorer().choose("look who came?", 2) == 1) {
+      core(life).admit();
     }
     bool lent = false;
     if (plan_.writer.lent != 0 && own.frame > plan_.warm) {
@@ -585,6 +601,9 @@ class Channel final : public System {
       const std::optional<unsigned> slot = core(life).lend(wanted);
       if (!slot) return;
       own.kept |= slot_bit(*slot);
+      explorer().require(std::popcount(circulating(life) & ~leased(life)) >
+                             std::popcount(own.kept),
+                         "a loan left too few slots");
       begin_drawing(life, *slot);
     }
   }
@@ -732,7 +751,7 @@ class Channel final : public System {
       explorer().checkpoint(3);
       leave_core(life);
       wait_for("a reader to go", somebody);
-      if (!all_stay()) m_.writer[life].mutex = 1;
+      if (two_threads()) m_.writer[life].mutex = 1;
       explorer().observe(all);
       explorer().observe(mix_core(0, life));
       core(life).recycle();
@@ -759,6 +778,8 @@ class Channel final : public System {
     for (unsigned t = 0; t < plan_.reader_count; ++t) {
       if (m_.reader[t].attached && m_.reader[t].life == life) came |= 1u << t;
     }
+    control.stopping = 1;
+    control.drained = core(life).admitted();
     explorer().observe(came);
     core(life).admit();
     for (unsigned t = 0; t < plan_.reader_count; ++t) {
@@ -1086,12 +1107,13 @@ class Channel final : public System {
                      own.epoch;
   }
   // Its object went with a writer that died, or that did not wait for this reader: a
-  // draining one does not know who comes after its last look.
+  // draining one does not know who is admitted after its last look.
   bool may_lose(const Reader& own, std::uint64_t seq) const {
     const auto& control = m_.control[own.life];
     if (control.linked) return false;
     if (control.writer_died && plan_.successor) return true;
-    return !plan_.writer.drain || !lossless(own) || seq < due(own);
+    const bool late = control.stopping && (control.drained >> own.page & 1) == 0;
+    return !plan_.writer.drain || !lossless(own) || late || seq < due(own);
   }
 
   // The first frame that a reader may not miss.
@@ -1123,14 +1145,15 @@ class Channel final : public System {
     const Reader& own = env.own;
     const auto& control = env.control();
     if (lossless(own) && owed(own) && control.done >= due(own)) {
-      explorer().require(own.last + own.lost >= control.done,
+      const std::uint32_t last = own.got == 0 ? due(own) - 1 : own.last;
+      explorer().require(last + own.lost >= control.done,
                          "a lossless reader was told the end too early");
     }
     if (control.writer_died || own.lost > 0) return;
     explorer().require(own.last >= own.promised ||
                            plan_of(own).policy == layout::Policy::drop_newest,
                        "who came before the stop never got the newest frame");
-    if (!eos && plan_.writer.eos) return;
+    if (!owed(own) || (!eos && plan_.writer.eos)) return;
     const bool newest_kept = plan_of(own).policy != layout::Policy::drop_newest;
     const std::uint64_t least = newest_kept ? control.newest() : control.newest() != 0;
     explorer().require(own.last >= least, "the newest frame never arrived");

@@ -187,6 +187,8 @@ struct Control {
   std::uint32_t reader_died;
   std::uint32_t due;   // the first frame for whoever is admitted now
   std::uint32_t done;  // newest frame that was offered to all
+  std::uint32_t stopping;
+  std::uint32_t drained;  // pages that were admitted by then
 
   // What the writer offers to whoever comes, 0: nothing.
   std::uint64_t newest() const {
