@@ -35,7 +35,7 @@ namespace model {
 using std::memory_order;
 
 // One access in the source: the function, the variable, the kind of access. "offer",
-// "word", "cas". "operator()" stands for the lambda in lock_free_page().
+// "word", "cas". "operator()" stands for a lambda.
 struct Site {
   std::string_view function;
   std::string_view variable;

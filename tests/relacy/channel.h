@@ -78,13 +78,15 @@ template <unsigned Slots>
 struct Header {
   Atomic<std::uint32_t> state{"state"};
   Atomic<std::uint32_t> reserve{"reserve"};
-  Atomic<std::uint32_t> roomy{"roomy"};
+  Atomic<std::uint32_t> admitted{"admitted"};
+  Atomic<std::uint32_t> have{"have"};
   Atomic<std::uint32_t> latest{"latest"};
   SlotEntry slot[Slots];
   Header() {
     state.set(static_cast<std::uint32_t>(layout::ChannelState::ready));
     reserve.set(1);
-    roomy.set(0);
+    admitted.set(0);
+    have.set(0);
     latest.set(0);
   }
 };
@@ -112,6 +114,7 @@ class Bell : public possum::transport::BellCore<Atomic<std::uint32_t>, Semaphore
     semaphore_.semaphore->set(0);
   }
   void sleep() {
+    if (!fall_asleep()) return;
     semaphore_.semaphore->wait();
     (void)waiting_->load(std::memory_order_relaxed);
     disarm();
@@ -141,6 +144,7 @@ class Channel : public rl::test_suite<Channel<Readers, Pages, Slots>, 1 + Reader
     room_waiting_.set(0);
     room_semaphore_.set(0);
     owner_.store(1, rl::mo_relaxed, RL_INFO);
+    readers_left_ = Readers;
   }
 
   void thread(unsigned index) {
@@ -156,6 +160,10 @@ class Channel : public rl::test_suite<Channel<Readers, Pages, Slots>, 1 + Reader
     }
     burst.end();
     if (died) bury(index);
+    if (index != 0) {
+      --readers_left_;
+      room_semaphore_.tick();
+    }
   }
 
   void after() {
@@ -271,6 +279,7 @@ class Channel : public rl::test_suite<Channel<Readers, Pages, Slots>, 1 + Reader
         core.recycle();
         core.relax_reserve();
       }
+      core.admit();
       if (s.flush && turn == s.frames) core.flush();
       send(core, env, turn, need);
     }
@@ -280,8 +289,12 @@ class Channel : public rl::test_suite<Channel<Readers, Pages, Slots>, 1 + Reader
       send(core, env, s.frames + 1, need);
       core.set_eos();
     }
-    if (!s.drain) return;
+    if (!s.drain) {
+      linger(core);
+      return;
+    }
     wait_until(core, [&] { return core.drained(); });
+    core.admit();
     linked_ = false;
     rl::ctx().sched();
     named_.fill(false);
@@ -294,17 +307,30 @@ class Channel : public rl::test_suite<Channel<Readers, Pages, Slots>, 1 + Reader
     for (Page& page : pages_) page.semaphore.tick();
   }
 
+  // What housekeeping does, in the writer's own thread: who comes is let in.
   template <class Condition>
   void wait_until(Writer& core, Condition condition) {
-    while (!condition() && !room().arm_unless(condition)) sleep(core);
+    const auto look = [&] {
+      core.admit();
+      return condition();
+    };
+    while (!look() && !room().arm_unless(look)) sleep(core);
+  }
+  // After the end of the stream.
+  void linger(Writer& core) {
+    wait_until(core, [&] {
+      core.recycle();
+      return readers_left_ == 0;
+    });
   }
 
   void send(Writer& core, WriterEnv& env, unsigned turn, unsigned need) {
     unsigned slot = 0;
     const bool lend = scenario->lend_at != 0 && turn >= scenario->lend_at;
-    const int lent = lend && rl::rand(2) == 0 ? core.lend(need) : Writer::kNone;
-    if (lent != Writer::kNone) {
-      slot = static_cast<unsigned>(lent);
+    std::optional<unsigned> lent;
+    if (lend && rl::rand(2) == 0) lent = core.lend(need);
+    if (lent) {
+      slot = *lent;
       lent_ = 1;
       expect(circulating() >= 1 + lent_, "lending left too few slots");
       expect(!core.visible(slot), "a lent slot is visible");
@@ -319,11 +345,12 @@ class Channel : public rl::test_suite<Channel<Readers, Pages, Slots>, 1 + Reader
     wait_until(core, [&] { return core.continue_publish(); });
     core.end_publish();
     lent_ = 0;
-    if (lent != Writer::kNone) core.give_back(slot);
+    if (lent) core.give_back(slot);
   }
 
   bool obtain(Writer& core, unsigned& slot, unsigned need) {
     for (;;) {
+      core.admit();
       Found found = core.acquire(slot, need);
       if (found == Found::wait) {
         room().arm_unless(
@@ -352,10 +379,10 @@ class Channel : public rl::test_suite<Channel<Readers, Pages, Slots>, 1 + Reader
       const unsigned r = tenancy->page;
       Reader core(env, *tenancy);
       Seen& seen = seen_[index] = {};
-      core.enter(plan.policy, plan.depth);
       for (unsigned s = 0; s < Slots; ++s) {
         if (const std::uint32_t object = core.object_of(s)) env.map(s, object);
       }
+      core.enter(plan.policy, plan.depth);
       stay(core, env, r, plan, seen, life < plan.lives ? plan.frames : 99);
       env.unlock_page(r);
       env.ring_both();
@@ -459,6 +486,7 @@ class Channel : public rl::test_suite<Channel<Readers, Pages, Slots>, 1 + Reader
   Atomic<std::uint32_t> room_waiting_{"room"};
   Semaphore room_semaphore_;
   rl::atomic<unsigned> owner_;
+  unsigned readers_left_ = 0;
   rl::var<unsigned> object_header_[kObjects];
   Content content_[kObjects];
 

@@ -220,7 +220,8 @@ inline std::byte* map_control(const std::string& channel, std::byte* at = nullpt
           header.reserve = static_cast<std::uint32_t>(random() % 2 ? random() : 0);
           break;
         case 2:
-          header.roomy = static_cast<std::uint32_t>(random());
+          (random() % 2 ? header.admitted : header.have) =
+              static_cast<std::uint32_t>(random());
           break;
         case 3:
           header.latest = static_cast<std::uint32_t>(random());

@@ -764,9 +764,11 @@ TEST(well_formed_control_object_is_accepted) {
 }
 
 TEST(other_layout_version_is_incompatible) {
-  Forged forged;
-  forged.header().version = layout::kVersion + 1;
-  CHECK(attach_fails(forged.channel, ErrorCode::incompatible));
+  for (const std::uint32_t version : {layout::kVersion - 1, layout::kVersion + 1}) {
+    Forged forged;
+    forged.header().version = version;
+    CHECK(attach_fails(forged.channel, ErrorCode::incompatible));
+  }
 }
 
 TEST(other_word_size_byte_order_or_c_library_is_incompatible) {
@@ -911,6 +913,7 @@ struct Liar : Forged {
     header().slot[0].seq.store(seq);
     header().slot[0].object.store(number);
     claim.control.page(0).word.store(1);
+    claim.control.page(0).grant.store(layout::kAdmitted);
     claim.bell(0).ring();
   }
 };

@@ -110,9 +110,9 @@ TEST(caps_and_metas_are_bounded) {
 
 // Peers in other languages and of other builds rely on these numbers: whoever changes
 // one raises layout::kVersion and PROTOCOL.md.
-TEST(layout_version_2_is_what_it_was) {
+TEST(layout_version_3_is_what_it_was) {
   using namespace layout;
-  CHECK(kVersion == 2 && kSlots == 32 && kReaders == 32 && kPlanes == 4);
+  CHECK(kVersion == 3 && kSlots == 32 && kReaders == 32 && kPlanes == 4);
   CHECK(std::memcmp(&kControlMagic, "PSSMCTL1", 8) == 0);
   CHECK(std::memcmp(&kDataMagic, "PSSMDTA1", 8) == 0);
   CHECK(kOwnerByte == 1 << 30 && kReaderByte == (1 << 30) + 1);
@@ -132,7 +132,9 @@ TEST(layout_version_2_is_what_it_was) {
         offsetof(ControlHeader, writer_start) == 128);
   CHECK(offsetof(ControlHeader, writer_name) == 136);
   CHECK(offsetof(ControlHeader, state) == 192 && offsetof(ControlHeader, reserve) == 196);
-  CHECK(offsetof(ControlHeader, roomy) == 200 && offsetof(ControlHeader, latest) == 204);
+  CHECK(offsetof(ControlHeader, admitted) == 200 &&
+        offsetof(ControlHeader, latest) == 204);
+  CHECK(offsetof(ControlHeader, have) == 208);
   CHECK(offsetof(ControlHeader, slot) == 256 && sizeof(SlotEntry) == 16);
   CHECK(offsetof(ControlHeader, statistics) == 768);
   CHECK(offsetof(SlotEntry, seq) == 0 && offsetof(SlotEntry, object) == 8 &&
@@ -141,6 +143,8 @@ TEST(layout_version_2_is_what_it_was) {
   CHECK(kHeaderUnit == 0 && kRoomUnit == 1 && kAttentionUnit == 2);
   CHECK(kReaderUnit == 3 && kUnits == 35);
   CHECK(offsetof(DoorbellWords, waiting) == 0 && sizeof(DoorbellWords) == 8);
+  CHECK(kNobody == 0 && kAsleep == 1 && kLooking == 2);
+  CHECK(kDemoted == 1 && kAdmitted == 2);
   CHECK(sizeof(ReaderUnit) == 128 && offsetof(ReaderUnit, word) == 0);
   CHECK(offsetof(ReaderUnit, cfg) == 8 && offsetof(ReaderUnit, bell) == 16);
   CHECK(offsetof(ReaderUnit, grant) == 24 && offsetof(ReaderUnit, pid) == 64);

@@ -4,7 +4,6 @@
 // The doorbell between two processes: no ring is lost, the semaphore does not fill up,
 // and neither signals nor a peer's scribbling stop or crash the sleeper.
 #include "transport/doorbell.h"
-#include "transport/spin.h"
 
 #include <signal.h>
 #include <sys/mman.h>
@@ -149,12 +148,38 @@ TEST(one_sleep_is_rung_once) {
   SharedPage page;
   Doorbell bell = page.ping();
   bell.arm();
+  CHECK(bell.fall_asleep());
   CHECK(bell.ring());
   CHECK(!bell.ring());
+  CHECK(page.ping_value() == 1);
+  bell.arm();
+  CHECK(page.ping_value() == 0);
+}
+
+// While the sleeper looks round a ring takes the flag back, and needs no system call.
+TEST(a_ring_before_the_sleep_is_no_post) {
+  SharedPage page;
+  Doorbell bell = page.ping();
+  bell.arm();
+  CHECK(!bell.rung() && page->ping.waiting == possum::transport::layout::kLooking);
+  CHECK(!bell.ring());
+  CHECK(bell.rung() && page.ping_value() == 0);
+  CHECK(!bell.fall_asleep());
   const std::int64_t before = monotonic_ns();
   bell.sleep(before + 5000 * kMs);
   CHECK(monotonic_ns() - before < 1000 * kMs);
-  CHECK(page.ping_value() == 0);
+}
+
+// A sleeper that was killed leaves either state.
+TEST(a_dead_sleepers_flag_costs_one_ring) {
+  SharedPage page;
+  Doorbell bell = page.ping();
+  for (const std::uint32_t left :
+       {possum::transport::layout::kAsleep, possum::transport::layout::kLooking}) {
+    page->ping.waiting = left;
+    bell.ring();
+    CHECK(page->ping.waiting == possum::transport::layout::kNobody && !bell.ring());
+  }
 }
 
 TEST(sleep_ends_at_its_deadline) {

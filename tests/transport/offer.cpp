@@ -57,9 +57,8 @@ std::uint64_t model(std::uint64_t word, unsigned slot, PageView page, std::uint3
     if (mine && (word >> (32 + s) & 1) != 0) held.insert(s);
   }
   waiting.sort([&](unsigned a, unsigned b) { return seqs[a] < seqs[b]; });
-  bool refused = page.state == PageState::left || held.size() > 9;
-  if (!refused && page.state == PageState::free) waiting.clear();
-  if (page.state == PageState::active) {
+  bool refused = page.state != PageState::active || held.size() > 9;
+  if (!refused) {
     refused |= page.policy == Policy::drop_newest && waiting.size() >= page.depth;
     while (!refused && page.policy == Policy::drop_oldest &&
            waiting.size() >= page.depth) {
@@ -74,19 +73,13 @@ std::uint64_t model(std::uint64_t word, unsigned slot, PageView page, std::uint3
 
 }  // namespace
 
-TEST(free_page_gets_exactly_the_newest_frame) {
-  const PageView page{PageState::free, Policy::drop_newest, 1};
-  check_rows({{page, 0, 0, 3, 1u << 3},
-              {page, 0b111, 0, 3, 1u << 3},
-              {page, kAll, 0, 31, 1u << 31},
-              {page, 0b1, 0b1100, 1, 0b10}});
-}
-
-TEST(page_that_was_left_gets_nothing) {
-  for (const Policy policy :
-       {Policy::drop_oldest, Policy::drop_newest, Policy::blocking}) {
-    const PageView page{PageState::left, policy, 4};
-    check_rows({{page, 0, 0, 3, 0}, {page, 0b101, 0b10, 3, 0b101}});
+TEST(page_that_nobody_has_gets_nothing) {
+  for (const PageState state : {PageState::free, PageState::left}) {
+    for (const Policy policy :
+         {Policy::drop_oldest, Policy::drop_newest, Policy::blocking}) {
+      const PageView page{state, policy, 4};
+      check_rows({{page, 0, 0, 3, 0}, {page, 0b101, 0b10, 3, 0b101}});
+    }
   }
 }
 
@@ -132,15 +125,14 @@ TEST(bits_never_given_mean_nothing) {
 TEST(refused_offer_leaves_no_bit_that_looks_like_one) {
   const auto seqs = in_order();
   const std::uint32_t ten = (1u << 10) - 1;
-  const PageView left{PageState::left, Policy::drop_oldest, 3};
-  CHECK(offered(make_word(kAll, 0), 20, left, 0b1, seqs) == make_word(0b1, 0));
+  for (const PageState state : {PageState::free, PageState::left}) {
+    const PageView nobody{state, Policy::drop_oldest, 3};
+    CHECK(offered(make_word(kAll, 0), 20, nobody, 0b1, seqs) == make_word(0b1, 0));
+  }
   const PageView full{PageState::active, Policy::drop_newest, 1};
   CHECK(offered(make_word(kAll, 0), 20, full, 0b1, seqs) == make_word(0b1, 0));
-  for (const PageState state : {PageState::free, PageState::active}) {
-    const PageView hoarding{state, Policy::drop_oldest, 1};
-    CHECK(offered(make_word(kAll, kAll), 20, hoarding, ten, seqs) ==
-          make_word(ten, kAll));
-  }
+  const PageView hoarding{PageState::active, Policy::drop_oldest, 1};
+  CHECK(offered(make_word(kAll, kAll), 20, hoarding, ten, seqs) == make_word(ten, kAll));
 }
 
 TEST(reader_that_hoards_is_offered_no_more) {
@@ -173,6 +165,19 @@ TEST(random_words_agree_with_the_model) {
     const auto slot = static_cast<unsigned>(random() % 32);
     CHECK(offered(word, slot, page, given, seqs) == model(word, slot, page, given, seqs));
   }
+}
+
+TEST(has_bits_counts) {
+  std::mt19937_64 random(3);
+  for (int round = 0; round < 100'000; ++round) {
+    const auto mask = static_cast<std::uint32_t>(random() & random());
+    const auto count = static_cast<unsigned>(random() % 40);
+    CHECK(possum::transport::has_bits(mask, count) ==
+          (static_cast<unsigned>(std::popcount(mask)) >= count));
+  }
+  CHECK(possum::transport::has_bits(0, 0) && !possum::transport::has_bits(0, 1));
+  CHECK(possum::transport::has_bits(kAll, 32) && !possum::transport::has_bits(kAll, 33));
+  CHECK(!possum::transport::has_bits(kAll, ~0u));
 }
 
 TEST(oldest_of_is_the_lowest_sequence_number) {

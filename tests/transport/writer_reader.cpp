@@ -51,13 +51,14 @@ WriteStatus publish_ref(Writer& writer, const SlotRef& ref, std::uint64_t key,
 
 // Runs `call`, which waits, until interrupt() ends it.
 void expect_interrupted(const std::string& channel, Writer& writer,
-                        const std::function<WriteStatus()>& call) {
+                        const std::function<WriteStatus()>& call,
+                        bool (*asleep)(const std::string&) = writer_sleeps) {
   std::atomic<bool> ended{false};
   std::thread waiting([&] {
     CHECK(call() == WriteStatus::interrupted);
     ended = true;
   });
-  await_asleep([&] { return writer_sleeps(channel); });
+  await_asleep([&] { return asleep(channel); });
   CHECK(!ended);
   const std::int64_t before = possum::monotonic_ns();
   writer.interrupt(true);
@@ -308,7 +309,9 @@ TEST(interrupt_ends_drain_and_wait_readers) {
   const std::string channel = unique_channel();
   const auto writer = open_writer(blocking_writer(channel));
   Error error;
-  expect_interrupted(channel, *writer, [&] { return writer->wait_readers(1, error); });
+  expect_interrupted(
+      channel, *writer, [&] { return writer->wait_readers(1, error); },
+      sleeps_among_threads);
   const auto reader = attach_reader(reader_of(channel, Policy::blocking, 4));
   publish_all(*writer, 1, 2);
   writer->set_eos();
@@ -1336,12 +1339,12 @@ TEST(reader_that_comes_and_goes_without_end_does_not_flood_the_application) {
   CHECK(map_own_page(open, 0, error));
   const std::int64_t start = possum::monotonic_ns();
   possum::transport::layout::Config cfg;
-  cfg.state = possum::transport::layout::PageState::active;
   for (int turn = 0; possum::monotonic_ns() - start < 500 * kMs; ++turn) {
-    ++cfg.epoch;
+    cfg.state = turn % 2 ? possum::transport::layout::PageState::left
+                         : possum::transport::layout::PageState::active;
     open.control.page(0).cfg.store(possum::transport::layout::pack(cfg));
     open.attention().ring_self();
-    if (turn % 64 == 0) std::this_thread::yield();
+    if (turn % 65 == 0) std::this_thread::yield();
   }
   const std::int64_t passes = 34 + (possum::monotonic_ns() - start) / (10 * kMs);
   CHECK(told.load() > 20 && told.load() <= 2 * passes);
