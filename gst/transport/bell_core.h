@@ -6,8 +6,8 @@
 // that the very code that ships runs under a model checker.
 //
 // A sleeper arms the bell, looks at the state that its ringers change, and then sleeps.
-// While it is looking, a ringer only takes the flag back, which it notices before it falls
-// asleep; asleep it needs a post, which is a system call on both sides.
+// While it is looking, a ringer only takes the flag back, which it notices before it
+// falls asleep; asleep it needs a post, which is a system call on both sides.
 //
 // Flag is an atomic 32-bit word (layout::BellState); Semaphore provides
 //   drain()  takes what was posted and not yet waited for

@@ -60,10 +60,9 @@ std::uint64_t offered(std::uint64_t word, unsigned slot, PageView page,
   // Without the bits never given: one of them may be this slot's.
   std::uint32_t offers = layout::offered_of(word) & given;
   const std::uint32_t taken = layout::taken_of(word);
-  const bool refused = page.state != layout::PageState::active ||
-                       holds_too_many(taken & given) ||
-                       (page.policy == layout::Policy::drop_newest &&
-                        has_bits(offers, page.depth));
+  const bool refused =
+      page.state != layout::PageState::active || holds_too_many(taken & given) ||
+      (page.policy == layout::Policy::drop_newest && has_bits(offers, page.depth));
   if (refused) return layout::make_word(offers, taken);
   // A blocking reader's caller has waited for room.
   if (page.policy == layout::Policy::drop_oldest) {

@@ -23,7 +23,7 @@ constexpr std::int64_t kMs = 1'000'000;
 constexpr std::int64_t kBusyTickNs = 20 * kMs;
 constexpr std::int64_t kIdleTickNs = 100 * kMs;
 constexpr std::int64_t kIdleAfterNs = 1000 * kMs;
-constexpr std::int64_t kSearchNs = 250 * kMs;    // the slow poll behind inotify
+constexpr std::int64_t kSearchNs = 250 * kMs;  // the slow poll behind inotify
 // How long an attach waits for its writer to see it: one that runs needs a moment.
 constexpr std::int64_t kAdmissionNs = 100 * kMs;
 constexpr std::int64_t kPageFullNs = 100 * kMs;  // between looks for a free page

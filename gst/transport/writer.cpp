@@ -688,8 +688,8 @@ class Writer::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   void pass(std::unique_lock<std::mutex>& lock, bool tick, Happened& happened) {
-    if (session_ && (session_->name_lost() || session_->faulted() ||
-                     (tick && !session_->whole()))) {
+    if (session_ &&
+        (session_->name_lost() || session_->faulted() || (tick && !session_->whole()))) {
       reclaim(lock, happened);
     }
     POSSUM_CRASH_POINT("tick.stat");

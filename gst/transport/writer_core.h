@@ -105,7 +105,8 @@ class WriterCore {
     return seen;
   }
 
-  // --- where a slot comes from (PROTOCOL.md, "Acquire") ---------------------------------
+  // --- where a slot comes from (PROTOCOL.md, "Acquire")
+  // ---------------------------------
 
   // `slot` belongs to the caller until publish or give_back().
   template <class Need>

@@ -194,13 +194,13 @@ class Channel final : public System {
     std::uint32_t attached;
     std::uint32_t sessions;
     std::uint32_t look;
-    std::uint32_t got;      // in this session
-    std::uint32_t last;     // sequence number
-    std::uint32_t ordinal;  // of the last
-    std::uint32_t lost;     // since the last
+    std::uint32_t got;       // in this session
+    std::uint32_t last;      // sequence number
+    std::uint32_t ordinal;   // of the last
+    std::uint32_t lost;      // since the last
     std::uint32_t promised;  // the newest frame when its writer stopped
-    std::uint32_t leases;   // slots
-    std::uint32_t returns;  // slots that it is about to release
+    std::uint32_t leases;    // slots
+    std::uint32_t returns;   // slots that it is about to release
     std::uint32_t over;
     std::uint32_t mapped[Slots];  // object numbers
   };
@@ -525,7 +525,8 @@ class Channel final : public System {
   }
   bool somebody_went(unsigned life) const {
     const auto& pages = m_.control[life].page;
-    return plan_.writer.recycles && std::any_of(pages, pages + Pages, [](const auto& page) {
+    return plan_.writer.recycles &&
+           std::any_of(pages, pages + Pages, [](const auto& page) {
              const auto cfg = layout::unpack(page.cfg.value);
              return cfg.state != layout::PageState::free && page.lock == 0;
            });
@@ -601,9 +602,9 @@ class Channel final : public System {
       const std::optional<unsigned> slot = core(life).lend(wanted);
       if (!slot) return;
       own.kept |= slot_bit(*slot);
-      explorer().require(std::popcount(circulating(life) & ~leased(life)) >
-                             std::popcount(own.kept),
-                         "a loan left too few slots");
+      explorer().require(
+          std::popcount(circulating(life) & ~leased(life)) > std::popcount(own.kept),
+          "a loan left too few slots");
       begin_drawing(life, *slot);
     }
   }
@@ -1150,9 +1151,9 @@ class Channel final : public System {
                          "a lossless reader was told the end too early");
     }
     if (control.writer_died || own.lost > 0) return;
-    explorer().require(own.last >= own.promised ||
-                           plan_of(own).policy == layout::Policy::drop_newest,
-                       "who came before the stop never got the newest frame");
+    explorer().require(
+        own.last >= own.promised || plan_of(own).policy == layout::Policy::drop_newest,
+        "who came before the stop never got the newest frame");
     if (!owed(own) || (!eos && plan_.writer.eos)) return;
     const bool newest_kept = plan_of(own).policy != layout::Policy::drop_newest;
     const std::uint64_t least = newest_kept ? control.newest() : control.newest() != 0;

@@ -66,7 +66,9 @@ inline const Row kRows[] = {
     // The admission.
     {{Change{{"admit", "grant", "or", seq_cst}, relaxed}}, "dropping", nullptr},
     {{Change{{"admitted", "grant", "load", seq_cst}, relaxed}}, "dropping", nullptr},
-    {{Change{{"set_admitted", "admitted", "store", seq_cst}, release}}, "racing", nullptr},
+    {{Change{{"set_admitted", "admitted", "store", seq_cst}, release}},
+     "racing",
+     nullptr},
     {{Change{{"must_copy", "admitted", "load", seq_cst}, acquire}}, "racing", nullptr},
     // Doorbells.
     {{Change{{"arm", "waiting", "store", seq_cst}, release}}, "lossless", nullptr},
@@ -106,9 +108,7 @@ inline const Row kRows[] = {
     {{Change{{"set_have", "have", "store", seq_cst}, relaxed}},
      nullptr,
      "matters only when memory runs out, which no case has"},
-    {{Change{{"must_copy", "have", "load", seq_cst}, relaxed}},
-     nullptr,
-     "as above"},
+    {{Change{{"must_copy", "have", "load", seq_cst}, relaxed}}, nullptr, "as above"},
 };
 
 inline bool in_table(const Site& site) {

@@ -21,7 +21,7 @@ static void put32(unsigned char* header, size_t at, uint32_t value) {
 
 static void fill(unsigned char* header) {
   memcpy(header, "PSSMCTL1", 8);
-  put32(header, 8, 2);                                      // version
+  put32(header, 8, 3);                                      // version
   put32(header, 12, 8 * sizeof(void*) | 1 << 8 | 2 << 16);  // abi: not glibc
   put32(header, 16, kHeader);
   put32(header, 20, kUnit);
