@@ -2,6 +2,8 @@
 // Copyright (C) 2026 the possum authors
 #include "event_thread.h"
 
+#include <signal.h>
+
 #include <utility>
 
 #include "clock.h"
@@ -12,6 +14,26 @@ namespace {
 
 // How long stop() waits for a function of the application.
 constexpr std::int64_t kCallNs = 500'000'000;
+
+// A thread that starts meanwhile handles no signal of the program, whose own waits would
+// not notice. Faults stay: they belong to the thread that makes them.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t all;
+    sigfillset(&all);
+    for (const int fault : {SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS}) {
+      sigdelset(&all, fault);
+    }
+    pthread_sigmask(SIG_BLOCK, &all, &before_);
+  }
+  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_;
+};
 
 }  // namespace
 
@@ -53,6 +75,7 @@ EventThread::~EventThread() {
 void EventThread::start(std::function<void(Run&)> body) {
   auto run = std::make_shared<Run>();
   const MutexLock lock(mutex_);
+  const SignalsBlocked blocked;
   thread_ = std::thread([run, body = std::move(body)]() mutable {
     body(*run);
     body = nullptr;

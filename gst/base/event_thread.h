@@ -52,8 +52,9 @@ class EventThread {
   EventThread(const EventThread&) = delete;
   EventThread& operator=(const EventThread&) = delete;
 
-  // None runs. Throws std::system_error if there can be no thread. What `body` refers to
-  // lives until stop() has returned, and as long as body() sees to it beyond that.
+  // None runs. Throws std::system_error if there can be no thread, which handles no
+  // signal but faults of its own. What `body` refers to lives until stop() has returned,
+  // and as long as body() sees to it beyond that.
   void start(std::function<void(Run&)> body);
   // `wake` ends a sleep of the body, which then looks at stopping(). A function of the
   // application that lasts half a second longer goes on by itself, and none follows it.

@@ -5,13 +5,9 @@
 // sweeps up after readers. It knows bytes and times, not what the pixels mean.
 #pragma once
 
-#include <sys/types.h>
-
-#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -20,43 +16,14 @@
 #include <vector>
 
 #include "base/error.h"
+#include "channel_watch.h"
+#include "housekeeping.h"
 #include "layout.h"
-#include "shm_object.h"
+#include "slot_store.h"
+#include "writer_options.h"
+#include "writer_state.h"
 
 namespace possum::transport {
-
-inline constexpr std::int64_t kForever = INT64_MAX;
-
-struct WriterOptions {
-  std::string channel = "default";
-  unsigned slots = 16;  // 3..32, the most the pool may grow to
-  // Of the control object, see check_perms(); data objects lose w of group and others.
-  unsigned perms = 0600;
-  std::optional<gid_t> group;
-  bool allow_blocking = false;
-  std::int64_t max_blocking_ns = kForever;  // stall after which a blocking reader drops
-  std::int64_t claim_timeout_ns = 2'000'000'000;  // how long a held name is retried
-  bool bus_guard = false;  // install the SIGBUS handler of bus_guard.h
-};
-
-// A right to one slot of this process. Plain data: copying it copies no right.
-struct SlotRef {
-  std::uint64_t incarnation = 0;
-  std::uint32_t object = 0;
-  unsigned slot = 0;
-  std::byte* data = nullptr;           // first byte of the pixel area, page aligned
-  std::size_t capacity = 0;            // bytes from data
-  std::shared_ptr<ShmObject> mapping;  // keeps data readable and writable
-};
-
-enum class WriteStatus {
-  ok,
-  interrupted,  // interrupt(true) was called; nothing is lost, call again
-  timeout,      // the deadline came first; nothing is lost, call again
-  no_slot,      // readers hold every slot, or somebody truncated or removed the objects
-                // and the channel is being made anew: drop the frame (counted)
-  failed,       // see the Error
-};
 
 struct ReaderInfo {
   unsigned index = 0;
@@ -79,28 +46,6 @@ struct WriterStatistics {
   unsigned held = 0;   // slots that some reader holds (TAKEN)
   unsigned lent = 0;   // slots that upstream holds
   std::vector<ReaderInfo> readers;
-};
-
-// Called from the housekeeping thread only, with no lock held. A function may be empty.
-// It may call anything, close() and the Writer's end among it. close() waits for one that
-// runs, but half a second at most: perhaps that one waits for the thread in close(). It
-// then runs on by itself: let it own what it uses. None is begun after close().
-struct WriterEvents {
-  // A reader that came and went between two looks, 10 ms at most, is not told of at all.
-  std::function<void(unsigned index, std::uint32_t pid)> reader_attached;
-  // reason: "left", "died"
-  std::function<void(unsigned index, const char* reason)> reader_detached;
-  std::function<void(unsigned index, std::uint32_t pid)> reader_demoted;
-  // The pool wanted to grow and /dev/shm had no room. Called once per shortage.
-  std::function<void(unsigned slots, const Error&)> pool_limited;
-  // The channel is there: at first, over what a dead writer left (`took_over`) or not,
-  // and again (`anew`) after somebody had removed or damaged its objects.
-  std::function<void(bool took_over, bool anew)> claimed;
-  // So many slots exist from here on, of so many bytes together. Told a tick later, 250
-  // ms at most, and not of each step in between.
-  std::function<void(unsigned slots, std::size_t bytes)> pool_changed;
-  // The control name was removed and could not be claimed again. Every later call fails.
-  std::function<void(const Error&)> lost;
 };
 
 class Writer {
@@ -179,9 +124,41 @@ class Writer {
   std::uint64_t incarnation() const;  // 0 while closed
 
  private:
-  class Impl;
-  explicit Writer(std::shared_ptr<Impl> impl);
-  std::shared_ptr<Impl> impl_;
+  using Core = WriterCore<Incarnation>;
+  class Wait;
+
+  Writer(WriterOptions options, WriterEvents events);
+
+  // Asked before any lock is taken: in a forked child nobody would release it.
+  bool forked() const { return generation_ != process_generation(); }
+  bool gone(Error& error) const POSSUM_REQUIRES(state_.mutex);
+  unsigned attached() const POSSUM_REQUIRES(state_.mutex);
+  std::optional<WriteStatus> find_slot(SlotRequest& request, const Wait* wait,
+                                       SlotRef& ref, Error& error)
+      POSSUM_REQUIRES(state_.mutex);
+  void note_shortage(const SlotRequest& request) POSSUM_REQUIRES(state_.mutex);
+  Error too_small(const SlotRequest& request) const POSSUM_REQUIRES(state_.mutex);
+  WriteStatus drop_damaged() POSSUM_REQUIRES(state_.mutex);
+  WriteStatus drop_frame() POSSUM_REQUIRES(state_.mutex);
+  void count_frame(const layout::FrameDescriptor& frame, bool zero_copy)
+      POSSUM_REQUIRES(state_.mutex);
+
+  template <class Look>
+  WriteStatus wait_for_readers(std::int64_t deadline_ns, Error& error, Look look,
+                               std::uint32_t (*holding)(const Core&))
+      POSSUM_REQUIRES(state_.mutex);
+
+  const std::uint32_t generation_;
+  const std::int64_t max_blocking_ns_;
+  ChannelWatch watch_;  // of open(); carries the interrupt of all waits
+  mutable WriterState state_;
+  Housekeeping housekeeping_;
+
+  WriterStatistics statistics_ POSSUM_GUARDED_BY(state_.mutex);
+  bool shortage_told_ POSSUM_GUARDED_BY(state_.mutex) = false;
+  // A thread sleeps at the doorbell `room`, or is about to. Others that wait meanwhile
+  // wait for state_.changed, which that one notifies.
+  bool room_taken_ POSSUM_GUARDED_BY(state_.mutex) = false;
 };
 
 }  // namespace possum::transport

@@ -118,8 +118,7 @@ class WriterCore {
       const Holdings held = collect();
       if (reuse(held, slot, need) ||
           (std::exchange(may_grow, false) && grow(slot, need))) {
-        busy_ |= slot_bit(slot);
-        return Found::slot;
+        return chosen(held, slot, need);
       }
       const std::uint32_t able = stealable(held) & ~skip;
       if ((able & ~newest_) == 0 && std::exchange(may_recycle, false) &&
@@ -129,10 +128,7 @@ class WriterCore {
       }
       if (able != 0) {  // the newest frame last
         slot = oldest_of((able & ~newest_) != 0 ? able & ~newest_ : able, seqs_);
-        if (steal(slot) && make_fit(slot, need)) {
-          busy_ |= slot_bit(slot);
-          return Found::slot;
-        }
+        if (steal(slot) && make_fit(slot, need)) return chosen(held, slot, need);
         skip |= slot_bit(slot);
         continue;
       }
@@ -173,6 +169,7 @@ class WriterCore {
     }
     lent_ |= slot_bit(slot);
     if (lent > peak_lent_) peak_lent_ = lent;
+    keep_reserve(held, slot, need);
     return slot;
   }
 
@@ -457,6 +454,21 @@ class WriterCore {
     const std::uint32_t unused = ~have_;
     slot = slot_of(unused);
     return unused != 0 && slot < limit_ && make_object(slot, need);
+  }
+
+  template <class Need>
+  Found chosen(const Holdings& held, unsigned slot, Need& need) {
+    busy_ |= slot_bit(slot);
+    keep_reserve(held, slot, need);
+    return Found::slot;
+  }
+
+  // Makes one slot more if whoever takes the frame in `slot` would have to copy it, for
+  // want of others that nobody holds.
+  template <class Need>
+  void keep_reserve(const Holdings& held, unsigned slot, Need& need) {
+    unsigned spare = 0;
+    if (!has_bits(have_ & ~(held.taken | slot_bit(slot)), reserve_)) grow(spare, need);
   }
 
   // Slots that nobody holds and that only dropping readers, or nobody yet, were offered.

@@ -89,17 +89,9 @@ inline bool can_see_sleepers() {
   return reading && reading->number == SYS_read;
 }
 
-// A thread that publishes or drains.
+// A thread that publishes, drains or waits for readers.
 inline bool writer_sleeps(const std::string& channel) {
   return detail::sleeps_in(channel, possum::transport::layout::kRoomUnit);
-}
-// A thread that waits for readers, which is told by another one of this process; or for
-// something else that only this process knows.
-inline bool sleeps_among_threads(const std::string& channel) {
-  return detail::some_thread([&](const detail::Call& call) {
-    return call.number == SYS_futex &&
-           !detail::offset_in_control(channel, call.first_argument);
-  });
 }
 inline bool housekeeper_sleeps(const std::string& channel) {
   return detail::sleeps_in(channel, possum::transport::layout::kAttentionUnit);

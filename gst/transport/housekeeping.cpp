@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+#include "housekeeping.h"
+
+#include <algorithm>
+#include <bit>
+#include <functional>
+#include <memory>
+#include <string>
+#include <system_error>
+
+#include "base/clock.h"
+#include "crash_point.h"
+
+namespace possum::transport {
+namespace {
+
+constexpr std::int64_t kMs = 1'000'000;
+constexpr std::int64_t kTickNs = 250 * kMs;
+// Peers can ring as often as they like, and each pass may have something to tell the
+// application: so many a second, and one for each reader at once after a pause.
+constexpr std::int64_t kPassNs = 10 * kMs;
+constexpr std::int64_t kSavedPassesNs = 32 * kPassNs;
+// Who has come waits to be let in, and is looked for more often. Only a look that finds
+// nobody is followed by a rest: whoever rings for nothing keeps no processor busy.
+constexpr std::int64_t kRestNs = kMs / 2;
+constexpr std::int64_t kClaimPollNs = 20 * kMs;  // behind inotify
+// "possum clean" may hold a lost name for a moment.
+constexpr std::int64_t kReclaimNs = 500 * kMs;
+
+bool any(const WriterEvents& events) {
+  return events.reader_attached || events.reader_detached || events.reader_demoted ||
+         events.pool_limited || events.claimed || events.pool_changed || events.lost;
+}
+
+}  // namespace
+
+Housekeeping::Housekeeping(WriterState& state)
+    : state_(state), reclaim_watch_(state.options.channel) {}
+
+WriteStatus Housekeeping::start(std::int64_t deadline_ns, ChannelWatch& watch,
+                                Error& error) {
+  {
+    const MutexLock lock(state_.mutex);
+    state_.told.clear();
+    known_ = {};
+    pool_ = {};
+  }
+  reclaim_watch_.interrupt(false);
+  const WriteStatus status = claim(deadline_ns, watch, false, error);
+  if (status != WriteStatus::ok) return status;
+  try {
+    thread_.start([this](EventThread::Run& thread) { run(thread); });
+    if (any(*state_.events)) {
+      teller_.start([this](EventThread::Run& thread) { tell(thread); });
+    }
+  } catch (const std::system_error& problem) {
+    stop();
+    error = make_error(ErrorCode::system,
+                       std::string("No thread could be started: ") + problem.what() +
+                           ": close other programs or raise the limits of processes "
+                           "(ulimit -u, TasksMax=)",
+                       "std::thread");
+    return WriteStatus::failed;
+  }
+  error = {};
+  return WriteStatus::ok;
+}
+
+void Housekeeping::stop() {
+  thread_.stop([this] {
+    reclaim_watch_.interrupt(true);
+    const MutexLock lock(state_.mutex);
+    state_.wake_housekeeping();
+  });
+  std::shared_ptr<Incarnation> channel;
+  {
+    const MutexLock lock(state_.mutex);
+    channel.swap(state_.channel);
+    state_.changed.notify_all();
+  }
+  if (channel) channel->end();
+  teller_.stop([this] {
+    const MutexLock lock(state_.mutex);
+    state_.changed.notify_all();
+  });
+}
+
+WriteStatus Housekeeping::claim(std::int64_t deadline_ns, ChannelWatch& watch, bool anew,
+                                Error& error) {
+  const WriterOptions& options = state_.options;
+  const ClaimOptions wanted{
+      options.channel, {options.perms, options.group}, options.allow_blocking};
+  Claim made;
+  ClaimStatus status;
+  for (;;) {
+    status = claim_channel(wanted, made, error);
+    const std::int64_t now = monotonic_ns();
+    if (status != ClaimStatus::busy || now >= deadline_ns || watch.interrupted()) break;
+    if (watch.armed()) {
+      watch.wait(std::min(deadline_ns, now + kClaimPollNs));
+    } else {
+      watch.arm();  // what happened before that gave no event
+    }
+  }
+  watch.disarm();
+  if (status == ClaimStatus::busy && watch.interrupted()) return WriteStatus::interrupted;
+  if (status != ClaimStatus::ok) return WriteStatus::failed;
+  const bool took_over = made.took_over;
+  const MutexLock lock(state_.mutex);
+  state_.channel = std::make_shared<Incarnation>(std::move(made), options);
+  if (state_.eos) state_.channel->core.set_eos();
+  state_.tell(&WriterEvents::claimed, took_over, anew);
+  return WriteStatus::ok;
+}
+
+// --- the thread ------------------------------------------------------------------------
+
+void Housekeeping::run(EventThread::Run& thread) {
+  std::int64_t next_look_ns = 0;  // for arrivals
+  std::int64_t next_pass_ns = 0;
+  std::int64_t next_tick_ns = monotonic_ns() + kTickNs;
+  for (;;) {
+    std::shared_ptr<Incarnation> channel;
+    std::int64_t now = 0;
+    bool asked = false;
+    {
+      const MutexLock lock(state_.mutex);
+      while (!state_.asked && monotonic_ns() < next_look_ns) {
+        state_.changed.wait_until(state_.mutex, next_look_ns);
+      }
+      channel = state_.channel;
+      if (thread.stopping() || !channel) return;
+      asked = std::exchange(state_.asked, false);
+      channel->attention.arm();  // before the look: nothing is missed
+      const bool came = channel->core.admit() != 0;
+      if (came) state_.wake_waiters();
+      now = monotonic_ns();
+      next_look_ns = came ? now : now + kRestNs;
+    }
+    if (!asked && now < next_pass_ns) {
+      channel->attention.sleep(next_pass_ns);
+      continue;
+    }
+    next_pass_ns = std::max(next_pass_ns, now - kSavedPassesNs) + kPassNs;
+    const bool tick = now >= next_tick_ns;
+    if (tick) next_tick_ns = now + kTickNs;
+    bool lost = name_lost(channel->channel, channel->claim) ||
+                (tick && !control_intact(channel->claim));
+    POSSUM_CRASH_POINT("tick.stat");
+    {
+      const MutexLock lock(state_.mutex);
+      lost |= channel->damaged() || (tick && !channel->slots.announced());
+      const std::uint32_t before = channel->core.admitted();
+      if (!lost) channel->core.recycle();
+      if (channel->core.admitted() != before) state_.wake_waiters();
+      if (tick) channel->core.relax_reserve();
+      // Not while a function of the application takes its time: what happens meanwhile
+      // is told as it stands afterwards.
+      if (!lost && state_.told.empty()) look_for_news(*channel);
+    }
+    if (lost) {
+      reclaim();
+    } else {
+      channel->attention.sleep(next_tick_ns);
+    }
+  }
+}
+
+// rm, a system that clears /dev/shm at logout, or somebody who truncates: the channel is
+// made anew under its name, readers find it by themselves.
+void Housekeeping::reclaim() {
+  std::shared_ptr<Incarnation> old;
+  {
+    const MutexLock lock(state_.mutex);
+    old.swap(state_.channel);
+    state_.reclaiming = true;
+    for (unsigned r = 0; r < layout::kReaders; ++r) {
+      if (known_[r].attached) state_.tell(&WriterEvents::reader_detached, r, "left");
+    }
+    known_ = {};
+  }
+  old->end();
+  Error error;
+  const WriteStatus status =
+      claim(monotonic_ns() + kReclaimNs, reclaim_watch_, true, error);
+  const MutexLock lock(state_.mutex);
+  state_.reclaiming = false;
+  if (status != WriteStatus::failed) return;  // it is there again, or was closed
+  state_.lost = error;
+  state_.tell(&WriterEvents::lost, error);
+}
+
+void Housekeeping::look_for_news(Incarnation& channel) {
+  auto& core = channel.core;
+  const auto gone = core.collect_recycled();
+  for (unsigned r = 0; r < layout::kReaders; ++r) {
+    KnownReader& known = known_[r];
+    const bool active = core.active(r);
+    const std::uint32_t pid = channel.page(r).pid.load(std::memory_order_relaxed);
+    if (known.attached && (!active || core.tenant(r) != known.tenant)) {
+      known.attached = false;
+      const bool died = (gone.died & slot_bit(r)) != 0;
+      state_.tell(&WriterEvents::reader_detached, r, died ? "died" : "left");
+    }
+    if (active && !known.attached) {
+      known = {true, false, core.tenant(r)};
+      state_.tell(&WriterEvents::reader_attached, r, pid);
+    }
+    if (active && core.demoted(r) && !std::exchange(known.demoted, true)) {
+      state_.tell(&WriterEvents::reader_demoted, r, pid);
+    }
+  }
+  const std::pair pool{static_cast<unsigned>(std::popcount(core.have())),
+                       channel.slots.bytes()};
+  if (std::exchange(pool_, pool) != pool) {
+    state_.tell(&WriterEvents::pool_changed, pool.first, pool.second);
+  }
+}
+
+// --- the second thread -----------------------------------------------------------------
+
+void Housekeeping::tell(EventThread::Run& thread) {
+  const std::shared_ptr<const WriterEvents> events = state_.events;
+  for (;;) {
+    std::function<void()> function;
+    {
+      const MutexLock lock(state_.mutex);
+      while (!thread.stopping() && state_.told.empty()) state_.changed.wait(state_.mutex);
+      if (thread.stopping()) return;
+      function = state_.told.front();
+    }
+    // False: stopped by this function or meanwhile, and this object may be gone.
+    if (!thread.call(function)) return;
+    const MutexLock lock(state_.mutex);
+    state_.told.erase(state_.told.begin());
+    if (state_.told.empty() && state_.channel) state_.channel->attention.ring();
+  }
+}
+
+}  // namespace possum::transport

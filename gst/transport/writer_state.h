@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Copyright (C) 2026 the possum authors
+//
+// What the threads of a writer share: the channel in its current life, under one mutex.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/fork_guard.h"
+#include "base/mutex.h"
+#include "bus_guard.h"
+#include "claim.h"
+#include "doorbell.h"
+#include "slot_store.h"
+#include "writer_core.h"
+#include "writer_options.h"
+
+namespace possum::transport {
+
+// One life of a channel at its writer, and the environment of WriterCore. The writer's
+// mutex is held around every call that does not say otherwise.
+struct Incarnation {
+  Incarnation(Claim made, const WriterOptions& options)
+      : channel(options.channel),
+        claim(std::move(made)),
+        room(claim.room()),
+        attention(claim.attention()),
+        slots(channel, claim.incarnation, {options.perms, options.group}, header()),
+        core(*this, options.slots, options.allow_blocking) {}
+  ~Incarnation() { end(); }
+  Incarnation(const Incarnation&) = delete;
+  Incarnation& operator=(const Incarnation&) = delete;
+
+  // Takes the names away, frees the lock, wakes all that sleep. Mappings stay. Without
+  // the mutex, by who has made sure that nobody finds this incarnation any more.
+  void end() {
+    // A forked child owns nothing.
+    if (std::exchange(ended_, true) || generation_ != process_generation()) return;
+    core.admit();  // who has come until now still gets the newest frame
+    remove_names(channel, claim);
+    for (unsigned r = 0; r < layout::kReaders; ++r) ring_reader(r);
+    room.ring_self();
+  }
+  // Did a mapping turn into zeros under us (bus_guard.h)? Costs next to nothing.
+  bool damaged() const {
+    return bus_faults() != 0 && (claim.control.object().damaged() || slots.damaged());
+  }
+
+  const std::string channel;
+  Claim claim;
+  Doorbell room;       // one thread at a time sleeps here
+  Doorbell attention;  // the housekeeping thread sleeps here
+  SlotStore slots;
+  WriterCore<Incarnation> core;
+
+  // --- environment of WriterCore
+  layout::ReaderUnit& page(unsigned r) const { return claim.control.page(r); }
+  layout::ControlHeader& header() const { return claim.control.header(); }
+  void ring_reader(unsigned r) { claim.bell(r).ring(); }
+  bool lock_page(unsigned r) {
+    return claim.lock.try_lock(layout::kReaderByte + r) == LockFd::Result::ok;
+  }
+  void unlock_page(unsigned r) { claim.lock.unlock(layout::kReaderByte + r); }
+  void reset_bell(unsigned r) { claim.bell(r).reset(); }
+  bool recycle_due() {
+    constexpr std::int64_t kIntervalNs = 5'000'000;
+    const std::int64_t now = monotonic_ns();
+    if (now - recycled_ns_ < kIntervalNs) return false;
+    recycled_ns_ = now;
+    return true;
+  }
+  bool fits(unsigned slot, const SlotRequest& request) const {
+    return slots.fits(slot, request.need);
+  }
+  void discard(unsigned slot) { slots.remove(slot); }
+  std::uint32_t create(unsigned slot, SlotRequest& request) {
+    return slots.make(slot, request);
+  }
+
+ private:
+  const std::uint32_t generation_ = process_generation();
+  std::int64_t recycled_ns_ = 0;
+  bool ended_ = false;
+};
+
+struct WriterState {
+  WriterState(WriterOptions wanted, WriterEvents functions)
+      : options(std::move(wanted)),
+        events(std::make_shared<const WriterEvents>(std::move(functions))) {}
+
+  // Has housekeeping look at the channel at once, whatever peers ring.
+  void wake_housekeeping() POSSUM_REQUIRES(mutex) {
+    asked = true;
+    changed.notify_all();
+    if (channel) channel->attention.ring_self();
+  }
+  // Has all that wait for readers look again.
+  void wake_waiters() POSSUM_REQUIRES(mutex) {
+    changed.notify_all();
+    if (channel) channel->room.ring();
+  }
+  // Has a function of the application called, after those that wait to be.
+  template <class... Args>
+  void tell(std::function<void(Args...)> WriterEvents::*event,
+            std::type_identity_t<Args>... args) POSSUM_REQUIRES(mutex) {
+    const auto& function = (*events).*event;
+    if (!function) return;
+    told.push_back([&function, args...] { function(args...); });
+    changed.notify_all();
+  }
+
+  const WriterOptions options;
+  // The thread that calls them has a share: they may free the writer.
+  const std::shared_ptr<const WriterEvents> events;
+
+  Mutex mutex;  // never held in a wait
+  // Something has changed below, or for those who wait for readers.
+  Condition changed;
+  // Null while the channel is closed, lost or being made anew. Whoever sleeps at one of
+  // its doorbells keeps a share: the channel may be another one afterwards.
+  std::shared_ptr<Incarnation> channel POSSUM_GUARDED_BY(mutex);
+  // The name was lost and is being claimed again: frames are dropped meanwhile.
+  bool reclaiming POSSUM_GUARDED_BY(mutex) = false;
+  Error lost POSSUM_GUARDED_BY(mutex);  // why it could not be claimed again
+  bool eos POSSUM_GUARDED_BY(mutex) = false;
+  bool asked POSSUM_GUARDED_BY(mutex) = false;  // see wake_housekeeping()
+  std::vector<std::function<void()>> told POSSUM_GUARDED_BY(mutex);
+};
+
+}  // namespace possum::transport
