@@ -222,8 +222,8 @@ TakeStatus Reader::take(std::int64_t deadline_ns, Frame& frame, Error& error) tr
       error = damaged(options_.channel, "nothing that is offered is a new frame");
       return TakeStatus::failed;
     }
-    // In this order: the lock, the state, the word. Only an empty word lets the others
-    // count, so nothing that was offered before the end is lost.
+    // In this order: the lock, the state, the grant, the word. Only an empty word lets
+    // the others count, so nothing that was offered before the end is lost.
     bool dead = false;
     if (look) {
       dead = !a->writer_alive();

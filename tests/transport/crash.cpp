@@ -509,6 +509,7 @@ void race_for_a_page(Stage& stage) {
   try {
     v.order("attach");
     writer.signal_it(SIGCONT);
+    CHECK(writer.ask("alone 1").starts_with("ok"));  // now it is admitted
     CHECK(writer.ask("publish 3 4096").starts_with("ok"));
     v.order("take 3");
     v.order("detach");
