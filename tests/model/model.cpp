@@ -356,7 +356,7 @@ const std::vector<Case>& cases() {
          slots(p, 2, 1);
          p.readers[0].frames = 1;
          p.readers[0].sessions = 2;
-         p.writer.lingers = p.writer.keeps_house = p.writer.checks_slots = true;
+         p.writer.lingers = p.writer.recycles = p.writer.checks_slots = true;
          return channel<1, 2>(p);
        }},
       {"nothing", false,

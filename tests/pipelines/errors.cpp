@@ -289,7 +289,7 @@ TEST(other_layout_names_both) {
   expect_error(
       reader,
       quoted(forged.name()) +
-          " was made by an incompatible possum (layout 7, this is layout 2): use "
+          " was made by an incompatible possum (layout 7, this is layout 3): use "
           "the same version and C library on both sides",
       kRunningError);
 }

@@ -283,6 +283,7 @@ void grow(Stage& stage) {
   v.order("open");
   v.order("prepare 4 4096");
   stage.viewer_beside(Policy::drop_oldest, 4);
+  stage.await_readers(1);
   v.order("publish 2 4096");
   stage.tell(stage.others[0], "take 2");
   v.order("lend 1 4096");
@@ -303,6 +304,7 @@ void steal(Stage& stage) {
   Victim& v = stage.sender(4);
   v.order("open");
   stage.viewer_beside(Policy::drop_newest, 8).stop();
+  stage.await_readers(1);
   v.order("prepare 4 4096");
   v.order("publish 12 4096");
   v.order("keep 3");
@@ -350,6 +352,7 @@ void leave(Stage& stage) {
   Victim& v = stage.sender(8);
   v.order("open");
   stage.viewer_beside(Policy::drop_oldest, 4);
+  stage.await_readers(1);
   v.order("publish 3 4096");
   stage.expect.closing = true;
   stage.at_hold = [&](const std::string& point) {
@@ -372,6 +375,7 @@ void recycle(Stage& stage) {
   for (int i = 0; i < 3; ++i) {
     stage.viewer_beside(Policy::drop_oldest, 3);
   }
+  stage.await_readers(3);
   v.order("publish 3 4096");
   stage.tell(stage.others[0], "take 2");
   stage.tell(stage.others[1], "take 1");
