@@ -616,8 +616,10 @@ TEST(removed_channel_is_made_anew_and_readers_come_back) {
   CHECK(reader.frame().key == 1);
   const std::uint64_t first = writer->incarnation();
   for (const std::string& name : names_of(channel)) shm_unlink(("/" + name).c_str());
-  CHECK(eventually([&] { return writer->incarnation() != first; }));
-  CHECK(writer->incarnation() != 0);
+  CHECK(eventually([&] {
+    const std::uint64_t now = writer->incarnation();
+    return now != 0 && now != first;
+  }));
   publish(*writer, 2);
   CHECK(reader.take().status == "disconnected");
   CHECK(reader.all_intact());  // what it holds from before
