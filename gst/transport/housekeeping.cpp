@@ -97,6 +97,11 @@ WriteStatus Housekeeping::claim(std::int64_t deadline_ns, ChannelWatch& watch, b
     status = claim_channel(wanted, made, error);
     const std::int64_t now = monotonic_ns();
     if (status != ClaimStatus::busy || now >= deadline_ns || watch.interrupted()) break;
+    {
+      const MutexLock lock(state_.mutex);
+      state_.name_held = true;
+      state_.changed.notify_all();
+    }
     if (watch.armed()) {
       watch.wait(std::min(deadline_ns, now + kClaimPollNs));
     } else {
@@ -175,6 +180,7 @@ void Housekeeping::reclaim() {
     const MutexLock lock(state_.mutex);
     old.swap(state_.channel);
     state_.reclaiming = true;
+    state_.name_held = false;
     for (unsigned r = 0; r < layout::kReaders; ++r) {
       if (known_[r].attached) state_.tell(&WriterEvents::reader_detached, r, "left");
     }

@@ -236,7 +236,8 @@ WriteStatus Writer::acquire(std::size_t bytes, std::size_t caps_bytes,
 
 std::optional<WriteStatus> Writer::find_slot(SlotRequest& request, const Wait* wait,
                                              SlotRef& ref, Error& error) {
-  if (!state_.channel) return drop_frame();
+  if (!state_.channel && state_.name_held) return drop_frame();
+  if (!state_.channel) return std::nullopt;
   Incarnation& channel = *state_.channel;
   auto& core = channel.core;
   if (channel.damaged()) return drop_damaged();

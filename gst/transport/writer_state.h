@@ -127,8 +127,10 @@ struct WriterState {
   // Null while the channel is closed, lost or being made anew. Whoever sleeps at one of
   // its doorbells keeps a share: the channel may be another one afterwards.
   std::shared_ptr<Incarnation> channel POSSUM_GUARDED_BY(mutex);
-  // The name was lost and is being claimed again: frames are dropped meanwhile.
+  // The name was lost and is being claimed again, which takes a moment. Frames wait for
+  // that, but are dropped while somebody else has the name.
   bool reclaiming POSSUM_GUARDED_BY(mutex) = false;
+  bool name_held POSSUM_GUARDED_BY(mutex) = false;
   Error lost POSSUM_GUARDED_BY(mutex);  // why it could not be claimed again
   bool eos POSSUM_GUARDED_BY(mutex) = false;
   bool asked POSSUM_GUARDED_BY(mutex) = false;  // see wake_housekeeping()

@@ -103,7 +103,7 @@ GST_START_TEST(a_sink_says_what_becomes_of_its_channel) {
     producer.push(value);
     held.push_back(consumer.pull());
   }
-  log.await("INFO possumsink: the pool has 4 slots, ");
+  log.await("INFO possumsink: the pool has 5 slots, ");
   fail_unless(std::remove(control_path(channel).c_str()) == 0);
   log.await("INFO possumsink: the channel is made anew");
   producer.stop();

@@ -46,6 +46,7 @@ ino_t control_inode(const std::string& channel) {
 
 // A reader that comes before the writer has found out is told the same again.
 void expect_new_channel(const std::string& channel, ino_t old, const Producer& producer) {
+  producer.push(kAfter - 1);  // a writer finds out when it draws
   await(
       [&] {
         const ino_t now = control_inode(channel);

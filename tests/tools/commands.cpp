@@ -144,7 +144,7 @@ TEST(info_says_everything_about_one) {
   const Json info = expect_tool(0, {"info", "--json", channel}).json();
   CHECK(info["channel"] == channel && info["state"] == "ready");
   CHECK(info["pid"] == writer.pid() && info["command"] == possum::process_name());
-  CHECK(info["uid"] == geteuid() && info["mode"] == "0600" && info["layout"] == 2);
+  CHECK(info["uid"] == geteuid() && info["mode"] == "0600" && info["layout"] == 3);
   CHECK(info["frames"] == 3 && info["bytes"] == kSmall + 10'000 && info["no-slot"] == 0);
   CHECK(info["allow-blocking"] == true && info["attachable"] == true);
   CHECK(info["age-ns"].get<std::int64_t>() >= 0);
