@@ -333,7 +333,9 @@ TEST(channel_that_is_truncated_under_its_reader_is_damaged) {
 TEST(frames_that_are_truncated_are_damaged) {
   const std::string channel = unique_channel();
   Child writer = start_writer(channel);
-  writer.signal(SIGSTOP);  // it would find out for itself, by SIGBUS
+  writer.write_line("pause");  // it would find out for itself, by SIGBUS
+  writer.write_line("stats check");
+  writer.wait_line("stats check");
   for (const std::string& name : shm_names(channel)) {
     if (!name.starts_with("possum-d.")) continue;
     CHECK(truncate(("/dev/shm/" + name).c_str(), 64) == 0);
