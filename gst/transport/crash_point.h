@@ -3,8 +3,8 @@
 //
 // Places where a process may die. One follows each store to shared memory and each
 // system call on names and locks, so that what is left of a process that was killed
-// anywhere is what is left at the nearest place before. PROTOCOL.md, "Deaths", says for
-// each what the others make of it. They are nothing but in the build that
+// anywhere is what is left at the nearest place before. tests/transport/deaths.md says
+// for each what the others make of it. They are nothing but in the build that
 // tests/transport/crash.cpp links to; a run of plain stores to bytes that nobody may read
 // yet (a new header, a descriptor) counts as one store.
 #pragma once

@@ -690,10 +690,10 @@ std::string contents(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-std::filesystem::path source_of_transport() {
+std::filesystem::path source_root() {
   const char* const root = std::getenv("POSSUM_SOURCE_ROOT");
   if (!root) check::skip("POSSUM_SOURCE_ROOT is not set: run it by `meson test`");
-  return std::filesystem::path(root) / "gst" / "transport";
+  return root;
 }
 
 template <class Use>
@@ -703,15 +703,13 @@ void for_each_match(const std::string& text, const std::regex& pattern, Use use)
   }
 }
 
-// Of PROTOCOL.md, "Deaths": which roles die at each point, "W", "R" or "WR".
+// Of deaths.md: which roles die at each point, "W", "R" or "WR".
 std::multimap<std::string, std::string> table_of_deaths() {
   static const std::regex name("`([a-z]+\\.[a-z-]+)`");
-  std::istringstream page(contents(source_of_transport() / "PROTOCOL.md"));
+  std::istringstream page(contents(source_root() / "tests/transport/deaths.md"));
   std::multimap<std::string, std::string> table;
-  bool deaths = false;
   for (std::string line; std::getline(page, line);) {
-    if (line.starts_with("## ")) deaths = line.ends_with(" Deaths");
-    if (!deaths || !line.starts_with("| ")) continue;
+    if (!line.starts_with("| ")) continue;
     std::string roles;
     for (const char c : line.substr(0, line.find('|', 1))) {
       if (c == 'W' || c == 'R') roles += c;
@@ -725,7 +723,8 @@ std::multimap<std::string, std::string> table_of_deaths() {
 std::multiset<std::string> points_in_source() {
   static const std::regex use("POSSUM_CRASH_POINT\\(\"([^\"]*)\"\\)");
   std::multiset<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(source_of_transport())) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(source_root() / "gst/transport")) {
     const auto kind = entry.path().extension();
     if (kind != ".h" && kind != ".cpp") continue;
     for_each_match(contents(entry.path()), use,

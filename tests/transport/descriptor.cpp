@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
 //
-// The bytes of layout version 2 as golden numbers, and the checks that stand between a
+// The bytes of the layout as PROTOCOL.md has them, and the checks that stand between a
 // peer's bytes and their use: whatever is accepted lies inside the object.
 #include "transport/descriptor.h"
 
+#include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <random>
+#include <regex>
+#include <string>
 #include <vector>
 
 #include "support/check.h"
@@ -92,6 +97,71 @@ std::uint64_t nasty(std::mt19937_64& random) {
   }
 }
 
+// What PROTOCOL.md says of one field of a struct, and what the compiler says of it.
+struct Field {
+  std::string name;
+  std::size_t offset = 0;
+  std::size_t bytes = 0;
+  std::size_t step = 0;  // from one element of an array to the next
+  bool operator==(const Field&) const = default;
+};
+#define FIELD(type, member) \
+  Field { #member, offsetof(type, member), sizeof(type::member) }
+
+Field of_slot(const Field& field) {
+  using namespace layout;
+  return {"slot[s]." + field.name, offsetof(ControlHeader, slot) + field.offset,
+          field.bytes, sizeof(SlotEntry)};
+}
+Field of_statistics(const Field& field) {
+  return {field.name, offsetof(layout::ControlHeader, statistics) + field.offset,
+          field.bytes, 0};
+}
+Field of_plane(const Field& field) {
+  using namespace layout;
+  return {"planes[p]." + field.name, offsetof(FrameDescriptor, planes) + field.offset,
+          field.bytes, sizeof(PlaneLayout)};
+}
+
+// The rows "| offset | width | field |" under the heading that begins so. An offset is
+// "256 + 16 s" for each s, a width "8", "4 a", or "2 x 8 a".
+std::vector<Field> fields_of_page(const std::string& heading) {
+  const char* const root = std::getenv("POSSUM_SOURCE_ROOT");
+  if (!root) check::skip("POSSUM_SOURCE_ROOT is not set: run it by `meson test`");
+  std::ifstream page(std::string(root) + "/gst/transport/PROTOCOL.md");
+  static const std::regex row(
+      R"(\| (\d+)(?: \+ (\d+) [sp])? \| (?:(\d+) x )?(\d+)(?: [as])? \| (\S+) \|.*)");
+  std::vector<Field> fields;
+  bool inside = false;
+  for (std::string line; std::getline(page, line);) {
+    if (line.starts_with("#")) inside = line.starts_with(heading);
+    std::smatch part;
+    if (!inside || !std::regex_match(line, part, row)) continue;
+    const auto number = [&](std::size_t group, std::size_t otherwise) {
+      return part[group].matched ? std::stoul(part[group].str()) : otherwise;
+    };
+    fields.push_back(
+        {part[5].str(), number(1, 0), number(3, 1) * number(4, 0), number(2, 0)});
+  }
+  return fields;
+}
+
+void expect_on_page(const std::string& heading, const std::vector<Field>& fields) {
+  const std::vector<Field> found = fields_of_page(heading);
+  for (std::size_t i = 0; i < std::max(fields.size(), found.size()); ++i) {
+    if (i < fields.size() && i < found.size() && fields[i] == found[i]) continue;
+    const auto say = [&](const char* where, const std::vector<Field>& list) {
+      if (i >= list.size()) return;
+      std::fprintf(stderr, "%s: %s at %zu, %zu bytes\n", where, list[i].name.c_str(),
+                   list[i].offset, list[i].bytes);
+    };
+    std::fprintf(stderr, "%s\n", heading.c_str());
+    say("PROTOCOL.md", found);
+    say("layout.h", fields);
+    CHECK(!"page and structs agree");
+  }
+}
+
 }  // namespace
 
 // A reader copies them with each frame.
@@ -108,62 +178,96 @@ TEST(caps_and_metas_are_bounded) {
   CHECK(!valid(header));
 }
 
-// Peers in other languages and of other builds rely on these numbers: whoever changes
-// one raises layout::kVersion and PROTOCOL.md.
-TEST(layout_version_3_is_what_it_was) {
+// Peers in other languages and of other builds go by the page: its tables have each field
+// of the structs, in their order, and nothing else.
+TEST(protocol_page_says_where_each_field_lies) {
+  using namespace layout;
+  expect_on_page("### Unit 0: header, 832 bytes",
+                 {FIELD(ControlHeader, magic),
+                  FIELD(ControlHeader, version),
+                  FIELD(ControlHeader, abi),
+                  FIELD(ControlHeader, header_bytes),
+                  FIELD(ControlHeader, unit_bytes),
+                  FIELD(ControlHeader, readers),
+                  FIELD(ControlHeader, slots),
+                  FIELD(ControlHeader, object_bytes),
+                  FIELD(ControlHeader, sem_bytes),
+                  FIELD(ControlHeader, sem_image),
+                  FIELD(ControlHeader, incarnation),
+                  FIELD(ControlHeader, writer_pid),
+                  FIELD(ControlHeader, flags),
+                  FIELD(ControlHeader, writer_start),
+                  FIELD(ControlHeader, writer_name),
+                  FIELD(ControlHeader, state),
+                  FIELD(ControlHeader, reserve),
+                  FIELD(ControlHeader, admitted),
+                  FIELD(ControlHeader, latest),
+                  FIELD(ControlHeader, have),
+                  of_slot(FIELD(SlotEntry, seq)),
+                  of_slot(FIELD(SlotEntry, object)),
+                  of_slot(FIELD(SlotEntry, pages)),
+                  of_statistics(FIELD(ChannelStatistics, frames)),
+                  of_statistics(FIELD(ChannelStatistics, bytes)),
+                  of_statistics(FIELD(ChannelStatistics, zero_copy)),
+                  of_statistics(FIELD(ChannelStatistics, copied)),
+                  of_statistics(FIELD(ChannelStatistics, no_slot)),
+                  of_statistics(FIELD(ChannelStatistics, last_publish_ns))});
+  expect_on_page(
+      "### Unit 3 + r: reader page, 128 bytes",
+      {FIELD(ReaderUnit, word), FIELD(ReaderUnit, cfg), FIELD(ReaderUnit, bell),
+       FIELD(ReaderUnit, grant), FIELD(ReaderUnit, pid), FIELD(ReaderUnit, frames),
+       FIELD(ReaderUnit, missed), FIELD(ReaderUnit, copied), FIELD(ReaderUnit, name)});
+  expect_on_page("### Bell, 8 bytes", {FIELD(DoorbellWords, waiting)});
+  expect_on_page(
+      "### Data header, 72 bytes",
+      {FIELD(DataHeader, magic), FIELD(DataHeader, version), FIELD(DataHeader, slot),
+       FIELD(DataHeader, incarnation), FIELD(DataHeader, object),
+       FIELD(DataHeader, header_bytes), FIELD(DataHeader, object_bytes),
+       FIELD(DataHeader, caps_offset), FIELD(DataHeader, caps_capacity),
+       FIELD(DataHeader, metas_offset), FIELD(DataHeader, metas_capacity),
+       FIELD(DataHeader, pixels_offset), FIELD(DataHeader, pixels_capacity)});
+  expect_on_page("### Frame descriptor, 256 bytes",
+                 {FIELD(FrameDescriptor, seq),
+                  FIELD(FrameDescriptor, publish_ns),
+                  FIELD(FrameDescriptor, pts_ns),
+                  FIELD(FrameDescriptor, dts_ns),
+                  FIELD(FrameDescriptor, running_pts_ns),
+                  FIELD(FrameDescriptor, running_dts_ns),
+                  FIELD(FrameDescriptor, duration_ns),
+                  FIELD(FrameDescriptor, latency_ns),
+                  FIELD(FrameDescriptor, offset),
+                  FIELD(FrameDescriptor, offset_end),
+                  FIELD(FrameDescriptor, data_offset),
+                  FIELD(FrameDescriptor, data_bytes),
+                  FIELD(FrameDescriptor, buffer_flags),
+                  FIELD(FrameDescriptor, frame_flags),
+                  FIELD(FrameDescriptor, flush_id),
+                  FIELD(FrameDescriptor, caps_id),
+                  FIELD(FrameDescriptor, caps_bytes),
+                  FIELD(FrameDescriptor, metas_bytes),
+                  FIELD(FrameDescriptor, width),
+                  FIELD(FrameDescriptor, height),
+                  FIELD(FrameDescriptor, padding),
+                  FIELD(FrameDescriptor, video_flags),
+                  FIELD(FrameDescriptor, plane_count),
+                  of_plane(FIELD(PlaneLayout, offset)),
+                  of_plane(FIELD(PlaneLayout, bytes)),
+                  of_plane(FIELD(PlaneLayout, stride))});
+}
+
+TEST(numbers_of_the_protocol_page) {
   using namespace layout;
   CHECK(kVersion == 3 && kSlots == 32 && kReaders == 32 && kPlanes == 4);
   CHECK(std::memcmp(&kControlMagic, "PSSMCTL1", 8) == 0);
   CHECK(std::memcmp(&kDataMagic, "PSSMDTA1", 8) == 0);
   CHECK(kOwnerByte == 1 << 30 && kReaderByte == (1 << 30) + 1);
-  CHECK(sizeof(ControlHeader) == 832);
-  CHECK(offsetof(ControlHeader, magic) == 0 && offsetof(ControlHeader, version) == 8);
-  CHECK(offsetof(ControlHeader, abi) == 12 &&
-        offsetof(ControlHeader, header_bytes) == 16);
-  CHECK(offsetof(ControlHeader, unit_bytes) == 20 &&
-        offsetof(ControlHeader, readers) == 24);
-  CHECK(offsetof(ControlHeader, slots) == 28 &&
-        offsetof(ControlHeader, object_bytes) == 32);
-  CHECK(offsetof(ControlHeader, sem_bytes) == 40 &&
-        offsetof(ControlHeader, sem_image) == 48);
-  CHECK(offsetof(ControlHeader, incarnation) == 112 &&
-        offsetof(ControlHeader, writer_pid) == 120);
-  CHECK(offsetof(ControlHeader, flags) == 124 &&
-        offsetof(ControlHeader, writer_start) == 128);
-  CHECK(offsetof(ControlHeader, writer_name) == 136);
-  CHECK(offsetof(ControlHeader, state) == 192 && offsetof(ControlHeader, reserve) == 196);
-  CHECK(offsetof(ControlHeader, admitted) == 200 &&
-        offsetof(ControlHeader, latest) == 204);
-  CHECK(offsetof(ControlHeader, have) == 208);
-  CHECK(offsetof(ControlHeader, slot) == 256 && sizeof(SlotEntry) == 16);
-  CHECK(offsetof(ControlHeader, statistics) == 768);
-  CHECK(offsetof(SlotEntry, seq) == 0 && offsetof(SlotEntry, object) == 8 &&
-        offsetof(SlotEntry, pages) == 12);
-  CHECK(sizeof(WriterBells) == 128 && offsetof(WriterBells, attention) == 64);
   CHECK(kHeaderUnit == 0 && kRoomUnit == 1 && kAttentionUnit == 2);
   CHECK(kReaderUnit == 3 && kUnits == 35);
-  CHECK(offsetof(DoorbellWords, waiting) == 0 && sizeof(DoorbellWords) == 8);
+  CHECK(offsetof(WriterBells, room) == 0 && offsetof(WriterBells, attention) == 64);
+  CHECK(sizeof(ControlHeader) == 832 && sizeof(ReaderUnit) == 128);
+  CHECK(sizeof(DataHeader) == 72 && sizeof(FrameDescriptor) == 256);
+  CHECK(kDemoted == 1 && kAdmitted == 2 && kAllowBlocking == 1);
   CHECK(kNobody == 0 && kAsleep == 1 && kLooking == 2);
-  CHECK(kDemoted == 1 && kAdmitted == 2);
-  CHECK(sizeof(ReaderUnit) == 128 && offsetof(ReaderUnit, word) == 0);
-  CHECK(offsetof(ReaderUnit, cfg) == 8 && offsetof(ReaderUnit, bell) == 16);
-  CHECK(offsetof(ReaderUnit, grant) == 24 && offsetof(ReaderUnit, pid) == 64);
-  CHECK(sizeof(DataHeader) == 72 && offsetof(DataHeader, incarnation) == 16);
-  CHECK(offsetof(DataHeader, object) == 24 && offsetof(DataHeader, object_bytes) == 32);
-  CHECK(offsetof(DataHeader, caps_offset) == 40 &&
-        offsetof(DataHeader, metas_offset) == 48);
-  CHECK(offsetof(DataHeader, pixels_offset) == 56 &&
-        offsetof(DataHeader, pixels_capacity) == 64);
-  CHECK(sizeof(FrameDescriptor) == 256 && offsetof(FrameDescriptor, pts_ns) == 16);
-  CHECK(offsetof(FrameDescriptor, latency_ns) == 56 &&
-        offsetof(FrameDescriptor, data_offset) == 80);
-  CHECK(offsetof(FrameDescriptor, buffer_flags) == 96 &&
-        offsetof(FrameDescriptor, caps_bytes) == 112);
-  CHECK(offsetof(FrameDescriptor, width) == 120 &&
-        offsetof(FrameDescriptor, padding) == 128);
-  CHECK(offsetof(FrameDescriptor, plane_count) == 148 &&
-        offsetof(FrameDescriptor, planes) == 152);
-  CHECK(sizeof(PlaneLayout) == 24 && offsetof(PlaneLayout, stride) == 16);
 }
 
 TEST(planned_object_is_valid_and_has_room_for_the_frame) {
