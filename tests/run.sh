@@ -53,11 +53,11 @@ needed=(
 )
 # Packages without which single tests are skipped: the camera, the source's format, fuzzing,
 # a peer with another C library, the memory orders, the examples in Python and on a network,
-# what another shell completes.
+# the benchmark's chart, what another shell completes.
 wanted=(
   qemu-system-x86 kmod xz-utils v4l-utils clang-format-14
   clang-14 libclang-rt-14-dev musl-tools relacy-dev
-  python3-gi python3-numpy python3-opencv gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0
+  python3-gi python3-numpy python3-opencv python3-matplotlib gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0
   python3-pip python3-setuptools python3-wheel gir1.2-gst-rtsp-server-1.0 iproute2 fish
 )
 

@@ -9,6 +9,7 @@ medians over the rounds, with the smallest and the largest in brackets. run.sh b
 this needs and calls it; README.md says what each figure means."""
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -124,8 +125,12 @@ def write(options, outcome):
     texts = {
         "bench.json": json.dumps(outcome, indent=1) + "\n",
         "bench.md": report.document(outcome),
-        "bench.svg": chart.document(outcome),
     }
+    if not chart.MISSING:
+        texts["bench.svg"] = chart.document(outcome)
+    else:  # none rather than one of other values
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(options.output, "bench.svg"))
     for name, text in texts.items():
         path = os.path.join(options.output, name)
         with open(path + ".new", "w", encoding="utf-8") as file:
@@ -194,6 +199,8 @@ def main():
         finally:
             end_sessions()
     print(write(options, outcome))
+    if chart.MISSING:
+        print(chart.MISSING, file=sys.stderr)
 
 
 if __name__ == "__main__":

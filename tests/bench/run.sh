@@ -31,8 +31,8 @@ needed=(
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
   gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-bad
 )
-# Without these PipeWire, the system calls or the instructions are missing.
-wanted=(gstreamer1.0-pipewire pipewire wireplumber dbus-daemon strace valgrind)
+# Without these PipeWire, the system calls, the instructions or the chart are missing.
+wanted=(gstreamer1.0-pipewire pipewire wireplumber dbus-daemon strace valgrind python3-matplotlib)
 
 here() {
   [ "$install" = 0 ] || install_packages "${needed[@]}" "${wanted[@]}"
@@ -40,8 +40,11 @@ here() {
     meson setup build-bench -Dbuildtype=release -Dexamples=disabled -Dwarning_level=0 >/dev/null
   ninja -C build-bench --quiet gst/possum/libgstpossum.so \
     tests/bench/bench-{producer,consumer,limits,instructions}
+  # A python3 that comes first may know nothing of what is packaged.
+  local python=/usr/bin/python3
+  [ -x "$python" ] || python=python3
   GST_PLUGIN_PATH=$PWD/build-bench/gst/possum GST_REGISTRY=$PWD/build-bench/registry.bin \
-    python3 -B tests/bench/bench.py --programs build-bench/tests/bench \
+    "$python" -B tests/bench/bench.py --programs build-bench/tests/bench \
     --output "${output:-build-bench/results}" "${options[@]}"
 }
 

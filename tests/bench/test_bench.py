@@ -20,6 +20,7 @@ import unittest
 import xml.etree.ElementTree
 from unittest import mock
 
+import bench
 import chart
 import contestants
 import figures as f
@@ -87,20 +88,20 @@ class Runs(unittest.TestCase):
             with subprocess.Popen(
                     [sys.executable, f"{HERE}/bench.py", "--programs", PROGRAMS, "--output",
                      output, "--contestant", "possum", "--figures", "readers", "--add"],
-                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as bench:
-                self.addCleanup(contestants.remove_names, f"bench.{bench.pid}.")
-                self.addCleanup(bench.kill)
-                names = f"/dev/shm/possum-c.bench.{bench.pid}.*"
+                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+                self.addCleanup(contestants.remove_names, f"bench.{run.pid}.")
+                self.addCleanup(run.kill)
+                names = f"/dev/shm/possum-c.bench.{run.pid}.*"
                 deadline = time.monotonic() + 20
                 while not glob.glob(names) and time.monotonic() < deadline:
                     time.sleep(0.01)
                 self.assertTrue(glob.glob(names))
-                bench.send_signal(signal.SIGTERM)
-                self.assertEqual(bench.wait(20), 128 + signal.SIGTERM)
+                run.send_signal(signal.SIGTERM)
+                self.assertEqual(run.wait(20), 128 + signal.SIGTERM)
                 self.assertEqual(glob.glob(names), [])
-                self.assertNotIn(f"channel=bench.{bench.pid}.", command_lines())
-            self.assertEqual(sorted(os.listdir(output)),
-                             ["bench.json", "bench.md", "bench.svg"])
+                self.assertNotIn(f"channel=bench.{run.pid}.", command_lines())
+            self.assertEqual(sorted(os.listdir(output)), ["bench.json", "bench.md"] + (
+                [] if chart.MISSING else ["bench.svg"]))
             with open(f"{output}/bench.json", encoding="utf-8") as file:
                 self.assertEqual(json.load(file)["results"], {})
 
@@ -163,6 +164,7 @@ class Shown(unittest.TestCase):
         self.assertIn("2.00 (1.00-3.00) [1]", text)
         self.assertIn("[1] 2 more failed: why", text)
 
+    @unittest.skipIf(chart.MISSING, chart.MISSING)
     def test_chart_takes_what_a_bad_run_may_give(self):
         for values in ([0.0], [0.0, 5.0]):
             row = {"possum": values, "shm": [0.0]}
@@ -172,6 +174,13 @@ class Shown(unittest.TestCase):
                 f.RATE: {f"{size}, pool, 64 bytes read": row for size in f.SIZES},
                 f.READERS_CPU: readers}))
             self.assertTrue(xml.etree.ElementTree.fromstring(picture).tag.endswith("svg"))
+
+    def test_without_matplotlib_there_is_no_chart_and_no_old_one(self):
+        with tempfile.TemporaryDirectory() as output, mock.patch("chart.MISSING", "why"):
+            with open(f"{output}/bench.svg", "w", encoding="utf-8"):
+                pass
+            bench.write(types.SimpleNamespace(output=output), outcome({}))
+            self.assertEqual(sorted(os.listdir(output)), ["bench.json", "bench.md"])
 
 
 if __name__ == "__main__":
