@@ -65,7 +65,7 @@ struct Pair {
   explicit Pair(const std::string& sink_properties = "",
                 const std::string& src_properties = "", const std::string& caps = kSmall,
                 gsize size = kSmallBytes)
-      : channel(new_channel()),
+      : channel(unique_channel()),
         producer(channel, sink_properties),
         consumer(channel, src_properties) {
     producer.start(caps).push(new_frame(1, size));
@@ -124,7 +124,7 @@ bool have(const std::vector<const char*>& factories) {
 // --- what is proposed ----------------------------------------------------------------
 
 GST_START_TEST(allocation_proposes_a_pool_that_decoders_take) {
-  Producer producer(new_channel());
+  Producer producer(unique_channel());
   producer.start();
   const Ref<GstQuery> query = producer.query_allocation();
   expect_equal(gst_query_get_n_allocation_pools(query.get()), 1);
@@ -144,7 +144,7 @@ GST_START_TEST(allocation_proposes_a_pool_that_decoders_take) {
 GST_END_TEST
 
 GST_START_TEST(allocation_without_need_of_a_pool_makes_none) {
-  Producer producer(new_channel());
+  Producer producer(unique_channel());
   producer.start();
   const Proposal proposal(producer.query_allocation(false).get());
   fail_unless(proposal.pool == nullptr);
@@ -153,7 +153,7 @@ GST_START_TEST(allocation_without_need_of_a_pool_makes_none) {
 GST_END_TEST
 
 GST_START_TEST(allocation_without_caps_is_refused) {
-  Producer producer(new_channel());
+  Producer producer(unique_channel());
   producer.start();
   const Ref<GstQuery> empty{gst_query_new_allocation(nullptr, TRUE)};
   fail_if(gst_pad_peer_query(producer.pad(), empty.get()));
@@ -161,7 +161,7 @@ GST_START_TEST(allocation_without_caps_is_refused) {
 GST_END_TEST
 
 GST_START_TEST(caps_query_names_cheap_formats_first) {
-  Producer producer(new_channel());
+  Producer producer(unique_channel());
   const Ref<GstCaps> caps{gst_pad_peer_query_caps(producer.pad(), nullptr)};
   const GValue* formats =
       gst_structure_get_value(gst_caps_get_structure(caps.get(), 0), "format");
@@ -179,7 +179,7 @@ GST_START_TEST(caps_query_names_cheap_formats_first) {
 GST_END_TEST
 
 GST_START_TEST(videotestsrc_gives_i420_without_a_copy) {
-  Pipeline pipeline("videotestsrc num-buffers=20 ! " + sink_of(new_channel()));
+  Pipeline pipeline("videotestsrc num-buffers=20 ! " + sink_of(unique_channel()));
   const Ref<GstElement> sink = pipeline.element("sink");
   pipeline.set_state(GST_STATE_PLAYING);
   pipeline.wait_eos();
@@ -196,7 +196,7 @@ GST_END_TEST
 
 GST_START_TEST(pool_buffers_have_the_default_layout) {
   constexpr char kOdd[] = "video/x-raw,format=I420,width=641,height=359,framerate=25/1";
-  Producer producer(new_channel());
+  Producer producer(unique_channel());
   producer.start(kOdd);
   const Pool pool(producer);
   const Ref<GstBuffer> buffer = pool.acquire();
@@ -218,7 +218,7 @@ GST_START_TEST(pool_buffers_have_the_default_layout) {
 GST_END_TEST
 
 GST_START_TEST(pool_honours_a_larger_size) {
-  Producer producer(new_channel());
+  Producer producer(unique_channel());
   producer.start();
   const Pool pool(producer, [](GstStructure* config) {
     GstCaps* caps = nullptr;
@@ -233,7 +233,7 @@ GST_END_TEST
 
 GST_START_TEST(pool_honours_borders_and_alignment) {
   constexpr char kOdd[] = "video/x-raw,format=I420,width=641,height=359,framerate=25/1";
-  Producer producer(new_channel());
+  Producer producer(unique_channel());
   producer.start(kOdd);
   const GstVideoInfo info = info_of(kOdd);
   const Pool pool(producer, [&](GstStructure* config) { ask_for_borders(info, config); });
@@ -294,7 +294,7 @@ GST_START_TEST(pool_keeps_upstream_going_while_a_reader_holds_frames) {
 GST_END_TEST
 
 GST_START_TEST(slots_go_home_when_their_buffers_are_freed) {
-  Producer producer(new_channel(), "slots=4");
+  Producer producer(unique_channel(), "slots=4");
   producer.start().push(1);
   const Pool pool(producer);
   for (int i = 0; i < 100; ++i) fail_unless(in_slot(pool.acquire().get()), "after %d", i);
@@ -305,12 +305,12 @@ GST_START_TEST(lent_buffers_outlive_the_element) {
   std::vector<Ref<GstBuffer>> lent;
   Ref<GstBufferPool> pool;
   {
-    Producer producer(new_channel());
+    Producer producer(unique_channel());
     producer.start().push(1);
     pool = producer.pool();
     for (guint8 value = 0; value < 4; ++value) lent.push_back(acquire(pool.get(), value));
   }
-  fail_unless(shm_names().empty());
+  fail_unless(own_names().empty());
   fail_if(in_slot(acquire(pool.get(), 9).get()));
   for (guint8 value = 0; value < 4; ++value) {
     expect_equal(value_of(lent[value].get()), value);
@@ -321,7 +321,7 @@ GST_START_TEST(lent_buffers_outlive_the_element) {
 GST_END_TEST
 
 GST_START_TEST(buffers_of_an_earlier_run_are_copied) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(1);
   Ref<GstBuffer> old;
@@ -373,7 +373,7 @@ std::string live_source(const char* way) {
 
 // As when an application changes the channel while the camera runs.
 GST_START_TEST(a_sink_that_is_restarted_alone_gets_frames_without_a_copy) {
-  Pipeline pipeline(live_source(kWays[__i__]) + sink_of(new_channel()));
+  Pipeline pipeline(live_source(kWays[__i__]) + sink_of(unique_channel()));
   const Ref<GstElement> sink = pipeline.element("sink");
   pipeline.play();
   expect_no_more_copies(sink.get());
@@ -390,7 +390,7 @@ GST_START_TEST(a_sink_that_is_restarted_alone_gets_frames_without_a_copy) {
         &blocked, nullptr);
     blocked.wait("a frame before the sink");
     gst_element_set_state(sink.get(), GST_STATE_READY);
-    g_object_set(sink.get(), "channel", new_channel().c_str(), nullptr);
+    g_object_set(sink.get(), "channel", unique_channel().c_str(), nullptr);
     fail_unless(gst_element_sync_state_with_parent(sink.get()));
     gst_pad_remove_probe(peer.get(), block);
     expect_no_more_copies(sink.get());
@@ -399,7 +399,7 @@ GST_START_TEST(a_sink_that_is_restarted_alone_gets_frames_without_a_copy) {
 GST_END_TEST
 
 GST_START_TEST(a_channel_that_is_made_anew_gets_frames_without_a_copy) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Pipeline pipeline(live_source("identity") + sink_of(channel));
   const Ref<GstElement> sink = pipeline.element("sink");
   pipeline.play();
@@ -587,7 +587,7 @@ GST_START_TEST(a_frame_that_upstream_is_writing_to_is_copied) {
 GST_END_TEST
 
 GST_START_TEST(what_a_late_reader_will_see_is_not_written_either) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(1);
   const Pool pool(producer);
@@ -778,7 +778,7 @@ GST_END_TEST
 GST_START_TEST(tee_means_one_copy_per_frame) {
   const Outcome outcome =
       run("videotestsrc num-buffers=20 ! video/x-raw,width=64,height=48 ! tee name=t ! " +
-          sink_of(new_channel()) + " t. ! fakesink async=false");
+          sink_of(unique_channel()) + " t. ! fakesink async=false");
   expect_equal(outcome.frames, 20);
   expect_equal(outcome.copied, 20);
   expect_equal(outcome.zero_copy, 0);
@@ -786,8 +786,8 @@ GST_START_TEST(tee_means_one_copy_per_frame) {
 GST_END_TEST
 
 GST_START_TEST(two_sinks_of_one_tee_get_the_same) {
-  const std::string one = new_channel();
-  const std::string two = new_channel();
+  const std::string one = unique_channel();
+  const std::string two = unique_channel();
   Pipeline writer(
       "videotestsrc pattern=snow num-buffers=40 ! "
       "video/x-raw,width=64,height=48 ! tee name=t ! queue ! "
@@ -823,7 +823,7 @@ GST_START_TEST(imagefreeze_is_copied_at_most_once_per_frame) {
   const Outcome outcome =
       run("videotestsrc num-buffers=1 ! video/x-raw,width=64,height=48 ! "
           "imagefreeze num-buffers=30 ! " +
-          sink_of(new_channel()));
+          sink_of(unique_channel()));
   expect_equal(outcome.frames, 30);
   expect_equal(outcome.zero_copy + outcome.copied, 30);
   expect_equal(outcome.dropped, 0);
@@ -831,7 +831,7 @@ GST_START_TEST(imagefreeze_is_copied_at_most_once_per_frame) {
 GST_END_TEST
 
 GST_START_TEST(videorate_repeats_frames_that_readers_still_see) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Pipeline writer(
       "videotestsrc num-buffers=10 ! "
       "video/x-raw,width=64,height=48,framerate=10/1 ! videorate ! "
@@ -859,7 +859,7 @@ GST_END_TEST
 
 GST_START_TEST(compositor_draws_into_slots) {
   const Outcome outcome =
-      run("compositor name=mix ! " + sink_of(new_channel()) +
+      run("compositor name=mix ! " + sink_of(unique_channel()) +
           " videotestsrc num-buffers=20 ! video/x-raw,width=64,height=48 ! mix. "
           "videotestsrc num-buffers=20 pattern=ball ! video/x-raw,width=32,height=32 ! "
           "mix.");
@@ -870,7 +870,7 @@ GST_START_TEST(compositor_draws_into_slots) {
 GST_END_TEST
 
 GST_START_TEST(videocrop_moves_the_planes) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   const std::string source =
       "videotestsrc num-buffers=3 pattern=snow ! "
       "video/x-raw,format=I420,width=64,height=48 ! videocrop left=6 top=4 right=2 ! ";
@@ -893,7 +893,7 @@ GST_START_TEST(avdec_h264_is_copied_at_most_once_and_loses_nothing) {
   encode.set_state(GST_STATE_PLAYING);
   encode.wait_eos();
   for (const char* threads : {"1", "4", "16"}) {
-    const std::string channel = new_channel();
+    const std::string channel = unique_channel();
     Pipeline reader("possumsrc channel=" + channel + " ! fakesink");
     reader.set_state(GST_STATE_PLAYING);
     const Outcome outcome = run("filesrc location=" + file +

@@ -115,7 +115,7 @@ class Scene {
   }
   void may_act() { ready_.set(); }
 
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   std::vector<std::unique_ptr<Pipeline>> others;
   std::function<void()> clean_up = [] {};
 
@@ -382,7 +382,7 @@ GST_START_TEST(anything_may_be_called_in_any_call_to_the_application) {
   const Call& call = kCalls[__i__ % std::size(kCalls)];
   if (!permitted(call.does, occasion.thread)) return;
   g_print("%s: %s\n", occasion.name, call.name);
-  const std::size_t descriptors = list_descriptors().size();
+  const std::size_t descriptors = open_descriptors().size();
   std::function<void()> clean_up;
   {
     Scene scene(call.act);
@@ -393,8 +393,11 @@ GST_START_TEST(anything_may_be_called_in_any_call_to_the_application) {
     clean_up = scene.clean_up;
   }
   // A thread that has freed its owner may take a moment more.
-  await([&] { return mappings().empty() && list_descriptors().size() == descriptors; },
-        "the end of a thread");
+  await(
+      [&] {
+        return channel_mappings().empty() && open_descriptors().size() == descriptors;
+      },
+      "the end of a thread");
   clean_up();
 }
 GST_END_TEST
@@ -406,7 +409,8 @@ namespace {
 // A provider and a monitor, and a channel that makes one of them call.
 class DeviceScene {
  public:
-  explicit DeviceScene(void (*act)(DeviceScene&)) : act_(act), producer(new_channel()) {
+  explicit DeviceScene(void (*act)(DeviceScene&))
+      : act_(act), producer(unique_channel()) {
     provider_.reset(
         GST_OBJECT(gst_device_provider_factory_get_by_name("possumdeviceprovider")));
     require(provider_ != nullptr, "no possumdeviceprovider");
@@ -570,7 +574,7 @@ GST_END_TEST
 
 // By a monitor, as most applications have it.
 GST_START_TEST(a_monitor_may_be_stopped_by_what_it_says) {
-  Producer producer(new_channel());
+  Producer producer(unique_channel());
   const Ref<GstObject> object{GST_OBJECT_CAST(gst_device_monitor_new())};
   auto* const monitor = GST_DEVICE_MONITOR(object.get());
   gst_device_monitor_add_filter(monitor, "Video/Source", nullptr);

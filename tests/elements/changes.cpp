@@ -30,7 +30,7 @@ Ref<GstBuffer> frame_for(const std::string& caps, guint8 value) {
 
 struct Pair {
   explicit Pair(const std::string& src_properties = "", Downstream downstream = {})
-      : channel(new_channel()),
+      : channel(unique_channel()),
         producer(channel),
         consumer(channel, src_properties, std::move(downstream)) {
     producer.start().push(1);
@@ -180,7 +180,7 @@ GST_START_TEST(refused_caps_are_one_error_that_names_both) {
 GST_END_TEST
 
 GST_START_TEST(a_caps_filter_refuses_too) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   Pipeline reader("possumsrc name=src channel=" + channel +
                   " ! video/x-raw,format=I420 ! fakesink async=false");
@@ -199,7 +199,7 @@ GST_START_TEST(a_caps_filter_refuses_too) {
 GST_END_TEST
 
 GST_START_TEST(converters_follow_the_channel) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, "allow-blocking=true");
   Pipeline reader("possumsrc leaky-type=none channel=" + channel +
                   " ! videoconvert ! videoscale ! "
@@ -259,7 +259,7 @@ GST_END_TEST
 
 // As the uncut pipeline writes it.
 GST_START_TEST(a_file_gets_the_bytes_of_the_uncut_pipeline) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   const std::string cut = "/tmp/" + channel + "-cut";
   const std::string uncut = "/tmp/" + channel + "-uncut";
   // Cropping by GstVideoMeta makes a layout that is not the default one. The size is one

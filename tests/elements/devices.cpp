@@ -259,7 +259,7 @@ GST_START_TEST(the_provider_says_what_it_is) {
 GST_END_TEST
 
 GST_START_TEST(a_probe_lists_channels_that_are_written_to) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, "allow-blocking=true");
   fail_if(probe(channel));
   producer.start();
@@ -289,14 +289,14 @@ GST_START_TEST(a_probe_lists_channels_that_are_written_to) {
 GST_END_TEST
 
 GST_START_TEST(channels_are_followed_as_they_come_and_go) {
-  const std::string before = new_channel();
+  const std::string before = unique_channel();
   Producer first(before);
   first.start().push(1);
   const Follower follower;
   fail_unless(follower.listed(before));
   fail_unless(follower.wait_added(before).has_caps(kSmall));
 
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   for (int round = 0; round < 3; ++round) {
     producer.start();
@@ -315,7 +315,7 @@ GST_START_TEST(channels_are_followed_as_they_come_and_go) {
 GST_END_TEST
 
 GST_START_TEST(caps_that_change_make_another_device) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(1);
   const Follower follower;
@@ -336,9 +336,9 @@ GST_START_TEST(caps_that_change_make_another_device) {
 GST_END_TEST
 
 GST_START_TEST(a_killed_writer_is_noticed) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   const Follower follower;
-  support::Child writer = support::launch(
+  support::Process writer = support::launch(
       "videotestsrc is-live=true ! video/x-raw,width=64,height=48 ! possumsink "
       "channel=CHANNEL",
       channel);
@@ -356,7 +356,7 @@ GST_START_TEST(a_killed_writer_is_noticed) {
 GST_END_TEST
 
 GST_START_TEST(a_device_makes_a_reader_that_plays) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(1);
   const Device device = probe(channel);
@@ -373,25 +373,25 @@ GST_START_TEST(a_device_makes_a_reader_that_plays) {
 GST_END_TEST
 
 GST_START_TEST(a_device_reconfigures_readers_that_are_not_running) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(1);
   const Device device = probe(channel);
-  Consumer consumer(new_channel());
+  Consumer consumer(unique_channel());
   fail_unless(gst_device_reconfigure_element(device.get(), consumer.src()));
   consumer.start();
   expect_equal(consumer.pull_value(), 1);
   fail_if(gst_device_reconfigure_element(device.get(), consumer.src()));
-  const Producer idle(new_channel());
+  const Producer idle(unique_channel());
   fail_if(gst_device_reconfigure_element(device.get(), idle.sink()));
 }
 GST_END_TEST
 
 GST_START_TEST(a_device_monitor_shows_channels) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(1);
-  const std::size_t before = list_descriptors().size();
+  const std::size_t before = open_descriptors().size();
   // Providers of other plugins keep descriptors for good once they were asked.
   {
     const Ref<GstObject> first{GST_OBJECT(gst_device_monitor_new())};
@@ -400,7 +400,7 @@ GST_START_TEST(a_device_monitor_shows_channels) {
     gst_device_monitor_start(monitor);
     gst_device_monitor_stop(monitor);
   }
-  descriptors_before += list_descriptors().size() - before;
+  descriptors_before += open_descriptors().size() - before;
   const Ref<GstObject> object{GST_OBJECT(gst_device_monitor_new())};
   auto* monitor = GST_DEVICE_MONITOR(object.get());
   fail_unless(
@@ -419,24 +419,24 @@ GST_END_TEST
 
 // Names for which nothing may be waited and at which nothing may break.
 GST_START_TEST(what_is_no_channel_is_passed_over) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(1);
-  Decoy fifo(new_channel());
+  Decoy fifo(unique_channel());
   fail_unless(mkfifo(fifo.path().c_str(), 0600) == 0);
-  Decoy link(new_channel());
+  Decoy link(unique_channel());
   fail_unless(symlink(("possum-c." + channel).c_str(), link.path().c_str()) == 0);
-  Decoy directory(new_channel());
+  Decoy directory(unique_channel());
   fail_unless(mkdir(directory.path().c_str(), 0700) == 0);
-  Decoy empty(new_channel());
+  Decoy empty(unique_channel());
   empty.hold("");
-  Decoy nonsense(new_channel());
+  Decoy nonsense(unique_channel());
   nonsense.hold(std::string(300000, 'x'));
   nonsense.lock();
-  Decoy brief(new_channel());
+  Decoy brief(unique_channel());
   brief.hold("PSSMCTL1");
   brief.lock();
-  Decoy sparse(new_channel());
+  Decoy sparse(unique_channel());
   sparse.hold("PSSMCTL1");
   fail_unless(truncate(sparse.path().c_str(), off_t{1} << 40) == 0);
   sparse.lock();
@@ -456,11 +456,11 @@ GST_END_TEST
 
 // Whatever stands in the memory of a channel, for which a look has as long as it lasts.
 GST_START_TEST(damaged_channels_do_no_harm) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(1);
   const std::string genuine = support::contents("/dev/shm/possum-c." + channel);
-  Decoy decoy(new_channel());
+  Decoy decoy(unique_channel());
   decoy.hold(genuine);
   decoy.lock();
   std::mt19937 random(1);
@@ -491,12 +491,12 @@ GST_END_TEST
 
 // One object would be thousands of devices.
 GST_START_TEST(hard_links_are_no_devices) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(1);
   const Follower follower;
   follower.wait_added(channel);
-  const std::string other = new_channel();
+  const std::string other = unique_channel();
   const auto path_of = [](const std::string& name) {
     return "/dev/shm/possum-c." + name;
   };
@@ -511,12 +511,12 @@ GST_END_TEST
 GST_START_TEST(thousands_of_dead_names_cost_little) {
   constexpr int kMany = 6000;
   std::vector<std::unique_ptr<Decoy>> decoys;
-  const std::string own = new_channel();
+  const std::string own = unique_channel();
   for (int i = 0; i < kMany; ++i) {
     decoys.push_back(std::make_unique<Decoy>(own + "-" + std::to_string(i)));
     decoys.back()->hold("x");
   }
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(1);
   {
@@ -532,8 +532,8 @@ GST_START_TEST(channels_of_others_are_shown_as_far_as_the_kernel_allows) {
     g_print("SKIPPED %s: acting as other users needs root\n", __func__);
     return;
   }
-  const std::string closed = new_channel();
-  const std::string open = new_channel();
+  const std::string closed = unique_channel();
+  const std::string open = unique_channel();
   Producer hidden(closed);
   Producer shown(open, "perms=438");  // 0666
   hidden.start().push(1);
@@ -553,7 +553,7 @@ GST_START_TEST(caps_that_others_write_are_not_read) {
     g_print("SKIPPED %s: acting as other users needs root\n", __func__);
     return;
   }
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(1);
   support::give_channel_to(channel, 54321);
@@ -564,7 +564,7 @@ GST_START_TEST(caps_that_others_write_are_not_read) {
 GST_END_TEST
 
 GST_START_TEST(start_and_stop_leave_nothing_behind) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(1);
   const std::size_t threads_before = threads();
@@ -575,7 +575,7 @@ GST_START_TEST(start_and_stop_leave_nothing_behind) {
     if (round % 2 == 0) follower.wait_added(channel);
   }
   expect_equal(threads(), threads_before);
-  const std::string later = new_channel();
+  const std::string later = unique_channel();
   Producer second(later);
   second.start().push(1);
   fail_unless(Ref<GstMessage>{gst_bus_pop(bus.get())} == nullptr);
@@ -604,7 +604,7 @@ GST_START_TEST(a_provider_without_a_thread_does_not_start) {
     return;
   }
   ++descriptors_before;  // it is there for good
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(1);
   {
@@ -619,7 +619,7 @@ GST_START_TEST(a_provider_without_a_thread_does_not_start) {
 GST_END_TEST
 
 GST_START_TEST(a_storm_of_names_hides_nobody) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   const Follower follower;
   std::atomic<bool> enough{false};
   Task storm([&] {

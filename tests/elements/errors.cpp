@@ -119,7 +119,7 @@ GST_START_TEST(bad_channel_names_are_refused_never_mangled) {
 GST_END_TEST
 
 GST_START_TEST(the_longest_and_the_oddest_channel_names_work) {
-  const std::string own = new_channel();
+  const std::string own = unique_channel();
   for (const std::string& name :
        {own + std::string(120 - own.size(), 'x'), own + "_A.b-9", own + "..."}) {
     Producer producer(name);
@@ -133,7 +133,7 @@ GST_END_TEST
 
 GST_START_TEST(unknown_group_is_an_error) {
   Pipeline pipeline("fakesrc ! possumsink name=it group=no-such-group channel=" +
-                    new_channel());
+                    unique_channel());
   expect_start_failure(
       pipeline, "it",
       {GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_SETTINGS, {"no-such-group", "group="}});
@@ -142,7 +142,7 @@ GST_END_TEST
 
 GST_START_TEST(unknown_owner_is_an_error) {
   Pipeline pipeline("possumsrc name=it allowed-owner=no-such-user channel=" +
-                    new_channel() + " ! fakesink");
+                    unique_channel() + " ! fakesink");
   expect_start_failure(pipeline, "it",
                        {GST_RESOURCE_ERROR,
                         GST_RESOURCE_ERROR_SETTINGS,
@@ -151,7 +151,7 @@ GST_START_TEST(unknown_owner_is_an_error) {
 GST_END_TEST
 
 GST_START_TEST(owners_by_name_by_number_and_any_are_accepted) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(1);
   for (const char* owner : {"root", "0", "any"}) {
@@ -163,7 +163,7 @@ GST_START_TEST(owners_by_name_by_number_and_any_are_accepted) {
 GST_END_TEST
 
 GST_START_TEST(blocking_that_is_not_allowed_is_an_error) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(1);
   Consumer consumer(channel, "leaky-type=none");
@@ -176,7 +176,7 @@ GST_START_TEST(blocking_that_is_not_allowed_is_an_error) {
 GST_END_TEST
 
 GST_START_TEST(blocking_is_checked_at_each_attach) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, "allow-blocking=true");
   Consumer consumer(channel, "leaky-type=none");
   producer.start().push(1);
@@ -195,7 +195,7 @@ GST_END_TEST
 
 GST_START_TEST(a_held_name_is_one_error_after_two_seconds) {
   take_a_name_that_clears_the_screen();
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(1);
   Pipeline second("fakesrc ! possumsink name=it channel=" + channel);
@@ -212,7 +212,7 @@ GST_START_TEST(a_held_name_is_one_error_after_two_seconds) {
 GST_END_TEST
 
 GST_START_TEST(a_name_that_becomes_free_in_time_is_claimed) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer first(channel);
   first.start().push(1);
   Producer second(channel);
@@ -226,7 +226,7 @@ GST_START_TEST(a_name_that_becomes_free_in_time_is_claimed) {
 GST_END_TEST
 
 GST_START_TEST(going_back_to_null_ends_the_wait_for_a_name) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer holder(channel);
   holder.start().push(1);
   Pipeline second("fakesrc ! possumsink name=it channel=" + channel);
@@ -246,7 +246,7 @@ GST_END_TEST
 
 GST_START_TEST(a_vanished_writer_is_an_error_if_asked_for) {
   take_a_name_that_clears_the_screen();
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   Consumer consumer(channel, "on-disconnect=error");
   producer.start().push(1);
@@ -261,7 +261,7 @@ GST_START_TEST(a_vanished_writer_is_an_error_if_asked_for) {
 GST_END_TEST
 
 GST_START_TEST(no_channel_in_time_is_an_error) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Consumer consumer(channel, "connection-timeout=1");
   consumer.start();
   expect_error(
@@ -273,7 +273,7 @@ GST_START_TEST(no_channel_in_time_is_an_error) {
 GST_END_TEST
 
 GST_START_TEST(the_33rd_reader_waits_for_a_place) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(1);
   std::vector<std::unique_ptr<Consumer>> readers;
@@ -297,7 +297,7 @@ GST_END_TEST
 // --- damage --------------------------------------------------------------------------
 
 GST_START_TEST(another_layout_is_named) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(1);
   const ControlObject control(channel);
@@ -315,7 +315,7 @@ GST_START_TEST(another_layout_is_named) {
 GST_END_TEST
 
 GST_START_TEST(another_c_library_is_named) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(1);
   const ControlObject control(channel);
@@ -329,7 +329,7 @@ GST_START_TEST(another_c_library_is_named) {
 GST_END_TEST
 
 GST_START_TEST(a_channel_that_is_none_is_an_error) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(1);
   const ControlObject control(channel);
@@ -343,7 +343,7 @@ GST_START_TEST(a_channel_that_is_none_is_an_error) {
 GST_END_TEST
 
 GST_START_TEST(a_truncated_channel_is_an_error) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(1);
   struct stat info {};
@@ -359,7 +359,7 @@ GST_END_TEST
 
 // Garbage is an error of that run; the next run of the same element reads again.
 GST_START_TEST(a_reader_that_met_garbage_reads_the_next_good_writer) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer liar(channel);
   Consumer consumer(channel);
   liar.start().push(1);
@@ -393,7 +393,7 @@ GST_START_TEST(caps_that_nobody_should_parse_are_an_error) {
   const std::string control = "video/x-raw, format=\x1b[2J";
   for (const std::string& text : {"video/x-raw, format=" + brackets, cut, control,
                                   "video/x-raw, format=" + distant + "GRAY8"}) {
-    const std::string channel = new_channel();
+    const std::string channel = unique_channel();
     possum::Error error;
     possum::transport::WriterOptions options;
     options.channel = channel;
@@ -415,7 +415,7 @@ GST_END_TEST
 
 // Whoever put it there does not decide how long a reader waits.
 GST_START_TEST(something_else_under_the_name_is_waited_out_and_said) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   const std::string path = "/dev/shm/possum-c." + channel;
   fail_unless(mkdir(path.c_str(), 0700) == 0);
   Consumer impatient(channel, "connection-timeout=1");
@@ -438,7 +438,7 @@ GST_START_TEST(something_else_under_the_name_is_waited_out_and_said) {
 GST_END_TEST
 
 GST_START_TEST(something_else_under_the_name_is_an_error_of_the_sink) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   const std::string path = "/dev/shm/possum-c." + channel;
   fail_unless(mkdir(path.c_str(), 0700) == 0);
   Pipeline sink("fakesrc ! possumsink name=it channel=" + channel);
@@ -466,7 +466,7 @@ static support::Refusals* refusals() {
 GST_START_TEST(a_sink_without_a_thread_says_so_and_starts_when_it_can) {
   support::Refusals* const system = refusals();
   if (system == nullptr) return;
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Pipeline sink("possumsink name=it channel=" + channel);
   system->threads(EAGAIN);
   expect_start_failure(
@@ -485,7 +485,7 @@ GST_END_TEST
 GST_START_TEST(a_machine_without_open_files_is_told_by_both_elements) {
   support::Refusals* const system = refusals();
   if (system == nullptr) return;
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   const std::vector<std::string> words = {std::strerror(ENFILE), "fs.file-max"};
   Pipeline sink("possumsink name=it channel=" + channel);
   system->opens(ENFILE);

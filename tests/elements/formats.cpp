@@ -62,7 +62,7 @@ Ref<GstBuffer> in_a_slot_with_borders(const Producer& producer,
 class Sweep {
  public:
   explicit Sweep(Draw draw, Downstream downstream = {})
-      : channel_(new_channel()),
+      : channel_(unique_channel()),
         producer_(channel_),
         consumer_(channel_, "", std::move(downstream)),
         draw_(draw) {
@@ -220,7 +220,7 @@ GST_START_TEST(caps_cross_to_the_last_field) {
 GST_END_TEST
 
 GST_START_TEST(attributes_of_a_buffer_cross) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   Consumer consumer(channel, "timestamp-mode=running-time");
   producer.start().push(1);
@@ -251,7 +251,7 @@ GST_START_TEST(attributes_of_a_buffer_cross) {
 GST_END_TEST
 
 GST_START_TEST(flags_of_a_buffer_cross_and_none_is_added) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   Consumer consumer(channel);
   producer.start().push(1);

@@ -36,7 +36,7 @@ GST_START_TEST(a_program_registers_all_and_frames_cross) {
       GST_OBJECT_CAST(gst_registry_find_plugin(gst_registry_get(), "possum"))};
   fail_unless(plugin != nullptr);
   fail_unless(gst_plugin_get_filename(GST_PLUGIN(plugin.get())) == nullptr);
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   Consumer consumer(channel);
   producer.start().push(1);

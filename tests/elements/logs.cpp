@@ -87,7 +87,7 @@ std::string control_path(const std::string& channel) {
 }  // namespace
 
 GST_START_TEST(a_sink_says_what_becomes_of_its_channel) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   Log log("possum*:7");
   producer.start().push(1);
@@ -112,7 +112,7 @@ GST_START_TEST(a_sink_says_what_becomes_of_its_channel) {
 GST_END_TEST
 
 GST_START_TEST(a_sink_says_that_it_takes_over_from_a_dead_writer) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   std::ofstream(control_path(channel)) << std::string(4096, '\0');
   Producer producer(channel);
   Log log("possum*:7");
@@ -122,7 +122,7 @@ GST_START_TEST(a_sink_says_that_it_takes_over_from_a_dead_writer) {
 GST_END_TEST
 
 GST_START_TEST(a_sink_says_why_a_frame_was_copied_or_dropped) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, "", {true, 0});
   Log log("possum*:7");
   producer.start().push(1);
@@ -142,7 +142,7 @@ GST_START_TEST(a_sink_says_why_a_frame_was_copied_or_dropped) {
 GST_END_TEST
 
 GST_START_TEST(a_src_says_whom_it_reads_and_what_it_missed_and_copied) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Consumer consumer(channel, "max-buffers=1 copy-frames=true");
   Log log("possum*:7");
   consumer.start();
@@ -167,7 +167,7 @@ GST_START_TEST(a_src_says_whom_it_reads_and_what_it_missed_and_copied) {
 GST_END_TEST
 
 GST_START_TEST(channel_events_are_all_that_info_says) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   Consumer consumer(channel);
   Log log("possum*:4");

@@ -236,7 +236,7 @@ void expect_refusal(Producer& producer, const Order& order, GstFlowReturn flow) 
   // Started again it works. After a preroll that failed, GstBaseSink frees the caps it
   // had only then: on the way from PAUSED.
   producer.stop();
-  require(shm_names().empty(), "stopped, its channel is there");
+  require(own_names().empty(), "stopped, its channel is there");
   producer.start().push(1);
   producer.pipeline().expect_no_error();
 }
@@ -247,7 +247,7 @@ gboolean is_expected(const gchar*, GLogLevelFlags, const gchar*, gpointer) {
 }
 
 void play(const Order& order, const std::string& properties) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, properties);
   producer.open();
   const GstFlowReturn flow = order.play(producer);
@@ -284,7 +284,7 @@ GST_END_TEST
 
 // Whoever waits for readers first would wait for ever.
 GST_START_TEST(frames_without_caps_are_an_error_before_any_reader_came) {
-  Producer producer(new_channel(), "min-readers=1");
+  Producer producer(unique_channel(), "min-readers=1");
   producer.open();
   stream_start(producer);
   segment(producer);
@@ -294,7 +294,7 @@ GST_START_TEST(frames_without_caps_are_an_error_before_any_reader_came) {
 GST_END_TEST
 
 GST_START_TEST(caps_that_are_too_long_are_told_to_the_writer) {
-  Producer producer(new_channel());
+  Producer producer(unique_channel());
   producer.open();
   stream_start(producer);
   caps(producer, std::string(kSmall) + ",my-field=" + std::string(16384, 'x'));
@@ -325,7 +325,7 @@ GST_START_TEST(what_upstream_must_change_is_named) {
       {"audio/x-raw,rate=8000", {"audio/x-raw", "video/x-raw"}},
   };
   for (const Row& row : rows) {
-    Producer producer(new_channel());
+    Producer producer(unique_channel());
     producer.open();
     stream_start(producer);
     caps(producer, row.caps);
@@ -341,7 +341,7 @@ GST_START_TEST(what_upstream_must_change_is_named) {
 GST_END_TEST
 
 GST_START_TEST(who_only_asks_about_caps_makes_no_error) {
-  Producer producer(new_channel());
+  Producer producer(unique_channel());
   producer.start().push(1);
   for (const char* text : {"image/jpeg", "video/x-raw(memory:GLMemory),format=RGBA"}) {
     fail_if(gst_pad_peer_query_accept_caps(producer.pad(), caps_of(text).get()));
@@ -384,7 +384,7 @@ namespace {
 // A writer that sends whatever texts and frames a test wants.
 class Liar {
  public:
-  Liar() : channel_(new_channel()) {
+  Liar() : channel_(unique_channel()) {
     possum::transport::WriterOptions options;
     options.channel = channel_;
     options.allow_blocking = true;
@@ -605,16 +605,6 @@ GST_END_TEST
 
 namespace {
 
-// Resident private memory.
-std::size_t private_kb() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("RssAnon:")) return std::stoul(line.substr(8));
-  }
-  require(false, "no RssAnon");
-  return 0;
-}
-
 // Names and values that never were before, short and long, until a channel carries no
 // more.
 std::string new_caps(unsigned number) {
@@ -690,10 +680,10 @@ GST_START_TEST(a_writer_that_changes_its_caps_for_ever_takes_no_memory) {
   constexpr unsigned kFrames = 5'000;
   std::size_t before = 0;
   for (unsigned number = 0; number < kFrames; ++number) {
-    if (number == kWarmUp) before = private_kb();
+    if (number == kWarmUp) before = support::private_kib();
     liar.send(new_caps(number));
   }
-  const std::size_t after = private_kb();
+  const std::size_t after = support::private_kib();
   reader.expect_no_error();
 #ifdef __SANITIZE_ADDRESS__
   constexpr bool kFreedMemoryIsKept = true;
@@ -743,7 +733,7 @@ GST_START_TEST(caps_of_other_users_are_read_only_if_one_allows_them) {
 GST_END_TEST
 
 GST_START_TEST(the_caps_of_the_first_frame_rule_whatever_was_sent_before) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer first(channel);
   first.start().push(1);
   Consumer consumer(channel);
@@ -772,7 +762,7 @@ GST_START_TEST(caps_that_downstream_refuses_early_are_no_error) {
 GST_END_TEST
 
 GST_START_TEST(a_compositor_starts_with_the_size_of_the_channel) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   const Pipeline writer(
       "videotestsrc is-live=true ! "
       "video/x-raw,format=I420,width=320,height=240,framerate=100/1 ! "

@@ -372,7 +372,7 @@ GST_START_TEST(properties_keep_what_they_are_set_to) {
 GST_END_TEST
 
 GST_START_TEST(a_property_of_a_running_sink_changes_at_once_or_with_a_warning) {
-  Producer producer(new_channel());
+  Producer producer(unique_channel());
   producer.start().push(1);
   expect_mutability(producer.pipeline(), producer.sink(), std::begin(kSinkProperties),
                     std::end(kSinkProperties),
@@ -388,7 +388,7 @@ GST_START_TEST(a_property_of_a_running_sink_changes_at_once_or_with_a_warning) {
 GST_END_TEST
 
 GST_START_TEST(a_property_of_a_running_src_changes_at_once_or_with_a_warning) {
-  Consumer consumer(new_channel());
+  Consumer consumer(unique_channel());
   consumer.start();
   expect_mutability(consumer.pipeline(), consumer.src(), std::begin(kSrcProperties),
                     std::end(kSrcProperties),
@@ -401,12 +401,12 @@ GST_START_TEST(a_property_of_a_running_src_changes_at_once_or_with_a_warning) {
 GST_END_TEST
 
 GST_START_TEST(perms_become_the_mode_of_the_objects) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, "perms=432");  // 0660
   producer.start();
   producer.push(1);
   unsigned data_objects = 0;
-  for (const std::string& name : shm_names()) {
+  for (const std::string& name : own_names()) {
     const auto mode =
         static_cast<unsigned>(std::filesystem::status("/dev/shm/" + name).permissions());
     const bool control = name == "possum-c." + channel;
@@ -418,7 +418,7 @@ GST_START_TEST(perms_become_the_mode_of_the_objects) {
 GST_END_TEST
 
 GST_START_TEST(readers_are_notified_and_signalled) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   const SignalLog log(producer.sink());
   SignalCount notify(producer.sink(), "notify::num-readers");
@@ -450,7 +450,7 @@ GST_START_TEST(readers_are_notified_and_signalled) {
 GST_END_TEST
 
 GST_START_TEST(sink_stats_count_what_happened) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   expect_sink_fields(stats_of(producer.sink()).get());
   producer.start().push(1);
@@ -493,7 +493,7 @@ GST_START_TEST(sink_stats_count_what_happened) {
 GST_END_TEST
 
 GST_START_TEST(src_stats_count_what_happened) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   Consumer consumer(channel);
   fail_unless(stats_of(consumer.src()) == nullptr);
@@ -518,7 +518,7 @@ GST_END_TEST
 
 // GstParentBufferMeta keeps memory alive and says nothing about the picture.
 GST_START_TEST(metas_that_do_not_cross_are_counted_by_name) {
-  Producer producer(new_channel());
+  Producer producer(unique_channel());
   producer.start().push(1);
   Ref<GstBuffer> frame = new_frame(2);
   gst_buffer_add_video_region_of_interest_meta(frame.get(), "face", 1, 2, 3, 4);

@@ -122,7 +122,7 @@ struct Pair {
     producer.push(2);
     return consumer.pull();
   }
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer;
   Consumer consumer;
   Frame first;
@@ -212,7 +212,7 @@ GST_START_TEST(slices_are_counted) {
 GST_END_TEST
 
 GST_START_TEST(a_frame_in_a_slot_costs_the_writer_a_buffer_a_memory_and_a_meta) {
-  Producer producer(new_channel());
+  Producer producer(unique_channel());
   producer.start().push(1);
   const Ref<GstBufferPool> pool = producer.pool();
   Tally tally(3);
@@ -232,7 +232,7 @@ GST_START_TEST(a_frame_in_a_slot_costs_the_writer_a_buffer_a_memory_and_a_meta) 
 GST_END_TEST
 
 GST_START_TEST(writer_allocates_nothing_for_a_frame_elsewhere) {
-  Producer producer(new_channel());
+  Producer producer(unique_channel());
   producer.start();
   const Ref<GstBuffer> frame = new_frame(1);
   Tally tally(0);
@@ -247,7 +247,7 @@ GST_START_TEST(writer_allocates_nothing_for_a_frame_elsewhere) {
 GST_END_TEST
 
 GST_START_TEST(a_frame_costs_the_reader_a_buffer_a_memory_and_a_meta) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   Consumer consumer(channel);
   Tally tally(3);
@@ -283,7 +283,7 @@ GST_START_TEST(reader_leaves_nothing_of_a_frame_in_the_next) {
 GST_END_TEST
 
 GST_START_TEST(writer_leaves_nothing_of_a_frame_in_the_next) {
-  Producer producer(new_channel());
+  Producer producer(unique_channel());
   producer.start().push(1);
   const Ref<GstBufferPool> pool = producer.pool([](GstStructure* config) {
     gst_buffer_pool_config_add_option(config, GST_BUFFER_POOL_OPTION_VIDEO_META);
@@ -415,7 +415,7 @@ GST_START_TEST(a_writable_copy_keeps_the_slot) {
 GST_END_TEST
 
 GST_START_TEST(buffers_outlive_element_and_channel) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Ref<GstBuffer> held;
   {
     Producer producer(channel);
@@ -436,7 +436,7 @@ GST_START_TEST(buffers_outlive_element_and_channel) {
 GST_END_TEST
 
 GST_START_TEST(a_pool_lends_again_what_came_back) {
-  Producer producer(new_channel());
+  Producer producer(unique_channel());
   producer.start().push(1);
   const Ref<GstBufferPool> pool = producer.pool();
   for (int round = 0; round < 3; ++round) {
@@ -458,7 +458,7 @@ GST_START_TEST(a_pool_that_found_no_room_lends_slots_when_there_is_some) {
     return;
   }
   {
-    Producer producer(new_channel());
+    Producer producer(unique_channel());
     producer.start();
     const std::filesystem::path ballast = "/dev/shm/ballast";
     std::ofstream(ballast, std::ios::binary) << std::string(1 << 19, 'x');
@@ -477,7 +477,7 @@ GST_END_TEST
 
 // Every thread lets go of what another one took.
 GST_START_TEST(buffers_come_back_from_many_threads) {
-  Producer producer(new_channel());
+  Producer producer(unique_channel());
   producer.start().push(1);
   const Ref<GstBufferPool> pool = producer.pool();
   std::array<std::atomic<GstBuffer*>, 4> places{};

@@ -24,7 +24,7 @@ constexpr char kBlocking[] = "leaky-type=none max-buffers=1";
 class StuckPush {
  public:
   StuckPush()
-      : channel_(new_channel()),
+      : channel_(unique_channel()),
         producer(channel_, "allow-blocking=true"),
         consumer(channel_, kBlocking) {
     producer.start().push(1);
@@ -80,7 +80,7 @@ void press_on(GstElement* pipeline, GstState low, unsigned times) {
 // --- preroll -------------------------------------------------------------------------
 
 GST_START_TEST(preroll_publishes_and_render_of_that_frame_does_not) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   Consumer consumer(channel);
   producer.pause();
@@ -101,7 +101,7 @@ GST_START_TEST(preroll_publishes_and_render_of_that_frame_does_not) {
 GST_END_TEST
 
 GST_START_TEST(frame_interrupted_by_pause_is_published_once) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   Consumer consumer(channel);
   producer.start().push(1);
@@ -151,7 +151,7 @@ struct SingleBuffer {
 // The next frame comes in the very buffer of one that was begun in PAUSED, interrupted,
 // and dropped because it was late.
 GST_START_TEST(a_frame_is_not_taken_for_one_that_was_dropped) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, std::string("allow-blocking=true ") + kPunctual);
   Consumer consumer(channel, kBlocking);
   const SingleBuffer buffer;
@@ -178,7 +178,7 @@ GST_START_TEST(a_frame_is_not_taken_for_one_that_was_dropped) {
 GST_END_TEST
 
 GST_START_TEST(a_frame_that_was_shown_in_paused_and_dropped_gives_its_buffer_back) {
-  Producer producer(new_channel(), kPunctual);
+  Producer producer(unique_channel(), kPunctual);
   const SingleBuffer buffer;
   producer.start();
   producer.pipeline().set_state(GST_STATE_PAUSED);
@@ -198,7 +198,7 @@ GST_END_TEST
 
 // One by one, as they would come without it.
 GST_START_TEST(frames_of_a_list_are_all_published) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   Consumer consumer(channel, "max-buffers=8");
   producer.start().push(1);
@@ -217,7 +217,7 @@ GST_END_TEST
 // --- clock ---------------------------------------------------------------------------
 
 GST_START_TEST(live_upstream_is_never_delayed) {
-  Producer producer(new_channel(), "sync=true", {true, 0});
+  Producer producer(unique_channel(), "sync=true", {true, 0});
   producer.start().push(1);
   producer.push(frame_at(2, 3600 * GST_SECOND));
   fail_unless(running_time(producer.sink()) < 3600 * GST_SECOND);
@@ -225,7 +225,7 @@ GST_START_TEST(live_upstream_is_never_delayed) {
 GST_END_TEST
 
 GST_START_TEST(other_upstream_is_paced_by_the_clock) {
-  Producer producer(new_channel(), "sync=true");
+  Producer producer(unique_channel(), "sync=true");
   producer.start().push(1);
   producer.push(frame_at(2, 200 * GST_MSECOND));
   fail_unless(running_time(producer.sink()) >= 200 * GST_MSECOND);
@@ -233,7 +233,7 @@ GST_START_TEST(other_upstream_is_paced_by_the_clock) {
 GST_END_TEST
 
 GST_START_TEST(upstream_is_asked_again_when_it_may_have_changed) {
-  Producer producer(new_channel(), "sync=true");
+  Producer producer(unique_channel(), "sync=true");
   producer.start().push(1);
   producer.pipeline().play();  // which sends a LATENCY event
   producer.push(frame_at(1, 0));
@@ -292,7 +292,7 @@ void expect_smooth(Consumer& consumer, GstClockTime earliest) {
 }  // namespace
 
 GST_START_TEST(paced_film_begins_when_its_readers_are_there) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   const Pipeline writer(
       "videotestsrc num-buffers=20 ! video/x-raw,format=GRAY8,framerate=50/1 ! "
       "possumsink name=sink min-readers=1 allow-blocking=true channel=" +
@@ -318,7 +318,7 @@ GST_START_TEST(paced_film_begins_when_its_readers_are_there) {
 GST_END_TEST
 
 GST_START_TEST(paced_film_goes_on_where_it_was_left) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, "sync=true min-readers=1");
   auto first = std::make_unique<Consumer>(channel);
   first->start();
@@ -342,7 +342,7 @@ GST_END_TEST
 
 // The sink plays before it has a frame.
 GST_START_TEST(film_begins_with_its_reader_though_the_clock_runs_already) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, "sync=true async=false min-readers=1");
   producer.start();
   producer.pipeline().play();
@@ -360,7 +360,7 @@ GST_END_TEST
 
 // A live branch makes the whole pipeline play at once.
 GST_START_TEST(film_beside_a_live_source_begins_with_its_reader) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   const Pipeline writer(
       "videotestsrc ! video/x-raw,format=GRAY8,framerate=25/1 ! possumsink name=sink "
       "min-readers=1 channel=" +
@@ -379,7 +379,7 @@ GST_START_TEST(film_beside_a_live_source_begins_with_its_reader) {
 GST_END_TEST
 
 GST_START_TEST(film_that_nobody_looks_at_can_be_paused_and_goes_on_smoothly) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, "sync=true min-readers=1");
   auto first = std::make_unique<Consumer>(channel);
   first->start();
@@ -404,7 +404,7 @@ GST_START_TEST(film_that_nobody_looks_at_can_be_paused_and_goes_on_smoothly) {
 GST_END_TEST
 
 GST_START_TEST(a_flush_ends_the_delay_of_a_film) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, "sync=true async=false min-readers=1 ts-offset=1000");
   producer.start();
   producer.pipeline().play();
@@ -422,7 +422,7 @@ GST_START_TEST(a_flush_ends_the_delay_of_a_film) {
 GST_END_TEST
 
 GST_START_TEST(live_frames_are_discarded_until_enough_readers_came) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, "min-readers=1", {true, 0});
   producer.start().push(1);  // preroll
   producer.push(2);
@@ -440,7 +440,7 @@ GST_START_TEST(live_frames_are_discarded_until_enough_readers_came) {
 GST_END_TEST
 
 GST_START_TEST(other_upstream_waits_in_render_for_enough_readers) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, "min-readers=2");
   producer.start();
   Task push([&] {
@@ -463,7 +463,7 @@ GST_START_TEST(other_upstream_waits_in_render_for_enough_readers) {
 GST_END_TEST
 
 GST_START_TEST(the_only_frame_waits_for_its_reader) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Pipeline writer(
       "videotestsrc num-buffers=1 ! video/x-raw,format=GRAY8 ! possumsink "
       "sync=false min-readers=1 allow-blocking=true channel=" +
@@ -480,7 +480,7 @@ GST_END_TEST
 GST_START_TEST(state_change_ends_the_wait_for_readers) {
   for (const GstState state : {GST_STATE_NULL, GST_STATE_READY}) {
     for (const char* sync : {"sync=false", "sync=true"}) {
-      const std::string channel = new_channel();
+      const std::string channel = unique_channel();
       Producer producer(channel, std::string("min-readers=1 ") + sync);
       producer.start();
       GstFlowReturn flow = GST_FLOW_OK;
@@ -537,7 +537,7 @@ GST_START_TEST(pause_during_a_wait_loses_no_frame) {
 GST_END_TEST
 
 GST_START_TEST(a_stalled_blocking_reader_is_demoted_and_warned_about) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, "allow-blocking=true max-blocking-time=50000000");
   Consumer consumer(channel, kBlocking);
   producer.start().push(1);
@@ -559,7 +559,7 @@ GST_END_TEST
 // --- the end -------------------------------------------------------------------------
 
 GST_START_TEST(eos_reaches_the_reader_after_the_last_frame) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   Consumer consumer(channel, "max-buffers=4");
   producer.start().push(1);
@@ -577,7 +577,7 @@ GST_START_TEST(eos_reaches_the_reader_after_the_last_frame) {
 GST_END_TEST
 
 GST_START_TEST(late_reader_gets_the_last_frame_and_eos) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(1);
   producer.push(2);
@@ -590,7 +590,7 @@ GST_START_TEST(late_reader_gets_the_last_frame_and_eos) {
 GST_END_TEST
 
 GST_START_TEST(flushing_seek_after_eos_goes_on_with_the_same_channel) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   Consumer patient(channel, "ignore-eos=true");
   producer.start().push(1);
@@ -609,7 +609,7 @@ GST_START_TEST(flushing_seek_after_eos_goes_on_with_the_same_channel) {
 GST_END_TEST
 
 GST_START_TEST(eos_waits_for_a_blocking_reader) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, "allow-blocking=true");
   Consumer consumer(channel, kBlocking);
   Consumer other(channel);
@@ -633,7 +633,7 @@ GST_START_TEST(eos_waits_for_a_blocking_reader) {
 GST_END_TEST
 
 GST_START_TEST(eos_wait_ends_when_the_blocking_reader_leaves) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, "allow-blocking=true");
   Consumer consumer(channel, kBlocking);
   producer.start().push(1);
@@ -649,7 +649,7 @@ GST_START_TEST(eos_wait_ends_when_the_blocking_reader_leaves) {
 GST_END_TEST
 
 GST_START_TEST(eos_wait_ends_with_a_state_change) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, "allow-blocking=true");
   Consumer consumer(channel, kBlocking);
   producer.start().push(1);
@@ -665,7 +665,7 @@ GST_START_TEST(eos_wait_ends_with_a_state_change) {
 GST_END_TEST
 
 GST_START_TEST(flush_withdraws_frames_that_dropping_readers_have_not_taken) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   Consumer consumer(channel, "max-buffers=8");
   producer.start().push(1);
@@ -682,7 +682,7 @@ GST_START_TEST(flush_withdraws_frames_that_dropping_readers_have_not_taken) {
 GST_END_TEST
 
 GST_START_TEST(flush_leaves_blocking_readers_every_frame) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, "allow-blocking=true");
   Consumer consumer(channel, "leaky-type=none max-buffers=8");
   producer.start().push(1);
@@ -699,7 +699,7 @@ GST_START_TEST(flush_leaves_blocking_readers_every_frame) {
 GST_END_TEST
 
 GST_START_TEST(stopping_posts_no_error_and_waits_for_nobody) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, "allow-blocking=true");
   Consumer consumer(channel, kBlocking);
   producer.start().push(1);
@@ -711,12 +711,12 @@ GST_START_TEST(stopping_posts_no_error_and_waits_for_nobody) {
   producer.pipeline().expect_no_error();
   consumer.let_through();
   fail_unless(consumer.pull_values(2) == std::vector({1, 2}));
-  fail_unless(shm_names().empty());
+  fail_unless(own_names().empty());
 }
 GST_END_TEST
 
 GST_START_TEST(the_name_is_free_in_ready_and_claimed_in_paused) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   const std::string control = "/dev/shm/possum-c." + channel;
   Pipeline pipeline("videotestsrc ! possumsink channel=" + channel);
   pipeline.reach(GST_STATE_READY);
@@ -731,7 +731,7 @@ GST_END_TEST
 // Without a capsfilter: GstBaseTransform 1.22 turns a flush between CAPS and the first
 // buffer into an error of the stream.
 GST_START_TEST(storms_of_state_changes_end_well) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   for (const GstState low : {GST_STATE_READY, GST_STATE_NULL, GST_STATE_PAUSED}) {
     Pipeline writer("videotestsrc is-live=true ! possumsink channel=" + channel);
     Pipeline reader("possumsrc channel=" + channel + " ! fakesink");
@@ -750,7 +750,7 @@ GST_END_TEST
 GST_START_TEST(storms_end_well_while_a_non_live_writer_waits) {
   for (const char* sync : {"sync=false", "sync=true"}) {
     const Pipeline writer(std::string("videotestsrc ! possumsink min-readers=1 ") + sync +
-                          " channel=" + new_channel());
+                          " channel=" + unique_channel());
     press_on(writer.get(), GST_STATE_READY, 200);
     press_on(writer.get(), GST_STATE_NULL, 200);
     writer.stop();
@@ -762,7 +762,7 @@ GST_END_TEST
 // A thread that was woken for PLAYING may run only when the element is in PAUSED again.
 GST_START_TEST(quick_pauses_never_hang_while_a_non_live_writer_waits) {
   Pipeline writer("videotestsrc ! possumsink sync=false min-readers=1 channel=" +
-                  new_channel());
+                  unique_channel());
   // GstBin 1.22 can miss the end of the first preroll when the state changes during it,
   // with a fakesink too, and never goes on to PLAYING.
   writer.reach(GST_STATE_PAUSED);

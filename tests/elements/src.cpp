@@ -38,7 +38,7 @@ std::vector<int> numbers(int first, int last) {
 // A reader whose downstream is busy with frame 1, and a writer beside it.
 struct HeldUp {
   explicit HeldUp(const std::string& properties)
-      : channel(new_channel()), producer(channel), consumer(channel, properties) {
+      : channel(unique_channel()), producer(channel), consumer(channel, properties) {
     producer.start().push(1);
     consumer.hold_up();
     consumer.start();
@@ -59,7 +59,7 @@ struct HeldUp {
 // --- waiting -------------------------------------------------------------------------
 
 GST_START_TEST(reader_may_come_first_and_says_that_it_waits) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Consumer consumer(channel);
   consumer.start();
   const Progress start = consumer.pipeline().wait_progress();
@@ -77,7 +77,7 @@ GST_START_TEST(reader_may_come_first_and_says_that_it_waits) {
 GST_END_TEST
 
 GST_START_TEST(reader_that_comes_second_waits_for_nothing) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(1);
   Consumer consumer(channel);
@@ -88,7 +88,7 @@ GST_START_TEST(reader_that_comes_second_waits_for_nothing) {
 GST_END_TEST
 
 GST_START_TEST(stopping_cancels_the_wait) {
-  Consumer consumer(new_channel());
+  Consumer consumer(unique_channel());
   consumer.start();
   expect_equal(consumer.pipeline().wait_progress().type, GST_PROGRESS_TYPE_START);
   consumer.stop();
@@ -98,7 +98,7 @@ GST_START_TEST(stopping_cancels_the_wait) {
 GST_END_TEST
 
 GST_START_TEST(the_wait_ends_after_connection_timeout) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Consumer consumer(channel, "connection-timeout=50000000");
   consumer.start();
   expect_equal(consumer.pipeline().wait_progress().type, GST_PROGRESS_TYPE_START);
@@ -113,7 +113,7 @@ GST_START_TEST(the_wait_ends_after_connection_timeout) {
 GST_END_TEST
 
 GST_START_TEST(each_wait_has_the_whole_timeout) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   auto producer = std::make_unique<Producer>(channel);
   producer->start().push(1);
   Consumer consumer(channel, "connection-timeout=50000000");
@@ -126,7 +126,7 @@ GST_START_TEST(each_wait_has_the_whole_timeout) {
 GST_END_TEST
 
 GST_START_TEST(an_opened_channel_without_a_frame_is_found) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start();
   Consumer consumer(channel, "connection-timeout=1");
@@ -140,7 +140,7 @@ GST_END_TEST
 // --- losing the writer ---------------------------------------------------------------
 
 GST_START_TEST(reader_follows_to_the_next_writer) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   Consumer consumer(channel);
   producer.start().push(1);
@@ -255,7 +255,7 @@ GST_START_TEST(max_buffers_counts_at_once) {
 GST_END_TEST
 
 GST_START_TEST(writer_that_waits_goes_on_when_max_buffers_is_raised) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, "allow-blocking=true");
   Consumer consumer(channel, "leaky-type=none max-buffers=1");
   producer.start().push(1);
@@ -273,7 +273,7 @@ GST_START_TEST(writer_that_waits_goes_on_when_max_buffers_is_raised) {
 GST_END_TEST
 
 GST_START_TEST(copy_frames_counts_at_once) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   Consumer consumer(channel);
   producer.start().push(1);
@@ -300,7 +300,7 @@ GST_START_TEST(leaky_upstream_drops_the_newest) {
 GST_END_TEST
 
 GST_START_TEST(blocking_reader_gets_every_frame) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, "allow-blocking=true slots=4");
   Consumer consumer(channel, "leaky-type=none max-buffers=2");
   producer.start().push(1);
@@ -397,7 +397,7 @@ GST_START_TEST(a_held_frame_outlives_everything) {
     while (held.size() < 4) held.push_back(pair.consumer.pull());
     pair.producer.stop();
   }
-  fail_unless(shm_names().empty());
+  fail_unless(own_names().empty());
   for (std::size_t i = 0; i < held.size(); ++i) {
     expect_equal(held[i].value(), static_cast<int>(i) + 1);
   }
@@ -429,7 +429,7 @@ GST_START_TEST(slots_go_home_when_frames_are_let_go) {
 GST_END_TEST
 
 GST_START_TEST(a_hoarder_gets_copies_and_the_writer_goes_on) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, "slots=4");
   Consumer hoarder(channel);
   Consumer other(channel);
@@ -471,7 +471,7 @@ GST_END_TEST
 // --- queries -------------------------------------------------------------------------
 
 GST_START_TEST(caps_query_follows_the_channel) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   Consumer consumer(channel);
   const Ref<GstCaps> pad_template{gst_pad_get_pad_template_caps(
@@ -488,10 +488,10 @@ GST_START_TEST(caps_query_follows_the_channel) {
 GST_END_TEST
 
 GST_START_TEST(live_src_does_not_preroll) {
-  Consumer live(new_channel());
+  Consumer live(unique_channel());
   live.start(GST_STATE_READY);
   expect_equal(live.pipeline().set_state(GST_STATE_PAUSED), GST_STATE_CHANGE_NO_PREROLL);
-  Consumer other(new_channel(), "is-live=false");
+  Consumer other(unique_channel(), "is-live=false");
   other.start(GST_STATE_READY);
   expect_equal(other.pipeline().set_state(GST_STATE_PAUSED), GST_STATE_CHANGE_SUCCESS);
   expect_equal(other.latency().live, false);
@@ -499,7 +499,7 @@ GST_START_TEST(live_src_does_not_preroll) {
 GST_END_TEST
 
 GST_START_TEST(src_that_is_not_live_prerolls_with_the_first_frame) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(1);
   Pipeline reader("possumsrc is-live=false channel=" + channel + " ! fakesink name=sink");
@@ -526,7 +526,7 @@ GST_END_TEST
 // --- going to PLAYING ----------------------------------------------------------------
 
 GST_START_TEST(live_reader_plays_on_with_the_newest_frame) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   Consumer consumer(channel, "max-buffers=8");
   producer.start().push(1);
@@ -545,7 +545,7 @@ GST_END_TEST
 
 // However late its thread notices that it was PAUSED.
 GST_START_TEST(quick_pauses_never_stop_a_live_reader) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   Consumer consumer(channel);
   producer.start().push(1);
@@ -561,7 +561,7 @@ GST_START_TEST(quick_pauses_never_stop_a_live_reader) {
 GST_END_TEST
 
 GST_START_TEST(blocking_reader_plays_on_with_the_oldest_frame) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, "allow-blocking=true");
   Consumer consumer(channel, "leaky-type=none max-buffers=8");
   producer.start().push(1);
@@ -590,8 +590,8 @@ GST_END_TEST
 // --- several of them -----------------------------------------------------------------
 
 GST_START_TEST(two_sinks_live_in_one_process) {
-  const std::string one = new_channel();
-  const std::string two = new_channel();
+  const std::string one = unique_channel();
+  const std::string two = unique_channel();
   Producer first(one);
   Producer second(two);
   Consumer of_first(one);
@@ -610,7 +610,7 @@ GST_START_TEST(two_sinks_live_in_one_process) {
 GST_END_TEST
 
 GST_START_TEST(sink_and_src_of_one_channel_share_a_pipeline) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Pipeline both(
       "videotestsrc num-buffers=50 ! video/x-raw,width=64,height=48 ! "
       "possumsink allow-blocking=true sync=false min-readers=1 channel=" +
@@ -624,8 +624,8 @@ GST_START_TEST(sink_and_src_of_one_channel_share_a_pipeline) {
 GST_END_TEST
 
 GST_START_TEST(a_relay_copies_once_and_loses_nothing) {
-  const std::string from = new_channel();
-  const std::string to = new_channel();
+  const std::string from = unique_channel();
+  const std::string to = unique_channel();
   Producer producer(from, "allow-blocking=true");
   producer.start().push(1);
   Pipeline relay("possumsrc leaky-type=none timestamp-mode=running-time channel=" + from +

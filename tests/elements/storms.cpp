@@ -255,7 +255,7 @@ class ForgottenStream {
 
 GST_START_TEST(sink_in_a_storm) {
   const ForgottenStream forgiven;
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, "max-blocking-time=10000000");
   Pipeline readers("possumsrc channel=" + channel +
                    " ! fakesink sync=false possumsrc copy-frames=true channel=" +
@@ -290,7 +290,7 @@ GST_START_TEST(sink_in_a_storm) {
 GST_END_TEST
 
 GST_START_TEST(src_in_a_storm) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Pipeline reader("possumsrc name=src channel=" + channel +
                   " ! fakesink name=end sync=false");
   const Ref<GstElement> src = reader.element("src");
@@ -323,7 +323,7 @@ GST_END_TEST
 // Without changes of state: an element that is told to flush keeps its state lock, and
 // the sink's answer to it asks the pipeline for latency, which needs the pipeline's.
 GST_START_TEST(src_flushed_in_a_storm) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Weather weather(channel);
   Pipeline reader("possumsrc name=src channel=" + channel +
                   " ! fakesink name=end sync=false async=false");
@@ -347,7 +347,7 @@ GST_END_TEST
 
 // Both sides at once, writer and reader of the same channel.
 GST_START_TEST(both_in_a_storm) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Pipeline writer(
       "videotestsrc is-live=true ! possumsink name=sink allow-blocking=true "
       "max-blocking-time=10000000 channel=" +
@@ -420,7 +420,7 @@ struct Harness {
 
 GST_START_TEST(harnessed_sink_in_a_storm) {
   const ForgottenStream forgiven;
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Pipeline reader("possumsrc channel=" + channel + " ! fakesink name=end sync=false");
   reader.set_state(GST_STATE_PLAYING);
   Harness storm("possumsink", "sync=false channel=" + channel);
@@ -447,7 +447,7 @@ GST_START_TEST(harnessed_sink_in_a_storm) {
 GST_END_TEST
 
 GST_START_TEST(harnessed_src_in_a_storm) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Weather weather(channel);
   Harness storm("possumsrc", "channel=" + channel);
   gst_harness_set_drop_buffers(storm.harness, TRUE);

@@ -28,7 +28,7 @@ constexpr Upstream kRecorded{false, 0};
 struct Pair {
   explicit Pair(const std::string& src_properties = "", Upstream upstream = kLive,
                 const std::string& sink_properties = "")
-      : channel(new_channel()),
+      : channel(unique_channel()),
         producer(channel, sink_properties, upstream),
         consumer(channel, src_properties) {
     producer.start().push(0);
@@ -212,7 +212,7 @@ GST_END_TEST
 
 // An async=false sink is there before its first frame.
 GST_START_TEST(first_frame_of_a_sink_that_plays_already_has_its_own_time) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, "sync=true async=false");
   producer.start();
   producer.pipeline().play();
@@ -228,7 +228,7 @@ GST_START_TEST(first_frame_of_a_sink_that_plays_already_has_its_own_time) {
 GST_END_TEST
 
 GST_START_TEST(preroll_frame_stands_for_its_publication) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Consumer consumer(channel);
   consumer.start();
   expect_equal(consumer.pipeline().wait_progress().type, GST_PROGRESS_TYPE_START);
@@ -253,7 +253,7 @@ GST_END_TEST
 
 // A live source makes frames in PLAYING, so that the sink prerolls with a base time.
 GST_START_TEST(first_frame_of_a_live_writer_has_its_capture_time) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Consumer consumer(channel);
   consumer.start();
   expect_equal(consumer.pipeline().wait_progress().type, GST_PROGRESS_TYPE_START);
@@ -286,7 +286,7 @@ GST_START_TEST(frame_without_pts_stands_for_its_publication) {
 GST_END_TEST
 
 GST_START_TEST(a_frame_from_before_the_own_time_is_at_its_beginning) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(0);
   Ref<GstBuffer> old = new_frame(1);
@@ -345,7 +345,7 @@ GST_START_TEST(running_time_mode_keeps_the_writers_times) {
 GST_END_TEST
 
 GST_START_TEST(running_time_mode_begins_at_the_readers_running_time) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(0);
   Ref<GstBuffer> second = new_frame(1);
@@ -379,7 +379,7 @@ GST_END_TEST
 
 // A live sink leaves out what comes before its readers, but for the first frame.
 GST_START_TEST(running_time_mode_begins_anew_after_what_was_left_out) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, "min-readers=1", kLive);
   producer.start().push(0);
   producer.push(1);
@@ -506,7 +506,7 @@ Report adjust_latency_until_warned(const Pipeline& reader) {
 }  // namespace
 
 GST_START_TEST(pipeline_with_another_live_branch_is_told_to_add_a_queue) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, "", kLive);
   producer.start().push(0);
   const Pipeline reader(
@@ -537,7 +537,7 @@ GST_END_TEST
 
 // GStreamer 1.22 says nothing of a latency that the application has set.
 GST_START_TEST(frames_missed_for_a_latency_that_was_set_are_told_of) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, "", kLive);
   producer.start().push(0);
   const Pipeline reader("possumsrc name=src channel=" + channel +
@@ -626,7 +626,7 @@ GST_START_TEST(latency_starts_afresh_with_a_new_writer) {
 GST_END_TEST
 
 GST_START_TEST(a_synchronising_sink_drops_nothing) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, "", {true, 300 * GST_MSECOND});
   Pipeline reader("possumsrc max-buffers=16 channel=" + channel +
                   " ! fakesink name=sink sync=true qos=true max-lateness=0");
@@ -653,7 +653,7 @@ GST_END_TEST
 // --- times of another clock ------------------------------------------------------------
 
 GST_START_TEST(times_hours_ahead_become_arrival_with_one_warning) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   StrangeWriter writer(channel);
   Consumer consumer(channel);
   consumer.start();
@@ -671,7 +671,7 @@ GST_START_TEST(times_hours_ahead_become_arrival_with_one_warning) {
 GST_END_TEST
 
 GST_START_TEST(frame_published_in_the_future_stands_for_its_arrival) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   StrangeWriter writer(channel);
   writer.publish(kMinuteNs, kMinuteNs);
   Consumer consumer(channel);
@@ -683,7 +683,7 @@ GST_END_TEST
 
 // As in another time namespace, whose clock is behind.
 GST_START_TEST(frame_published_before_anybody_came_for_it_stands_for_its_arrival) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   StrangeWriter writer(channel);
   writer.publish(-kMinuteNs, -kMinuteNs);
   Consumer consumer(channel);
@@ -714,7 +714,7 @@ GST_START_TEST(frame_published_before_anybody_came_for_it_stands_for_its_arrival
 GST_END_TEST
 
 GST_START_TEST(frames_of_a_writer_that_runs_ahead_keep_their_times) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   StrangeWriter writer(channel);
   Consumer consumer(channel);
   consumer.start();
@@ -725,7 +725,7 @@ GST_START_TEST(frames_of_a_writer_that_runs_ahead_keep_their_times) {
 GST_END_TEST
 
 GST_START_TEST(writers_times_are_not_doubted_where_they_are_not_used) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   StrangeWriter writer(channel);
   writer.publish(kMinuteNs, 120 * kMinuteNs);
   Consumer consumer(channel, "timestamp-mode=running-time");
@@ -736,7 +736,7 @@ GST_START_TEST(writers_times_are_not_doubted_where_they_are_not_used) {
 GST_END_TEST
 
 GST_START_TEST(a_synchronising_sink_does_not_wait_for_times_hours_ahead) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   StrangeWriter writer(channel);
   const Pipeline reader("possumsrc channel=" + channel + " ! fakesink name=sink");
   const Ref<GstElement> sink = reader.element("sink");

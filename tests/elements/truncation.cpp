@@ -29,7 +29,7 @@ void* bus_handler() {
 // The objects of the channel whose names begin so.
 void truncate_objects(const std::string& channel, const std::string& prefix) {
   unsigned count = 0;
-  for (const std::string& name : shm_names()) {
+  for (const std::string& name : own_names()) {
     if (!name.starts_with(prefix) || name.find(channel) == std::string::npos) continue;
     std::filesystem::resize_file("/dev/shm/" + name, 0);
     ++count;
@@ -71,7 +71,7 @@ void expect_one_read_error(const Consumer& consumer) {
 
 // Reader and writer live through it, and through the next time.
 void survive_truncation(const std::string& prefix) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, kGuarded);
   Consumer consumer(channel, kGuarded);
   for (int round = 0; round < 3; ++round) {
@@ -102,7 +102,7 @@ void survive_truncation(const std::string& prefix) {
 
 GST_START_TEST(signals_are_left_alone_unless_asked) {
   void* const before = bus_handler();
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   {
     Producer producer(channel);
     producer.start().push(1);
@@ -127,7 +127,7 @@ GST_END_TEST
 
 GST_START_TEST(src_alone_may_ask) {
   void* const before = bus_handler();
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(1);
   Consumer consumer(channel, kGuarded);
@@ -149,7 +149,7 @@ GST_START_TEST(truncated_channel_is_one_read_error) { survive_truncation("possum
 GST_END_TEST
 
 GST_START_TEST(upstream_may_draw_into_what_is_truncated) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel, kGuarded);
   producer.start();
   const Ref<GstBufferPool> pool = producer.pool();

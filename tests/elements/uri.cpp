@@ -83,7 +83,7 @@ const std::string kEverySinkParameter = parameters(kEverySinkProperty);
 class Picture {
  public:
   Picture()
-      : channel_(new_channel()),
+      : channel_(unique_channel()),
         pipeline_(
             "videotestsrc is-live=true ! video/x-raw,width=64,height=48,"
             "framerate=60/1 ! possumsink channel=" +
@@ -319,7 +319,7 @@ GST_END_TEST
 
 // Each is tried on its own, so that all of them are.
 GST_START_TEST(a_running_element_keeps_its_uri) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   Consumer consumer(channel);
   consumer.start();  // waits for its channel

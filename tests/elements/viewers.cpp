@@ -94,7 +94,7 @@ struct Seen {
 // A source and a viewer, whose messages are looked at from the default main loop.
 class Pair {
  public:
-  Pair(const Source& source, const View& view) : Pair(source, view, new_channel()) {}
+  Pair(const Source& source, const View& view) : Pair(source, view, unique_channel()) {}
 
   // The viewer comes first, or when the source has waited for it.
   void start() { (source_.min_readers ? writer_ : viewer_).set_state(GST_STATE_PLAYING); }

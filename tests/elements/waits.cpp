@@ -44,7 +44,7 @@ void expect_stop_at_once(const Pipeline& pipeline) {
 struct Writing {
   explicit Writing(const std::string& sink_properties,
                    const std::string& src_properties = kBlocking)
-      : channel(new_channel()),
+      : channel(unique_channel()),
         producer(channel, sink_properties),
         consumer(channel, src_properties) {}
   ~Writing() { producer.stop(); }
@@ -162,7 +162,7 @@ GstEvent* flushing_seek() {
 // --- possumsink: NULL ------------------------------------------------------------------
 
 GST_START_TEST(null_while_the_sink_waits_for_its_name) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   auto holder = std::make_unique<Producer>(channel);
   holder->start().push(1);
   Producer second(channel);
@@ -293,7 +293,7 @@ GST_START_TEST(a_flushed_writer_goes_on) {
 GST_END_TEST
 
 GST_START_TEST(a_flushing_seek_goes_through_a_blocked_sink) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Pipeline writer("videotestsrc ! possumsink sync=false allow-blocking=true channel=" +
                   channel);
   Consumer consumer(channel, kBlocking);
@@ -317,7 +317,7 @@ GST_END_TEST
 // --- possumsrc: NULL -------------------------------------------------------------------
 
 GST_START_TEST(null_while_the_src_waits_for_a_channel) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Consumer consumer(channel);
   consumer.start();
   await_connecting(consumer);
@@ -327,7 +327,7 @@ GST_START_TEST(null_while_the_src_waits_for_a_channel) {
 GST_END_TEST
 
 GST_START_TEST(null_while_the_src_waits_for_a_frame) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   auto producer = std::make_unique<Producer>(channel);
   producer->start().push(1);
   Consumer consumer(channel);
@@ -342,7 +342,7 @@ GST_START_TEST(null_while_the_src_waits_for_a_frame) {
 GST_END_TEST
 
 GST_START_TEST(null_while_the_src_waits_for_a_place) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   auto producer = std::make_unique<Producer>(channel);
   producer->start().push(1);
   std::vector<std::unique_ptr<possum::transport::Reader>> readers;
@@ -366,7 +366,7 @@ GST_START_TEST(null_while_the_src_waits_for_a_place) {
 GST_END_TEST
 
 GST_START_TEST(null_while_the_src_waits_for_the_next_writer) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   auto producer = std::make_unique<Producer>(channel);
   producer->start().push(1);
   Consumer consumer(channel);
@@ -381,7 +381,7 @@ GST_END_TEST
 
 // A live source has its frame and waits in GstBaseSrc.
 GST_START_TEST(null_while_a_frame_waits_for_playing) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   auto producer = std::make_unique<Producer>(channel);
   producer->start().push(1);
   Consumer consumer(channel);
@@ -398,7 +398,7 @@ GST_START_TEST(null_while_a_frame_waits_for_playing) {
 GST_END_TEST
 
 GST_START_TEST(null_while_downstream_prerolls) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(1);
   Pipeline reader("possumsrc name=src is-live=false channel=" + channel +
@@ -415,7 +415,7 @@ GST_START_TEST(null_while_downstream_prerolls) {
 GST_END_TEST
 
 GST_START_TEST(null_while_downstream_waits_for_the_clock) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(1);
   Pipeline reader("possumsrc is-live=false channel=" + channel +
@@ -437,7 +437,7 @@ GST_END_TEST
 // --- possumsrc: flushes and seeks ------------------------------------------------------
 
 GST_START_TEST(flushes_and_seeks_do_not_disturb_a_waiting_src) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Consumer consumer(channel);
   consumer.start();
   await_connecting(consumer);
@@ -486,7 +486,7 @@ class StopWatch {
 
 // The housekeeping thread is asleep then, and its next tick 125 ms away on average.
 GST_START_TEST(stopping_a_sink_waits_for_no_tick) {
-  const std::string channel = new_channel();
+  const std::string channel = unique_channel();
   Producer producer(channel);
   StopWatch watch;
   for (int i = 0; i < 20; ++i) {
@@ -500,7 +500,7 @@ GST_END_TEST
 
 // It would look again 250 ms later.
 GST_START_TEST(stopping_a_searching_src_waits_for_no_tick) {
-  Consumer consumer(new_channel());
+  Consumer consumer(unique_channel());
   StopWatch watch;
   for (int i = 0; i < 10; ++i) {
     consumer.start();

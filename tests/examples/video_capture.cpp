@@ -88,7 +88,7 @@ class Camera {
   void stop() {
     stopping_ = true;
     if (thread_.joinable()) thread_.join();
-    possum_writer_close(std::exchange(writer_, nullptr));
+    writer_.reset();
   }
   unsigned published() const { return number_; }
   void await(unsigned number) const {
@@ -98,11 +98,10 @@ class Camera {
  private:
   void film() {
     while (!stopping_) {
-      possum_slot* slot = nullptr;
-      EXPECT(POSSUM_OK, possum_writer_borrow(writer_, 0, POSSUM_AT_ONCE, &slot));
+      library::SlotHandle slot = library::borrow(writer_);
       draw(static_cast<unsigned char*>(possum_slot_data(slot)));
       EXPECT(POSSUM_OK, possum_writer_publish(writer_, slot, nullptr, POSSUM_AT_ONCE));
-      possum_slot_release(slot);
+      slot.reset();
       while (!stopping_ && !taken()) std::this_thread::sleep_for(kLook);
       ++number_;
     }
@@ -126,7 +125,7 @@ class Camera {
     return count > 0;
   }
 
-  possum_writer* writer_;
+  library::WriterHandle writer_;
   const unsigned pixel_bytes_;
   std::atomic<unsigned> number_{0};  // of the picture that is being published
   std::atomic<bool> stopping_{false};
@@ -145,7 +144,7 @@ unsigned number_in(const cv::Mat& frame) {
 TEST(colours_are_right_whatever_the_writer_sends) {
   for (const char* format : {"I420", "NV12", "YUY2", "BGR", "RGBA", "P010_10LE"}) {
     const std::string channel = support::unique_channel();
-    support::Child writer = support::launch(
+    support::Process writer = support::launch(
         std::string("videotestsrc is-live=true pattern=blue ! video/x-raw,format=") +
             format + ",width=322,height=240,framerate=60/1 ! possumsink channel=CHANNEL",
         channel);
@@ -165,9 +164,9 @@ TEST(the_newest_picture_is_read_after_a_pause_and_none_pile_up) {
   cv::VideoCapture capture = opened(newest(channel));
   cv::Mat frame;
   CHECK(capture.read(frame));
-  const std::size_t before_kb = support::private_kb();
+  const std::size_t before_kb = support::private_kib();
   camera.await(number_in(frame) + kPause);
-  CHECK(support::private_kb() < before_kb + kNoise);
+  CHECK(support::private_kib() < before_kb + kNoise);
   const unsigned published = camera.published();
   CHECK(capture.read(frame));
   CHECK(number_in(frame) + kOnTheWay >= published);

@@ -186,7 +186,7 @@ TEST(possumsrc_shows_each_format_of_a_c_writer) {
   const std::string channel = unique_channel();
   Peer reader("element_reader", {channel, "leaky-type=none is-live=false"});
   reader.expect("playing");
-  possum_writer* const writer = open_writer(channel, caps_for("BGR"), allow_blocking);
+  const WriterHandle writer = open_writer(channel, caps_for("BGR"), allow_blocking);
   EXPECT(POSSUM_OK, possum_writer_wait_readers(writer, 1, in_ms(kLimitMs)));
   std::uint64_t key = 0;
   for (const std::string& format : common_formats()) {
@@ -202,7 +202,6 @@ TEST(possumsrc_shows_each_format_of_a_c_writer) {
   EXPECT(POSSUM_OK, possum_writer_drain(writer, in_ms(kLimitMs)));
   reader.expect("eos");
   CHECK(reader.join() == 0);
-  possum_writer_close(writer);
 }
 
 TEST(possumsrc_understands_strides_of_a_c_writer) {
@@ -210,20 +209,18 @@ TEST(possumsrc_understands_strides_of_a_c_writer) {
   Peer reader("element_reader", {channel, "leaky-type=none is-live=false"});
   reader.expect("playing");
   const std::string caps = caps_for("NV12");
-  possum_writer* const writer = open_writer(channel, caps, allow_blocking);
+  const WriterHandle writer = open_writer(channel, caps, allow_blocking);
   EXPECT(POSSUM_OK, possum_writer_wait_readers(writer, 1, in_ms(kLimitMs)));
   possum_video video = video_of(caps);
   possum_frame_params params = params_for(7);
   place_planes({{8192, 128, 0}, {256, 96, 0}}, video, params);
-  possum_slot* slot = nullptr;
-  EXPECT(POSSUM_OK, possum_writer_borrow(writer, 16384, POSSUM_FOREVER, &slot));
+  SlotHandle slot = borrow(writer, 16384);
   draw_picture(video, possum_slot_data(slot), 7);
   EXPECT(POSSUM_OK, possum_writer_publish(writer, slot, &params, POSSUM_FOREVER));
-  possum_slot_release(slot);
+  slot.reset();
   reader.expect("NV12 7 intact");
   possum_writer_eos(writer);
   reader.expect("eos");
-  possum_writer_close(writer);
 }
 
 TEST(possumsrc_has_times_and_flags_of_a_c_writer) {
@@ -231,7 +228,7 @@ TEST(possumsrc_has_times_and_flags_of_a_c_writer) {
   Peer reader("element_reader", {channel, "leaky-type=none is-live=false", "with times"});
   reader.expect("playing");
   const std::string caps = caps_for("GRAY8");
-  possum_writer* const writer = open_writer(channel, caps, allow_blocking);
+  const WriterHandle writer = open_writer(channel, caps, allow_blocking);
   EXPECT(POSSUM_OK, possum_writer_wait_readers(writer, 1, in_ms(kLimitMs)));
   for (std::uint64_t key = 0; key < 3; ++key) {
     possum_slot* slot = nullptr;
@@ -249,14 +246,13 @@ TEST(possumsrc_has_times_and_flags_of_a_c_writer) {
   }
   possum_writer_eos(writer);
   reader.expect("eos");
-  possum_writer_close(writer);
 }
 
 TEST(possumsrc_refuses_what_is_no_video_with_one_error) {
   const std::string channel = unique_channel();
   Peer reader("element_reader", {channel, ""});
   reader.expect("playing");
-  possum_writer* const writer =
+  const WriterHandle writer =
       open_writer(channel, "application/x-possum-array, dtype=float32, shape=4");
   const float values[4] = {1, 2, 3, 4};
   EXPECT(POSSUM_OK, possum_writer_wait_readers(writer, 1, in_ms(kLimitMs)));
@@ -266,7 +262,6 @@ TEST(possumsrc_refuses_what_is_no_video_with_one_error) {
   CHECK(error.find("error channel \"" + channel +
                    "\" carries application/x-possum-array: read it with") == 0);
   CHECK(reader.join() == 1);
-  possum_writer_close(writer);
 }
 
 namespace {
@@ -275,14 +270,14 @@ namespace {
 void check_sink(const std::vector<std::string>& formats, const std::string& padding,
                 std::uint64_t frames) {
   const std::string channel = unique_channel();
-  possum_reader* const reader = open_reader(channel, blocking);
+  ReaderHandle reader = open_reader(channel, blocking);
   std::vector<std::string> args = {channel, std::to_string(frames), padding};
   for (const std::string& format : formats) args.push_back(caps_for(format));
   Peer writer("element_writer", args);
   std::uint64_t key = 0;
   for (const std::string& format : formats) {
     for (std::uint64_t n = 0; n < frames; ++n, ++key) {
-      possum_frame* const frame = next(reader);
+      FrameHandle frame = next(reader);
       const possum_frame_info info = info_of(frame);
       possum_video video;
       possum_video_init(&video, sizeof video);
@@ -292,12 +287,11 @@ void check_sink(const std::vector<std::string>& formats, const std::string& padd
       CHECK(info.pts_ns == static_cast<std::int64_t>(key) * 40'000'000);
       CHECK(info.duration_ns == 40'000'000);
       CHECK((info.flags & POSSUM_FLAG_CORRUPTED) != 0);
-      possum_frame_release(frame);
     }
   }
   possum_frame* frame = nullptr;
   EXPECT(POSSUM_EOS, possum_reader_next(reader, in_ms(kLimitMs), &frame));
-  possum_reader_close(reader);
+  reader.reset();
   CHECK(writer.join() == 0);
 }
 
@@ -315,19 +309,19 @@ TEST(c_reader_understands_bordered_pictures_of_possumsink) {
 
 TEST(c_reader_follows_possumsink_over_its_restart) {
   const std::string channel = unique_channel();
-  possum_reader* const reader = open_reader(channel, blocking);
+  const ReaderHandle reader = open_reader(channel, blocking);
   std::uint64_t first = 0;
   for (int life = 0; life < 2; ++life) {
     Peer writer("element_writer", {channel, "1", "packed", caps_for("BGR")});
-    possum_frame* frame = next(reader);
+    FrameHandle frame = next(reader);
     CHECK(shows_its_key(frame) && info_of(frame).writer_id != first);
     first = info_of(frame).writer_id;
-    possum_frame_release(frame);
-    EXPECT(POSSUM_EOS, possum_reader_next(reader, in_ms(kLimitMs), &frame));
+    frame.reset();
+    possum_frame* none = nullptr;
+    EXPECT(POSSUM_EOS, possum_reader_next(reader, in_ms(kLimitMs), &none));
     CHECK(writer.join() == 0);
     possum_reader_detach(reader);  // this one has said that it was all
   }
-  possum_reader_close(reader);
 }
 
 TEST(possumsrc_follows_a_c_writer_over_its_death) {
@@ -340,12 +334,12 @@ TEST(possumsrc_follows_a_c_writer_over_its_death) {
     writer.kill();
   }
   reader.kill();
-  possum_writer_close(open_writer(channel, caps_for("BGR")));  // clears up after the dead
+  open_writer(channel, caps_for("BGR"));  // clears up after the dead
 }
 
 // CHANNEL KEY: publishes one picture and stays.
 ROLE(c_writer) {
-  possum_writer* const writer = open_writer(args[0], caps_for("I420"));
+  const WriterHandle writer = open_writer(args[0], caps_for("I420"));
   EXPECT(POSSUM_OK,
          publish_picture(writer, video_of(caps_for("I420")), std::stoull(args[1])));
   pause();

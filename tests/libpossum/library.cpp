@@ -33,10 +33,8 @@ constexpr std::int64_t kShortNs = 30 * support::kMs;
 std::uint64_t number(const std::string& text) { return std::stoull(text); }
 
 bool shows_key(possum_reader* reader, std::uint64_t key) {
-  possum_frame* const frame = take(reader);
-  const bool right = info_of(frame).offset == key && shows_its_key(frame);
-  possum_frame_release(frame);
-  return right;
+  const FrameHandle frame = take(reader);
+  return info_of(frame).offset == key && shows_its_key(frame);
 }
 
 }  // namespace
@@ -46,7 +44,7 @@ bool shows_key(possum_reader* reader, std::uint64_t key) {
 // CHANNEL CAPS: publishes the keys that it is told, "eos" and "quit".
 ROLE(writer) {
   const possum_video video = video_of(args[1]);
-  possum_writer* const writer = open_writer(args[0], args[1], allow_blocking);
+  const WriterHandle writer = open_writer(args[0], args[1], allow_blocking);
   support::say("open");
   std::istringstream words;
   while (support::listen(words)) {
@@ -63,16 +61,15 @@ ROLE(writer) {
     }
     support::say("done");
   }
-  possum_writer_close(writer);
   return 0;
 }
 
 // CHANNEL: waits for a name that another writer holds.
 ROLE(claimer) {
   support::say("claims");
-  possum_writer_close(open_writer(args[0], kPicture, [](possum_writer_options& options) {
+  open_writer(args[0], kPicture, [](possum_writer_options& options) {
     options.claim_timeout_ns = POSSUM_FOREVER;
-  }));
+  });
   return 0;
 }
 
@@ -115,15 +112,12 @@ void draw_in_threads(const possum_frame* frame) {
 
 // In a child, which its parent does not notice.
 void draw_in_a_child(const possum_frame* frame) {
-  const pid_t child = fork();
-  if (child == 0) {
-    draw_on(frame);
-    const bool right = is_drawn(frame);
-    possum_frame_release(const_cast<possum_frame*>(frame));
-    _exit(right ? 0 : 1);
-  }
-  int status = -1;
-  CHECK(waitpid(child, &status, 0) == child && status == 0);
+  CHECK(support::status_of_fork([&] {
+          draw_on(frame);
+          const bool right = is_drawn(frame);
+          possum_frame_release(const_cast<possum_frame*>(frame));
+          _exit(right ? 0 : 1);
+        }) == 0);
   CHECK(shows_its_key(frame));
   draw_on(frame);
 }
@@ -146,10 +140,10 @@ ROLE(drawer) {
   const std::string how = args[1];
   if (how == "locked") CHECK(mlockall(MCL_CURRENT | MCL_FUTURE) == 0);
   if (how == "reported before") report_faults(SA_NODEFER);
-  possum_reader* const reader = attach_reader(args[0], copy_on_write);
+  const ReaderHandle reader = attach_reader(args[0], copy_on_write);
   for (std::uint64_t key = 0; key < kDrawnFrames; ++key) {
     if (how == "reported" && key % 4 == 0) report_faults(SA_NODEFER);
-    possum_frame* const frame = take(reader);
+    const FrameHandle frame = take(reader);
     CHECK(info_of(frame).offset == key && shows_its_key(frame));
     if (how == "threads") {
       draw_in_threads(frame);
@@ -159,9 +153,7 @@ ROLE(drawer) {
       draw_on(frame);
     }
     CHECK(how != "threads" || is_drawn(frame));
-    possum_frame_release(frame);
   }
-  possum_reader_close(reader);
   return 0;
 }
 
@@ -172,11 +164,11 @@ ROLE(faulty) {
   if (how == "handled") {
     signal(SIGSEGV, [](int) { _exit(kOfAnEarlierHandler); });
   }
-  possum_reader* const reader = attach_reader(args[0], [&](auto& options) {
+  const ReaderHandle reader = attach_reader(args[0], [&](auto& options) {
     copy_on_write(options);
     if (how == "not asked for") options.copy_on_write = 0;
   });
-  possum_frame* const frame = take(reader);
+  const FrameHandle frame = take(reader);
   static volatile std::uintptr_t nowhere = 8;
   auto* place = reinterpret_cast<unsigned char*>(nowhere);
   if (how == "not asked for") place = pixels_of(frame);
@@ -197,20 +189,19 @@ ROLE(faulty) {
 
 // CHANNEL COUNT: blocking, checks that it gets 0..COUNT-1 and the end.
 ROLE(lossless_reader) {
-  possum_reader* const reader = attach_reader(args[0], blocking);
+  const ReaderHandle reader = attach_reader(args[0], blocking);
   support::say("attached");
   const std::uint64_t count = number(args[1]);
   for (std::uint64_t key = 0; key < count; ++key) CHECK(shows_key(reader, key));
   possum_frame* frame = nullptr;
   EXPECT(POSSUM_EOS, possum_reader_take(reader, in_ms(kLimitMs), &frame));
   CHECK(frame == nullptr && statistics_of(reader).missed == 0);
-  possum_reader_close(reader);
   return 0;
 }
 
 // CHANNEL: holds what it takes, for ever.
 ROLE(hoarder) {
-  possum_reader* const reader = attach_reader(args[0], blocking);
+  const ReaderHandle reader = attach_reader(args[0], blocking);
   take(reader);
   support::say("holds");
   pause();
@@ -219,8 +210,8 @@ ROLE(hoarder) {
 
 // CHANNEL: writes into a frame.
 ROLE(vandal) {
-  possum_reader* const reader = attach_reader(args[0]);
-  possum_frame* const frame = take(reader);
+  const ReaderHandle reader = attach_reader(args[0]);
+  const FrameHandle frame = take(reader);
   support::say("draws");
   *static_cast<volatile char*>(const_cast<void*>(info_of(frame).data)) = 1;
   support::say("drew");
@@ -364,9 +355,8 @@ TEST(programs_built_with_version_1_0_work) {
   std::vector<unsigned char> picture(video.value->bytes);
   EXPECT(POSSUM_OK, possum_writer_write(writer, picture.data(), picture.size(),
                                         params.value, POSSUM_AT_ONCE));
-  possum_frame* const frame = take(reader);
+  const FrameHandle frame = take(reader);
   EXPECT(POSSUM_OK, possum_frame_get_video(frame, video.value));
-  possum_frame_release(frame);
   possum_reader_close(reader);
   possum_writer_close(writer);
 }
@@ -391,14 +381,11 @@ TEST(sizes_that_no_struct_has_are_not_believed) {
     CHECK(possum_video_to_caps(video.value, nullptr, 0) == 0);
   }
   const std::string channel = unique_channel();
-  possum_writer* const writer = open_writer(channel, kPicture);
-  possum_reader* const one = attach_reader(channel);
-  possum_reader* const two = attach_reader(channel);
+  const WriterHandle writer = open_writer(channel, kPicture);
+  const ReaderHandle one = attach_reader(channel);
+  const ReaderHandle two = attach_reader(channel);
   possum_reader_info infos[2];
   CHECK(possum_writer_get_readers(writer, infos, SIZE_MAX / 2, 2) == 2);
-  possum_reader_close(two);
-  possum_reader_close(one);
-  possum_writer_close(writer);
 }
 
 TEST(each_status_has_a_name_and_deadlines_are_moments) {
@@ -418,8 +405,8 @@ TEST(each_status_has_a_name_and_deadlines_are_moments) {
 TEST(frame_arrives_with_all_that_is_known_of_it) {
   const std::string channel = unique_channel();
   const std::int64_t opened = possum_now_ns();
-  possum_writer* const writer = open_writer(channel, kPicture);
-  possum_reader* const reader = attach_reader(channel);
+  const WriterHandle writer = open_writer(channel, kPicture);
+  const ReaderHandle reader = attach_reader(channel);
   const possum_video video = video_of(kPicture);
   possum_frame_params params = params_for(9);
   params.capture_ns = possum_now_ns();
@@ -427,14 +414,13 @@ TEST(frame_arrives_with_all_that_is_known_of_it) {
   params.latency_ns = 7;
   params.offset_end = 10;
   params.flags = POSSUM_FLAG_DISCONT | POSSUM_FLAG_CORRUPTED | POSSUM_FLAG_INTERLACED;
-  possum_slot* slot = nullptr;
-  EXPECT(POSSUM_OK, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &slot));
+  SlotHandle slot = borrow(writer);
   CHECK(possum_slot_bytes(slot) >= video.bytes);
   CHECK(statistics_of(writer).borrowed == 1);
   draw_picture(video, possum_slot_data(slot), 9);
   EXPECT(POSSUM_OK, possum_writer_publish(writer, slot, &params, POSSUM_AT_ONCE));
 
-  possum_frame* const frame = take(reader);
+  const FrameHandle frame = take(reader);
   const possum_frame_info info = info_of(frame);
   CHECK(shows_its_key(frame));
   CHECK(info.seq == 1 && info.missed == 0 && info.writer_id != 0);
@@ -450,7 +436,7 @@ TEST(frame_arrives_with_all_that_is_known_of_it) {
   const possum_writer_statistics told = statistics_of(writer);
   CHECK(told.frames == 1 && told.zero_copy == 1 && told.held == 1 && told.borrowed == 0);
   CHECK(told.readers == 1 && possum_writer_reader_count(writer) == 1);
-  possum_slot_release(slot);
+  slot.reset();
   possum_reader_info who;
   CHECK(possum_writer_get_readers(writer, &who, sizeof who, 1) == 1);
   CHECK(who.pid == static_cast<std::uint32_t>(getpid()) && who.held == 1);
@@ -458,26 +444,23 @@ TEST(frame_arrives_with_all_that_is_known_of_it) {
   CHECK(seen.frames == 1 && seen.bytes == video.bytes && seen.attachments == 1);
   CHECK(seen.writer_pid == static_cast<std::uint32_t>(getpid()));
   CHECK(std::string(seen.writer_name).starts_with("libpossum-libra"));
-  possum_frame_release(frame);
-  possum_reader_close(reader);
-  possum_writer_close(writer);
 }
 
 TEST(recorded_material_has_its_own_time_and_none_of_the_clock) {
   const std::string channel = unique_channel();
-  possum_writer* const writer = open_writer(channel, kPicture);
-  possum_reader* const reader = attach_reader(channel);
+  const WriterHandle writer = open_writer(channel, kPicture);
+  const ReaderHandle reader = attach_reader(channel);
   const std::vector<char> picture(video_of(kPicture).bytes);
   possum_frame_params params = params_for(0);
   params.pts_ns = 5'000;
   params.dts_ns = 4'000;
   EXPECT(POSSUM_OK, possum_writer_write(writer, picture.data(), picture.size(), &params,
                                         POSSUM_AT_ONCE));
-  possum_frame* frame = take(reader);
+  FrameHandle frame = take(reader);
   possum_frame_info info = info_of(frame);
   CHECK(info.pts_ns == 5'000 && info.dts_ns == 4'000);
   CHECK(info.capture_ns == info.publish_ns);
-  possum_frame_release(frame);
+  frame.reset();
   params.pts_ns = -1;
   EXPECT(POSSUM_ERROR_SETTINGS,
          possum_writer_write(writer, picture.data(), picture.size(), &params,
@@ -490,40 +473,31 @@ TEST(recorded_material_has_its_own_time_and_none_of_the_clock) {
   frame = take(reader);
   info = info_of(frame);
   CHECK(info.capture_ns <= possum_now_ns() && info.capture_ns >= info.publish_ns);
-  possum_frame_release(frame);
-  possum_reader_close(reader);
-  possum_writer_close(writer);
 }
 
 TEST(planes_may_lie_anywhere_in_a_slot) {
   const std::string channel = unique_channel();
-  possum_writer* const writer = open_writer(channel, kOther);
-  possum_reader* const reader = attach_reader(channel);
+  const WriterHandle writer = open_writer(channel, kOther);
+  const ReaderHandle reader = attach_reader(channel);
   possum_video video = video_of(kOther);
   possum_frame_params params = params_for(3);
   place_planes({{4096, 64, 0}, {64, 80, 0}}, video, params);
-  possum_slot* slot = nullptr;
-  EXPECT(POSSUM_OK, possum_writer_borrow(writer, 8000, POSSUM_AT_ONCE, &slot));
+  const SlotHandle slot = borrow(writer, 8000);
   draw_picture(video, possum_slot_data(slot), 3);
   EXPECT(POSSUM_OK, possum_writer_publish(writer, slot, &params, POSSUM_AT_ONCE));
-  possum_frame* const frame = take(reader);
+  const FrameHandle frame = take(reader);
   CHECK(shows_its_key(frame));
   possum_video there;
   possum_video_init(&there, sizeof there);
   EXPECT(POSSUM_OK, possum_frame_get_video(frame, &there));
   CHECK(there.planes[0].offset == 4096 && there.planes[1].stride == 80);
   CHECK(there.bytes == 8000);
-  possum_frame_release(frame);
-  possum_slot_release(slot);
-  possum_reader_close(reader);
-  possum_writer_close(writer);
 }
 
 TEST(planes_that_do_not_fit_are_refused_and_the_slot_stays_borrowed) {
   const std::string channel = unique_channel();
-  possum_writer* const writer = open_writer(channel, kOther);
-  possum_slot* slot = nullptr;
-  EXPECT(POSSUM_OK, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &slot));
+  const WriterHandle writer = open_writer(channel, kOther);
+  const SlotHandle slot = borrow(writer);
   const auto refused = [&](auto change) {
     possum_frame_params params = params_for(0);
     change(params);
@@ -541,14 +515,12 @@ TEST(planes_that_do_not_fit_are_refused_and_the_slot_stays_borrowed) {
   refused([](auto& p) { p.bytes = 100; });
   EXPECT(POSSUM_OK, possum_writer_publish(writer, slot, nullptr, POSSUM_AT_ONCE));
   CHECK(statistics_of(writer).frames == 1 && statistics_of(writer).borrowed == 0);
-  possum_slot_release(slot);
-  possum_writer_close(writer);
 }
 
 TEST(write_copies_rows_from_any_layout) {
   const std::string channel = unique_channel();
-  possum_writer* const writer = open_writer(channel, kOther);
-  possum_reader* const reader = attach_reader(channel);
+  const WriterHandle writer = open_writer(channel, kOther);
+  const ReaderHandle reader = attach_reader(channel);
   possum_video video = video_of(kOther);
   std::vector<unsigned char> memory(6000, 0xee);
   possum_frame_params params = params_for(4);
@@ -556,26 +528,24 @@ TEST(write_copies_rows_from_any_layout) {
   draw_picture(video, memory.data(), 4);
   EXPECT(POSSUM_OK, possum_writer_write(writer, memory.data(), memory.size(), &params,
                                         POSSUM_AT_ONCE));
-  possum_frame* const frame = take(reader);
+  FrameHandle frame = take(reader);
   CHECK(shows_its_key(frame) && info_of(frame).planes[0].stride == 36);
   CHECK(info_of(frame).bytes == video_of(kOther).bytes);
   CHECK(statistics_of(writer).copied == 1);
-  possum_frame_release(frame);
+  frame.reset();
   EXPECT(POSSUM_ERROR_SETTINGS,
          possum_writer_write(writer, memory.data(), 100, nullptr, POSSUM_AT_ONCE));
-  possum_reader_close(reader);
-  possum_writer_close(writer);
 }
 
 TEST(anything_with_a_media_type_crosses) {
   const std::string channel = unique_channel();
-  possum_writer* const writer = open_writer(channel, kArray);
-  possum_reader* const reader = attach_reader(channel);
+  const WriterHandle writer = open_writer(channel, kArray);
+  const ReaderHandle reader = attach_reader(channel);
   float values[32];
   for (int i = 0; i < 32; ++i) values[i] = static_cast<float>(i) / 3;
   EXPECT(POSSUM_OK,
          possum_writer_write(writer, values, sizeof values, nullptr, POSSUM_AT_ONCE));
-  possum_frame* const frame = take(reader);
+  FrameHandle frame = take(reader);
   const possum_frame_info info = info_of(frame);
   CHECK(info.is_video == 0 && info.plane_count == 0 && info.bytes == sizeof values);
   CHECK(std::memcmp(info.data, values, sizeof values) == 0);
@@ -585,75 +555,65 @@ TEST(anything_with_a_media_type_crosses) {
   possum_video video;
   possum_video_init(&video, sizeof video);
   EXPECT(POSSUM_ERROR_FORMAT, possum_frame_get_video(frame, &video));
-  possum_frame_release(frame);
+  frame.reset();
   possum_slot* slot = nullptr;
   EXPECT(POSSUM_ERROR_SETTINGS, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &slot));
   CHECK(says("How large"));
-  possum_reader_close(reader);
-  possum_writer_close(writer);
 }
 
 TEST(caps_change_from_one_frame_to_the_next) {
   const std::string channel = unique_channel();
-  possum_writer* const writer = open_writer(channel, kPicture, allow_blocking);
-  possum_reader* const reader = attach_reader(channel, blocking);
-  std::vector<possum_frame*> kept;
+  const WriterHandle writer = open_writer(channel, kPicture, allow_blocking);
+  const ReaderHandle reader = attach_reader(channel, blocking);
+  std::vector<FrameHandle> kept;
   for (std::uint64_t key = 0; key < 12; ++key) {
     const char* const caps = key % 4 < 2 ? kPicture : kOther;
     EXPECT(POSSUM_OK, possum_writer_set_caps(writer, caps, 0));
     EXPECT(POSSUM_OK, publish_picture(writer, video_of(caps), key));
-    possum_frame* const frame = take(reader);
+    FrameHandle frame = take(reader);
     CHECK(std::string(possum_frame_caps(frame)) == caps && shows_its_key(frame));
-    kept.push_back(frame);
+    kept.push_back(std::move(frame));
     if (kept.size() > 4) {
       CHECK(shows_its_key(kept.front()));
-      possum_frame_release(kept.front());
       kept.erase(kept.begin());
     }
   }
   CHECK(possum_frame_caps(kept[0]) == possum_frame_caps(kept[1]));
   EXPECT(POSSUM_ERROR_SETTINGS, possum_writer_set_caps(writer, "?", 0));
-  possum_slot* slot = nullptr;
-  EXPECT(POSSUM_OK, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &slot));
+  SlotHandle slot = borrow(writer);
   const std::string longer = kPicture + std::string(", x=") + std::string(9000, 'x');
   EXPECT(POSSUM_OK, possum_writer_set_caps(writer, longer.c_str(), 0));
   EXPECT(POSSUM_ERROR_SETTINGS,
          possum_writer_publish(writer, slot, nullptr, POSSUM_AT_ONCE));
-  possum_slot_release(slot);
+  slot.reset();
   EXPECT(POSSUM_OK, publish_picture(writer, video_of(kPicture), 99));
   CHECK(shows_key(reader, 99));
-  for (possum_frame* frame : kept) possum_frame_release(frame);
-  possum_reader_close(reader);
-  possum_writer_close(writer);
 }
 
 TEST(frames_outlive_reader_writer_and_channel) {
   const std::string channel = unique_channel();
-  possum_writer* const writer = open_writer(channel, kPicture);
-  possum_reader* const reader = attach_reader(channel);
+  WriterHandle writer = open_writer(channel, kPicture);
+  ReaderHandle reader = attach_reader(channel);
   EXPECT(POSSUM_OK, publish_picture(writer, video_of(kPicture), 5));
-  possum_frame* const frame = take(reader);
-  possum_slot* slot = nullptr;
-  EXPECT(POSSUM_OK, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &slot));
-  possum_reader_close(reader);
-  possum_writer_close(writer);
+  FrameHandle frame = take(reader);
+  const SlotHandle slot = borrow(writer);
+  reader.reset();
+  writer.reset();
   CHECK(support::names_of(channel).empty());
   CHECK(possum_frame_ref(frame) == frame);
   possum_frame_release(frame);
   CHECK(shows_its_key(frame));
-  possum_frame_release(frame);
+  frame.reset();
   std::memset(possum_slot_data(slot), 1, possum_slot_bytes(slot));
-  possum_slot_release(slot);
 }
 
 TEST(many_threads_release_frames) {
   const std::string channel = unique_channel();
-  possum_writer* const writer = open_writer(channel, kPicture, allow_blocking);
-  possum_reader* const reader =
-      attach_reader(channel, [](possum_reader_options& options) {
-        options.policy = POSSUM_BLOCKING;
-        options.depth = 8;
-      });
+  const WriterHandle writer = open_writer(channel, kPicture, allow_blocking);
+  const ReaderHandle reader = attach_reader(channel, [](possum_reader_options& options) {
+    options.policy = POSSUM_BLOCKING;
+    options.depth = 8;
+  });
   const possum_video video = video_of(kPicture);
   constexpr std::uint64_t kFrames = 600;
   std::thread publisher([&] {
@@ -662,17 +622,17 @@ TEST(many_threads_release_frames) {
     }
   });
   std::mutex lock;
-  std::vector<possum_frame*> waiting;
+  std::vector<FrameHandle> waiting;
   std::atomic<std::uint64_t> released{0};
   std::vector<std::thread> threads;
   for (int i = 0; i < 6; ++i) {
     threads.emplace_back([&] {
       while (released < kFrames) {
-        possum_frame* frame = nullptr;
+        FrameHandle frame;
         {
           const std::lock_guard guard(lock);
           if (!waiting.empty()) {
-            frame = waiting.back();
+            frame = std::move(waiting.back());
             waiting.pop_back();
           }
         }
@@ -681,70 +641,60 @@ TEST(many_threads_release_frames) {
           continue;
         }
         CHECK(shows_its_key(frame));
-        possum_frame_release(frame);
+        frame.reset();
         ++released;
       }
     });
   }
   for (std::uint64_t key = 0; key < kFrames; ++key) {
-    possum_frame* const frame = take(reader);
+    FrameHandle frame = take(reader);
     CHECK(info_of(frame).offset == key);
     const std::lock_guard guard(lock);
-    waiting.push_back(frame);
+    waiting.push_back(std::move(frame));
   }
   publisher.join();
   for (std::thread& thread : threads) thread.join();
   CHECK(statistics_of(writer).held == 0);
-  possum_reader_close(reader);
-  possum_writer_close(writer);
 }
 
 TEST(copy_option_gives_slots_back_at_once) {
   const std::string channel = unique_channel();
-  possum_writer* const writer = open_writer(channel, kPicture);
-  possum_reader* const reader =
+  const WriterHandle writer = open_writer(channel, kPicture);
+  const ReaderHandle reader =
       attach_reader(channel, [](possum_reader_options& options) { options.copy = 1; });
-  std::vector<possum_frame*> kept;
+  std::vector<FrameHandle> kept;
   for (std::uint64_t key = 0; key < 40; ++key) {
     EXPECT(POSSUM_OK, publish_picture(writer, video_of(kPicture), key));
     kept.push_back(take(reader));
     CHECK(info_of(kept.back()).is_copy == 1);
   }
   CHECK(statistics_of(writer).held == 0 && statistics_of(reader).copied == 40);
-  for (possum_frame* frame : kept) {
-    CHECK(shows_its_key(frame));
-    possum_frame_release(frame);
-  }
-  possum_reader_close(reader);
-  possum_writer_close(writer);
+  for (const FrameHandle& frame : kept) CHECK(shows_its_key(frame));
 }
 
 TEST(the_kernel_refuses_to_write_into_a_frame) {
   const std::string channel = unique_channel();
-  possum_writer* const writer = open_writer(channel, kPicture);
+  const WriterHandle writer = open_writer(channel, kPicture);
   EXPECT(POSSUM_OK, publish_picture(writer, video_of(kPicture), 1));
   Peer vandal("vandal", {channel});
   vandal.expect("draws");
   CHECK(!vandal.hear_if_alive());
-  possum_writer_close(writer);
 }
 
 // --- slots -----------------------------------------------------------------------------
 
 TEST(several_slots_may_be_borrowed) {
   const std::string channel = unique_channel();
-  possum_writer* const writer = open_writer(
+  const WriterHandle writer = open_writer(
       channel, kPicture, [](possum_writer_options& options) { options.slots = 6; });
-  possum_reader* const reader = attach_reader(channel);
+  const ReaderHandle reader = attach_reader(channel);
   const possum_video video = video_of(kPicture);
-  possum_slot* slots[4] = {};
-  for (possum_slot*& slot : slots) {
-    EXPECT(POSSUM_OK, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &slot));
-  }
+  SlotHandle slots[4];
+  for (SlotHandle& slot : slots) slot = borrow(writer);
   possum_slot* fifth = nullptr;
   EXPECT(POSSUM_NO_SLOT, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &fifth));
   CHECK(fifth == nullptr && says("release"));
-  possum_slot_release(slots[3]);
+  slots[3].reset();
   for (std::uint64_t key = 0; key < 3; ++key) {
     draw_picture(video, possum_slot_data(slots[key]), key);
   }
@@ -752,40 +702,34 @@ TEST(several_slots_may_be_borrowed) {
     const possum_frame_params params = params_for(key);
     EXPECT(POSSUM_OK, possum_writer_publish(writer, slots[key], &params, POSSUM_AT_ONCE));
     CHECK(shows_key(reader, key));
-    possum_slot_release(slots[key]);
+    slots[key].reset();
   }
   CHECK(statistics_of(writer).borrowed == 0);
   // Those that were lent come back as well.
   for (std::uint64_t key = 0; key < 40; key += 2) {
-    for (const int i : {0, 1}) {
-      EXPECT(POSSUM_OK, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &slots[i]));
-    }
+    for (const int i : {0, 1}) slots[i] = borrow(writer);
     for (const int i : {0, 1}) {
       const possum_frame_params params = params_for(key + static_cast<std::uint64_t>(i));
       draw_picture(video, possum_slot_data(slots[i]), params.offset);
       EXPECT(POSSUM_OK, possum_writer_publish(writer, slots[i], &params, POSSUM_AT_ONCE));
-      possum_slot_release(slots[i]);
+      slots[i].reset();
       CHECK(shows_key(reader, params.offset));
     }
   }
-  for (possum_slot*& slot : slots) {
-    EXPECT(POSSUM_OK, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &slot));
-  }
-  for (possum_slot* slot : slots) possum_slot_release(slot);
+  for (SlotHandle& slot : slots) slot = borrow(writer);
+  for (SlotHandle& slot : slots) slot.reset();
   CHECK(statistics_of(writer).no_slot == 0);
-  possum_reader_close(reader);
-  possum_writer_close(writer);
 }
 
 // The natural code for errors is the right one, and a slot can be read while it is there.
 TEST(slot_is_released_once_whatever_publish_said) {
   const std::string channel = unique_channel();
-  possum_writer* const writer = open_writer(channel, kPicture);
-  possum_reader* const reader = attach_reader(channel);
+  WriterHandle writer = open_writer(channel, kPicture);
+  const ReaderHandle reader = attach_reader(channel);
   const possum_video video = video_of(kPicture);
-  possum_slot* slot = nullptr;
-  const auto borrow = [&] {
-    EXPECT(POSSUM_OK, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &slot));
+  SlotHandle slot;
+  const auto begin = [&] {
+    slot = borrow(writer);
     draw_picture(video, possum_slot_data(slot), 1);
   };
   const auto publish = [&](possum_status wanted) {
@@ -794,66 +738,61 @@ TEST(slot_is_released_once_whatever_publish_said) {
     const auto* const first = static_cast<const unsigned char*>(possum_slot_data(slot));
     CHECK(*first == picture_byte(1, 0, 0, 0));
   };
-  borrow();
+  begin();
   publish(POSSUM_OK);
   publish(POSSUM_ERROR_STATE);
   CHECK(says("borrow another") && statistics_of(writer).frames == 1);
   CHECK(shows_key(reader, 1));
-  possum_slot_release(slot);
+  slot.reset();
   CHECK(statistics_of(writer).borrowed == 0);
 
   // A slot of a channel that is made anew carries nothing to its readers.
-  borrow();
+  begin();
   CHECK(shm_unlink(("/possum-c." + channel).c_str()) == 0);
   CHECK(support::eventually([&] { return possum_writer_reader_count(writer) == 0; }));
   publish(POSSUM_NO_SLOT);
   publish(POSSUM_ERROR_STATE);
   CHECK(statistics_of(writer).borrowed == 0 && statistics_of(writer).no_slot == 1);
-  possum_slot_release(slot);
+  slot.reset();
 
   CHECK(support::eventually([&] {  // it is made anew by now
-    return possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &slot) == POSSUM_OK;
+    possum_slot* anew = nullptr;
+    if (possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &anew) != POSSUM_OK) return false;
+    slot = SlotHandle(anew);
+    return true;
   }));
-  possum_writer_close(writer);
+  writer.reset();
   std::memset(possum_slot_data(slot), 0, video.bytes);
-  possum_slot_release(slot);
-  possum_reader_close(reader);
 }
 
 // The frames are gone for their readers, but nobody may find other memory there.
 TEST(published_slots_in_hand_keep_no_frame_from_being_written) {
   const std::string channel = unique_channel();
-  possum_writer* const writer = open_writer(
+  WriterHandle writer = open_writer(
       channel, kPicture, [](possum_writer_options& options) { options.slots = 4; });
-  std::vector<possum_slot*> slots;
+  std::vector<SlotHandle> slots;
   for (std::uint64_t key = 0; key < 40; ++key) {
-    possum_slot* slot = nullptr;
-    EXPECT(POSSUM_OK, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &slot));
+    slots.push_back(borrow(writer));
+    possum_slot* const slot = slots.back();
     draw_picture(video_of(kPicture), possum_slot_data(slot), key);
     EXPECT(POSSUM_OK, possum_writer_publish(writer, slot, nullptr, POSSUM_AT_ONCE));
-    slots.push_back(slot);
   }
   EXPECT(POSSUM_OK, possum_writer_set_caps(writer, kOther, 0));
   EXPECT(POSSUM_OK, publish_picture(writer, video_of(kOther), 1));
-  possum_writer_close(writer);
-  for (possum_slot* slot : slots) {
+  writer.reset();
+  for (const SlotHandle& slot : slots) {
     const auto* const bytes = static_cast<const volatile char*>(possum_slot_data(slot));
     static_cast<void>(bytes[possum_slot_bytes(slot) - 1]);
-    possum_slot_release(slot);
   }
 }
 
 TEST(another_writers_slot_is_refused) {
-  possum_writer* const one = open_writer(unique_channel(), kPicture);
-  possum_writer* const two = open_writer(unique_channel(), kPicture);
-  possum_slot* slot = nullptr;
-  EXPECT(POSSUM_OK, possum_writer_borrow(one, 0, POSSUM_AT_ONCE, &slot));
+  const WriterHandle one = open_writer(unique_channel(), kPicture);
+  const WriterHandle two = open_writer(unique_channel(), kPicture);
+  const SlotHandle slot = borrow(one);
   EXPECT(POSSUM_ERROR_SETTINGS,
          possum_writer_publish(two, slot, nullptr, POSSUM_AT_ONCE));
   EXPECT(POSSUM_OK, possum_writer_publish(one, slot, nullptr, POSSUM_AT_ONCE));
-  possum_slot_release(slot);
-  possum_writer_close(one);
-  possum_writer_close(two);
 }
 
 // --- waits -----------------------------------------------------------------------------
@@ -864,19 +803,14 @@ namespace {
 struct HeldUp {
   const std::string channel = unique_channel();
   const possum_video video = video_of(kPicture);
-  possum_writer* writer = open_writer(channel, kPicture, allow_blocking);
-  possum_reader* reader = attach_reader(channel, [](possum_reader_options& options) {
+  const WriterHandle writer = open_writer(channel, kPicture, allow_blocking);
+  const ReaderHandle reader = attach_reader(channel, [](possum_reader_options& options) {
     options.policy = POSSUM_BLOCKING;
     options.depth = 1;
   });
   HeldUp() { EXPECT(POSSUM_OK, publish_picture(writer, video, 0)); }
-  ~HeldUp() {
-    possum_reader_close(reader);
-    possum_writer_close(writer);
-  }
-  possum_slot* unfinished(std::uint64_t key) {
-    possum_slot* slot = nullptr;
-    EXPECT(POSSUM_OK, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &slot));
+  SlotHandle unfinished(std::uint64_t key) {
+    SlotHandle slot = borrow(writer);
     draw_picture(video, possum_slot_data(slot), key);
     const possum_frame_params params = params_for(key);
     EXPECT(POSSUM_TIMEOUT,
@@ -889,9 +823,9 @@ struct HeldUp {
 
 TEST(publication_goes_on_after_a_deadline) {
   HeldUp held;
-  possum_reader* const second = attach_reader(held.channel);
+  const ReaderHandle second = attach_reader(held.channel);
   CHECK(shows_key(second, 0));
-  possum_slot* const slot = held.unfinished(1);
+  const SlotHandle slot = held.unfinished(1);
   CHECK(shows_key(second, 1));  // had room
   EXPECT(POSSUM_TIMEOUT,
          possum_writer_publish(held.writer, slot, nullptr, possum_deadline(kShortNs)));
@@ -901,34 +835,32 @@ TEST(publication_goes_on_after_a_deadline) {
   possum_frame* frame = nullptr;
   EXPECT(POSSUM_TIMEOUT, possum_reader_take(second, POSSUM_AT_ONCE, &frame));  // once
   CHECK(statistics_of(held.writer).borrowed == 0);
-  possum_slot_release(slot);
-  possum_reader_close(second);
 }
 
 TEST(publication_can_be_given_up) {
   HeldUp held;
-  possum_slot_release(held.unfinished(1));
+  held.unfinished(1).reset();
   CHECK(shows_key(held.reader, 0));
   EXPECT(POSSUM_OK, publish_picture(held.writer, held.video, 2));
-  possum_frame* frame = take(held.reader);
+  FrameHandle frame = take(held.reader);
   CHECK(info_of(frame).offset == 2 && info_of(frame).missed == 1);
-  possum_frame_release(frame);
+  frame.reset();
 
   EXPECT(POSSUM_OK, publish_picture(held.writer, held.video, 3));
-  possum_slot* const slot = held.unfinished(4);
+  SlotHandle slot = held.unfinished(4);
   CHECK(shows_key(held.reader, 3));
   EXPECT(POSSUM_OK, publish_picture(held.writer, held.video, 5));  // instead
   EXPECT(POSSUM_ERROR_STATE,
          possum_writer_publish(held.writer, slot, nullptr, POSSUM_AT_ONCE));
   CHECK(says("given up"));
-  possum_slot_release(slot);
+  slot.reset();
   CHECK(shows_key(held.reader, 5) && statistics_of(held.writer).borrowed == 0);
 }
 
 // A program that writes each frame from the same buffer, with a deadline.
 TEST(write_gives_its_frame_up_at_the_deadline) {
   HeldUp held;
-  possum_reader* const other = attach_reader(held.channel);
+  const ReaderHandle other = attach_reader(held.channel);
   CHECK(shows_key(other, 0));
   std::vector<unsigned char> picture(held.video.bytes);
   const auto write = [&](std::uint64_t key, std::int64_t deadline) {
@@ -943,9 +875,9 @@ TEST(write_gives_its_frame_up_at_the_deadline) {
   CHECK(shows_key(held.reader, 0));
   EXPECT(POSSUM_OK, write(2, POSSUM_AT_ONCE));
   CHECK(shows_key(other, 2));
-  possum_frame* frame = take(held.reader);
+  FrameHandle frame = take(held.reader);
   CHECK(info_of(frame).offset == 2 && info_of(frame).missed == 1 && shows_its_key(frame));
-  possum_frame_release(frame);
+  frame.reset();
 
   EXPECT(POSSUM_OK, write(3, POSSUM_AT_ONCE));
   possum_writer_interrupt(held.writer, 1);
@@ -954,15 +886,13 @@ TEST(write_gives_its_frame_up_at_the_deadline) {
   CHECK(shows_key(held.reader, 3));
   EXPECT(POSSUM_OK, write(5, POSSUM_AT_ONCE));
   CHECK(shows_key(held.reader, 5));
-  possum_reader_close(other);
 }
 
 TEST(interrupt_ends_every_wait) {
   HeldUp held;
-  possum_reader* const other = open_reader(unique_channel());
-  possum_slot* slot = nullptr;
+  const ReaderHandle other = open_reader(unique_channel());
   possum_frame* frame = nullptr;
-  EXPECT(POSSUM_OK, possum_writer_borrow(held.writer, 0, POSSUM_AT_ONCE, &slot));
+  SlotHandle slot = borrow(held.writer);
   const auto ended = [&](auto wait, auto asleep, auto interrupt) {
     possum_status status = POSSUM_OK;
     std::thread waiting([&] { status = wait(); });
@@ -987,21 +917,19 @@ TEST(interrupt_ends_every_wait) {
         support::somebody_searches, end_other);
   CHECK(shows_key(held.reader, 0));
   EXPECT(POSSUM_OK, possum_writer_publish(held.writer, slot, nullptr, POSSUM_AT_ONCE));
-  possum_slot_release(slot);
-  possum_frame_release(take(held.reader));
+  slot.reset();
+  take(held.reader);
   ended([&] { return possum_reader_take(held.reader, POSSUM_FOREVER, &frame); },
         [&] { return support::reader_sleeps(held.channel); },
         [&](int on) { possum_reader_interrupt(held.reader, on); });
   CHECK(frame == nullptr);
-  possum_reader_close(other);
 }
 
 TEST(waits_sleep_after_interrupts_on_and_off_at_once) {
   HeldUp held;
-  possum_reader* const other = open_reader(unique_channel());
+  const ReaderHandle other = open_reader(unique_channel());
   possum_frame* frame = nullptr;
-  possum_slot* slot = nullptr;
-  EXPECT(POSSUM_OK, possum_writer_borrow(held.writer, 0, POSSUM_AT_ONCE, &slot));
+  SlotHandle slot = borrow(held.writer);
   const auto sleeps = [&](possum_status ended, auto interrupt, auto wait) {
     support::before_wake_up = [&] { interrupt(0); };
     interrupt(1);
@@ -1022,12 +950,11 @@ TEST(waits_sleep_after_interrupts_on_and_off_at_once) {
          [&](std::int64_t ns) { return possum_reader_next(other, ns, &frame); });
   sleeps(POSSUM_ERROR_NOT_FOUND, of_other,
          [&](std::int64_t ns) { return possum_reader_attach(other, ns); });
-  possum_slot_release(slot);
-  possum_frame_release(take(held.reader));
+  slot.reset();
+  take(held.reader);
   sleeps(
       POSSUM_TIMEOUT, [&](int on) { possum_reader_interrupt(held.reader, on); },
       [&](std::int64_t ns) { return possum_reader_take(held.reader, ns, &frame); });
-  possum_reader_close(other);
 }
 
 TEST(every_wait_ends_at_its_deadline) {
@@ -1036,16 +963,15 @@ TEST(every_wait_ends_at_its_deadline) {
   EXPECT(POSSUM_TIMEOUT,
          possum_writer_wait_readers(held.writer, 2, possum_deadline(kShortNs)));
   EXPECT(POSSUM_TIMEOUT, possum_writer_drain(held.writer, possum_deadline(kShortNs)));
-  possum_frame_release(take(held.reader));
+  take(held.reader);
   possum_frame* frame = nullptr;
   EXPECT(POSSUM_TIMEOUT,
          possum_reader_take(held.reader, possum_deadline(kShortNs), &frame));
   CHECK(possum_now_ns() - before >= 3 * kShortNs);
-  possum_reader* const other = open_reader("nobody-writes-here");
+  const ReaderHandle other = open_reader("nobody-writes-here");
   EXPECT(POSSUM_ERROR_NOT_FOUND, possum_reader_attach(other, possum_deadline(kShortNs)));
   CHECK(says("nobody-writes-here"));
   EXPECT(POSSUM_DISCONNECTED, possum_reader_take(other, POSSUM_AT_ONCE, &frame));
-  possum_reader_close(other);
 }
 
 // A reader that holds its frames holds the writer up only if it may; a thread that waits
@@ -1125,12 +1051,11 @@ void use_writer(possum_writer* writer, const possum_video& video, unsigned seed)
 
 TEST(any_thread_may_do_anything_with_a_writer) {
   const std::string channel = unique_channel();
-  possum_writer* const writer = open_writer(channel, kPicture, allow_blocking);
-  possum_reader* const reader =
-      attach_reader(channel, [](possum_reader_options& options) {
-        options.policy = POSSUM_BLOCKING;
-        options.depth = 1;
-      });
+  const WriterHandle writer = open_writer(channel, kPicture, allow_blocking);
+  const ReaderHandle reader = attach_reader(channel, [](possum_reader_options& options) {
+    options.policy = POSSUM_BLOCKING;
+    options.depth = 1;
+  });
   std::thread reading([&] {
     std::uint64_t last = 0;
     possum_frame* frame = nullptr;
@@ -1152,15 +1077,13 @@ TEST(any_thread_may_do_anything_with_a_writer) {
   CHECK(statistics_of(writer).borrowed == 0);
   possum_writer_eos(writer);
   reading.join();
-  possum_writer_close(writer);
-  possum_reader_close(reader);
 }
 
 // --- ends ------------------------------------------------------------------------------
 
 TEST(blocking_reader_in_another_process_gets_every_frame_and_the_end) {
   const std::string channel = unique_channel();
-  possum_writer* const writer = open_writer(channel, kPicture, allow_blocking);
+  const WriterHandle writer = open_writer(channel, kPicture, allow_blocking);
   Peer reader("lossless_reader", {channel, "2000"});
   reader.expect("attached");
   const possum_video video = video_of(kPicture);
@@ -1171,39 +1094,37 @@ TEST(blocking_reader_in_another_process_gets_every_frame_and_the_end) {
   EXPECT(POSSUM_OK, possum_writer_drain(writer, in_ms(kLimitMs)));
   CHECK(reader.join() == 0);
   CHECK(statistics_of(writer).no_slot == 0);
-  possum_writer_close(writer);
 }
 
 TEST(reader_follows_a_killed_writer_to_the_next) {
   const std::string channel = unique_channel();
-  possum_reader* const reader = open_reader(channel);
+  ReaderHandle reader = open_reader(channel);
   std::uint64_t last_writer = 0;
   for (std::uint64_t life = 0; life < 3; ++life) {
     Peer writer("writer", {channel, life == 1 ? kOther : kPicture});
     writer.expect("open");
     writer.order(std::to_string(life), "done");
-    possum_frame* const frame = next(reader);
+    FrameHandle frame = next(reader);
     const possum_frame_info info = info_of(frame);
     CHECK(info.offset == life && shows_its_key(frame) && info.seq == 1);
     CHECK(info.writer_id != last_writer);
     last_writer = info.writer_id;
     writer.kill();
     CHECK(shows_its_key(frame));
-    possum_frame_release(frame);
   }
   possum_frame* frame = nullptr;
   EXPECT(POSSUM_DISCONNECTED, possum_reader_take(reader, in_ms(kLimitMs), &frame));
   EXPECT(POSSUM_ERROR_NOT_FOUND, possum_reader_next(reader, POSSUM_AT_ONCE, &frame));
   CHECK(statistics_of(reader).attachments == 3);
-  possum_reader_close(reader);
-  possum_writer_close(open_writer(channel, kPicture));  // clears up after the dead
+  reader.reset();
+  open_writer(channel, kPicture);  // clears up after the dead
 }
 
 TEST(end_of_stream_is_a_state_or_a_pause) {
   const std::string channel = unique_channel();
-  possum_writer* const writer = open_writer(channel, kPicture);
-  possum_reader* const reader = attach_reader(channel);
-  possum_reader* const patient = attach_reader(
+  WriterHandle writer = open_writer(channel, kPicture);
+  const ReaderHandle reader = attach_reader(channel);
+  const ReaderHandle patient = attach_reader(
       channel, [](possum_reader_options& options) { options.ignore_eos = 1; });
   possum_frame* frame = nullptr;
   possum_writer_eos(writer);
@@ -1212,51 +1133,43 @@ TEST(end_of_stream_is_a_state_or_a_pause) {
   EXPECT(POSSUM_TIMEOUT, possum_reader_take(patient, possum_deadline(kShortNs), &frame));
   EXPECT(POSSUM_OK, publish_picture(writer, video_of(kPicture), 1));
   CHECK(shows_key(reader, 1) && shows_key(patient, 1));
-  possum_writer_close(writer);
+  writer.reset();
   EXPECT(POSSUM_DISCONNECTED, possum_reader_take(patient, in_ms(kLimitMs), &frame));
-  possum_reader_close(patient);
-  possum_reader_close(reader);
 }
 
 TEST(flush_withdraws_and_shows_in_the_next_frame) {
   const std::string channel = unique_channel();
-  possum_writer* const writer = open_writer(channel, kPicture);
-  possum_reader* const reader = attach_reader(channel);
+  const WriterHandle writer = open_writer(channel, kPicture);
+  const ReaderHandle reader = attach_reader(channel);
   const possum_video video = video_of(kPicture);
   EXPECT(POSSUM_OK, publish_picture(writer, video, 0));
-  possum_frame* frame = take(reader);
-  const std::uint32_t before = info_of(frame).flush_id;
-  possum_frame_release(frame);
+  const std::uint32_t before = info_of(take(reader)).flush_id;
   EXPECT(POSSUM_OK, publish_picture(writer, video, 1));
   possum_writer_flush(writer);
-  EXPECT(POSSUM_TIMEOUT, possum_reader_take(reader, POSSUM_AT_ONCE, &frame));
+  possum_frame* none = nullptr;
+  EXPECT(POSSUM_TIMEOUT, possum_reader_take(reader, POSSUM_AT_ONCE, &none));
   EXPECT(POSSUM_OK, publish_picture(writer, video, 2));
-  frame = take(reader);
+  const FrameHandle frame = take(reader);
   CHECK(info_of(frame).offset == 2 && info_of(frame).flush_id != before);
   CHECK(info_of(frame).missed == 1);
-  possum_frame_release(frame);
-  possum_reader_close(reader);
-  possum_writer_close(writer);
 }
 
 TEST(dropping_reader_sees_the_newest) {
   const std::string channel = unique_channel();
-  possum_writer* const writer = open_writer(channel, kPicture);
-  possum_reader* const reader = attach_reader(channel);
+  const WriterHandle writer = open_writer(channel, kPicture);
+  const ReaderHandle reader = attach_reader(channel);
   for (std::uint64_t key = 0; key < 20; ++key) {
     EXPECT(POSSUM_OK, publish_picture(writer, video_of(kPicture), key));
   }
   possum_reader_skip_to_newest(reader);
   CHECK(shows_key(reader, 19));
-  possum_reader_close(reader);
-  possum_writer_close(writer);
 }
 
 // --- peers that are in the way ---------------------------------------------------------
 
 TEST(a_second_writer_and_unwanted_blocking_are_refused) {
   const std::string channel = unique_channel();
-  possum_writer* const writer = open_writer(channel, kPicture);
+  const WriterHandle writer = open_writer(channel, kPicture);
   possum_writer_options options;
   possum_writer_options_init(&options, sizeof options);
   options.channel = channel.c_str();
@@ -1264,11 +1177,9 @@ TEST(a_second_writer_and_unwanted_blocking_are_refused) {
   possum_writer* second = nullptr;
   EXPECT(POSSUM_ERROR_BUSY, possum_writer_open(&options, &second));
   CHECK(says(std::to_string(getpid())) && second == nullptr);
-  possum_reader* const reader = open_reader(channel, blocking);
+  const ReaderHandle reader = open_reader(channel, blocking);
   EXPECT(POSSUM_ERROR_NO_BLOCKING, possum_reader_attach(reader, POSSUM_AT_ONCE));
   CHECK(says("allow_blocking"));
-  possum_reader_close(reader);
-  possum_writer_close(writer);
 }
 
 namespace {
@@ -1276,21 +1187,17 @@ namespace {
 // All that a process has, and what it maps later.
 bool may_lock_memory() {
   constexpr std::size_t kPlenty = 64 << 20;
-  const pid_t child = fork();
-  if (child == 0) {
-    const bool may = mlockall(MCL_CURRENT | MCL_FUTURE) == 0 &&
-                     mmap(nullptr, kPlenty, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-                          0) != MAP_FAILED;
-    _exit(may ? 0 : 1);
-  }
-  int status = -1;
-  CHECK(waitpid(child, &status, 0) == child);
-  return status == 0;
+  return support::status_of_fork([] {
+           const bool may = mlockall(MCL_CURRENT | MCL_FUTURE) == 0 &&
+                            mmap(nullptr, kPlenty, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS,
+                                 -1, 0) != MAP_FAILED;
+           _exit(may ? 0 : 1);
+         }) == 0;
 }
 
 int outcome_of_role(const char* role, const char* how) {
   const std::string channel = unique_channel();
-  possum_writer* const writer = open_writer(channel, kPicture, allow_blocking);
+  WriterHandle writer = open_writer(channel, kPicture, allow_blocking);
   const possum_video video = video_of(kPicture);
   Peer peer(role, {channel, how});
   EXPECT(POSSUM_OK, possum_writer_wait_readers(writer, 1, in_ms(kLimitMs)));
@@ -1298,7 +1205,7 @@ int outcome_of_role(const char* role, const char* how) {
     EXPECT(POSSUM_OK, publish_picture(writer, video, key));
   }
   const int outcome = peer.join();
-  possum_writer_close(writer);
+  writer.reset();
   return outcome;
 }
 
@@ -1306,22 +1213,18 @@ int outcome_of_role(const char* role, const char* how) {
 
 TEST(what_is_drawn_on_a_frame_is_in_this_frame_alone) {
   const std::string channel = unique_channel();
-  possum_writer* const writer = open_writer(channel, kPicture, allow_blocking);
-  possum_reader* const drawing = attach_reader(channel, copy_on_write);
-  possum_reader* const looking = attach_reader(channel, copy_on_write);
+  const WriterHandle writer = open_writer(channel, kPicture, allow_blocking);
+  const ReaderHandle drawing = attach_reader(channel, copy_on_write);
+  const ReaderHandle looking = attach_reader(channel, copy_on_write);
   const possum_video video = video_of(kPicture);
   for (std::uint64_t key = 0; key < kDrawnFrames; ++key) {
     EXPECT(POSSUM_OK, publish_picture(writer, video, key));
-    possum_frame* const frame = take(drawing);
+    const FrameHandle frame = take(drawing);
     CHECK(info_of(frame).offset == key && shows_its_key(frame));
     draw_on(frame);
     CHECK(is_drawn(frame) && shows_key(looking, key));
-    possum_frame_release(frame);
   }
   CHECK(statistics_of(drawing).copied == 0);
-  possum_reader_close(looking);
-  possum_reader_close(drawing);
-  possum_writer_close(writer);
 }
 
 TEST(nothing_that_draws_on_frames_ends_the_process) {
@@ -1374,26 +1277,24 @@ TEST(raw_video_that_no_size_follows_from_is_refused_at_once) {
   EXPECT(POSSUM_OK, possum_writer_set_caps(writer, professional.c_str(), 0));
   const possum_video video = video_of(professional);
   CHECK(video.bytes == 48 * 256 && video.planes[0].width == 11);
-  possum_reader* const reader = attach_reader(channel);
+  const ReaderHandle reader = attach_reader(channel);
   EXPECT(POSSUM_OK, publish_picture(writer, video, 7));
   CHECK(shows_key(reader, 7));
-  possum_reader_close(reader);
   possum_writer_close(writer);
 }
 
 TEST(a_signal_ends_a_program_that_waits_for_a_name) {
   const std::string channel = unique_channel();
-  possum_writer* const writer = open_writer(channel, kPicture);
+  const WriterHandle writer = open_writer(channel, kPicture);
   Peer claimer("claimer", {channel});
   claimer.expect("claims");
-  claimer.signal_it(SIGTERM);
+  claimer.signal(SIGTERM);
   CHECK(claimer.join() == 128 + SIGTERM);
-  possum_writer_close(writer);
 }
 
 TEST(killed_hoarder_gives_everything_back) {
   const std::string channel = unique_channel();
-  possum_writer* const writer = open_writer(channel, kPicture, allow_blocking);
+  const WriterHandle writer = open_writer(channel, kPicture, allow_blocking);
   const possum_video video = video_of(kPicture);
   EXPECT(POSSUM_OK, publish_picture(writer, video, 0));
   Peer hoarder("hoarder", {channel});
@@ -1406,7 +1307,6 @@ TEST(killed_hoarder_gives_everything_back) {
   hoarder.kill();
   EXPECT(POSSUM_OK, publish_picture(writer, video, 2, in_ms(kLimitMs)));
   CHECK(support::eventually([&] { return possum_writer_reader_count(writer) == 0; }));
-  possum_writer_close(writer);
 }
 
 namespace {
@@ -1454,20 +1354,18 @@ void check_all_others_do_nothing(possum_reader* reader, possum_writer* writer,
   CHECK(possum_slot_data(slot) == nullptr && possum_slot_bytes(slot) == 0);
   possum_slot_release(slot);
   possum_reader_close(reader);
-  possum_writer_close(writer);
 }
 
 }  // namespace
 
 TEST(handles_are_dead_in_a_forked_child) {
   const std::string channel = unique_channel();
-  possum_writer* const writer = open_writer(channel, kPicture);
-  possum_reader* const reader = attach_reader(channel);
+  const WriterHandle writer = open_writer(channel, kPicture);
+  const ReaderHandle reader = attach_reader(channel);
   const possum_video video = video_of(kPicture);
   EXPECT(POSSUM_OK, publish_picture(writer, video, 1));
-  possum_frame* const frame = take(reader);
-  possum_slot* slot = nullptr;
-  EXPECT(POSSUM_OK, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &slot));
+  FrameHandle frame = take(reader);
+  const SlotHandle slot = borrow(writer);
   support::in_child([&] {
     check_all_calls_are_refused(reader, writer, slot);
     check_all_others_do_nothing(reader, writer, slot);
@@ -1476,9 +1374,8 @@ TEST(handles_are_dead_in_a_forked_child) {
     possum_video_init(&there, sizeof there);
     EXPECT(POSSUM_OK, possum_frame_get_video(frame, &there));
     possum_frame_release(frame);
-    possum_frame_release(frame);
-    possum_reader* const own = attach_reader(channel);
-    possum_reader_close(own);
+    frame.reset();
+    const ReaderHandle own = attach_reader(channel);
   });
   CHECK(statistics_of(writer).held == 1 && shows_its_key(frame));
   CHECK(statistics_of(writer).borrowed == 1);
@@ -1486,26 +1383,21 @@ TEST(handles_are_dead_in_a_forked_child) {
   const possum_frame_params params = params_for(2);
   EXPECT(POSSUM_OK, possum_writer_publish(writer, slot, &params, POSSUM_AT_ONCE));
   CHECK(shows_key(reader, 2));
-  possum_slot_release(slot);
-  possum_frame_release(frame);
-  possum_reader_close(reader);
-  possum_writer_close(writer);
 }
 
 // CHANNEL: forks with a reader that has not attached yet, before anything else.
 ROLE(early_forker) {
-  possum_reader* const reader = open_reader(args[0]);
+  ReaderHandle reader = open_reader(args[0]);
   possum_frame* frame = nullptr;
   support::in_child([&] {
     EXPECT(POSSUM_ERROR_STATE, possum_reader_next(reader, POSSUM_AT_ONCE, &frame));
     EXPECT(POSSUM_ERROR_STATE, possum_reader_attach(reader, POSSUM_AT_ONCE));
     possum_reader_interrupt(reader, 1);
-    possum_reader_close(reader);
+    reader.reset();
   });
   support::check_sleeps([&](std::int64_t deadline_ns) {
     EXPECT(POSSUM_ERROR_NOT_FOUND, possum_reader_next(reader, deadline_ns, &frame));
   });
-  possum_reader_close(reader);
   return 0;
 }
 
@@ -1546,7 +1438,7 @@ void describe_truly(FrameDescriptor& frame) {
 TEST(frames_that_contradict_their_caps_end_the_attachment) {
   const std::string channel = unique_channel();
   const auto writer = support::open_writer(support::plain_writer(channel));
-  possum_reader* const reader = open_reader(channel);
+  const ReaderHandle reader = open_reader(channel);
   const auto refused = [&](const std::string& caps, auto lie) {
     publish_lie(*writer, caps, [&](FrameDescriptor& frame) {
       describe_truly(frame);
@@ -1572,34 +1464,30 @@ TEST(frames_that_contradict_their_caps_end_the_attachment) {
   refused("nothing", truth);
   refused("", truth);
   publish_lie(*writer, kPicture, describe_truly);
-  possum_frame_release(next(reader));
+  next(reader);
   // Formats and media that are not known here come without rows to rely on.
   publish_lie(*writer, "video/x-raw, format=UYVP, width=65, height=33", describe_truly);
-  possum_frame* const frame = next(reader);
+  const FrameHandle frame = next(reader);
   const possum_frame_info info = info_of(frame);
   CHECK(info.is_video == 0 && info.plane_count == 1 && info.planes[0].height == 0);
   CHECK(info.width == 65 && info.planes[0].bytes == 196 * 33);
-  possum_frame_release(frame);
-  possum_reader_close(reader);
 }
 
 TEST(times_of_another_clock_stand_for_the_arrival) {
   const std::string channel = unique_channel();
   const auto writer = support::open_writer(support::plain_writer(channel));
-  possum_reader* const reader = attach_reader(channel);
+  const ReaderHandle reader = attach_reader(channel);
   for (const std::int64_t time : {INT64_MAX, INT64_MIN + 1, std::int64_t{-1}}) {
     publish_lie(*writer, kPicture, [&](FrameDescriptor& frame) {
       describe_truly(frame);
       frame.pts_ns = frame.duration_ns = frame.latency_ns = time;
     });
-    possum_frame* const frame = take(reader);
+    const FrameHandle frame = take(reader);
     const possum_frame_info info = info_of(frame);
     CHECK(info.capture_ns > 0 && info.capture_ns <= possum_now_ns());
     CHECK(info.pts_ns == POSSUM_NO_TIME && info.latency_ns >= 0);
     CHECK(info.duration_ns == POSSUM_NO_TIME || info.duration_ns >= 0);
-    possum_frame_release(frame);
   }
-  possum_reader_close(reader);
 }
 
 // Of all frames in the channel's slots.
@@ -1620,20 +1508,18 @@ TEST(frames_published_before_anybody_came_stand_for_their_arrival) {
   const std::int64_t before = possum_now_ns() - 30 * std::int64_t{1'000'000'000};
   publish_lie(*writer, kPicture, describe_truly);
   say_published(channel, before);
-  possum_reader* const reader = attach_reader(channel);
-  possum_frame* first = take(reader);
+  const ReaderHandle reader = attach_reader(channel);
+  FrameHandle first = take(reader);
   CHECK(info_of(first).publish_ns == before);  // it may have waited
-  possum_frame_release(first);
+  first.reset();
   for (int i = 0; i < 2; ++i) {
     publish_lie(*writer, kPicture, describe_truly);
     if (i == 0) say_published(channel, before);
     const std::int64_t asked = possum_now_ns();
-    possum_frame* const frame = take(reader);
+    const FrameHandle frame = take(reader);
     const possum_frame_info info = info_of(frame);
     CHECK(info.publish_ns >= asked && info.capture_ns == info.publish_ns);
-    possum_frame_release(frame);
   }
-  possum_reader_close(reader);
 }
 
 TEST(frame_of_the_future_stands_for_its_arrival) {
@@ -1641,18 +1527,16 @@ TEST(frame_of_the_future_stands_for_its_arrival) {
   const auto writer = support::open_writer(support::plain_writer(channel));
   publish_lie(*writer, kPicture, describe_truly);
   say_published(channel, possum_now_ns() + 86'400 * std::int64_t{1'000'000'000});
-  possum_reader* const reader = attach_reader(channel);
-  possum_frame* const frame = take(reader);
+  const ReaderHandle reader = attach_reader(channel);
+  const FrameHandle frame = take(reader);
   const possum_frame_info info = info_of(frame);
   CHECK(info.publish_ns <= possum_now_ns() && info.capture_ns == info.publish_ns);
-  possum_frame_release(frame);
-  possum_reader_close(reader);
 }
 
 TEST(reader_leaves_a_channel_of_nonsense) {
   const std::string channel = unique_channel();
-  possum_writer* const writer = open_writer(channel, kPicture);
-  possum_reader* const reader = attach_reader(channel);
+  const WriterHandle writer = open_writer(channel, kPicture);
+  const ReaderHandle reader = attach_reader(channel);
   const std::string name = "/possum-c." + channel;
   const int fd = shm_open(name.c_str(), O_RDWR, 0);
   CHECK(fd >= 0);
@@ -1661,13 +1545,10 @@ TEST(reader_leaves_a_channel_of_nonsense) {
   byte ^= 0xff;
   CHECK(pwrite(fd, &byte, 1, 0) == 1);
   close(fd);
-  possum_reader* const late = open_reader(channel);
+  const ReaderHandle late = open_reader(channel);
   EXPECT(POSSUM_ERROR_NOT_FOUND, possum_reader_attach(late, POSSUM_AT_ONCE));
   CHECK(says(channel));
   // The writer finds out and makes the channel anew.
   CHECK(support::eventually(
       [&] { return possum_reader_attach(late, POSSUM_AT_ONCE) == POSSUM_OK; }));
-  possum_reader_close(late);
-  possum_reader_close(reader);
-  possum_writer_close(writer);
 }

@@ -14,11 +14,6 @@
 
 namespace {
 
-std::string new_channel() {
-  static int count = 0;
-  return check::channel_prefix() + std::to_string(++count);
-}
-
 possum::FrameParams at(unsigned number) {
   possum::FrameParams params;
   params.offset = number;
@@ -74,7 +69,7 @@ TEST(every_format_has_the_type_that_the_table_says) {
 }
 
 TEST(what_is_drawn_on_a_slot_is_seen_in_a_frame) {
-  const std::string channel = new_channel();
+  const std::string channel = support::unique_channel();
   const possum::Video video = possum::Video("NV12", 65, 33).rate(25);
   possum::Writer writer(channel.c_str(), video);
   possum::Reader reader(channel.c_str());
@@ -109,7 +104,7 @@ TEST(what_is_drawn_on_a_slot_is_seen_in_a_frame) {
 }
 
 TEST(strides_of_the_frame_count_and_not_those_of_its_caps) {
-  const std::string channel = new_channel();
+  const std::string channel = support::unique_channel();
   const possum::Video video("BGR", 10, 4);
   possum::Writer writer(channel.c_str(), video);
   possum::Reader reader(channel.c_str());
@@ -141,7 +136,7 @@ TEST(failures_are_exceptions_and_expected_outcomes_are_not) {
   };
   CHECK(status_of([] { possum::Reader("a/b"); }) == POSSUM_ERROR_SETTINGS);
   CHECK(status_of([] { possum::Video("nonsense", 1, 1); }) == POSSUM_ERROR_FORMAT);
-  const std::string channel = new_channel();
+  const std::string channel = support::unique_channel();
   possum::Reader reader(channel.c_str());
   possum::Frame frame;
   CHECK(status_of([&] { reader.next(frame, POSSUM_AT_ONCE); }) == POSSUM_ERROR_NOT_FOUND);

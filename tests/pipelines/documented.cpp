@@ -19,8 +19,8 @@
 #include "support/check.h"
 #include "support/players.h"
 
-using support::Child;
 using support::env;
+using support::Process;
 using support::replaced;
 
 namespace {
@@ -81,7 +81,7 @@ class Session {
     } else if (line.starts_with("gst-play-1.0 ")) {
       play(line);
     } else {
-      Child tool = start(line);
+      Process tool = start(line);
       tool.wait_line("possumsrc channel=" + channel_);
       tool.expect_status(0);
     }
@@ -101,8 +101,8 @@ class Session {
                     "--videosink=fakesink");
     return replaced(line, "gst-launch-1.0", env("POSSUM_LAUNCH") + " -e");
   }
-  Child start(const std::string& line) const {
-    return Child("cd " + directory_.file("") + " && exec " + bounded(line));
+  Process start(const std::string& line) const {
+    return support::shell("cd " + directory_.file("") + " && exec " + bounded(line));
   }
   void start_writer() {
     if (next_writer_.empty()) return;
@@ -119,7 +119,7 @@ class Session {
   }
   // At the writer's EOS a player is at the end of what it plays.
   void play(const std::string& line) {
-    Child player = start(line);
+    Process player = start(line);
     for (int tries = 0; possum::inspect::observe_channel(channel_).attached() == 0;
          ++tries) {
       if (tries > 100 * support::kBoundSeconds) player.fail("does not read");
@@ -140,7 +140,7 @@ class Session {
   const support::TemporaryDirectory directory_;
   bool ends_by_itself_ = false;
   std::string next_writer_;  // until somebody reads
-  std::optional<Child> writer_;
+  std::optional<Process> writer_;
 };
 
 // How many were run.

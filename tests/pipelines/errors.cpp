@@ -19,11 +19,11 @@
 #include "support/users.h"
 #include "transport/layout.h"
 
-using support::Child;
-using support::ChildOptions;
 using support::launch;
+using support::names_of;
 using support::play;
-using support::shm_names;
+using support::Process;
+using support::ProcessOptions;
 using support::TemporaryDirectory;
 using support::unique_channel;
 
@@ -31,12 +31,12 @@ namespace {
 
 constexpr int kRunningError = 1;
 constexpr int kCannotStart = 255;
-constexpr uid_t kNobody = 65534;
+constexpr support::User kNobody = {65534, 65534};
 
 // Frames flow.
-Child start_writer(const std::string& channel, const std::string& properties = "",
-                   const ChildOptions& options = {}) {
-  Child writer = play(
+Process start_writer(const std::string& channel, const std::string& properties = "",
+                     const ProcessOptions& options = {}) {
+  Process writer = play(
       "--report=1 stampsrc live=true caps=video/x-raw,format=GRAY8,width=64,height=16,"
       "framerate=60/1 ! possumsink name=check channel=CHANNEL " +
           properties,
@@ -46,19 +46,19 @@ Child start_writer(const std::string& channel, const std::string& properties = "
 }
 
 // The first error says this; what follows it only has to be there.
-void expect_error(Child& child, const std::string& sentence, int status) {
+void expect_error(Process& child, const std::string& sentence, int status) {
   const std::string line = child.wait_line("ERROR");
   if (line.find(sentence) == std::string::npos) child.fail("is not: " + sentence);
   child.expect_status(status);
 }
 
-Child start_reader(const std::string& channel, const std::string& properties = "",
-                   const ChildOptions& options = {}) {
+Process start_reader(const std::string& channel, const std::string& properties = "",
+                     const ProcessOptions& options = {}) {
   return launch("possumsrc channel=CHANNEL " + properties + " ! fakesink", channel,
                 options);
 }
 
-void end(Child& player) {
+void end(Process& player) {
   player.signal(SIGINT);
   player.expect_status(0);
 }
@@ -74,16 +74,17 @@ class Nobody {
     fs::copy_file(support::env("GST_REGISTRY"), registry);
     fs::permissions(registry, fs::perms{0644});
     fs::permissions(fs::path(registry).parent_path(), fs::perms{0777});
-    options_ = {{"GST_REGISTRY=" + registry}, kNobody};
-    Child probe("exec test -r " + support::env("GST_PLUGIN_PATH") + "/libgstpossum.so",
-                options_);
-    if (probe.wait() != 0) check::skip("other users cannot read the build directory");
+    options_.environment = {"GST_REGISTRY=" + registry};
+    options_.user = kNobody;
+    Process probe = support::shell(
+        "exec test -r " + support::env("GST_PLUGIN_PATH") + "/libgstpossum.so", options_);
+    if (probe.join() != 0) check::skip("other users cannot read the build directory");
   }
-  const ChildOptions& options() const { return options_; }
+  const ProcessOptions& options() const { return options_; }
 
  private:
   TemporaryDirectory directory_;
-  ChildOptions options_;
+  ProcessOptions options_;
 };
 
 std::string control_path(const std::string& channel) {
@@ -108,7 +109,7 @@ class ForgedChannel {
   explicit ForgedChannel(const Change& change, const std::string& name = unique_channel())
       : name_(name) {
     const std::string original = unique_channel();
-    Child writer = start_writer(original);
+    Process writer = start_writer(original);
     std::string bytes = support::contents(control_path(original));
     end(writer);
     withdraw_offers(bytes);
@@ -161,20 +162,20 @@ std::string quoted(const std::string& channel) { return "channel \"" + channel +
 
 TEST(bad_channel_name_is_refused_with_the_rule) {
   for (const std::string name : {"a/b", ".hidden", "-x", "sp\\ ace"}) {
-    Child writer = launch("videotestsrc ! possumsink 'channel=\"" + name + "\"'");
+    Process writer = launch("videotestsrc ! possumsink 'channel=\"" + name + "\"'");
     expect_error(writer,
                  "is no channel name: use 1 to 120 letters, digits, '_', '-' "
                  "and '.', not starting with '-' or '.'",
                  kCannotStart);
-    Child reader = launch("possumsrc 'channel=\"" + name + "\"' ! fakesink");
+    Process reader = launch("possumsrc 'channel=\"" + name + "\"' ! fakesink");
     expect_error(reader, "is no channel name", kCannotStart);
   }
 }
 
 TEST(busy_channel_names_pid_and_program_of_its_writer) {
   const std::string channel = unique_channel();
-  Child writer = start_writer(channel);
-  Child second = launch("videotestsrc ! possumsink channel=CHANNEL", channel);
+  Process writer = start_writer(channel);
+  Process second = launch("videotestsrc ! possumsink channel=CHANNEL", channel);
   expect_error(second,
                quoted(channel) + " is already written by pid " +
                    std::to_string(writer.pid()) +
@@ -186,12 +187,12 @@ TEST(busy_channel_names_pid_and_program_of_its_writer) {
 
 TEST(channel_with_32_readers_is_busy) {
   const std::string channel = unique_channel();
-  Child writer = start_writer(channel);
+  Process writer = start_writer(channel);
   std::string readers;
   for (int i = 0; i < 32; ++i) readers += " possumsrc channel=CHANNEL ! fakesink";
-  Child full = play(readers, channel);
+  Process full = play(readers, channel);
   for (int i = 0; i < 32; ++i) writer.wait_line("attached ");
-  Child one_more = start_reader(channel, "connection-timeout=500000000");
+  Process one_more = start_reader(channel, "connection-timeout=500000000");
   expect_error(one_more, quoted(channel) + " has 32 readers already", kRunningError);
   end(full);
   end(writer);
@@ -199,7 +200,7 @@ TEST(channel_with_32_readers_is_busy) {
 
 TEST(missing_channel_is_named_after_the_timeout) {
   const std::string channel = unique_channel();
-  Child reader = start_reader(channel, "connection-timeout=100000000");
+  Process reader = start_reader(channel, "connection-timeout=100000000");
   expect_error(reader,
                "no " + quoted(channel) +
                    " on this machine: start its writer (possumsink channel=" + channel +
@@ -208,9 +209,9 @@ TEST(missing_channel_is_named_after_the_timeout) {
 }
 
 TEST(unknown_group_and_owner_are_settings_errors) {
-  Child writer = launch("videotestsrc ! possumsink channel=x group=no-such-group");
+  Process writer = launch("videotestsrc ! possumsink channel=x group=no-such-group");
   expect_error(writer, "no-such-group", kCannotStart);
-  Child reader = launch("possumsrc channel=x allowed-owner=no-such-user ! fakesink");
+  Process reader = launch("possumsrc channel=x allowed-owner=no-such-user ! fakesink");
   expect_error(reader,
                "allowed-owner \"no-such-user\" is no user of this machine: set it to a "
                "user name, a uid or \"any\"",
@@ -220,7 +221,7 @@ TEST(unknown_group_and_owner_are_settings_errors) {
 TEST(name_taken_by_something_else_is_said) {
   const std::string channel = unique_channel();
   CHECK(mkdir(control_path(channel).c_str(), 0700) == 0);
-  Child writer = launch("videotestsrc ! possumsink channel=CHANNEL", channel);
+  Process writer = launch("videotestsrc ! possumsink channel=CHANNEL", channel);
   expect_error(writer, "is taken by something that is not a shared memory object",
                kCannotStart);
   CHECK(rmdir(control_path(channel).c_str()) == 0);
@@ -230,8 +231,8 @@ TEST(name_taken_by_something_else_is_said) {
 
 TEST(blocking_reader_of_a_writer_that_allows_none) {
   const std::string channel = unique_channel();
-  Child writer = start_writer(channel);
-  Child reader = start_reader(channel, "leaky-type=none");
+  Process writer = start_writer(channel);
+  Process reader = start_reader(channel, "leaky-type=none");
   expect_error(reader,
                quoted(channel) +
                    " does not let readers hold up its writer: set allow-blocking=true "
@@ -242,8 +243,8 @@ TEST(blocking_reader_of_a_writer_that_allows_none) {
 
 TEST(caps_that_downstream_refuses_name_both) {
   const std::string channel = unique_channel();
-  Child writer = start_writer(channel);
-  Child reader = start_reader(channel, "! video/x-raw,format=I420");
+  Process writer = start_writer(channel);
+  Process reader = start_reader(channel, "! video/x-raw,format=I420");
   const std::string line = reader.wait_line("ERROR");
   CHECK(line.find(quoted(channel) + " now carries format=") != std::string::npos);
   CHECK(line.find("downstream takes format=I420") != std::string::npos);
@@ -255,11 +256,11 @@ TEST(caps_that_downstream_refuses_name_both) {
 TEST(gone_writer_is_an_error_or_eos_where_asked_for) {
   for (const bool killed : {true, false}) {
     const std::string channel = unique_channel();
-    Child writer = start_writer(channel);
-    Child error = play(
+    Process writer = start_writer(channel);
+    Process error = play(
         "possumsrc channel=CHANNEL on-disconnect=error ! fakesink name=check", channel);
-    Child eos = play("possumsrc channel=CHANNEL on-disconnect=eos ! fakesink name=check",
-                     channel);
+    Process eos = play(
+        "possumsrc channel=CHANNEL on-disconnect=eos ! fakesink name=check", channel);
     error.wait_line("frame ");
     eos.wait_line("frame ");
     if (killed) {
@@ -275,9 +276,9 @@ TEST(gone_writer_is_an_error_or_eos_where_asked_for) {
     eos.expect_status(0);
     CHECK(eos.said("eos"));
     // What a killed writer leaves, the next one takes away.
-    Child successor = start_writer(channel);
+    Process successor = start_writer(channel);
     end(successor);
-    CHECK(shm_names(channel).empty());
+    CHECK(names_of(channel).empty());
   }
 }
 
@@ -285,7 +286,7 @@ TEST(gone_writer_is_an_error_or_eos_where_asked_for) {
 
 TEST(other_layout_names_both) {
   const ForgedChannel forged(put(offsetof(Header, version), std::uint32_t{7}));
-  Child reader = start_reader(forged.name());
+  Process reader = start_reader(forged.name());
   expect_error(
       reader,
       quoted(forged.name()) +
@@ -296,16 +297,16 @@ TEST(other_layout_names_both) {
 
 TEST(other_c_library_names_both) {
   const ForgedChannel forged(put(offsetof(Header, sem_bytes), std::uint32_t{16}));
-  Child reader = start_reader(forged.name());
+  Process reader = start_reader(forged.name());
   expect_error(reader, "with a 16 byte sem_t, this is ", kRunningError);
   const ForgedChannel other(put(offsetof(Header, sem_image), std::uint32_t{0x55555555}));
-  Child second = start_reader(other.name());
+  Process second = start_reader(other.name());
   expect_error(second, "was made by an incompatible possum", kRunningError);
 }
 
 TEST(garbage_is_no_channel) {
   const ForgedChannel forged(put(offsetof(Header, magic), std::uint64_t{42}));
-  Child reader = start_reader(forged.name(), "connection-timeout=1");
+  Process reader = start_reader(forged.name(), "connection-timeout=1");
   expect_error(reader,
                "The name of " + quoted(forged.name()) +
                    " is taken by something that is no channel: remove it (" +
@@ -315,14 +316,14 @@ TEST(garbage_is_no_channel) {
 
 TEST(truncated_channel_is_damaged) {
   const ForgedChannel forged([](std::string& bytes) { bytes.resize(bytes.size() / 2); });
-  Child reader = start_reader(forged.name());
+  Process reader = start_reader(forged.name());
   expect_error(reader, quoted(forged.name()) + " is damaged or truncated", kRunningError);
 }
 
 // The reader's own part and the writer's stay: nothing is touched that is gone.
 TEST(channel_that_is_truncated_under_its_reader_is_damaged) {
   const std::string channel = unique_channel();
-  Child reader = start_reader(channel);
+  Process reader = start_reader(channel);
   reader.wait_line("Waiting for channel");
   const ForgedChannel forged([](std::string&) {}, channel);
   reader.wait_line("Attached to channel");
@@ -332,45 +333,45 @@ TEST(channel_that_is_truncated_under_its_reader_is_damaged) {
 
 TEST(frames_that_are_truncated_are_damaged) {
   const std::string channel = unique_channel();
-  Child writer = start_writer(channel);
+  Process writer = start_writer(channel);
   writer.write_line("pause");  // it would find out for itself, by SIGBUS
   writer.write_line("stats check");
   writer.wait_line("stats check");
-  for (const std::string& name : shm_names(channel)) {
+  for (const std::string& name : names_of(channel)) {
     if (!name.starts_with("possum-d.")) continue;
     CHECK(truncate(("/dev/shm/" + name).c_str(), 64) == 0);
   }
-  Child reader = start_reader(channel);
+  Process reader = start_reader(channel);
   expect_error(reader, quoted(channel), kRunningError);
   CHECK(reader.said("damaged or truncated"));
   writer.kill();
-  Child successor = start_writer(channel);
+  Process successor = start_writer(channel);
   end(successor);
 }
 
 // Not by chance: a reader that sleeps in the control object touches it when it wakes.
 TEST(guard_turns_a_crash_into_an_error) {
   const std::string channel = unique_channel();
-  Child writer = start_writer(channel, "sigbus-guard=true");
-  Child guarded = start_reader(channel, "sigbus-guard=true");
+  Process writer = start_writer(channel, "sigbus-guard=true");
+  Process guarded = start_reader(channel, "sigbus-guard=true");
   // Sanitizers would make an exit status of the signal.
   const char* const sanitizer = std::getenv("ASAN_OPTIONS");
-  Child bare = start_reader(
+  Process bare = start_reader(
       channel, "",
-      {{"ASAN_OPTIONS=" + std::string(sanitizer ? sanitizer : "") + ":handle_sigbus=0"},
-       {}});
+      {.environment = {"ASAN_OPTIONS=" + std::string(sanitizer ? sanitizer : "") +
+                       ":handle_sigbus=0"}});
   for (int i = 0; i < 2; ++i) writer.wait_line("attached ");
-  for (const std::string& name : shm_names(channel)) {
+  for (const std::string& name : names_of(channel)) {
     CHECK(truncate(("/dev/shm/" + name).c_str(), 0) == 0);
   }
   expect_error(guarded, quoted(channel) + " is damaged or truncated: restart its writer",
                kRunningError);
   bare.expect_status(128 + SIGBUS);
   // The writer has made the channel anew by now, or does soon.
-  Child next = start_reader(channel, "num-buffers=3");
+  Process next = start_reader(channel, "num-buffers=3");
   next.expect_status(0);
   end(writer);
-  CHECK(shm_names(channel).empty());
+  CHECK(names_of(channel).empty());
 }
 
 // --- other users -----------------------------------------------------------------------
@@ -378,19 +379,19 @@ TEST(guard_turns_a_crash_into_an_error) {
 TEST(channel_of_another_user_is_refused_unless_allowed) {
   const Nobody nobody;
   const std::string channel = unique_channel();
-  Child writer = start_writer(channel, "", nobody.options());
-  Child reader = start_reader(channel, "connection-timeout=1");
+  Process writer = start_writer(channel, "", nobody.options());
+  Process reader = start_reader(channel, "connection-timeout=1");
   expect_error(reader,
                quoted(channel) +
                    " belongs to user 65534 (nobody): accept it with "
                    "allowed-owner=65534 or choose another one with channel=",
                kRunningError);
   for (const char* owner : {"65534", "nobody", "any"}) {
-    Child allowed =
+    Process allowed =
         start_reader(channel, std::string("num-buffers=3 allowed-owner=") + owner);
     allowed.expect_status(0);
   }
-  Child second = launch("videotestsrc ! possumsink channel=CHANNEL", channel);
+  Process second = launch("videotestsrc ! possumsink channel=CHANNEL", channel);
   expect_error(second,
                quoted(channel) +
                    " belongs to user 65534 (nobody): choose another name "
@@ -402,14 +403,14 @@ TEST(channel_of_another_user_is_refused_unless_allowed) {
 TEST(channel_that_may_not_be_opened_names_its_owner) {
   const Nobody nobody;
   const std::string channel = unique_channel();
-  Child writer = start_writer(channel);
-  Child reader = start_reader(channel, "connection-timeout=1", nobody.options());
+  Process writer = start_writer(channel);
+  Process reader = start_reader(channel, "connection-timeout=1", nobody.options());
   expect_error(reader,
                quoted(channel) +
                    " of user 0 (root) may not be opened by this user: let "
                    "its writer set perms=0660 and group=",
                kRunningError);
-  Child second =
+  Process second =
       launch("videotestsrc ! possumsink channel=CHANNEL", channel, nobody.options());
   expect_error(second, quoted(channel) + " belongs to user 0 (root)", kCannotStart);
   end(writer);
@@ -418,10 +419,10 @@ TEST(channel_that_may_not_be_opened_names_its_owner) {
 TEST(group_that_may_read_reads) {
   const Nobody nobody;
   const std::string channel = unique_channel();
-  Child writer = start_writer(channel, "perms=0660 group=nogroup");
-  Child reader = start_reader(channel, "num-buffers=3", nobody.options());
+  Process writer = start_writer(channel, "perms=0660 group=nogroup");
+  Process reader = start_reader(channel, "num-buffers=3", nobody.options());
   reader.expect_status(0);
-  for (const std::string& name : shm_names(channel)) {
+  for (const std::string& name : names_of(channel)) {
     struct stat info {};
     CHECK(stat(("/dev/shm/" + name).c_str(), &info) == 0);
     const mode_t expected = name.starts_with("possum-c.") ? 0660 : 0640;

@@ -13,11 +13,11 @@
 #include "support/players.h"
 
 using support::await_frames;
-using support::Child;
+using support::names_of;
 using support::next_frame;
 using support::number_after;
 using support::play;
-using support::shm_names;
+using support::Process;
 using support::stats_of;
 using support::unique_channel;
 
@@ -28,8 +28,8 @@ constexpr char kLarge[] = "format=NV12,width=642,height=358";
 constexpr std::int64_t kRate = 60;  // frames a second
 
 // Live, drawing into the sink's pool; its element `check` is the sink.
-Child start_writer(const std::string& channel, const std::string& format = kSmall,
-                   const std::string& properties = "") {
+Process start_writer(const std::string& channel, const std::string& format = kSmall,
+                     const std::string& properties = "") {
   return play("stampsrc live=true caps=video/x-raw," + format +
                   ",framerate=" + std::to_string(kRate) +
                   "/1 ! possumsink name=check channel=CHANNEL " + properties,
@@ -37,20 +37,20 @@ Child start_writer(const std::string& channel, const std::string& format = kSmal
 }
 
 // What waits may be long: a busy machine is not a fault.
-Child start_reader(const std::string& channel,
-                   const std::string& properties = "max-buffers=16") {
+Process start_reader(const std::string& channel,
+                     const std::string& properties = "max-buffers=16") {
   return play("--timed possumsrc name=src channel=CHANNEL " + properties +
                   " ! fakesink name=check",
               channel);
 }
 
-void await_frame_from(Child& reader, const Child& writer) {
+void await_frame_from(Process& reader, const Process& writer) {
   reader.wait_line(" from " + std::to_string(writer.pid()) + " ");
 }
 
 // Waits for so many frames and looks whether they came at the rate they should. Half the
 // rate on a busy machine is no stall.
-void check_full_rate(Child& player, std::int64_t frames) {
+void check_full_rate(Process& player, std::int64_t frames) {
   player.catch_up();
   const std::string first = player.wait_line("frame ");
   std::string last;
@@ -63,12 +63,12 @@ void check_full_rate(Child& player, std::int64_t frames) {
 }
 
 // Kills are noticed by the writer alone.
-void await_nothing_held(Child& writer) {
+void await_nothing_held(Process& writer) {
   const std::string stats = stats_of(writer, "check");
   if (number_after(stats, " held") != 0) writer.fail("slots are held: " + stats);
 }
 
-void end(Child& player) {
+void end(Process& player) {
   player.signal(SIGINT);
   player.expect_status(0);
 }
@@ -77,13 +77,13 @@ void end(Child& player) {
 
 TEST(stopped_and_killed_reader_costs_the_others_nothing) {
   const std::string channel = unique_channel();
-  Child writer = start_writer(channel);
-  Child other = start_reader(channel);
-  Child victim = start_reader(channel, "");
+  Process writer = start_writer(channel);
+  Process other = start_reader(channel);
+  Process victim = start_reader(channel, "");
   next_frame(other);
   next_frame(victim);
 
-  victim.signal(SIGSTOP);
+  victim.stop();
   check_full_rate(writer, 120);
   check_full_rate(other, 120);
 
@@ -100,25 +100,25 @@ TEST(stopped_and_killed_reader_costs_the_others_nothing) {
   writer.wait_line("detached");
   await_nothing_held(writer);
   end(writer);
-  CHECK(shm_names(channel).empty());
+  CHECK(names_of(channel).empty());
 }
 
 TEST(stopped_readers_that_hoard_cost_the_writer_nothing) {
   const std::string channel = unique_channel();
-  Child writer = start_writer(channel, kSmall, "slots=6");
+  Process writer = start_writer(channel, kSmall, "slots=6");
   // Each keeps frames in a queue that nobody empties.
   constexpr int kHoarders = 4;
   for (int i = 0; i < kHoarders; ++i) {
-    Child hoarder = play(
+    Process hoarder = play(
         "possumsrc channel=CHANNEL max-buffers=16 ! identity name=check ! "
         "queue min-threshold-buffers=200 max-size-buffers=200 ! fakesink",
         channel);
     next_frame(hoarder);
     await_frames(hoarder, 30);
-    hoarder.signal(SIGSTOP);
+    hoarder.stop();
     check_full_rate(writer, 30);
     if (i == kHoarders - 1) {
-      Child other = start_reader(channel);
+      Process other = start_reader(channel);
       check_full_rate(other, 60);
       end(other);
     }
@@ -132,9 +132,9 @@ TEST(stopped_readers_that_hoard_cost_the_writer_nothing) {
 
 TEST(killed_readers_leave_the_channel_as_it_was) {
   const std::string channel = unique_channel();
-  Child writer = start_writer(channel);
+  Process writer = start_writer(channel);
   for (int round = 0; round < 10; ++round) {
-    Child reader = start_reader(channel);
+    Process reader = start_reader(channel);
     next_frame(reader);
     writer.wait_line("attached");  // it has its frame sooner than the writer knows of it
     reader.kill();
@@ -143,27 +143,27 @@ TEST(killed_readers_leave_the_channel_as_it_was) {
   check_full_rate(writer, 30);
   await_nothing_held(writer);
   end(writer);
-  CHECK(shm_names(channel).empty());
+  CHECK(names_of(channel).empty());
 }
 
 TEST(readers_go_on_with_the_writer_that_follows_a_killed_one) {
   const std::string channel = unique_channel();
-  Child first = start_writer(channel);
-  Child dropping = start_reader(channel);
-  Child newest = start_reader(channel, "max-buffers=1 leaky-type=upstream");
-  for (Child* reader : {&dropping, &newest}) await_frame_from(*reader, first);
-  newest.signal(SIGSTOP);
+  Process first = start_writer(channel);
+  Process dropping = start_reader(channel);
+  Process newest = start_reader(channel, "max-buffers=1 leaky-type=upstream");
+  for (Process* reader : {&dropping, &newest}) await_frame_from(*reader, first);
+  newest.stop();
   first.kill();
 
-  Child same_caps = start_writer(channel);
+  Process same_caps = start_writer(channel);
   // One of them comes when it no longer begins by itself.
   await_frames(same_caps, 30);
-  newest.signal(SIGCONT);
-  for (Child* reader : {&dropping, &newest}) await_frame_from(*reader, same_caps);
+  newest.go_on();
+  for (Process* reader : {&dropping, &newest}) await_frame_from(*reader, same_caps);
   same_caps.kill();
 
-  Child other_caps = start_writer(channel, kLarge);
-  for (Child* reader : {&dropping, &newest}) {
+  Process other_caps = start_writer(channel, kLarge);
+  for (Process* reader : {&dropping, &newest}) {
     reader->wait_line("width=(int)642");
     await_frame_from(*reader, other_caps);
     await_frames(*reader, 60);
@@ -171,30 +171,30 @@ TEST(readers_go_on_with_the_writer_that_follows_a_killed_one) {
     end(*reader);
   }
   end(other_caps);
-  CHECK(shm_names(channel).empty());
+  CHECK(names_of(channel).empty());
 }
 
 TEST(blocking_reader_goes_on_with_the_writer_that_follows_a_killed_one) {
   const std::string channel = unique_channel();
   const char* blocking = "allow-blocking=true";
-  Child first = start_writer(channel, kSmall, blocking);
-  Child reader = start_reader(channel, "leaky-type=none");
+  Process first = start_writer(channel, kSmall, blocking);
+  Process reader = start_reader(channel, "leaky-type=none");
   await_frame_from(reader, first);
   first.kill();
-  Child second = start_writer(channel, kSmall, blocking);
+  Process second = start_writer(channel, kSmall, blocking);
   await_frame_from(reader, second);
   await_frames(reader, 60);
   end(reader);
   end(second);
-  CHECK(shm_names(channel).empty());
+  CHECK(names_of(channel).empty());
 }
 
 TEST(writer_that_stops_without_eos_is_waited_for) {
   const std::string channel = unique_channel();
-  Child reader = start_reader(channel);
+  Process reader = start_reader(channel);
   reader.wait_line("progress start");
   for (int round = 0; round < 5; ++round) {
-    Child writer = start_writer(channel);
+    Process writer = start_writer(channel);
     reader.wait_line("progress complete");
     await_frame_from(reader, writer);
     end(writer);
@@ -202,20 +202,20 @@ TEST(writer_that_stops_without_eos_is_waited_for) {
   }
   end(reader);
   CHECK(reader.said("progress canceled"));
-  CHECK(shm_names(channel).empty());
+  CHECK(names_of(channel).empty());
 }
 
 TEST(stopped_writer_that_continues_is_no_disconnect) {
   const std::string channel = unique_channel();
-  Child writer = start_writer(channel);
-  Child reader = start_reader(channel);
+  Process writer = start_writer(channel);
+  Process reader = start_reader(channel);
   next_frame(reader);
-  writer.signal(SIGSTOP);
+  writer.stop();
   // Meanwhile another one cannot take the channel.
-  Child second = start_writer(channel);
+  Process second = start_writer(channel);
   second.wait_line("is already written by pid " + std::to_string(writer.pid()));
   second.expect_status(255);
-  writer.signal(SIGCONT);
+  writer.go_on();
   await_frames(reader, 60);
   CHECK(number_after(stats_of(reader, "src"), "reconnects") == 0);
   end(reader);
@@ -224,42 +224,42 @@ TEST(stopped_writer_that_continues_is_no_disconnect) {
 
 TEST(kept_buffer_outlives_its_element_and_its_writer) {
   const std::string channel = unique_channel();
-  Child writer = start_writer(channel);
-  Child reader = start_reader(channel);
+  Process writer = start_writer(channel);
+  Process reader = start_reader(channel);
   next_frame(reader);
-  reader.write_line("keep");
+  reader.tell("keep");
   reader.wait_line("kept ");
   // The writer has use for every slot but this one.
   await_frames(reader, 60);
-  reader.write_line("verify");
+  reader.tell("verify");
   reader.wait_line(" whole");
 
   writer.kill();
-  reader.write_line("destroy");
+  reader.tell("destroy");
   reader.wait_line("destroyed");
-  Child successor = start_writer(channel, kLarge);
+  Process successor = start_writer(channel, kLarge);
   await_frames(successor, 30);
-  reader.write_line("verify");
+  reader.tell("verify");
   reader.wait_line(" whole");
   end(successor);
-  CHECK(shm_names(channel).empty());
-  reader.write_line("verify");
+  CHECK(names_of(channel).empty());
+  reader.tell("verify");
   reader.wait_line(" whole");
-  reader.write_line("release");
+  reader.tell("release");
   reader.wait_line("released");
-  reader.write_line("quit");
+  reader.tell("quit");
   reader.expect_status(0);
 }
 
 // --timed: the reader's base time plus the time stamp is when the picture was drawn.
 TEST(pipelines_started_five_seconds_apart_agree_on_the_time_of_capture) {
   const std::string channel = unique_channel();
-  Child writer = start_writer(channel);
+  Process writer = start_writer(channel);
   std::string line;
   do {
     line = writer.wait_line("frame ");
   } while (number_after(line, "pts ") < 5'000'000'000);
-  Child reader = start_reader(channel);
+  Process reader = start_reader(channel);
   const std::string first = reader.wait_line("frame ");
   CHECK(number_after(first, "pts ") < 4'000'000'000);
   await_frames(reader, 60);
@@ -272,8 +272,8 @@ TEST(pipelines_started_five_seconds_apart_agree_on_the_time_of_capture) {
 namespace {
 
 // Lives on when its parent is killed.
-pid_t start_child(Child& player, const std::string& how) {
-  player.write_line("child " + how);
+pid_t start_child(Process& player, const std::string& how) {
+  player.tell("child " + how);
   const std::int64_t pid = number_after(player.wait_line("child "), "child ");
   if (pid < 0) player.fail("starts no child");
   return static_cast<pid_t>(pid);
@@ -288,27 +288,27 @@ void end_child(pid_t pid) {
 TEST(child_of_a_killed_writer_keeps_no_channel) {
   for (const std::string how : {"fork", "spawn", "system"}) {
     const std::string channel = unique_channel();
-    Child writer = start_writer(channel);
-    Child reader = start_reader(channel);
+    Process writer = start_writer(channel);
+    Process reader = start_reader(channel);
     await_frame_from(reader, writer);
     const pid_t child = start_child(writer, how);
     await_frames(reader, 30);
     writer.kill();
     reader.wait_line("progress start", 2);
-    Child successor = start_writer(channel);
+    Process successor = start_writer(channel);
     await_frame_from(reader, successor);
     end_child(child);
     end(reader);
     end(successor);
-    CHECK(shm_names(channel).empty());
+    CHECK(names_of(channel).empty());
   }
 }
 
 TEST(child_of_a_killed_reader_keeps_no_slots) {
   for (const std::string how : {"fork", "spawn", "system"}) {
     const std::string channel = unique_channel();
-    Child writer = start_writer(channel, kSmall, "allow-blocking=true");
-    Child reader = start_reader(channel, "leaky-type=none");
+    Process writer = start_writer(channel, kSmall, "allow-blocking=true");
+    Process reader = start_reader(channel, "leaky-type=none");
     next_frame(reader);
     const pid_t child = start_child(reader, how);
     await_frames(reader, 30);
@@ -318,6 +318,6 @@ TEST(child_of_a_killed_reader_keeps_no_slots) {
     await_nothing_held(writer);
     end_child(child);
     end(writer);
-    CHECK(shm_names(channel).empty());
+    CHECK(names_of(channel).empty());
   }
 }

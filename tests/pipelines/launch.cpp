@@ -16,10 +16,10 @@
 #include "support/check.h"
 #include "support/players.h"
 
-using support::Child;
 using support::launch;
+using support::names_of;
 using support::play;
-using support::shm_names;
+using support::Process;
 using support::TemporaryDirectory;
 using support::unique_channel;
 
@@ -55,15 +55,16 @@ struct Rgb {
 class Display {
  public:
   Display()
-      : server_(
+      : server_(support::shell(
             "exec Xvfb -displayfd 1 -screen 0 640x480x24 -noreset -nolisten tcp -fbdir " +
-            directory_.file("")) {
+            directory_.file(""))) {
     const std::string line = server_.wait_line("");
     name_ = ":" + line;
   }
   // What graphics drivers leak is none of our business.
-  support::ChildOptions options() const {
-    return {{"DISPLAY=" + name_, "ASAN_OPTIONS=detect_leaks=0:exitcode=99"}, {}};
+  support::ProcessOptions options() const {
+    return {
+        .environment = {"DISPLAY=" + name_, "ASAN_OPTIONS=detect_leaks=0:exitcode=99"}};
   }
   // An XWD file: big-endian words, of which the first is the header's length, the 13th
   // the bytes of a row and the 20th the number of colours (12 bytes each) before the
@@ -86,7 +87,7 @@ class Display {
     return value;
   }
   TemporaryDirectory directory_;
-  Child server_;
+  Process server_;
   std::string name_;
 };
 
@@ -112,7 +113,7 @@ bool shows_bars(const Display& display) {
 }
 
 // A picture on a screen is no event that anything waits for.
-void await_bars(const Display& display, Child& viewer) {
+void await_bars(const Display& display, Process& viewer) {
   for (int tries = 0; tries < 50 * support::kBoundSeconds; ++tries) {
     if (shows_bars(display)) return;
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
@@ -120,7 +121,7 @@ void await_bars(const Display& display, Child& viewer) {
   viewer.fail("does not show the test picture");
 }
 
-void interrupt(Child& child) {
+void interrupt(Process& child) {
   child.signal(SIGINT);
   child.expect_status(0);
 }
@@ -128,7 +129,7 @@ void interrupt(Child& child) {
 // gst-launch-1.0 and possum-launch say different things when they play; that a writer is
 // there, its channel says.
 void await_channel(const std::string& channel) {
-  Child reader = play("possumsrc channel=CHANNEL num-buffers=1 ! fakesink", channel);
+  Process reader = play("possumsrc channel=CHANNEL num-buffers=1 ! fakesink", channel);
   reader.expect_status(0);
 }
 
@@ -137,38 +138,38 @@ void await_channel(const std::string& channel) {
 TEST(readme_lines_show_the_test_picture_writer_first) {
   const DefaultChannel default_channel;
   const Display display;
-  Child writer = launch(kReadmeSink);
+  Process writer = launch(kReadmeSink);
   await_channel("default");
-  Child viewer = launch(kReadmeSrc, "", display.options());
+  Process viewer = launch(kReadmeSrc, "", display.options());
   await_bars(display, viewer);
   interrupt(viewer);
   interrupt(writer);
-  CHECK(shm_names("default").empty());
+  CHECK(names_of("default").empty());
 }
 
 TEST(readme_lines_show_the_test_picture_reader_first) {
   const DefaultChannel default_channel;
   const Display display;
-  Child viewer = launch(kReadmeSrc, "", display.options());
+  Process viewer = launch(kReadmeSrc, "", display.options());
   viewer.wait_line("Waiting for channel");  // it waits for the channel
   CHECK(!shows_bars(display));
-  Child writer = launch(kReadmeSink);
+  Process writer = launch(kReadmeSink);
   await_bars(display, viewer);
   interrupt(writer);
   interrupt(viewer);
-  CHECK(shm_names("default").empty());
+  CHECK(names_of("default").empty());
 }
 
 TEST(every_way_to_look_works) {
   const std::string channel = unique_channel();
-  Child writer = launch("videotestsrc ! possumsink channel=CHANNEL", channel);
+  Process writer = launch("videotestsrc ! possumsink channel=CHANNEL", channel);
   const Display display;
   for (const char* sink : {"fakesink", "fakesink sync=true", "fakevideosink",
                            "videoconvert ! fakevideosink", "ximagesink"}) {
-    Child viewer = launch(std::string("possumsrc channel=CHANNEL num-buffers=5 ! "
-                                      "videoconvert ! ") +
-                              sink,
-                          channel, display.options());
+    Process viewer = launch(std::string("possumsrc channel=CHANNEL num-buffers=5 ! "
+                                        "videoconvert ! ") +
+                                sink,
+                            channel, display.options());
     viewer.expect_status(0);
   }
   interrupt(writer);
@@ -176,22 +177,22 @@ TEST(every_way_to_look_works) {
 
 TEST(eos_ends_both_sides_with_0) {
   const std::string channel = unique_channel();
-  Child reader = launch("possumsrc channel=CHANNEL ! fakesink", channel);
+  Process reader = launch("possumsrc channel=CHANNEL ! fakesink", channel);
   reader.wait_line("Waiting for channel");
-  Child writer =
+  Process writer =
       launch("videotestsrc num-buffers=30 ! possumsink channel=CHANNEL", channel);
   writer.expect_status(0);
   reader.expect_status(0);
-  CHECK(shm_names(channel).empty());
+  CHECK(names_of(channel).empty());
 }
 
 TEST(eos_ends_a_writer_nobody_reads_with_0) {
   const std::string channel = unique_channel();
-  Child writer =
+  Process writer =
       launch("videotestsrc num-buffers=30 ! possumsink channel=CHANNEL", channel);
   writer.expect_status(0);
   CHECK(!writer.said("ERROR"));
-  CHECK(shm_names(channel).empty());
+  CHECK(names_of(channel).empty());
 }
 
 // Without async=false, an EOS event that comes while the sink prerolls hangs
@@ -200,16 +201,17 @@ TEST(interrupt_ends_every_line_with_0) {
   for (const std::string options : {"", "-e "}) {
     for (const std::string source : {"videotestsrc", "videotestsrc is-live=true"}) {
       const std::string channel = unique_channel();
-      Child reader =
+      Process reader =
           launch(options + "possumsrc channel=CHANNEL ! fakesink async=false", channel);
       reader.wait_line("Waiting for channel");
-      Child writer = launch(options + source + " ! possumsink channel=CHANNEL", channel);
+      Process writer =
+          launch(options + source + " ! possumsink channel=CHANNEL", channel);
       reader.wait_line("Attached to channel");
       await_channel(channel);
       interrupt(reader);
       interrupt(writer);
       CHECK(!writer.said("ERROR") && !reader.said("ERROR"));
-      CHECK(shm_names(channel).empty());
+      CHECK(names_of(channel).empty());
     }
   }
 }
@@ -217,7 +219,7 @@ TEST(interrupt_ends_every_line_with_0) {
 TEST(interrupt_ends_a_reader_that_waits_for_a_writer_with_0) {
   for (const char* options : {"", "-e "}) {
     const std::string channel = unique_channel();
-    Child reader =
+    Process reader =
         launch(std::string(options) + "possumsrc channel=CHANNEL ! fakesink", channel);
     reader.wait_line("Waiting for channel");
     interrupt(reader);
@@ -227,31 +229,31 @@ TEST(interrupt_ends_a_reader_that_waits_for_a_writer_with_0) {
 
 TEST(interrupt_ends_a_writer_that_waits_for_its_reader_with_0) {
   const std::string channel = unique_channel();
-  Child writer =
+  Process writer =
       launch("videotestsrc ! possumsink channel=CHANNEL allow-blocking=true sync=false",
              channel);
-  Child reader =
+  Process reader =
       play("--unstamped possumsrc channel=CHANNEL leaky-type=none ! fakesink name=check",
            channel);
   reader.wait_line("frame ");
-  reader.signal(SIGSTOP);
+  reader.stop();
   // By the time that somebody else has come and gone, there is no room any more.
-  Child other = play("possumsrc channel=CHANNEL num-buffers=1 ! fakesink", channel);
+  Process other = play("possumsrc channel=CHANNEL num-buffers=1 ! fakesink", channel);
   other.expect_status(0);
   writer.signal(SIGINT);
   writer.expect_status(0);
-  CHECK(shm_names(channel).empty());
+  CHECK(names_of(channel).empty());
 }
 
 TEST(a_running_error_ends_with_1_and_no_start_with_255) {
   const std::string channel = unique_channel();
-  Child writer = launch("videotestsrc ! possumsink channel=CHANNEL", channel);
+  Process writer = launch("videotestsrc ! possumsink channel=CHANNEL", channel);
   await_channel(channel);
-  Child reader = launch(
+  Process reader = launch(
       "possumsrc channel=CHANNEL on-disconnect=error ! identity error-after=5 ! fakesink",
       channel);
   reader.expect_status(1);
-  Child second = launch("videotestsrc ! possumsink channel=CHANNEL", channel);
+  Process second = launch("videotestsrc ! possumsink channel=CHANNEL", channel);
   second.expect_status(255);
   interrupt(writer);
 }

@@ -14,10 +14,10 @@
 #include "support/check.h"
 #include "support/players.h"
 
-using support::Child;
+using support::names_of;
 using support::number_after;
 using support::play;
-using support::shm_names;
+using support::Process;
 using support::unique_channel;
 
 namespace {
@@ -48,8 +48,8 @@ std::string many_caps() {
 }
 
 // Sends all frames to a reader that is already there or comes later.
-Child start_writer(const std::string& channel, int frames, const std::string& source,
-                   const std::string& sink = "") {
+Process start_writer(const std::string& channel, int frames, const std::string& source,
+                     const std::string& sink = "") {
   return play("stampsrc num-buffers=" + std::to_string(frames) + " " + source +
                   " ! possumsink name=check channel=CHANNEL sync=false min-readers=1 "
                   "allow-blocking=true " +
@@ -57,8 +57,8 @@ Child start_writer(const std::string& channel, int frames, const std::string& so
               channel);
 }
 
-Child start_reader(const std::string& channel, const std::string& options,
-                   const std::string& downstream = "", const std::string& source = "") {
+Process start_reader(const std::string& channel, const std::string& options,
+                     const std::string& downstream = "", const std::string& source = "") {
   return play("--lossless " + options +
                   " possumsrc name=src channel=CHANNEL leaky-type=none is-live=false " +
                   source + " ! " + downstream + " fakesink name=check",
@@ -67,30 +67,26 @@ Child start_reader(const std::string& channel, const std::string& options,
 
 // What a process has for itself.
 struct Footprint {
-  std::int64_t private_kb;
-  std::int64_t descriptors;
+  std::size_t private_kib;
+  std::size_t descriptors;
 };
-Footprint footprint_of(const Child& child) {
-  const std::string proc = "/proc/" + std::to_string(child.pid());
-  return {number_after(support::contents(proc + "/status"), "RssAnon:"),
-          std::distance(std::filesystem::directory_iterator(proc + "/fd"), {})};
+Footprint footprint_of(const Process& process) {
+  const std::string pid = std::to_string(process.pid());
+  return {support::private_kib(pid), support::open_descriptors(pid).size()};
 }
-void check_growth(Child& child, const Footprint& before) {
+void check_growth(Process& child, const Footprint& before) {
   const Footprint now = footprint_of(child);
-  std::printf("   %lld kB and %lld descriptors, then %lld and %lld\n",
-              static_cast<long long>(before.private_kb),
-              static_cast<long long>(before.descriptors),
-              static_cast<long long>(now.private_kb),
-              static_cast<long long>(now.descriptors));
+  std::printf("   %zu KiB and %zu descriptors, then %zu and %zu\n", before.private_kib,
+              before.descriptors, now.private_kib, now.descriptors);
 #ifndef __SANITIZE_ADDRESS__  // which keeps freed memory
-  if (now.private_kb > before.private_kb + 2048) child.fail("grows");
+  if (now.private_kib > before.private_kib + 2048) child.fail("grows");
 #endif
   // One object each may be just being made by two threads; a leak adds one per change.
   constexpr int kInPassing = 2;
   if (now.descriptors > before.descriptors + kInPassing) child.fail("leaks descriptors");
 }
 
-void check_complete(Child& reader, int frames) {
+void check_complete(Process& reader, int frames) {
   reader.expect_status(0, kLongSeconds);
   if (!reader.said("total " + std::to_string(frames) + " frames, 0 missed")) {
     reader.fail("is incomplete");
@@ -102,21 +98,21 @@ void check_complete(Child& reader, int frames) {
 TEST(sleepy_reader_gets_every_frame_across_caps_changes) {
   const std::string channel = unique_channel();
   const int frames = frames_to_send();
-  Child reader = start_reader(channel, "--report=10000 --sleep-us=200");
-  Child writer = start_writer(
+  Process reader = start_reader(channel, "--report=10000 --sleep-us=200");
+  Process writer = start_writer(
       channel, frames,
       many_caps() + " change-every=" + std::to_string(frames / (kCapsChanges + 1) + 1));
   check_complete(reader, frames);
   writer.expect_status(0);
-  CHECK(shm_names(channel).empty());
+  CHECK(names_of(channel).empty());
 }
 
 TEST(pipelines_do_not_grow) {
   const std::string channel = unique_channel();
   const int frames = frames_to_send();
   const auto frame = [](int number) { return "frame " + std::to_string(number) + " "; };
-  Child reader = start_reader(channel, "--report=" + std::to_string(frames / 10));
-  Child writer = start_writer(channel, frames, many_caps() + " change-every=1000");
+  Process reader = start_reader(channel, "--report=" + std::to_string(frames / 10));
+  Process writer = start_writer(channel, frames, many_caps() + " change-every=1000");
   reader.wait_line(frame(frames / 5), kLongSeconds);
   const Footprint writer_before = footprint_of(writer);
   const Footprint reader_before = footprint_of(reader);
@@ -132,14 +128,14 @@ TEST(pipelines_do_not_grow) {
 TEST(sleepy_readers_of_one_writer_get_every_frame_each) {
   const std::string channel = unique_channel();
   constexpr int kFew = 10'000;
-  Child reader = start_reader(channel, "--sleep-us=300");
-  Child deep = start_reader(channel, "--sleep-us=100", "queue !", "max-buffers=16");
-  Child shallow = start_reader(channel, "--sleep-us=100", "queue !", "max-buffers=1");
-  Child dropping =
+  Process reader = start_reader(channel, "--sleep-us=300");
+  Process deep = start_reader(channel, "--sleep-us=100", "queue !", "max-buffers=16");
+  Process shallow = start_reader(channel, "--sleep-us=100", "queue !", "max-buffers=1");
+  Process dropping =
       play("--sleep-us=2000 possumsrc channel=CHANNEL ! fakesink name=check", channel);
-  Child writer =
+  Process writer =
       start_writer(channel, kFew, many_caps() + " change-every=1000", "min-readers=4");
-  for (Child* each : {&reader, &deep, &shallow}) check_complete(*each, kFew);
+  for (Process* each : {&reader, &deep, &shallow}) check_complete(*each, kFew);
   dropping.expect_status(0);
   writer.expect_status(0);
 }
@@ -147,15 +143,15 @@ TEST(sleepy_readers_of_one_writer_get_every_frame_each) {
 TEST(killed_blocking_reader_lets_the_writer_and_the_other_go_on) {
   const std::string channel = unique_channel();
   constexpr int kFew = 20'000;
-  Child reader = start_reader(channel, "--sleep-us=100");
-  Child victim = start_reader(channel, "");
-  Child writer =
+  Process reader = start_reader(channel, "--sleep-us=100");
+  Process victim = start_reader(channel, "");
+  Process writer =
       start_writer(channel, kFew, many_caps() + " change-every=500", "min-readers=2");
   // Not before both are there: the first frame, of the preroll, waits for nobody.
   for (int attached = 0; attached < 2; ++attached) writer.wait_line("attached ");
   victim.wait_line("frame ");
-  victim.signal(SIGSTOP);
-  writer.write_line("set check min-readers 1");
+  victim.stop();
+  writer.tell("set check min-readers 1");
   writer.wait_line("set min-readers");
   victim.kill();
   check_complete(reader, kFew);
@@ -168,14 +164,15 @@ TEST(downstream_that_keeps_forty_frames_back_does_not_deadlock) {
   constexpr int kFew = 500;
   for (const char* slots : {"slots=3", "slots=4", "slots=16", "slots=32"}) {
     const std::string channel = unique_channel();
-    Child reader = start_reader(
+    Process reader = start_reader(
         channel, "",
         "queue min-threshold-buffers=40 max-size-buffers=50 max-size-bytes=0 "
         "max-size-time=0 !");
-    Child writer = start_writer(channel, kFew, many_caps() + " change-every=100", slots);
+    Process writer =
+        start_writer(channel, kFew, many_caps() + " change-every=100", slots);
     check_complete(reader, kFew);
     writer.expect_status(0);
-    CHECK(shm_names(channel).empty());
+    CHECK(names_of(channel).empty());
   }
 }
 
@@ -184,30 +181,30 @@ TEST(downstream_that_keeps_forty_frames_back_does_not_deadlock) {
 TEST(eos_waits_for_a_reader_that_is_behind) {
   const std::string channel = unique_channel();
   constexpr int kFew = 12;
-  Child reader = start_reader(channel, "", "", "max-buffers=16");
-  Child writer =
+  Process reader = start_reader(channel, "", "", "max-buffers=16");
+  Process writer =
       start_writer(channel, kFew, many_caps() + " change-every=1", "min-readers=2");
   reader.wait_line("frame 1 ");
-  reader.signal(SIGSTOP);
-  Child other = play("possumsrc channel=CHANNEL ! fakesink", channel);
+  reader.stop();
+  Process other = play("possumsrc channel=CHANNEL ! fakesink", channel);
   other.expect_status(0);
   // While somebody else comes and goes, a writer that does not wait would be gone.
-  Child late = play(
+  Process late = play(
       "possumsrc channel=CHANNEL num-buffers=1 connection-timeout=1 ! fakesink", channel);
-  late.wait();
-  reader.signal(SIGCONT);
+  late.join();
+  reader.go_on();
   check_complete(reader, kFew);
   writer.expect_status(0);
 }
 
 TEST(stalled_reader_is_demoted_after_max_blocking_time) {
   const std::string channel = unique_channel();
-  Child reader = start_reader(channel, "");
-  Child victim = start_reader(channel, "");
-  Child writer = start_writer(channel, 50'000, many_caps(),
-                              "min-readers=2 max-blocking-time=500000000");
+  Process reader = start_reader(channel, "");
+  Process victim = start_reader(channel, "");
+  Process writer = start_writer(channel, 50'000, many_caps(),
+                                "min-readers=2 max-blocking-time=500000000");
   victim.wait_line("frame ");
-  victim.signal(SIGSTOP);
+  victim.stop();
   writer.wait_line("held this sink up");
   check_complete(reader, 50'000);
   writer.expect_status(0);

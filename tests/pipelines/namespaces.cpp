@@ -12,12 +12,12 @@
 #include "support/players.h"
 
 using support::await_frames;
-using support::Child;
 using support::env;
+using support::names_of;
 using support::number_after;
 using support::play;
+using support::Process;
 using support::replaced;
-using support::shm_names;
 using support::stats_of;
 using support::unique_channel;
 
@@ -30,25 +30,25 @@ constexpr char kMinutesBehind[] = "--pid --mount-proc --time --monotonic -300";
 constexpr char kRootless[] = "--user --map-root-user --pid --ipc --mount-proc";
 
 // possum-player in namespaces as unshare(1) has them; "" for none.
-Child play_in(const std::string& box, const std::string& pipeline,
-              const std::string& channel) {
+Process play_in(const std::string& box, const std::string& pipeline,
+                const std::string& channel) {
   if (box.empty()) return play(pipeline, channel);
   const std::string unshare = "exec unshare " + box + " --kill-child ";
-  Child probe(unshare + "true 2>&1");
-  if (probe.wait() != 0) check::skip("no such container here: " + probe.output());
-  return Child(unshare + env("POSSUM_PLAYER") + " " +
-               replaced(pipeline, "CHANNEL", channel));
+  Process probe = support::shell(unshare + "true 2>&1");
+  if (probe.join() != 0) check::skip("no such container here: " + probe.output());
+  return support::shell(unshare + env("POSSUM_PLAYER") + " " +
+                        replaced(pipeline, "CHANNEL", channel));
 }
 
-Child start_writer(const std::string& box, const std::string& channel) {
+Process start_writer(const std::string& box, const std::string& channel) {
   return play_in(box,
                  "stampsrc live=true caps=video/x-raw,format=I420,width=320,height=240,"
                  "framerate=60/1 ! possumsink name=check channel=CHANNEL",
                  channel);
 }
 
-Child start_reader(const std::string& box, const std::string& channel,
-                   const std::string& checks = "--timed ") {
+Process start_reader(const std::string& box, const std::string& channel,
+                     const std::string& checks = "--timed ") {
   return play_in(box,
                  checks +
                      "possumsrc name=src max-buffers=16 channel=CHANNEL ! "
@@ -57,60 +57,60 @@ Child start_reader(const std::string& box, const std::string& channel,
 }
 
 // SIGINT would stop at unshare.
-void end(Child& player) {
-  player.write_line("quit");
+void end(Process& player) {
+  player.tell("quit");
   player.expect_status(0);
 }
 
 // Frames with right times; each death is noticed by the other.
 void expect_channel_through(const std::string& box, const std::string& other) {
   const std::string channel = unique_channel();
-  Child writer = start_writer(box, channel);
-  Child reader = start_reader(other, channel);
+  Process writer = start_writer(box, channel);
+  Process reader = start_reader(other, channel);
   await_frames(reader, 30);
   writer.kill();
   reader.wait_line("progress start", 2);
   // Outside: inside, every writer is process 1, and looks like the first one come back.
-  Child second = start_writer("", channel);
+  Process second = start_writer("", channel);
   reader.wait_line("progress complete");
   await_frames(reader, 30);
   if (reader.said("warning")) reader.fail("doubts the writer's clock");
   reader.kill();
   second.wait_line("died", 2);
-  Child last = start_reader(box, channel);
+  Process last = start_reader(box, channel);
   await_frames(last, 1);
   end(last);
   end(second);
-  CHECK(shm_names(channel).empty());
+  CHECK(names_of(channel).empty());
 }
 
 // A synchronising reader shows all frames, and says what is the matter with their times.
 void expect_another_clock(const std::string& box, const std::string& other) {
   const std::string channel = unique_channel();
-  Child writer = start_writer(box, channel);
-  Child reader = start_reader(other, channel, "");
+  Process writer = start_writer(box, channel);
+  Process reader = start_reader(other, channel, "");
   await_frames(reader, 60);
   if (!reader.said("time namespace")) reader.fail("believes the writer's clock");
   end(reader);
   end(writer);
-  CHECK(shm_names(channel).empty());
+  CHECK(names_of(channel).empty());
 }
 
 void expect_lossless(const std::string& box, const std::string& other) {
   const std::string channel = unique_channel();
-  Child reader = play_in(other,
-                         "--lossless possumsrc channel=CHANNEL leaky-type=none "
-                         "is-live=false ! fakesink name=check",
-                         channel);
-  Child writer = play_in(box,
-                         "stampsrc num-buffers=500 caps=video/x-raw,format=I420,"
-                         "width=320,height=240,framerate=60/1 ! possumsink name=check "
-                         "channel=CHANNEL sync=false min-readers=1 allow-blocking=true",
-                         channel);
+  Process reader = play_in(other,
+                           "--lossless possumsrc channel=CHANNEL leaky-type=none "
+                           "is-live=false ! fakesink name=check",
+                           channel);
+  Process writer = play_in(box,
+                           "stampsrc num-buffers=500 caps=video/x-raw,format=I420,"
+                           "width=320,height=240,framerate=60/1 ! possumsink name=check "
+                           "channel=CHANNEL sync=false min-readers=1 allow-blocking=true",
+                           channel);
   reader.expect_status(0);
   CHECK(reader.said("total 500 frames, 0 missed"));
   writer.expect_status(0);
-  CHECK(shm_names(channel).empty());
+  CHECK(names_of(channel).empty());
 }
 
 }  // namespace

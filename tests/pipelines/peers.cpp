@@ -11,13 +11,13 @@
 #include "support/players.h"
 
 using support::await_frames;
-using support::Child;
 using support::contents;
 using support::launch;
+using support::names_of;
 using support::next_frame;
 using support::number_after;
 using support::play;
-using support::shm_names;
+using support::Process;
 using support::stats_of;
 using support::TemporaryDirectory;
 using support::unique_channel;
@@ -28,7 +28,7 @@ constexpr char kLossless[] =
     " ! possumsink name=sink channel=CHANNEL sync=false allow-blocking=true "
     "min-readers=1 ";
 
-void end(Child& player) {
+void end(Process& player) {
   player.signal(SIGINT);
   player.expect_status(0);
 }
@@ -41,21 +41,21 @@ void end(Child& player) {
 std::string check_same_bytes(const std::string& source, const std::string& sink = "") {
   const TemporaryDirectory directory;
   const std::string channel = unique_channel();
-  Child uncut =
+  Process uncut =
       launch("-q " + source + " ! filesink location=" + directory.file("uncut"));
-  Child reader = launch(
+  Process reader = launch(
       "-q possumsrc channel=CHANNEL leaky-type=none is-live=false ! "
       "filesink location=" +
           directory.file("read"),
       channel);
-  Child writer = play(source + kLossless + sink, channel);
+  Process writer = play(source + kLossless + sink, channel);
   uncut.expect_status(0);
   writer.expect_status(0);
   reader.expect_status(0);
   const std::string expected = contents(directory.file("uncut"));
   CHECK(!expected.empty());
   if (contents(directory.file("read")) != expected) writer.fail("arrives changed");
-  CHECK(shm_names(channel).empty());
+  CHECK(names_of(channel).empty());
   return writer.wait_line("stats sink ");
 }
 
@@ -64,7 +64,7 @@ std::string test_picture(int frames, const std::string& properties = "") {
          " ! video/x-raw,format=I420,width=328,height=242,framerate=10/1";
 }
 
-Child start_live_writer(const std::string& channel, const std::string& more = "") {
+Process start_live_writer(const std::string& channel, const std::string& more = "") {
   return play(
       "stampsrc live=true 'caps=\"video/x-raw,format=I420,width=320,height=240,"
       "framerate=60/1" +
@@ -74,8 +74,8 @@ Child start_live_writer(const std::string& channel, const std::string& more = ""
       channel);
 }
 
-Child start_reader(const std::string& channel, const std::string& properties = "",
-                   const std::string& options = "") {
+Process start_reader(const std::string& channel, const std::string& properties = "",
+                     const std::string& options = "") {
   return play(options + " possumsrc name=src channel=CHANNEL " + properties +
                   " ! fakesink name=check",
               channel);
@@ -121,7 +121,7 @@ TEST(compositor_draws_into_the_pool) {
 TEST(avdec_h264_costs_at_most_one_copy_and_drops_nothing) {
   const TemporaryDirectory directory;
   const std::string film = directory.file("film.h264");
-  Child encoder = launch(
+  Process encoder = launch(
       "-q videotestsrc pattern=ball num-buffers=120 ! "
       "video/x-raw,format=I420,width=648,height=358,framerate=30/1 ! "
       "x264enc speed-preset=ultrafast bframes=3 ref=4 threads=1 ! filesink location=" +
@@ -146,21 +146,21 @@ std::string check_packed(const std::string& source, const std::string& caps,
                          const std::string& parser_format) {
   const TemporaryDirectory directory;
   const std::string channel = unique_channel();
-  Child reader = launch(
+  Process reader = launch(
       "-q possumsrc channel=CHANNEL leaky-type=none ! "
       "filesink location=" +
           directory.file("read"),
       channel);
-  Child writer =
+  Process writer =
       play("stampsrc num-buffers=20 padding=6 " + source +
                " caps=video/x-raw,width=322,height=242,framerate=30/1,format=" + caps +
                kLossless,
            channel);
   writer.expect_status(0);
   reader.expect_status(0);
-  Child check = play("--lossless filesrc location=" + directory.file("read") +
-                     " ! rawvideoparse width=322 height=242 framerate=30/1 format=" +
-                     parser_format + " ! fakesink name=check");
+  Process check = play("--lossless filesrc location=" + directory.file("read") +
+                       " ! rawvideoparse width=322 height=242 framerate=30/1 format=" +
+                       parser_format + " ! fakesink name=check");
   check.expect_status(0);
   CHECK(check.said("total 20 frames"));
   return writer.wait_line("stats sink ");
@@ -182,9 +182,9 @@ TEST(padded_pictures_reach_a_file_packed) {
 
 TEST(source_that_draws_over_what_it_pushed_changes_no_published_picture) {
   const std::string channel = unique_channel();
-  Child reader = start_reader(channel, "leaky-type=none is-live=false max-buffers=16",
-                              "--lossless --sleep-us=2000");
-  Child writer = play(
+  Process reader = start_reader(channel, "leaky-type=none is-live=false max-buffers=16",
+                                "--lossless --sleep-us=2000");
+  Process writer = play(
       "stampsrc num-buffers=500 redraw=true caps=video/x-raw,format=I420,"
       "width=322,height=242,framerate=30/1" +
           std::string(kLossless),
@@ -198,13 +198,13 @@ TEST(source_that_draws_over_what_it_pushed_changes_no_published_picture) {
 
 TEST(slow_readers_of_each_policy_see_whole_frames_in_order) {
   const std::string channel = unique_channel();
-  Child writer = start_live_writer(channel);
-  Child oldest = start_reader(channel, "leaky-type=downstream", "--sleep-us=100000");
-  Child newest = start_reader(channel, "leaky-type=upstream", "--sleep-us=100000");
-  Child latest = start_reader(channel, "max-buffers=1", "--sleep-us=100000");
-  Child quick = start_reader(channel, "max-buffers=16");
+  Process writer = start_live_writer(channel);
+  Process oldest = start_reader(channel, "leaky-type=downstream", "--sleep-us=100000");
+  Process newest = start_reader(channel, "leaky-type=upstream", "--sleep-us=100000");
+  Process latest = start_reader(channel, "max-buffers=1", "--sleep-us=100000");
+  Process quick = start_reader(channel, "max-buffers=16");
   await_frames(quick, 180);
-  for (Child* slow : {&oldest, &newest, &latest}) {
+  for (Process* slow : {&oldest, &newest, &latest}) {
     slow->output();
     CHECK(slow->said("gap "));
     end(*slow);
@@ -216,20 +216,20 @@ TEST(slow_readers_of_each_policy_see_whole_frames_in_order) {
 TEST(relay_hands_over_every_frame) {
   const std::string first = unique_channel();
   const std::string second = unique_channel();
-  Child reader = start_reader(second, "leaky-type=none is-live=false", "--lossless");
-  Child relay = play("possumsrc leaky-type=none is-live=false channel=" + first +
-                     " ! possumsink sync=false allow-blocking=true min-readers=1 "
-                     "channel=" +
-                     second);
-  Child writer = play(
+  Process reader = start_reader(second, "leaky-type=none is-live=false", "--lossless");
+  Process relay = play("possumsrc leaky-type=none is-live=false channel=" + first +
+                       " ! possumsink sync=false allow-blocking=true min-readers=1 "
+                       "channel=" +
+                       second);
+  Process writer = play(
       "stampsrc num-buffers=2000 'caps=\"video/x-raw,format=I420,width=64,height=48,"
       "framerate=60/1;video/x-raw,format=BGRx,width=80,height=30,framerate=60/1\"' "
       "change-every=300" +
           std::string(kLossless),
       first);
-  for (Child* each : {&writer, &relay, &reader}) each->expect_status(0);
+  for (Process* each : {&writer, &relay, &reader}) each->expect_status(0);
   CHECK(reader.said("total 2000 frames, 0 missed"));
-  CHECK(shm_names(first).empty() && shm_names(second).empty());
+  CHECK(names_of(first).empty() && names_of(second).empty());
 }
 
 TEST(two_sinks_and_their_readers_live_in_one_process) {
@@ -238,77 +238,78 @@ TEST(two_sinks_and_their_readers_live_in_one_process) {
   const std::string source =
       "stampsrc live=true num-buffers=90 caps=video/x-raw,format=I420,width=320,"
       "height=240,framerate=60/1 ! possumsink ";
-  Child both = play("--timed " + source + "channel=" + first + " " + source +
-                    "channel=" + second + " possumsrc channel=" + first +
-                    " ! fakesink name=check possumsrc channel=" + second + " ! fakesink");
+  Process both =
+      play("--timed " + source + "channel=" + first + " " + source + "channel=" + second +
+           " possumsrc channel=" + first +
+           " ! fakesink name=check possumsrc channel=" + second + " ! fakesink");
   both.expect_status(0);
-  CHECK(shm_names(first).empty() && shm_names(second).empty());
+  CHECK(names_of(first).empty() && names_of(second).empty());
 }
 
 // --- changes ---------------------------------------------------------------------------
 
 TEST(stalled_reader_finds_the_new_caps_when_it_continues) {
   const std::string channel = unique_channel();
-  Child writer =
+  Process writer =
       start_live_writer(channel,
                         ";video/x-raw,format=NV12,width=642,height=358,framerate=60/1"
                         ";video/x-raw,format=BGRx,width=160,height=120,framerate=60/1");
-  Child other = start_reader(channel);
-  Child stalled = start_reader(channel);
+  Process other = start_reader(channel);
+  Process stalled = start_reader(channel);
   next_frame(other);
   next_frame(stalled);
-  stalled.signal(SIGSTOP);
+  stalled.stop();
   other.wait_line("width=(int)642");
   other.wait_line("width=(int)160");
-  stalled.signal(SIGCONT);
+  stalled.go_on();
   stalled.wait_line("caps ");
   await_frames(stalled, 120);
   await_frames(other, 60);
-  for (Child* reader : {&stalled, &other}) end(*reader);
+  for (Process* reader : {&stalled, &other}) end(*reader);
   end(writer);
 }
 
 // The reader cannot count frames that were never offered: the sink has to say DISCONT.
 TEST(frames_left_out_for_want_of_readers_are_a_discontinuity) {
   const std::string channel = unique_channel();
-  Child first = start_reader(channel);
-  Child writer = play(
+  Process first = start_reader(channel);
+  Process writer = play(
       "stampsrc live=true caps=video/x-raw,format=I420,width=320,height=240,"
       "framerate=60/1 ! tee name=t ! fakesink async=false name=check t. ! "
       "possumsink channel=CHANNEL min-readers=2",
       channel);
   first.wait_line("frame 1 ");  // shown while the writer prerolled
   await_frames(writer, 30);
-  Child second = start_reader(channel);
+  Process second = start_reader(channel);
   first.wait_line("gap 1 ");
   next_frame(second);
-  for (Child* each : {&first, &second, &writer}) end(*each);
+  for (Process* each : {&first, &second, &writer}) end(*each);
 }
 
 TEST(readers_come_and_go_twenty_times) {
   const std::string channel = unique_channel();
-  Child writer = start_live_writer(channel);
+  Process writer = start_live_writer(channel);
   next_frame(writer);
   for (int round = 0; round < 20; ++round) {
-    Child reader = start_reader(channel, "num-buffers=3");
+    Process reader = start_reader(channel, "num-buffers=3");
     reader.expect_status(0);
     CHECK(reader.said("total 3 frames"));
     writer.wait_line("left");
   }
   CHECK(number_after(stats_of(writer, "check"), " held") == 0);
   end(writer);
-  CHECK(shm_names(channel).empty());
+  CHECK(names_of(channel).empty());
 }
 
 TEST(paused_writer_and_paused_reader_go_on_with_right_times) {
   const std::string channel = unique_channel();
-  Child writer = start_live_writer(channel);
-  Child reader = start_reader(channel, "max-buffers=16", "--timed");
+  Process writer = start_live_writer(channel);
+  Process reader = start_reader(channel, "max-buffers=16", "--timed");
   next_frame(reader);
-  for (Child* each : {&writer, &reader}) {
-    each->write_line("pause");
+  for (Process* each : {&writer, &reader}) {
+    each->tell("pause");
     each->wait_line("state PAUSED");
-    each->write_line("play");
+    each->tell("play");
     each->wait_line("state PLAYING");
     await_frames(reader, 60);
   }

@@ -10,12 +10,12 @@
 #include "support/private_shm.h"
 
 using support::await_frames;
-using support::Child;
 using support::launch;
+using support::names_of;
 using support::number_after;
 using support::play;
 using support::PrivateShm;
-using support::shm_names;
+using support::Process;
 using support::stats_of;
 using support::unique_channel;
 
@@ -23,14 +23,14 @@ namespace {
 
 constexpr std::size_t kMiB = 1024 * 1024;
 
-Child start_writer(const std::string& channel, const std::string& caps,
-                   const std::string& properties = "") {
+Process start_writer(const std::string& channel, const std::string& caps,
+                     const std::string& properties = "") {
   return play("stampsrc live=true caps=video/x-raw," + caps +
                   ",framerate=60/1 ! possumsink name=check channel=CHANNEL " + properties,
               channel);
 }
 
-Child start_hoarder(const std::string& channel) {
+Process start_hoarder(const std::string& channel) {
   return play(
       "possumsrc channel=CHANNEL max-buffers=16 ! identity name=check ! "
       "queue min-threshold-buffers=200 max-size-buffers=200 max-size-bytes=0 "
@@ -38,7 +38,7 @@ Child start_hoarder(const std::string& channel) {
       channel);
 }
 
-void end(Child& player) {
+void end(Process& player) {
   player.signal(SIGINT);
   player.expect_status(0);
 }
@@ -48,7 +48,7 @@ void end(Child& player) {
 TEST(picture_that_does_not_fit_three_times_is_a_clear_error) {
   const PrivateShm shm(64 * kMiB);
   const std::string channel = unique_channel();
-  Child writer = launch(
+  Process writer = launch(
       "videotestsrc ! video/x-raw,format=BGRx,width=3840,height=2160 ! "
       "possumsink channel=CHANNEL",
       channel);
@@ -61,15 +61,15 @@ TEST(picture_that_does_not_fit_three_times_is_a_clear_error) {
   CHECK(line.find(" MiB free: use a smaller format or enlarge /dev/shm "
                   "(docker run --shm-size=512m)") != std::string::npos);
   writer.expect_status(1);
-  CHECK(shm_names(channel).empty());
+  CHECK(names_of(channel).empty());
 }
 
 TEST(pool_that_cannot_grow_has_fewer_slots_and_a_warning) {
   const PrivateShm shm(64 * kMiB);
   const std::string channel = unique_channel();
   // Just under 8 MiB each.
-  Child writer = start_writer(channel, "format=BGRx,width=1920,height=1080");
-  Child hoarder = start_hoarder(channel);
+  Process writer = start_writer(channel, "format=BGRx,width=1920,height=1080");
+  Process hoarder = start_hoarder(channel);
   writer.wait_line("warning ");
   await_frames(hoarder, 60);
   await_frames(writer, 60);
@@ -77,53 +77,53 @@ TEST(pool_that_cannot_grow_has_fewer_slots_and_a_warning) {
   const auto slots = number_after(stats, " slots");
   if (slots < 3 || slots > 8) writer.fail("has other slots than fit");
   // Another one still sees every frame or says which are missing.
-  Child other = play("possumsrc channel=CHANNEL ! fakesink name=check", channel);
+  Process other = play("possumsrc channel=CHANNEL ! fakesink name=check", channel);
   await_frames(other, 60);
   end(other);
   end(hoarder);
   end(writer);
-  CHECK(shm_names(channel).empty());
+  CHECK(names_of(channel).empty());
 }
 
 TEST(larger_caps_that_do_not_fit_end_in_the_error_not_in_sigbus) {
   const PrivateShm shm(64 * kMiB);
   const std::string channel = unique_channel();
-  Child writer = play(
+  Process writer = play(
       "stampsrc live=true 'caps=\"video/x-raw,format=BGRx,width=640,height=360,"
       "framerate=60/1;video/x-raw,format=BGRx,width=4096,height=2304,framerate=60/1\"' "
       "change-every=30 ! possumsink name=check channel=CHANNEL",
       channel);
   // A source whose push failed sends EOS before the pipeline stops, or does not get
   // there.
-  Child reader =
+  Process reader =
       play("possumsrc channel=CHANNEL ignore-eos=true ! fakesink name=check", channel);
   reader.wait_line("frame ");
   writer.wait_line("(3 slots of 4096x2304 BGRx)");
   writer.expect_status(1);
   reader.wait_line("progress start");  // waits for the next one
   end(reader);
-  CHECK(shm_names(channel).empty());
+  CHECK(names_of(channel).empty());
 }
 
 TEST(not_even_room_for_a_channel_is_a_clear_error) {
   const PrivateShm shm(kMiB);
   PrivateShm::fill_up(64 * 1024);
   const std::string channel = unique_channel();
-  Child writer = launch("videotestsrc ! possumsink channel=CHANNEL", channel);
+  Process writer = launch("videotestsrc ! possumsink channel=CHANNEL", channel);
   const std::string line = writer.wait_line("ERROR");
   CHECK(line.find("/dev/shm") != std::string::npos);
   writer.expect_status(255);
-  CHECK(shm_names(channel).empty());
+  CHECK(names_of(channel).empty());
 }
 
 TEST(room_that_others_take_while_frames_flow_hurts_nobody) {
   const PrivateShm shm(64 * kMiB);
   const std::string channel = unique_channel();
-  Child writer = start_writer(channel, "format=I420,width=1280,height=720");
-  Child reader = play("possumsrc channel=CHANNEL ! fakesink name=check", channel);
+  Process writer = start_writer(channel, "format=I420,width=1280,height=720");
+  Process reader = play("possumsrc channel=CHANNEL ! fakesink name=check", channel);
   await_frames(reader, 30);
   PrivateShm::fill_up(0);
-  Child hoarder = start_hoarder(channel);
+  Process hoarder = start_hoarder(channel);
   await_frames(hoarder, 60);
   await_frames(reader, 60);
   end(hoarder);
@@ -134,12 +134,12 @@ TEST(room_that_others_take_while_frames_flow_hurts_nobody) {
 TEST(downstream_that_keeps_forty_frames_back_does_not_deadlock_without_room) {
   const PrivateShm shm(64 * kMiB);
   const std::string channel = unique_channel();
-  Child reader = play(
+  Process reader = play(
       "--lossless possumsrc channel=CHANNEL leaky-type=none is-live=false ! "
       "queue min-threshold-buffers=40 max-size-buffers=50 max-size-bytes=0 "
       "max-size-time=0 ! fakesink name=check",
       channel);
-  Child writer = play(
+  Process writer = play(
       "stampsrc num-buffers=300 caps=video/x-raw,format=BGRx,width=1920,height=1080,"
       "framerate=60/1 ! possumsink name=check channel=CHANNEL sync=false min-readers=1 "
       "allow-blocking=true slots=16",

@@ -25,11 +25,11 @@
 #include "support/users.h"
 
 using support::await_frames;
-using support::Child;
 using support::env;
+using support::names_of;
 using support::play;
+using support::Process;
 using support::replaced;
-using support::shm_names;
 using support::unique_channel;
 
 namespace {
@@ -53,24 +53,25 @@ class Users {
     fs::copy_file(env("GST_REGISTRY"), registry_);
     fs::permissions(registry_, fs::perms{0644});
     fs::permissions(fs::path(registry_).parent_path(), fs::perms{0777});
-    Child probe =
+    Process probe =
         shell(kStranger, "test -r " + env("GST_PLUGIN_PATH") + "/libgstpossum.so");
-    if (probe.wait() != 0) check::skip("other users cannot read the build directory");
+    if (probe.join() != 0) check::skip("other users cannot read the build directory");
   }
-  Child shell(const std::string& user, const std::string& script,
-              const std::string& umask = "0022") const {
-    return Child("umask " + umask + "; exec setpriv " + user + " sh -c '" + script + "'",
-                 {{"GST_REGISTRY=" + registry_}, {}});
+  Process shell(const std::string& user, const std::string& script,
+                const std::string& umask = "0022") const {
+    return support::shell(
+        "umask " + umask + "; exec setpriv " + user + " sh -c '" + script + "'",
+        {.environment = {"GST_REGISTRY=" + registry_}});
   }
-  Child launch(const std::string& user, const std::string& pipeline,
-               const std::string& channel, const std::string& umask = "0022") const {
+  Process launch(const std::string& user, const std::string& pipeline,
+                 const std::string& channel, const std::string& umask = "0022") const {
     return shell(
         user,
         "exec " + env("POSSUM_LAUNCH") + " " + replaced(pipeline, "CHANNEL", channel),
         umask);
   }
-  Child play(const std::string& user, const std::string& pipeline,
-             const std::string& channel, const std::string& umask = "0022") const {
+  Process play(const std::string& user, const std::string& pipeline,
+               const std::string& channel, const std::string& umask = "0022") const {
     return shell(
         user,
         "exec " + env("POSSUM_PLAYER") + " " + replaced(pipeline, "CHANNEL", channel),
@@ -83,9 +84,9 @@ class Users {
 };
 
 // Writes until it is told to end.
-Child start_writer(const Users& users, const std::string& channel,
-                   const std::string& properties, const std::string& umask = "0022") {
-  Child writer = users.play(
+Process start_writer(const Users& users, const std::string& channel,
+                     const std::string& properties, const std::string& umask = "0022") {
+  Process writer = users.play(
       kWriter,
       "--report=1 stampsrc live=true caps=video/x-raw,format=GRAY8,width=64,height=64,"
       "framerate=30/1 ! possumsink name=check channel=CHANNEL " +
@@ -95,17 +96,17 @@ Child start_writer(const Users& users, const std::string& channel,
   return writer;
 }
 
-Child start_reader(const Users& users, const std::string& user,
-                   const std::string& channel,
-                   const std::string& properties = "allowed-owner=12345") {
+Process start_reader(const Users& users, const std::string& user,
+                     const std::string& channel,
+                     const std::string& properties = "allowed-owner=12345") {
   return users.launch(user,
                       "possumsrc num-buffers=3 connection-timeout=1 channel=CHANNEL " +
                           properties + " ! fakesink",
                       channel);
 }
 
-void expect_watches(Child reader) { reader.expect_status(0); }
-void expect_refused(Child reader, const std::string& advice) {
+void expect_watches(Process reader) { reader.expect_status(0); }
+void expect_refused(Process reader, const std::string& advice) {
   reader.wait_line(advice);
   reader.expect_status(kRunningError);
 }
@@ -113,8 +114,8 @@ void expect_refused(Child reader, const std::string& advice) {
 // What the shell's own tools do to the channel's names.
 void expect_hands_off(const Users& users, const std::string& user,
                       const std::string& channel, bool may_look) {
-  const auto before = shm_names(channel);
-  Child child = users.shell(
+  const auto before = names_of(channel);
+  Process child = users.shell(
       user,
       replaced("cd /dev/shm; for f in possum-?.CHANNEL*; do "
                "cat $f >/dev/null 2>&1 && echo looked at $f; "
@@ -133,11 +134,11 @@ void expect_hands_off(const Users& users, const std::string& user,
       child.said("looked at possum-d") != may_look) {
     child.fail(may_look ? "could not look" : "looked");
   }
-  CHECK(shm_names(channel).size() == before.size());
+  CHECK(names_of(channel).size() == before.size());
 }
 
 void expect_modes(const std::string& channel, unsigned control, unsigned data) {
-  const auto names = shm_names(channel);
+  const auto names = names_of(channel);
   CHECK(names.size() > 1);
   for (const std::string& name : names) {
     struct stat info {};
@@ -146,7 +147,7 @@ void expect_modes(const std::string& channel, unsigned control, unsigned data) {
   }
 }
 
-void end(Child& writer) {
+void end(Process& writer) {
   writer.signal(SIGINT);
   writer.expect_status(0);
 }
@@ -279,16 +280,16 @@ void remove_names_of(const std::string& channel, uid_t owner) {
 TEST(user_without_access_is_in_nobodys_way) {
   const Users users;
   const std::string channel = unique_channel();
-  Child mischief = users.shell(
+  Process mischief = users.shell(
       kStranger, "exec " + check::program().back() + " --role mischief " + channel);
   mischief.wait_line("watching");
-  Child writer =
+  Process writer =
       users.play(kWriter,
                  "--report=1 stampsrc live=true change-every=6 " + growing_caps() +
                      " ! possumsink name=check channel=CHANNEL perms=0660 group=54321",
                  channel);
   mischief.wait_line("at it");
-  std::vector<Child> readers;
+  std::vector<Process> readers;
   for (const char* user : {kWriter, kMember, kMember}) {
     readers.push_back(users.play(
         user,
@@ -296,28 +297,28 @@ TEST(user_without_access_is_in_nobodys_way) {
         channel));
   }
   // Two times through all sizes; and another writer of the same user is as well off.
-  for (Child& reader : readers) {
+  for (Process& reader : readers) {
     reader.wait_line(width_of_the_last());
     reader.wait_line("width=(int)64,");
     reader.wait_line(width_of_the_last());
     await_frames(reader, 10);
   }
   if (const char* tool = std::getenv("POSSUM_TOOL")) {  // among thousands of names
-    Child list = users.shell(kMember, std::string("exec ") + tool + " list");
+    Process list = users.shell(kMember, std::string("exec ") + tool + " list");
     list.wait_line(channel + "  ");
     list.expect_status(0);
   }
   const std::string another = unique_channel();
-  Child second = start_writer(users, another, "perms=0660 group=54321");
+  Process second = start_writer(users, another, "perms=0660 group=54321");
   expect_watches(start_reader(users, kMember, another));
   end(second);
-  mischief.write_line("stop");
+  mischief.tell("stop");
   const std::string deeds = mischief.wait_line("done: ");
   mischief.expect_status(0);
   if (deeds.find("opened 0 locked 0 linked 0 taken 0 ") == std::string::npos) {
     mischief.fail("had its way");
   }
-  for (Child& reader : readers) {
+  for (Process& reader : readers) {
     await_frames(reader, 10);
     end(reader);
   }
@@ -328,7 +329,7 @@ TEST(user_without_access_is_in_nobodys_way) {
 TEST(members_of_the_group_watch_and_strangers_do_not) {
   const Users users;
   const std::string channel = unique_channel();
-  Child writer = start_writer(users, channel, "perms=0660 group=54321");
+  Process writer = start_writer(users, channel, "perms=0660 group=54321");
   expect_watches(start_reader(users, kMember, channel));
   expect_watches(start_reader(users, kMember, channel, "allowed-owner=any"));
   expect_refused(start_reader(users, kMember, channel, ""),
@@ -342,14 +343,14 @@ TEST(members_of_the_group_watch_and_strangers_do_not) {
   expect_hands_off(users, kMember, channel, true);
   expect_watches(start_reader(users, kMember, channel));
   end(writer);
-  CHECK(shm_names(channel).empty());
+  CHECK(names_of(channel).empty());
 }
 
 TEST(perms_that_let_no_reader_in_are_refused_with_those_that_do) {
   const Users users;
   for (const std::string perms : {"0640", "660", "440"}) {
     const std::string channel = unique_channel();
-    Child refused = users.launch(
+    Process refused = users.launch(
         kWriter, "videotestsrc ! possumsink channel=CHANNEL group=54321 perms=" + perms,
         channel);
     const std::string said = refused.wait_line("ERROR");
@@ -361,7 +362,7 @@ TEST(perms_that_let_no_reader_in_are_refused_with_those_that_do) {
     std::istringstream remedy(said.substr(at + sizeof kUse - 1));
     std::string property;
     remedy >> property;
-    Child writer = start_writer(users, channel, property + " group=54321");
+    Process writer = start_writer(users, channel, property + " group=54321");
     expect_modes(channel, 0660, 0640);
     expect_watches(start_reader(users, kMember, channel));
     expect_refused(start_reader(users, kStranger, channel),
@@ -373,7 +374,7 @@ TEST(perms_that_let_no_reader_in_are_refused_with_those_that_do) {
 TEST(by_default_nobody_else_watches) {
   const Users users;
   const std::string channel = unique_channel();
-  Child writer = start_writer(users, channel, "");
+  Process writer = start_writer(users, channel, "");
   expect_watches(start_reader(users, kWriter, channel, ""));
   for (const char* user : {kMember, kStranger, kNobody}) {
     expect_refused(start_reader(users, user, channel), "may not be opened by this user");
@@ -386,11 +387,11 @@ TEST(umask_of_the_writer_does_not_matter) {
   const Users users;
   for (const char* umask : {"0000", "0077", "0777"}) {
     const std::string channel = unique_channel();
-    Child writer = start_writer(users, channel, "", umask);
+    Process writer = start_writer(users, channel, "", umask);
     expect_watches(start_reader(users, kWriter, channel, ""));
     expect_modes(channel, 0600, 0600);
     end(writer);
-    Child shared = start_writer(users, channel, "perms=0660 group=54321", umask);
+    Process shared = start_writer(users, channel, "perms=0660 group=54321", umask);
     expect_watches(start_reader(users, kMember, channel));
     expect_modes(channel, 0660, 0640);
     end(shared);
@@ -400,11 +401,11 @@ TEST(umask_of_the_writer_does_not_matter) {
 TEST(member_of_the_group_may_block_where_the_writer_lets_it) {
   const Users users;
   const std::string channel = unique_channel();
-  Child reader = users.play(kMember,
-                            "--lossless possumsrc channel=CHANNEL leaky-type=none "
-                            "is-live=false allowed-owner=12345 ! fakesink name=check",
-                            channel);
-  Child writer = users.play(
+  Process reader = users.play(kMember,
+                              "--lossless possumsrc channel=CHANNEL leaky-type=none "
+                              "is-live=false allowed-owner=12345 ! fakesink name=check",
+                              channel);
+  Process writer = users.play(
       kWriter,
       "stampsrc num-buffers=300 caps=video/x-raw,format=I420,width=320,height=240,"
       "framerate=60/1 ! possumsink name=check channel=CHANNEL sync=false min-readers=1 "
@@ -413,5 +414,5 @@ TEST(member_of_the_group_may_block_where_the_writer_lets_it) {
   reader.expect_status(0);
   CHECK(reader.said("total 300 frames, 0 missed"));
   writer.expect_status(0);
-  CHECK(shm_names(channel).empty());
+  CHECK(names_of(channel).empty());
 }

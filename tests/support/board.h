@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
 //
-// What the processes of a long run know of each other without the transport: counters
-// that outlive a SIGKILL, heartbeats, a ledger of all that was ever published, and a pipe
-// on which they say what happened to them. Include it after check.h.
+// What the processes of a long run know of each other without the transport: their plans,
+// counters that outlive a SIGKILL, heartbeats, and a ledger of all that was ever
+// published. Include it after check.h.
 #pragma once
-
-#include <sys/resource.h>
 
 #include <array>
 #include <atomic>
@@ -15,11 +13,32 @@
 
 namespace support {
 
-inline constexpr unsigned kCells = 40;
+inline constexpr unsigned kCells = 48;
 inline constexpr unsigned kLedgers = 1u << 16;
 inline constexpr unsigned kRemembered = 64;  // frames per ledger; the depth is 16 at most
 
-enum class Phase : std::uint32_t { run, readers_end, writer_ends };
+struct WriterPlan {
+  unsigned slots = 16;
+  unsigned lend = 0;      // slots kept lent, at most
+  bool blocking = true;   // readers may make it wait
+  unsigned readers = 0;   // come before its first frame
+  unsigned nap_us = 100;  // up to so long, after one frame in 16
+  unsigned pace_us = 0;   // after each frame; then the longest publication counts
+};
+
+struct ReaderPlan {
+  Policy policy = Policy::drop_oldest;
+  unsigned depth = 3;
+  unsigned hold = 1;   // frames held at once while attached
+  unsigned keep = 0;   // frames kept after leaving
+  unsigned leave = 0;  // leaves after up to so many frames; 0: never
+  unsigned nap_us = 200;
+  bool visits = false;  // comes again as another one, with another depth
+};
+
+// `run` until all is over, then the writer `ends` its stream, and closes the channel once
+// all readers are gone.
+enum class Phase : std::uint32_t { run, ends, closes };
 // `wrong` is everything else, above all an error that nobody has deserved.
 enum class Fault : unsigned { torn, reordered, lost, stuck, leaked, wrong };
 inline constexpr std::array kFaultNames = {"torn",  "reordered", "lost",
@@ -27,6 +46,8 @@ inline constexpr std::array kFaultNames = {"torn",  "reordered", "lost",
 
 // One process.
 struct Cell {
+  WriterPlan writer;
+  ReaderPlan reader;
   std::atomic<std::uint64_t> progress;  // moves as long as the process does anything
   std::atomic<std::uint64_t> frames;    // published or taken
 };
@@ -45,24 +66,21 @@ struct Ledger {
 };
 
 struct Board {
+  using Count = std::atomic<std::uint64_t>;
+
   std::atomic<Phase> phase;
+  bool deadly;    // processes may die, and a stopped reader loses its right to block
+  bool alarming;  // a thousand signals a second for each thread
   std::atomic<std::uint32_t> owners;  // ledgers in use
-  std::array<std::atomic<std::uint64_t>, kFaultNames.size()> faults;
+  std::array<Count, kFaultNames.size()> faults;
   // Counted by the processes themselves.
-  std::atomic<std::uint64_t> published, zero_copy, no_slot, demoted;
-  std::atomic<std::uint64_t> attaches, frames, copies, lossless, ends, unmapped, excused;
-  std::atomic<std::uint64_t> hoarded;     // eight leases held at once
-  std::atomic<std::uint64_t> after_left;  // frames proved whole after the reader had left
-  std::atomic<std::uint64_t> outlived;    // and after their writer was gone
+  Count published, zero_copy, no_slot, demoted, alarms, longest_ns, most_readers;
+  Count attaches, frames, missed, copies, lossless, ends, unmapped, excused, samples;
+  Count hoarded;     // eight leases held at once
+  Count after_left;  // frames proved whole after the reader had left
+  Count outlived;    // and after their writer was gone
   std::array<Cell, kCells> cell;
   std::array<Ledger, kLedgers> ledger;
-};
-
-enum class Happening : std::uint32_t { ready, owner, busy, quiet };
-struct Event {
-  std::uint32_t cell;
-  std::uint32_t generation;
-  Happening what;
 };
 
 // The board in this process: made by the driver, inherited by everybody else.
@@ -91,8 +109,12 @@ class SharedBoard {
   Board* board_ = nullptr;
 };
 
-inline void count(std::atomic<std::uint64_t>& counter, std::uint64_t more = 1) {
+inline void count(Board::Count& counter, std::uint64_t more = 1) {
   counter.fetch_add(more, std::memory_order_relaxed);
+}
+// For one process at a time.
+inline void count_most(Board::Count& counter, std::uint64_t value) {
+  if (value > counter.load()) counter.store(value);
 }
 
 [[noreturn]] inline void fault(Board& board, Fault kind, const std::string& what) {
@@ -125,8 +147,10 @@ struct FrameId {
     const std::uint64_t era = mixed(incarnation ^ (seq / 100));
     return "caps " + std::to_string(era) + std::string(era % 5 == 0 ? 3000 : 20, 'c');
   }
-  std::size_t metas() const { return key() % 32 == 0 ? key() / 32 % 5000 : 0; }
+  std::size_t metas() const { return key() % 32 == 0 ? key() / 32 % 9000 : 0; }
 };
+
+inline constexpr std::size_t kMostBytes = 60'008;
 
 inline bool as_published(const Frame& frame, FrameId id) {
   return frame.descriptor().seq == id.seq && key_of(frame) == id.key() &&

@@ -9,7 +9,7 @@
 // runs with all others, or alone by `program name`. A failed CHECK says where and aborts
 // the program, so what runs after it may rely on it, and children that fail show as
 // killed by SIGABRT. Each test must leave as many descriptors open as it found, and no
-// name of its own (see support/transport.h) in /dev/shm. check::skip(reason) inside a
+// name of its own (see support/leftovers.h) in /dev/shm. check::skip(reason) inside a
 // test ends it and makes the whole program count as skipped.
 //
 //   ROLE(name) { ... args ... }
@@ -18,8 +18,6 @@
 // with program() for what comes before. Its return value is the exit status.
 #pragma once
 
-#include <unistd.h>
-
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -27,6 +25,8 @@
 #include <sstream>
 #include <string>
 #include <vector>
+
+#include "support/leftovers.h"
 
 #define CHECK(condition)                                               \
   do {                                                                 \
@@ -112,36 +112,8 @@ struct Skip {
 
 [[noreturn]] inline void skip(const std::string& reason) { throw Skip{reason}; }
 
-// What this process has open, and has left in /dev/shm under names made by
-// unique_channel().
-struct Footprint {
-  std::vector<std::string> fds;
-  std::vector<std::string> names;
-};
-
-// Begins every channel name that this process's tests make up.
-inline std::string channel_prefix() { return "t" + std::to_string(getpid()) + "."; }
-
-inline Footprint footprint() {
-  Footprint result;
-  std::error_code gone;  // the descriptor that the listing itself uses
-  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
-    const auto target = std::filesystem::read_symlink(entry.path(), gone);
-    if (!gone && target.string().find("/fd") == std::string::npos) {
-      result.fds.push_back(entry.path().filename().string() + " -> " + target.string());
-    }
-  }
-  for (const auto& entry : std::filesystem::directory_iterator("/dev/shm")) {
-    const std::string name = entry.path().filename();
-    if (name.find("." + channel_prefix()) != std::string::npos) {
-      result.names.push_back(name);
-    }
-  }
-  return result;
-}
-
 inline void run(const Test& test, bool& skipped) {
-  const Footprint before = footprint();
+  const std::size_t open_before = support::open_descriptors().size();
   try {
     test.run();
   } catch (const Skip& skip) {
@@ -149,11 +121,11 @@ inline void run(const Test& test, bool& skipped) {
     skipped = true;
     return;
   }
-  const Footprint after = footprint();
-  if (after.fds.size() != before.fds.size() || !after.names.empty()) {
-    for (const std::string& text : after.fds) std::fprintf(stderr, "%s\n", text.c_str());
-    for (const std::string& text : after.names)
-      std::fprintf(stderr, "%s\n", text.c_str());
+  const auto open = support::open_descriptors();
+  const auto names = support::own_names();
+  if (open.size() != open_before || !names.empty()) {
+    std::fprintf(stderr, "%s%s\n", support::joined(open).c_str(),
+                 support::joined(names).c_str());
     failed(__FILE__, __LINE__, (std::string(test.name) + " leaves nothing open").c_str());
   }
   std::printf("ok %s\n", test.name);

@@ -9,3 +9,13 @@
 #include "leftovers.h"
 #include "producer.h"
 #include "waiting.h"
+
+namespace elements {
+
+using support::channel_mappings;
+using support::channel_prefix;
+using support::open_descriptors;
+using support::own_names;
+using support::unique_channel;
+
+}  // namespace elements

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
 //
-// Names for channels, and what must not remain of them: entries in /dev/shm, mappings and
-// descriptors are counted around every test.
+// Names for channels, and what must not remain of them: names in /dev/shm, descriptors,
+// mappings and memory.
 #pragma once
 
 #include <unistd.h>
@@ -10,31 +10,71 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "require.h"
+namespace support {
 
-namespace elements {
+inline constexpr char kShm[] = "/dev/shm";
 
-inline std::string channel_prefix() { return "t" + std::to_string(getpid()) + "-"; }
-
-// A name that no other test uses.
-inline std::string new_channel() {
-  static int count = 0;
-  return channel_prefix() + std::to_string(count++);
+// Begins the names of all channels that the tests of this process make up.
+inline std::string channel_prefix(pid_t process = getpid()) {
+  return "t" + std::to_string(process) + ".";
 }
 
-// Of the channels of this test.
-inline std::vector<std::string> shm_names() {
+// A channel name that no other test uses.
+inline std::string unique_channel() {
+  static int count = 0;
+  return channel_prefix() + std::to_string(++count);
+}
+
+// The names in /dev/shm that belong to the channels of a process.
+inline std::vector<std::string> own_names(pid_t process = getpid()) {
   std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator("/dev/shm")) {
-    const std::string name = entry.path().filename();
-    if (name.find("." + channel_prefix()) != std::string::npos) names.push_back(name);
+  std::error_code none;
+  for (const auto& entry : std::filesystem::directory_iterator(kShm, none)) {
+    std::string name = entry.path().filename();
+    if (name.find("." + channel_prefix(process)) != std::string::npos) {
+      names.push_back(std::move(name));
+    }
   }
   return names;
 }
 
-inline std::vector<std::string> mappings() {
+// The names in /dev/shm that belong to a channel.
+inline std::vector<std::string> names_of(std::string_view channel) {
+  const std::string control = "possum-c." + std::string(channel);
+  const std::string data = "possum-d." + std::string(channel) + ".";
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(kShm)) {
+    std::string name = entry.path().filename();
+    if (name == control || name.starts_with(data)) names.push_back(std::move(name));
+  }
+  return names;
+}
+
+// One of process.cpp's, which is open as long as this program runs.
+inline int not_the_tests_descriptor = -1;
+
+// What each open descriptor of a process is: "NUMBER -> WHAT".
+inline std::vector<std::string> open_descriptors(const std::string& process = "self") {
+  std::vector<std::string> list;
+  const std::string hidden = std::to_string(not_the_tests_descriptor);
+  for (const auto& entry :
+       std::filesystem::directory_iterator("/proc/" + process + "/fd")) {
+    std::error_code closed;  // the descriptor of this loop
+    const std::string number = entry.path().filename();
+    const auto target = std::filesystem::read_symlink(entry.path(), closed);
+    if (!closed && !target.native().ends_with("/fd") &&
+        (process != "self" || number != hidden)) {
+      list.push_back(number + " -> " + target.string());
+    }
+  }
+  return list;
+}
+
+// The lines of /proc/self/maps that are channels'.
+inline std::vector<std::string> channel_mappings() {
   std::ifstream maps("/proc/self/maps");
   std::vector<std::string> list;
   for (std::string line; std::getline(maps, line);) {
@@ -43,16 +83,21 @@ inline std::vector<std::string> mappings() {
   return list;
 }
 
-// What each open descriptor is.
-inline std::vector<std::string> list_descriptors() {
-  std::vector<std::string> list;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
-    std::error_code closed;  // the one of this loop
-    const auto target = std::filesystem::read_symlink(entry.path(), closed);
-    if (!closed) list.push_back(target);
+// Resident private memory; shared memory comes and goes with the frames.
+inline std::size_t private_kib(const std::string& process = "self") {
+  std::ifstream status("/proc/" + process + "/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("RssAnon:")) return std::stoul(line.substr(8));
   }
-  return list;
+  return 0;
 }
+
+// Freed memory that AddressSanitizer keeps back looks like growth.
+#ifdef __SANITIZE_ADDRESS__
+inline constexpr bool kSanitized = true;
+#else
+inline constexpr bool kSanitized = false;
+#endif
 
 inline std::string joined(const std::vector<std::string>& lines) {
   std::string text;
@@ -60,17 +105,4 @@ inline std::string joined(const std::vector<std::string>& lines) {
   return text;
 }
 
-// For a checked fixture: before each test, and after it.
-inline std::size_t descriptors_before = 0;
-
-inline void count_leftovers() { descriptors_before = list_descriptors().size(); }
-
-inline void expect_no_leftovers() {
-  require(shm_names().empty(), "left in /dev/shm:" + joined(shm_names()));
-  require(mappings().empty(), "a channel is still mapped:" + joined(mappings()));
-  const std::vector<std::string> now = list_descriptors();
-  require(now.size() == descriptors_before,
-          std::to_string(descriptors_before) + " descriptors before, now" + joined(now));
-}
-
-}  // namespace elements
+}  // namespace support

@@ -10,6 +10,7 @@
 #include <functional>
 #include <initializer_list>
 #include <string>
+#include <utility>
 
 #include "possum.h"
 #include "support/transport.h"
@@ -35,14 +36,38 @@ inline bool says(const std::string& words) {
   return std::string(possum_error_message()).find(words) != std::string::npos;
 }
 
+// What is open for as long as this lives.
+template <class T, void (*close)(T*)>
+class Handle {
+ public:
+  explicit Handle(T* handle = nullptr) : handle_(handle) {}
+  ~Handle() { reset(); }
+  Handle(Handle&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+  Handle& operator=(Handle&& other) noexcept {
+    std::swap(handle_, other.handle_);
+    return *this;
+  }
+  operator T*() const { return handle_; }
+  void reset() {
+    if (handle_ != nullptr) close(std::exchange(handle_, nullptr));
+  }
+
+ private:
+  T* handle_;
+};
+using WriterHandle = Handle<possum_writer, possum_writer_close>;
+using ReaderHandle = Handle<possum_reader, possum_reader_close>;
+using FrameHandle = Handle<possum_frame, possum_frame_release>;
+using SlotHandle = Handle<possum_slot, possum_slot_release>;
+
 using WriterTweak = std::function<void(possum_writer_options&)>;
 using ReaderTweak = std::function<void(possum_reader_options&)>;
 
 inline void allow_blocking(possum_writer_options& options) { options.allow_blocking = 1; }
 inline void blocking(possum_reader_options& options) { options.policy = POSSUM_BLOCKING; }
 
-inline possum_writer* open_writer(const std::string& channel, const std::string& caps,
-                                  const WriterTweak& tweak = {}) {
+inline WriterHandle open_writer(const std::string& channel, const std::string& caps,
+                                const WriterTweak& tweak = {}) {
   possum_writer_options options;
   possum_writer_options_init(&options, sizeof options);
   options.channel = channel.c_str();
@@ -50,36 +75,43 @@ inline possum_writer* open_writer(const std::string& channel, const std::string&
   if (tweak) tweak(options);
   possum_writer* writer = nullptr;
   EXPECT(POSSUM_OK, possum_writer_open(&options, &writer));
-  return writer;
+  return WriterHandle(writer);
 }
 
-inline possum_reader* open_reader(const std::string& channel,
-                                  const ReaderTweak& tweak = {}) {
+inline ReaderHandle open_reader(const std::string& channel,
+                                const ReaderTweak& tweak = {}) {
   possum_reader_options options;
   possum_reader_options_init(&options, sizeof options);
   options.channel = channel.c_str();
   if (tweak) tweak(options);
   possum_reader* reader = nullptr;
   EXPECT(POSSUM_OK, possum_reader_open(&options, &reader));
-  return reader;
+  return ReaderHandle(reader);
 }
 
-inline possum_reader* attach_reader(const std::string& channel,
-                                    const ReaderTweak& tweak = {}) {
-  possum_reader* const reader = open_reader(channel, tweak);
+inline ReaderHandle attach_reader(const std::string& channel,
+                                  const ReaderTweak& tweak = {}) {
+  ReaderHandle reader = open_reader(channel, tweak);
   EXPECT(POSSUM_OK, possum_reader_attach(reader, in_ms(kLimitMs)));
   return reader;
 }
 
-inline possum_frame* take(possum_reader* reader) {
+inline FrameHandle take(possum_reader* reader) {
   possum_frame* frame = nullptr;
   EXPECT(POSSUM_OK, possum_reader_take(reader, in_ms(kLimitMs), &frame));
-  return frame;
+  return FrameHandle(frame);
 }
-inline possum_frame* next(possum_reader* reader) {
+inline FrameHandle next(possum_reader* reader) {
   possum_frame* frame = nullptr;
   EXPECT(POSSUM_OK, possum_reader_next(reader, in_ms(kLimitMs), &frame));
-  return frame;
+  return FrameHandle(frame);
+}
+
+// Of the frames' size, or larger.
+inline SlotHandle borrow(possum_writer* writer, std::size_t bytes = 0) {
+  possum_slot* slot = nullptr;
+  EXPECT(POSSUM_OK, possum_writer_borrow(writer, bytes, POSSUM_AT_ONCE, &slot));
+  return SlotHandle(slot);
 }
 
 inline possum_frame_info info_of(const possum_frame* frame) {
@@ -179,15 +211,14 @@ inline bool shows_its_key(const possum_frame* frame) {
 inline possum_status publish_picture(possum_writer* writer, const possum_video& video,
                                      std::uint64_t key,
                                      std::int64_t deadline_ns = POSSUM_FOREVER) {
-  possum_slot* slot = nullptr;
+  possum_slot* borrowed = nullptr;
   const possum_status status =
-      possum_writer_borrow(writer, video.bytes, deadline_ns, &slot);
+      possum_writer_borrow(writer, video.bytes, deadline_ns, &borrowed);
   if (status != POSSUM_OK) return status;
+  const SlotHandle slot(borrowed);
   draw_picture(video, possum_slot_data(slot), key);
   const possum_frame_params params = params_for(key);
-  const possum_status result = possum_writer_publish(writer, slot, &params, deadline_ns);
-  possum_slot_release(slot);
-  return result;
+  return possum_writer_publish(writer, slot, &params, deadline_ns);
 }
 
 }  // namespace library

@@ -7,7 +7,6 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -46,14 +45,7 @@ inline void check_sleeps(const std::function<void(std::int64_t deadline_ns)>& wa
 
 // Runs it in a forked child, which ends without destructors.
 inline void in_child(const std::function<void()>& body) {
-  const pid_t child = fork();
-  CHECK(child >= 0);
-  if (child == 0) {
-    body();
-    _exit(0);
-  }
-  int status = 0;
-  CHECK(waitpid(child, &status, 0) == child && status == 0);
+  CHECK(status_of_fork(body) == 0);
 }
 
 }  // namespace support

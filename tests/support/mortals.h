@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
 //
-// The roles of the random-death run: a writer and a reader that may be killed, stopped or
-// replaced at any moment, prove every frame, and abort at the first thing that a peer's
-// fate must not have done to them. Include it after check.h in one source file only.
+// The roles of the long runs: a writer and a reader that keep to their plan, may be
+// killed, stopped or replaced at any moment, prove every frame, and abort at the first
+// thing that a peer's fate must not have done to them. Include it after check.h in one
+// source file only.
 #pragma once
+
+#include <sys/resource.h>
+#include <time.h>
 
 #include <csignal>
 #include <deque>
@@ -13,6 +17,7 @@
 
 #include "support/board.h"
 #include "support/growth.h"
+#include "support/processor.h"
 
 namespace support {
 
@@ -24,28 +29,54 @@ inline constexpr std::int64_t kExcusingNs = kMaxBlockingNs / 2;
 struct Part {
   explicit Part(const std::vector<std::string>& args)
       : board(std::stoi(args.at(0))),
-        events(std::stoi(args.at(1))),
-        cell(static_cast<std::uint32_t>(std::stoul(args.at(2)))),
-        generation(static_cast<std::uint32_t>(std::stoul(args.at(3)))),
-        random(std::stoull(args.at(4))),
-        channel(args.at(5)) {
+        cell(static_cast<std::uint32_t>(std::stoul(args.at(1)))),
+        random(std::stoull(args.at(2))),
+        channel(args.at(3)) {
     const rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
     setrlimit(RLIMIT_CORE, &unlimited);
   }
 
   Cell& mine() const { return board->cell[cell]; }
-  void tell(Happening what) const {
-    const Event event = {cell, generation, what};
-    CHECK(write(events, &event, sizeof event) == sizeof event);
-  }
   bool chance(unsigned one_in) { return random() % one_in == 0; }
 
   SharedBoard board;
-  const int events;
   const std::uint32_t cell;
-  const std::uint32_t generation;
   std::mt19937_64 random;
   const std::string channel;
+};
+
+// SIGALRM to each thread that the process has now, a thousand times a second each, no
+// system call is restarted.
+class Alarms {
+ public:
+  explicit Alarms(Board& board) : board_(board) {
+    struct sigaction action {};
+    action.sa_handler = [](int) { count_.fetch_add(1, std::memory_order_relaxed); };
+    CHECK(sigaction(SIGALRM, &action, nullptr) == 0);
+    for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+      sigevent event{};
+      event.sigev_notify = SIGEV_THREAD_ID;
+      event.sigev_signo = SIGALRM;
+      event._sigev_un._tid = std::stoi(task.path().filename());
+      timer_t timer{};
+      CHECK(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0);
+      const itimerspec every_ms = {{0, kMs}, {0, kMs}};
+      CHECK(timer_settime(timer, 0, &every_ms, nullptr) == 0);
+      timers_.push_back(timer);
+    }
+  }
+  ~Alarms() {
+    for (const timer_t timer : timers_) timer_delete(timer);
+    count(board_.alarms, count_.load());
+  }
+  Alarms(const Alarms&) = delete;
+  Alarms& operator=(const Alarms&) = delete;
+  std::size_t threads() const { return timers_.size(); }
+
+ private:
+  static inline std::atomic<std::uint64_t> count_{0};
+  Board& board_;
+  std::vector<timer_t> timers_;
 };
 
 inline volatile std::sig_atomic_t told_to_end = 0;
@@ -54,11 +85,12 @@ inline volatile std::sig_atomic_t told_to_end = 0;
 
 class MortalWriter {
  public:
-  MortalWriter(Part& part, std::int64_t patience_ns) : part_(part), board_(*part.board) {
-    WriterOptions options = blocking_writer(part.channel, 5 + part.random() % 20);
-    options.max_blocking_ns = kMaxBlockingNs;
+  MortalWriter(Part& part, std::int64_t patience_ns)
+      : part_(part), board_(*part.board), plan_(part.mine().writer) {
+    WriterOptions options = plan_.blocking ? blocking_writer(part.channel, plan_.slots)
+                                           : plain_writer(part.channel, plan_.slots);
+    if (board_.deadly) options.max_blocking_ns = kMaxBlockingNs;
     options.claim_timeout_ns = patience_ns;
-    lend_ = static_cast<unsigned>(part.random() % 5);
     Error error;
     writer_ = Writer::create(options, events(), error);
     CHECK(writer_);
@@ -80,27 +112,39 @@ class MortalWriter {
 
   void run() {
     expect_to_own();
-    const std::size_t descriptors = open_descriptors();
-    std::size_t memory_kb = 0;
-    while (told_to_end == 0 && board_.phase.load() != Phase::writer_ends) {
+    Error error;
+    if (plan_.lend > 0 && !board_.deadly) {
+      CHECK(writer_->prepare(plan_.slots / 2, kMostBytes, error));
+    }
+    CHECK(writer_->wait_readers(plan_.readers, error) == WriteStatus::ok);
+    std::optional<Alarms> alarms;
+    if (board_.alarming) alarms.emplace(board_);
+    if (alarms) CHECK(alarms->threads() >= 2);  // the publishing and the housekeeping one
+    Growth growth = board_.deadly ? Growth(4096, 1) : Growth();
+    while (told_to_end == 0 && board_.phase.load() == Phase::run) {
       if (board_.owners.load() != number_) {
         fault(board_, Fault::wrong, "a second owner while the first one lives");
       }
-      frame();
+      if (plan_.pace_us > 0) {
+        const std::int64_t before = own_time_ns();
+        frame();
+        const std::int64_t took = own_time_ns() - before;
+        count_most(board_.longest_ns,
+                   static_cast<std::uint64_t>(std::max<std::int64_t>(took, 0)));
+        std::this_thread::sleep_for(std::chrono::microseconds(plan_.pace_us));
+      } else {
+        frame();
+      }
       if (seq_ % 256 == 0) {
         expect_to_own();
-        // One may be open in the housekeeping thread.
-        if (open_descriptors() > descriptors + 1) {
-          fault(board_, Fault::leaked, "descriptors of a writer");
-        }
+        count_most(board_.most_readers, writer_->active_readers());
       }
-      if (seq_ == 4096) memory_kb = private_kb();
-      if (!kSanitized && memory_kb > 0 && seq_ % 4096 == 0 &&
-          private_kb() > memory_kb + 4096) {
-        fault(board_, Fault::leaked, "memory of a writer");
+      if (!growth.sample(possum::monotonic_ns())) {
+        fault(board_, Fault::leaked, "of a writer");
       }
-      report_quiet();
     }
+    alarms.reset();
+    if (growth.tells_something()) count(board_.samples);
     end();
   }
 
@@ -156,8 +200,8 @@ class MortalWriter {
   }
 
   void borrow() {
-    if (lent_.size() >= lend_) return;
-    if (const auto ref = writer_->lend(60'008)) {
+    if (lent_.size() >= plan_.lend) return;
+    if (const auto ref = writer_->lend(kMostBytes)) {
       spoil(*ref, ref->capacity);
       lent_.push_back(*ref);
     }
@@ -204,7 +248,8 @@ class MortalWriter {
     count(part_.mine().frames);
     if (zero_copy) count(board_.zero_copy);
     if (part_.chance(16)) {
-      std::this_thread::sleep_for(std::chrono::microseconds(part_.random() % 400));
+      std::this_thread::sleep_for(
+          std::chrono::microseconds(part_.random() % (plan_.nap_us + 1)));
     }
   }
 
@@ -215,58 +260,55 @@ class MortalWriter {
     entry.seq.store(id.seq);
   }
 
-  // Once all readers are gone nothing of theirs may be left.
-  void report_quiet() {
-    if (quiet_ || board_.phase.load() == Phase::run) return;
-    const auto s = writer_->statistics();
-    quiet_ = s.held == 0 && s.readers.empty();
-    if (quiet_) part_.tell(Happening::quiet);
-  }
-
   void end() {
     for (const SlotRef& ref : lent_) writer_->give_back(ref);
+    CHECK(writer_->statistics().lent == 0);
     writer_->set_eos();
     Error error;
     if (writer_->drain(error) != WriteStatus::ok) {
       fault(board_, Fault::wrong, "drain: " + error.message);
     }
     ledger_->drained.store(1);
+    if (board_.phase.load() != Phase::run) await_quiet();
     writer_->close();
     ledger_->closed.store(1);
   }
 
+  // Once all readers are gone nothing of theirs may be left.
+  void await_quiet() {
+    const auto quiet = [this] {
+      const auto s = writer_->statistics();
+      return s.held == 0 && s.readers.empty();
+    };
+    const auto nap = [] { std::this_thread::sleep_for(std::chrono::milliseconds(1)); };
+    for (; !quiet(); nap()) count(part_.mine().progress);
+    say("quiet");
+    for (; board_.phase.load() != Phase::closes; nap()) count(part_.mine().progress);
+  }
+
   Part& part_;
   Board& board_;
+  const WriterPlan plan_;
   std::unique_ptr<Writer> writer_;
   Ledger* ledger_ = nullptr;
   std::uint64_t incarnation_ = 0;
   std::uint32_t number_ = 0;
   std::uint64_t seq_ = 0;
-  unsigned lend_ = 0;
   std::vector<SlotRef> lent_;
   std::unordered_map<std::uint32_t, std::uint64_t> first_;  // by object number
-  bool quiet_ = false;
 };
 
 // --- the reader ----------------------------------------------------------------------
 
-struct ReaderPlan {
-  Policy policy = Policy::drop_oldest;
-  unsigned depth = 3;
-  unsigned hold = 1;   // frames held at once while attached
-  unsigned keep = 0;   // frames kept after leaving
-  unsigned leave = 0;  // leaves after up to so many frames; 0: never
-  unsigned nap_us = 200;
-};
-
 class MortalReader {
  public:
-  MortalReader(Part& part, const ReaderPlan& plan)
-      : part_(part), board_(*part.board), plan_(plan), descriptors_(open_descriptors()) {
-    Error error;
-    reader_ = Reader::create(reader_of(part.channel, plan.policy, plan.depth), error);
-    CHECK(reader_);
-    idle_descriptors_ = open_descriptors();
+  explicit MortalReader(Part& part)
+      : part_(part),
+        board_(*part.board),
+        plan_(part.mine().reader),
+        descriptors_(open_descriptors().size()) {
+    make_reader();
+    idle_descriptors_ = open_descriptors().size();
   }
 
   void run() {
@@ -274,10 +316,11 @@ class MortalReader {
       count(part_.mine().progress);
       if (attach()) stay();
       settle();
+      if (plan_.visits) become_another();
     }
     release_down_to(0);
     reader_.reset();
-    if (open_descriptors() != descriptors_ || channel_mappings() != 0) {
+    if (open_descriptors().size() != descriptors_ || !channel_mappings().empty()) {
       fault(board_, Fault::leaked, "a reader that has ended");
     }
   }
@@ -289,7 +332,20 @@ class MortalReader {
     std::uint32_t number;  // of its writer
     bool left = false;     // was the reader detached since?
   };
-  enum class Stay { goes_on, over };
+
+  void make_reader() {
+    Error error;
+    reader_ = Reader::create(reader_of(part_.channel, plan_.policy, plan_.depth), error);
+    CHECK(reader_);
+  }
+  // What it keeps outlives the reader that took it.
+  void become_another() {
+    for (Held& held : held_) held.left = true;
+    reader_.reset();
+    plan_.policy = part_.chance(2) ? Policy::drop_oldest : Policy::drop_newest;
+    plan_.depth = static_cast<unsigned>(1 + part_.random() % 4);
+    make_reader();
+  }
 
   bool running() const { return board_.phase.load() == Phase::run; }
   bool lossless() const { return plan_.policy == Policy::blocking && !excused_; }
@@ -328,15 +384,19 @@ class MortalReader {
     first_ = true;
     excused_ = false;
     missing_.clear();
-    unsigned left = plan_.leave == 0 ? ~0u : 1 + part_.random() % plan_.leave;
-    // With a gap to explain it stays for the explanation.
-    while ((running() && left > 0) || !missing_.empty()) {
+    auto left =
+        static_cast<unsigned>(plan_.leave == 0 ? ~0u : 1 + part_.random() % plan_.leave);
+    std::optional<Alarms> alarms;
+    if (board_.alarming) alarms.emplace(board_);
+    Growth growth;
+    // Until the end of its writer; with a gap to explain it stays for the explanation.
+    while (left > 0 || !missing_.empty()) {
       Frame frame;
       Error error;
       const TakeStatus status = reader_->take(in_ms(200), frame, error);
       const std::int64_t now = possum::monotonic_ns();
-      if (now - looked_ns_ > kExcusingNs && plan_.policy == Policy::blocking &&
-          !std::exchange(excused_, true)) {
+      if (board_.deadly && now - looked_ns_ > kExcusingNs &&
+          plan_.policy == Policy::blocking && !std::exchange(excused_, true)) {
         count(board_.excused);
       }
       looked_ns_ = now;
@@ -351,7 +411,13 @@ class MortalReader {
       }
       see(std::move(frame));
       if (left > 0) --left;
+      // Copies of what it hoards are its memory, too.
+      const bool steady = !board_.deadly && plan_.leave == 0 && plan_.hold == 1;
+      if (steady && !growth.sample(now)) {
+        fault(board_, Fault::leaked, "of a reader");
+      }
     }
+    if (growth.tells_something()) count(board_.samples);
     if (part_.chance(2)) reader_->detach();
   }
 
@@ -376,6 +442,7 @@ class MortalReader {
     }
     last_seq_ = id.seq;
     count(board_.frames);
+    count(board_.missed, frame.missed());
     count(part_.mine().frames);
     if (frame.is_copy()) count(board_.copies);
     if (lossless()) count(board_.lossless);
@@ -469,12 +536,12 @@ class MortalReader {
     if (!held_.empty()) return;
     // Once it has had to wait for a channel, the watch for it stays
     // (ChannelWatch::arm()).
-    const std::size_t extra = open_descriptors() - idle_descriptors_;
-    if (extra > 1 || channel_mappings() != 0) {
+    const std::size_t extra = open_descriptors().size() - idle_descriptors_;
+    if (extra > 1 || !channel_mappings().empty()) {
       fault(board_, Fault::leaked, "a reader that has left and holds nothing");
     }
-    if (++settled_ == 32) memory_kb_ = private_kb();
-    if (!kSanitized && settled_ > 32 && private_kb() > memory_kb_ + 4096) {
+    if (++settled_ == 32) memory_kb_ = private_kib();
+    if (!kSanitized && settled_ > 32 && private_kib() > memory_kb_ + 4096) {
       fault(board_, Fault::leaked, "memory of a reader");
     }
   }
@@ -486,7 +553,7 @@ class MortalReader {
 
   Part& part_;
   Board& board_;
-  const ReaderPlan plan_;
+  ReaderPlan plan_;
   const std::size_t descriptors_;
   std::size_t idle_descriptors_ = 0;
   std::unique_ptr<Reader> reader_;
@@ -507,30 +574,27 @@ class MortalReader {
 
 }  // namespace support
 
-// ...PART PATIENCE_MS: waits for its standard input to end, then claims the channel.
+// BOARD CELL SEED CHANNEL PATIENCE_MS: waits for its standard input to end, then claims
+// the channel. Says "ready", "owner" or "busy", and "quiet" when all readers are gone at
+// the end.
 ROLE(mortal_writer) {
   support::Part part(args);
   signal(SIGTERM, [](int) { support::told_to_end = 1; });
-  support::MortalWriter writer(part, std::stoll(args.at(6)) * support::kMs);
-  part.tell(support::Happening::ready);
+  support::MortalWriter writer(part, std::stoll(args.at(4)) * support::kMs);
+  support::say("ready");
   char byte;
   while (read(STDIN_FILENO, &byte, 1) < 0 && errno == EINTR) {
   }
   if (part.board->phase.load() != support::Phase::run) return 0;
   const bool owner = writer.open();
-  part.tell(owner ? support::Happening::owner : support::Happening::busy);
+  support::say(owner ? "owner" : "busy");
   if (owner) writer.run();
   return 0;
 }
 
-// ...PART POLICY DEPTH HOLD KEEP LEAVE NAP
+// BOARD CELL SEED CHANNEL
 ROLE(mortal_reader) {
   support::Part part(args);
-  const auto number = [&](std::size_t i) {
-    return static_cast<unsigned>(std::stoul(args.at(i)));
-  };
-  support::MortalReader reader(part, {static_cast<support::Policy>(number(6)), number(7),
-                                      number(8), number(9), number(10), number(11)});
-  reader.run();
+  support::MortalReader(part).run();
   return 0;
 }

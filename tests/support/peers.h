@@ -73,17 +73,23 @@ inline const char* text_of(WriteStatus status) {
   return "?";
 }
 
-// A child that does nothing but live on. HOW: `fork`, `exec` after it, or the two ways of
-// starting a program in which no pthread_atfork handler runs, `vfork` and `spawn`.
+// A child that does nothing but live on, beyond this process. HOW: `fork`, `exec` after
+// it, or the two ways of starting a program in which no pthread_atfork handler runs,
+// `vfork` and `spawn`.
 inline pid_t bystander(const std::string& how) {
   char* const sleep[] = {const_cast<char*>("sleep"), const_cast<char*>("60"), nullptr};
   pid_t pid = -1;
   if (how == "spawn") {
-    CHECK(posix_spawnp(&pid, sleep[0], nullptr, nullptr, sleep, environ) == 0);
+    posix_spawnattr_t own_session;
+    CHECK(posix_spawnattr_init(&own_session) == 0 &&
+          posix_spawnattr_setflags(&own_session, POSIX_SPAWN_SETSID) == 0);
+    CHECK(posix_spawnp(&pid, sleep[0], nullptr, &own_session, sleep, environ) == 0);
+    posix_spawnattr_destroy(&own_session);
     return pid;
   }
   pid = how == "vfork" ? vfork() : fork();
   if (pid == 0) {
+    setsid();
     if (how != "fork") execvp(sleep[0], sleep);
     for (;;) pause();
   }
@@ -96,15 +102,8 @@ inline bool is_bystander(const std::string& order) {
 
 // What a child makes of handles that it inherited, including their destruction.
 inline const char* in_child(const std::function<bool()>& refused) {
-  const pid_t pid = fork();
-  if (pid == 0) {
-    const bool result = refused();
-    std::fflush(stdout);
-    _exit(result ? 0 : 1);
-  }
-  int status = 0;
-  waitpid(pid, &status, 0);
-  return status == 0 ? "refused" : "not refused";
+  return status_of_fork([&] { _exit(refused() ? 0 : 1); }) == 0 ? "refused"
+                                                                : "not refused";
 }
 
 // What peers may write of a semaphore without a word of honour: all that is shared, but
@@ -580,11 +579,6 @@ inline void need_root() {
   if (!may_become_others()) check::skip("acting as other users needs root");
 }
 
-struct User {
-  uid_t uid;
-  gid_t gid;
-};
-
 // Arguments of the role "as"; empty ones at the end are left out.
 inline std::vector<std::string> words(const User& user, const std::string& role,
                                       const std::vector<std::string>& args) {
@@ -618,8 +612,7 @@ class FarReader : public Peer {
   }
   Taken frame() {
     const Taken t = take();
-    if (t.status != "frame") std::fprintf(stderr, "took %s\n", t.status.c_str());
-    CHECK(t.status == "frame");
+    if (t.status != "frame") fail("took " + t.status);
     return t;
   }
   void release(unsigned count = 1) {

@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 
+#include "leftovers.h"
 #include "process.h"
 
 namespace support {
@@ -37,17 +38,17 @@ inline std::string replaced(std::string text, std::string_view what,
 }
 
 // gst-launch-1.0 [-e] PIPELINE
-inline Child launch(const std::string& pipeline, const std::string& channel = "",
-                    const ChildOptions& options = {}) {
-  return Child(
+inline Process launch(const std::string& pipeline, const std::string& channel = "",
+                      const ProcessOptions& options = {}) {
+  return shell(
       "exec " + env("POSSUM_LAUNCH") + " " + replaced(pipeline, "CHANNEL", channel),
       options);
 }
 
 // possum-player [OPTION...] PIPELINE, see player.cpp
-inline Child play(const std::string& pipeline, const std::string& channel = "",
-                  const ChildOptions& options = {}) {
-  return Child(
+inline Process play(const std::string& pipeline, const std::string& channel = "",
+                    const ProcessOptions& options = {}) {
+  return shell(
       "exec " + env("POSSUM_PLAYER") + " " + replaced(pipeline, "CHANNEL", channel),
       options);
 }
@@ -65,18 +66,18 @@ inline std::int64_t number_after(const std::string& line, std::string_view key) 
 }
 
 // What element `name` of a player says of itself now.
-inline std::string stats_of(Child& player, const std::string& name) {
-  player.write_line("stats " + name);
+inline std::string stats_of(Process& player, const std::string& name) {
+  player.tell("stats " + name);
   return player.wait_line("stats " + name + " ");
 }
 
 // The number in the next line that reports a frame.
-inline std::int64_t next_frame(Child& player) {
+inline std::int64_t next_frame(Process& player) {
   return number_after(player.wait_line("frame "), "frame ");
 }
 
 // Waits for a frame that comes at least `count` frames after now.
-inline void await_frames(Child& player, std::int64_t count) {
+inline void await_frames(Process& player, std::int64_t count) {
   player.catch_up();
   const std::int64_t first = next_frame(player);
   while (next_frame(player) < first + count) {

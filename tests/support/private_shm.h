@@ -15,7 +15,6 @@
 #include <string>
 
 #include "mount_namespace.h"
-#include "process.h"
 
 namespace support {
 

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
 //
-// Child processes for tests: started by a shell command, read line by line, waited for
-// with a bound, gone together with the test program whatever becomes of it. What does not
-// come true in time aborts the program with everything the child has said.
+// The processes that a test starts: how it talks to them, stops and ends them. They go
+// together with the test program, whatever becomes of it, and so does what its channels
+// leave in /dev/shm. What does not come true in time ends the program, with everything
+// that its processes have said. A process belongs to the thread that started it.
 #pragma once
 
 #include <sys/types.h>
 
 #include <csignal>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,62 +22,124 @@ namespace support {
 // it, as for gst-check.
 inline constexpr int kBoundSeconds = 40;
 
-struct ChildOptions {
-  std::vector<std::string> environment;  // NAME=VALUE
-  std::optional<uid_t> user;             // needs root
+struct User {
+  uid_t uid;
+  gid_t gid;
 };
 
-class Child {
+struct ProcessOptions {
+  enum class Errors {
+    ours,    // appear where this program's do
+    joined,  // are part of the output
+    apart,   // are collected in errors()
+  };
+  Errors errors = Errors::ours;
+  std::vector<std::string> environment = {};  // NAME=VALUE, beside this program's
+  std::optional<User> user = {};              // for root
+  std::string directory = {};                 // to run in; empty: this program's
+  std::vector<int> keep = {};  // descriptors of this program that it gets, too
+  int terminal = -1;  // what it controls, in the place of input, output and errors
+};
+
+class Process {
  public:
-  // Runs `/bin/sh -c COMMAND` as a process group of its own; begin the command with
-  // "exec" so that pid() is the program's. Output and errors are one stream of lines.
-  explicit Child(const std::string& command, const ChildOptions& options = {});
-  ~Child();  // SIGKILL to the whole group
-  Child(Child&& other) noexcept;
-  Child& operator=(Child&&) = delete;
+  // Runs a program as a process group of its own. `words` are its path or, without a
+  // slash, its name in PATH, and its arguments. Another user needs no access to the
+  // directories that the program is in.
+  explicit Process(const std::vector<std::string>& words,
+                   const ProcessOptions& options = {});
+  // Runs `body` in a fork of this program, which ends with 0 after it, and without
+  // destructors. It says what it says where this program does.
+  explicit Process(const std::function<void()>& body);
+  // SIGKILL to the whole group, unless it has been seen to end.
+  ~Process();
+  Process(Process&& other) noexcept;
+  Process& operator=(Process&& other) noexcept;
 
   pid_t pid() const { return pid_; }
 
+  // --- lines
+
+  void tell(std::string_view line);
+  // False: it is dead, or has closed its input.
+  bool tell_if_alive(std::string_view line);
+  void close_input();
+
+  // The next line.
+  std::string hear();
+  // Nothing after the last line, once it is dead or has closed its output.
+  std::optional<std::string> hear_if_alive();
   // The next line that contains `text`; lines before it are passed over.
   std::string wait_line(std::string_view text, int seconds = kBoundSeconds);
+  // Has it said a line within so long that has not been heard?
+  bool answers(int ms);
   // Passes over everything until now.
   void catch_up();
   // Has such a line been said so far, passed over or not?
   bool said(std::string_view text);
   // Everything until now.
   const std::string& output();
+  const std::string& errors();
 
-  void write_line(std::string_view line);
+  std::string ask(std::string_view line);
+  // The next line is this one.
+  void expect(std::string_view line);
+  void order(std::string_view line, std::string_view answer);
+
+  // --- life
+
   void signal(int number) const;
-  // Exit status as a shell shows it: 128 + N after signal N.
-  int wait(int seconds = kBoundSeconds);
-  // Waits, and fails unless it is this one.
+  // SIGSTOP; stopped, as the kernel reports it, when this returns.
+  void stop() const;
+  // Until it has stopped by itself.
+  void await_stop() const;
+  void go_on() const { signal(SIGCONT); }
+  // Gone with its locks when this returns.
+  void kill(int number = SIGKILL);
+  // It can be joined without waiting.
+  bool has_ended() const;
+  // Waits for its end: the exit status as a shell shows it, 128 + N after signal N. What
+  // is left of its group is killed.
+  int join(int seconds = kBoundSeconds);
+  // Waits, and fails unless the status is this one.
   void expect_status(int status, int seconds = kBoundSeconds);
-  // SIGKILL and wait.
-  void kill();
+  // Closes its input and waits.
+  int finish();
+  // Until any of this program's processes has said something or ended, or until then.
+  static void await_any(std::int64_t deadline_ns);
 
-  // Aborts the program and says why.
+  // Ends the test program and says why.
   [[noreturn]] void fail(const std::string& why);
 
  private:
-  static bool listen(int pid_fd, int timeout_ms);
-  void read_some();
+  struct Stream {
+    int fd = -1;
+    std::string text;
+    void read_some();
+    void close();
+  };
 
-  std::string command_;
+  void begin(const std::function<void()>& in_child);
+  static bool listen(int timeout_ms, int pid_fd = -1, bool all_pids = false);
+  std::optional<std::string> next_line();
+
+  std::string what_;
   pid_t pid_ = -1;
   int pid_fd_ = -1;
   int input_ = -1;
-  int output_ = -1;
-  std::string text_;
-  std::size_t passed_ = 0;  // bytes of text_ that wait_line() is done with
+  Stream output_;
+  Stream errors_;
+  std::size_t passed_ = 0;  // bytes of the output that have been heard
 };
 
-// A channel name of this program's own. What is left of it in /dev/shm when the program
-// ends in whatever way is removed.
-std::string unique_channel();
+// `/bin/sh -c COMMAND`, with output and errors in one; begin the command with "exec", so
+// that pid() is the program's.
+Process shell(const std::string& command, ProcessOptions options = {});
+
+// The exit status of a fork of this program that runs `body`, as join() has it.
+int status_of_fork(const std::function<void()>& body);
+
 // A new directory in the temporary one, which goes when the program does.
 std::string make_directory();
-// The names in /dev/shm that belong to the channel.
-std::vector<std::string> shm_names(std::string_view channel);
 
 }  // namespace support

@@ -31,6 +31,7 @@
 #include "base/clock.h"
 #include "base/process.h"
 #include "support/check.h"
+#include "support/process.h"
 #include "support/sleepers.h"
 #include "transport/claim.h"
 #include "transport/names.h"
@@ -67,11 +68,6 @@ inline int soak_seconds() {
   return text ? std::atoi(text) : 0;
 }
 
-inline std::string unique_channel() {
-  static int count = 0;
-  return check::channel_prefix() + std::to_string(++count);
-}
-
 // For states that nobody announces.
 inline bool eventually(const std::function<bool()>& condition, int ms = kLimitMs) {
   const std::int64_t deadline = in_ms(ms);
@@ -90,19 +86,6 @@ inline void await_asleep(const std::function<bool()>& asleep) {
   } else {
     std::this_thread::sleep_for(std::chrono::milliseconds(30));
   }
-}
-
-// Files of /dev/shm that belong to a channel.
-inline std::vector<std::string> names_of(const std::string& channel) {
-  std::vector<std::string> names;
-  for (const auto& entry :
-       std::filesystem::directory_iterator(possum::transport::kShmDirectory)) {
-    const std::string name = entry.path().filename();
-    if (name == "possum-c." + channel || name.starts_with("possum-d." + channel + ".")) {
-      names.push_back(name);
-    }
-  }
-  return names;
 }
 
 inline void make_name(const std::string& name) {
@@ -273,145 +256,22 @@ inline bool nothing_waits(Reader& reader) {
 // --- processes -----------------------------------------------------------------------
 
 // Another process of this program in a ROLE, driven through its standard input and
-// output. Killed when this one ends, by its destructor at the latest.
-class Peer {
+// output.
+class Peer : public Process {
  public:
   Peer(const std::string& role, const std::vector<std::string>& args,
-       const std::vector<std::string>& program = check::program()) {
-    int in[2];
-    int out[2];
-    CHECK(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0);
-    std::vector<std::string> words = program;
-    words.insert(words.end(), {"--role", role});
-    words.insert(words.end(), args.begin(), args.end());
-    std::vector<char*> argv;
-    for (std::string& word : words) argv.push_back(word.data());
-    argv.push_back(nullptr);
-    pid_ = fork();
-    CHECK(pid_ >= 0);
-    if (pid_ == 0) {
-      prctl(PR_SET_PDEATHSIG, SIGKILL);
-      dup2(in[0], STDIN_FILENO);
-      dup2(out[1], STDOUT_FILENO);
-      execvp(argv[0], argv.data());
-      _exit(127);
-    }
-    close(in[0]);
-    close(out[1]);
-    to_ = in[1];
-    from_ = out[0];
-    signal(SIGPIPE, SIG_IGN);
-  }
-  Peer(Peer&& other) noexcept
-      : pid_(std::exchange(other.pid_, -1)),
-        to_(std::exchange(other.to_, -1)),
-        from_(std::exchange(other.from_, -1)),
-        buffer_(std::move(other.buffer_)) {}
-  Peer& operator=(Peer other) noexcept {
-    std::swap(pid_, other.pid_);
-    std::swap(to_, other.to_);
-    std::swap(from_, other.from_);
-    std::swap(buffer_, other.buffer_);
-    return *this;
-  }
-  ~Peer() {
-    if (pid_ > 0) kill(SIGKILL);
-    close(to_);
-    close(from_);
-  }
-
-  pid_t pid() const { return pid_; }
-
-  void tell(const std::string& line) { CHECK(tell_if_alive(line)); }
-  bool tell_if_alive(const std::string& line) {
-    const std::string text = line + "\n";
-    return write(to_, text.data(), text.size()) == static_cast<ssize_t>(text.size());
-  }
-  std::string hear() {
-    const std::optional<std::string> line = hear_if_alive();
-    if (!line) check::failed(__FILE__, __LINE__, "the peer is alive");
-    return *line;
-  }
-  // Nothing after the peer's last line, once it is dead.
-  std::optional<std::string> hear_if_alive() {
-    const std::int64_t deadline = in_ms(kLimitMs);
-    for (;;) {
-      if (const auto end = buffer_.find('\n'); end != std::string::npos) {
-        const std::string line = buffer_.substr(0, end);
-        buffer_.erase(0, end + 1);
-        return line;
-      }
-      pollfd fd = {from_, POLLIN, 0};
-      const std::int64_t left = (deadline - possum::monotonic_ns()) / kMs;
-      const int ready = left <= 0 ? 0 : poll(&fd, 1, static_cast<int>(left));
-      if (ready == 0) check::failed(__FILE__, __LINE__, "the peer answers in time");
-      char bytes[4096];
-      const ssize_t got = read(from_, bytes, sizeof bytes);
-      if (got == 0) return std::nullopt;
-      if (got > 0) buffer_.append(bytes, static_cast<std::size_t>(got));
-    }
-  }
-  // Has it said something within so long?
-  bool answers(int ms) {
-    pollfd fd = {from_, POLLIN, 0};
-    return buffer_.find('\n') != std::string::npos || poll(&fd, 1, ms) == 1;
-  }
-  std::string ask(const std::string& line) {
-    tell(line);
-    return hear();
-  }
-  void expect(const std::string& line) {
-    const std::string heard = hear();
-    if (heard != line) {
-      std::fprintf(stderr, "expected \"%s\", heard \"%s\"\n", line.c_str(),
-                   heard.c_str());
-    }
-    CHECK(heard == line);
-  }
-  void order(const std::string& line, const std::string& answer) {
-    tell(line);
-    expect(answer);
-  }
-
-  void signal_it(int number) const { ::kill(pid_, number); }
-  // Stopped, as the kernel reports it.
-  void stop() const {
-    ::kill(pid_, SIGSTOP);
-    int status = 0;
-    CHECK(waitpid(pid_, &status, WUNTRACED) == pid_ && WIFSTOPPED(status));
-  }
-  // Gone with its locks when this returns.
-  void kill(int number = SIGKILL) {
-    ::kill(pid_, number);
-    int status = 0;
-    waitpid(pid_, &status, 0);
-    pid_ = -1;
-  }
-  // Closes its input and waits for the end.
-  int finish() {
-    close(to_);
-    to_ = -1;
-    return join();
-  }
-  // The exit status; 128 + N when a signal ended it.
-  int join() {
-    const int fd = static_cast<int>(syscall(SYS_pidfd_open, pid_, 0));
-    pollfd ended = {fd, POLLIN, 0};
-    if (fd >= 0 && poll(&ended, 1, kLimitMs) != 1) {
-      check::failed(__FILE__, __LINE__, "the peer ends in time");
-    }
-    if (fd >= 0) close(fd);
-    int status = 0;
-    CHECK(waitpid(pid_, &status, 0) == pid_);
-    pid_ = -1;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  }
+       const std::vector<std::string>& program = check::program(),
+       const ProcessOptions& options = {})
+      : Process(command(program, role, args), options) {}
 
  private:
-  pid_t pid_ = -1;
-  int to_ = -1;
-  int from_ = -1;
-  std::string buffer_;
+  static std::vector<std::string> command(std::vector<std::string> program,
+                                          const std::string& role,
+                                          const std::vector<std::string>& args) {
+    program.insert(program.end(), {"--role", role});
+    program.insert(program.end(), args.begin(), args.end());
+    return program;
+  }
 };
 
 // For roles: one answer per order.

@@ -9,8 +9,9 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <filesystem>
 #include <string>
+
+#include "leftovers.h"
 
 namespace support {
 
@@ -31,12 +32,9 @@ inline bool may_become_others() {
 
 // All files of a channel, as if that user wrote it. Root's.
 inline void give_channel_to(const std::string& channel, uid_t owner) {
-  for (const auto& entry : std::filesystem::directory_iterator("/dev/shm")) {
-    const std::string file = entry.path().filename();
-    if (file != "possum-c." + channel && !file.starts_with("possum-d." + channel + ".")) {
-      continue;
-    }
-    if (chown(entry.path().c_str(), owner, static_cast<gid_t>(-1)) != 0) std::abort();
+  for (const std::string& name : names_of(channel)) {
+    const std::string path = std::string(kShm) + "/" + name;
+    if (chown(path.c_str(), owner, static_cast<gid_t>(-1)) != 0) std::abort();
   }
 }
 

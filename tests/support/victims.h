@@ -272,10 +272,9 @@ class Victim : public Peer {
       const auto line = hear_if_alive();
       if (!line) throw Died{};
       if (!line->starts_with("held ")) return *line;
-      int status = 0;
-      CHECK(waitpid(pid(), &status, WUNTRACED) == pid() && WIFSTOPPED(status));
+      await_stop();
       at_hold_(line->substr(5));
-      signal_it(SIGCONT);
+      go_on();
     }
   }
   void order(const std::string& order) {
@@ -290,12 +289,6 @@ class Victim : public Peer {
     const std::string heard = ask(order);
     if (heard != answer) std::fprintf(stderr, "%s: %s\n", order.c_str(), heard.c_str());
     CHECK(heard == answer);
-  }
-  bool dead() const {
-    siginfo_t info{};
-    CHECK(waitid(P_PID, static_cast<id_t>(pid()), &info, WEXITED | WNOHANG | WNOWAIT) ==
-          0);
-    return info.si_pid == pid();
   }
   // What it has passed, one "passed NAME COUNT" a line; ends it.
   std::vector<std::string> end() {

@@ -139,7 +139,7 @@ TEST(writer_that_lost_its_name_is_given_time_to_return) {
     }
     return false;
   }));
-  writer.signal_it(SIGCONT);
+  writer.go_on();
   const ToolResult result = tool.result();
   CHECK(result.out.empty());
   CHECK(

@@ -297,10 +297,10 @@ TEST(watch_reports_rates_and_holders) {
 TEST(watch_waits_for_a_channel_that_is_not_there_yet) {
   const std::string channel = unique_channel();
   Tool tool({"watch", channel, "-i", "0.1", "--json"});
-  tool.await("\"absent\"");
+  tool.wait_line("\"absent\"");
   const auto writer = open_writer(plain_writer(channel));
-  tool.await("\"ready\"");
-  kill(tool.pid(), SIGINT);
+  tool.wait_line("\"ready\"");
+  tool.signal(SIGINT);
   CHECK(tool.result().status == 0);
   CHECK(expect_tool(1, {"watch", unique_channel(), "-n", "1", "-i", "0.1"}).status == 1);
 }

@@ -31,30 +31,11 @@ class Terminal {
     CHECK(slave_ && tcgetattr(slave_.get(), &before_) == 0);
     std::vector<std::string> words = {std::getenv("POSSUM_TOOL")};
     words.insert(words.end(), args.begin(), args.end());
-    std::vector<char*> argv;
-    for (std::string& word : words) argv.push_back(word.data());
-    argv.push_back(nullptr);
-    pid_ = fork();
-    CHECK(pid_ >= 0);
-    if (pid_ == 0) {
-      setsid();
-      ioctl(slave_.get(), TIOCSCTTY, 0);
-      for (const int fd : {0, 1, 2}) dup2(slave_.get(), fd);
-      prctl(PR_SET_PDEATHSIG, SIGKILL);
-      setenv("TERM", kind, 1);
-      execv(argv[0], argv.data());
-      _exit(127);
-    }
+    program_.emplace(words, ProcessOptions{.environment = {std::string("TERM=") + kind},
+                                           .terminal = slave_.get()});
   }
-  ~Terminal() {
-    if (pid_ > 0) {
-      ::kill(pid_, SIGKILL);
-      waitpid(pid_, nullptr, 0);
-    }
-  }
-  Terminal(const Terminal&) = delete;
-  Terminal& operator=(const Terminal&) = delete;
 
+  Process& program() { return *program_; }
   void resize(unsigned short rows, unsigned short columns) const {
     const winsize size = {rows, columns, 0, 0};
     CHECK(ioctl(master_.get(), TIOCSWINSZ, &size) == 0);
@@ -63,7 +44,6 @@ class Terminal {
     CHECK(write(master_.get(), keys.data(), keys.size()) ==
           static_cast<ssize_t>(keys.size()));
   }
-  void signal_it(int number) const { CHECK(::kill(pid_, number) == 0); }
 
   // Until it has shown that after what was awaited last.
   void await(const std::string& text) {
@@ -99,16 +79,6 @@ class Terminal {
     return now.c_lflag == before_.c_lflag && now.c_iflag == before_.c_iflag &&
            now.c_oflag == before_.c_oflag && now.c_cflag == before_.c_cflag;
   }
-  void await_stop() const {
-    int status = 0;
-    CHECK(waitpid(pid_, &status, WUNTRACED) == pid_ && WIFSTOPPED(status));
-  }
-  int join() {
-    int status = 0;
-    CHECK(eventually([&] { return waitpid(pid_, &status, WNOHANG) == pid_; }));
-    pid_ = -1;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  }
 
  private:
   void read_some() {
@@ -126,7 +96,7 @@ class Terminal {
   possum::transport::UniqueFd master_;
   possum::transport::UniqueFd slave_;
   termios before_{};
-  pid_t pid_ = -1;
+  std::optional<Process> program_;
   std::string shown_;
   std::size_t passed_ = 0;
 };
@@ -162,7 +132,7 @@ TEST(channel_and_its_readers_are_drawn_until_q) {
   terminal.type("q");
   terminal.await(kShowCursor);
   terminal.await(kLeave);
-  CHECK(terminal.join() == 0 && terminal.restored());
+  CHECK(terminal.program().join() == 0 && terminal.restored());
 }
 
 TEST(page_is_cut_to_the_terminal_and_follows_its_size) {
@@ -179,7 +149,7 @@ TEST(page_is_cut_to_the_terminal_and_follows_its_size) {
   terminal.resize(24, 200);
   CHECK(shows(terminal.page(), "tools-screen"));
   terminal.type("q");
-  CHECK(terminal.join() == 0);
+  CHECK(terminal.program().join() == 0);
 }
 
 // 80 columns are what most terminals begin with.
@@ -203,7 +173,7 @@ TEST(what_matters_most_fits_into_a_narrow_terminal) {
   CHECK(shows(page, std::to_string(writer.pid())));
   CHECK(shows(page, std::to_string(reader.pid())));
   terminal.type("q");
-  CHECK(terminal.join() == 0);
+  CHECK(terminal.program().join() == 0);
   writer.order("close", "closed");
 }
 
@@ -215,10 +185,10 @@ TEST(every_end_restores_the_terminal) {
     if (number == SIGINT) {
       terminal.type("\x03");
     } else {
-      terminal.signal_it(number);
+      terminal.program().signal(number);
     }
     terminal.await(kLeave);
-    CHECK(terminal.join() == 0 && terminal.restored());
+    CHECK(terminal.program().join() == 0 && terminal.restored());
   }
 }
 
@@ -228,14 +198,14 @@ TEST(stopped_and_continued_it_gives_the_terminal_back_meanwhile) {
   terminal.page();
   terminal.type("\x1a");
   terminal.await(kLeave);
-  terminal.await_stop();
+  terminal.program().await_stop();
   CHECK(terminal.restored());
-  terminal.signal_it(SIGCONT);
+  terminal.program().go_on();
   terminal.await(kEnter);
   terminal.page();
   CHECK(terminal.quiet_modes());
   terminal.type("q");
-  CHECK(terminal.join() == 0 && terminal.restored());
+  CHECK(terminal.program().join() == 0 && terminal.restored());
 }
 
 TEST(terminal_that_can_do_nothing_gets_lines) {
@@ -245,6 +215,6 @@ TEST(terminal_that_can_do_nothing_gets_lines) {
   terminal.await(channel);
   terminal.await(channel);
   CHECK(terminal.restored());
-  terminal.signal_it(SIGTERM);
-  CHECK(terminal.join() == 0);
+  terminal.program().signal(SIGTERM);
+  CHECK(terminal.program().join() == 0);
 }

@@ -29,21 +29,13 @@ constexpr std::size_t kPage = 4096;
 
 // How a child ends: its exit status, 128 + N when a signal ended it.
 int fate(const std::function<void()>& deed) {
-  std::fflush(stdout);
-  const pid_t pid = fork();
-  CHECK(pid >= 0);
-  if (pid == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+  return status_of_fork([&] {
     const rlimit no_core{0, 0};
     setrlimit(RLIMIT_CORE, &no_core);
     signal(SIGBUS, SIG_DFL);  // without what a sanitizer has there
     alarm(kLimitMs / 1000);   // a handler that is called for ever
     deed();
-    _exit(0);
-  }
-  int status = 0;
-  CHECK(waitpid(pid, &status, 0) == pid);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  });
 }
 
 bool survives(const std::function<void()>& deed) { return fate(deed) == 0; }
@@ -277,13 +269,10 @@ TEST(forked_child_is_guarded_too) {
     install_bus_guard();
     const Object object;
     const auto mapping = object.map(Access::read_write);
-    const pid_t pid = fork();
-    if (pid == 0) {
-      object.resize(0);
-      _exit(read_at(mapping->data()) == 0 && mapping->damaged() ? 0 : 1);
-    }
-    int status = 0;
-    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    CHECK(status_of_fork([&] {
+            object.resize(0);
+            _exit(read_at(mapping->data()) == 0 && mapping->damaged() ? 0 : 1);
+          }) == 0);
     CHECK(!mapping->damaged());  // nobody has touched it here
     CHECK(read_at(mapping->data()) == 0 && mapping->damaged());
   }));

@@ -158,14 +158,14 @@ TEST(anything_may_be_called_in_any_event) {
                                   bring_about_demoted, bring_about_lost}) {
     for (const auto& act : {close_it, close_it_twice, free_it, open_it_again,
                             ask_it_everything, wait_for_one_who_closes_it}) {
-      const std::size_t open_files = check::footprint().fds.size();
+      const std::size_t open_files = open_descriptors().size();
       {
         Scene scene(act);
         bring_about(scene);
         scene.brought_about.set();
         scene.acted.wait();
       }
-      CHECK(eventually([&] { return check::footprint().fds.size() == open_files; }));
+      CHECK(eventually([&] { return open_descriptors().size() == open_files; }));
     }
   }
 }

@@ -276,39 +276,28 @@ TEST(racing_writers_have_one_owner_at_a_time_through_kills) {
   auto& ledger = *new (memory) Ledger{};
   unsigned seed = 1;
   const auto start = [&](int i) {
-    const pid_t pid = fork();
-    if (pid == 0) {
-      prctl(PR_SET_PDEATHSIG, SIGKILL);
-      compete(ledger, channel, i, seed);
-      _exit(0);
-    }
     ++seed;
-    return pid;
+    return Process([&] { compete(ledger, channel, i, seed - 1); });
   };
-  pid_t pids[Ledger::kProcesses];
-  for (int i = 0; i < Ledger::kProcesses; ++i) pids[i] = start(i);
+  std::vector<Process> competitors;
+  for (int i = 0; i < Ledger::kProcesses; ++i) competitors.push_back(start(i));
   std::mt19937 random(99);
   const std::int64_t end = in_ms(std::max(3, soak_seconds()) * 1000);
   int kills = 0;
   // Under an emulator so many take longer.
   while (monotonic_ns() < end || ledger.claims.load() <= 300 || kills <= 100) {
     std::this_thread::sleep_for(std::chrono::microseconds(random() % 4000));
-    const int i = static_cast<int>(random() % Ledger::kProcesses);
-    ::kill(pids[i], SIGKILL);
-    int status = 0;
-    CHECK(waitpid(pids[i], &status, 0) == pids[i]);
-    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);  // not by a CHECK
+    const auto i = static_cast<int>(random() % Ledger::kProcesses);
+    competitors[i].signal(SIGKILL);
+    competitors[i].expect_status(128 + SIGKILL);  // not by a CHECK
     if (ledger.entry[i].load() != 0) ledger.entry[i].store(Ledger::kDead);
     ++kills;
     // Others may still wait to see that it is dead.
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
-    pids[i] = start(i);
+    competitors[i] = start(i);
   }
   ledger.stop.store(true);
-  for (const pid_t pid : pids) {
-    int status = 0;
-    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
-  }
+  for (Process& competitor : competitors) competitor.expect_status(0);
   std::printf("   %llu claims, %d kills\n",
               static_cast<unsigned long long>(ledger.claims.load()), kills);
   Claim last = claimed(channel);

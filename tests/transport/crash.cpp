@@ -64,7 +64,7 @@ struct Stage {
     // Its housekeeping may meet its point at any time.
     for (Watcher& watcher : watchers) {
       for (int tries = 0; !watcher.attached_within(now, kGlanceMs); ++tries) {
-        if (victim->dead()) throw Died{};
+        if (victim->has_ended()) throw Died{};
         CHECK(tries * kGlanceMs < kLimitMs);
       }
     }
@@ -80,7 +80,7 @@ struct Stage {
     std::string answer;
     do {
       answer = other.ask(order);
-      if (answer != "ok" && victim->dead()) throw Died{};
+      if (answer != "ok" && victim->has_ended()) throw Died{};
     } while (answer == "no" && order == "attach");
     CHECK(answer == "ok");
   }
@@ -119,7 +119,7 @@ struct Stage {
     }
   }
 
-  const std::string channel = check::channel_prefix() + "crash";
+  const std::string channel = channel_prefix() + "crash";
   const std::string orders;
   const bool healthy_writer;
   std::deque<Watcher> watchers;
@@ -512,7 +512,7 @@ void race_for_a_page(Stage& stage) {
   Victim& v = stage.viewer(Policy::drop_oldest, 3);
   try {
     v.order("attach");
-    writer.signal_it(SIGCONT);
+    writer.go_on();
     CHECK(writer.ask("alone 1").starts_with("ok"));  // now it is admitted
     CHECK(writer.ask("publish 3 4096").starts_with("ok"));
     v.order("take 3");
@@ -520,7 +520,7 @@ void race_for_a_page(Stage& stage) {
     v.order("release 3");
     CHECK(writer.ask("alone 0").starts_with("ok"));
   } catch (const Died&) {
-    writer.signal_it(SIGCONT);
+    writer.go_on();
     CHECK(writer.ask("alone 0").starts_with("ok"));
     CHECK(writer.ask("close").starts_with("ok"));
     throw;

@@ -75,25 +75,6 @@ class SharedPage {
   std::unique_ptr<possum::transport::SemaphoreMapping> pong_;
 };
 
-pid_t in_child(const std::function<void()>& body) {
-  const pid_t pid = fork();
-  CHECK(pid >= 0);
-  if (pid == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    body();
-    _exit(0);
-  }
-  return pid;
-}
-void expect_success(pid_t pid) {
-  int status = 0;
-  pid_t ended;
-  do {
-    ended = waitpid(pid, &status, 0);
-  } while (ended < 0 && errno == EINTR);  // a test here lets signals rain
-  CHECK(ended == pid && status == 0);
-}
-
 // The sleeper's loop as the transport writes it. A ring that is lost shows as a sleep
 // that lasts until its deadline, which no ring here comes near.
 void wait_for(Doorbell& bell, const std::atomic<std::uint64_t>& number,
@@ -112,7 +93,7 @@ void wait_for(Doorbell& bell, const std::atomic<std::uint64_t>& number,
 
 void ping_pong(std::uint64_t rounds) {
   SharedPage page;
-  const pid_t child = in_child([&] {
+  Process child([&] {
     Doorbell ping = page.ping();
     Doorbell pong = page.pong();
     for (std::uint64_t n = 1; n <= rounds; ++n) {
@@ -129,7 +110,7 @@ void ping_pong(std::uint64_t rounds) {
     wait_for(pong, page->seen, n);
     CHECK(page.low());
   }
-  expect_success(child);
+  child.expect_status(0);
 }
 
 }  // namespace
@@ -217,7 +198,7 @@ TEST(no_wake_up_is_lost_between_two_processes) { ping_pong(40'000); }
 TEST(many_rings_do_not_fill_the_semaphore) {
   constexpr std::uint64_t kRings = 400'000;
   SharedPage page;
-  const pid_t child = in_child([&] {
+  Process child([&] {
     Doorbell bell = page.ping();
     for (std::uint64_t n = 1; n <= kRings; ++n) {
       page->sent.store(n, std::memory_order_seq_cst);
@@ -231,7 +212,7 @@ TEST(many_rings_do_not_fill_the_semaphore) {
     seen = page->sent.load(std::memory_order_seq_cst);
     CHECK(page.ping_value() <= 2);
   }
-  expect_success(child);
+  child.expect_status(0);
 }
 
 TEST(signals_neither_end_nor_lengthen_sleeps) {
@@ -278,7 +259,7 @@ TEST(semaphore_that_changes_in_use_neither_aborts_nor_hangs) {
     check::skip("here peers trust each other with it: PROTOCOL.md, section 12");
   }
   SharedPage page;
-  const pid_t child = in_child([&] {
+  Process child([&] {
     std::mt19937_64 random(7);
     for (;;) {
       page.ping_bytes() = random() % 2 ? random() : std::uint64_t{1} << 32;
@@ -295,8 +276,7 @@ TEST(semaphore_that_changes_in_use_neither_aborts_nor_hangs) {
     bell.sleep(before + 1 * kMs);
     CHECK(monotonic_ns() - before < 2000 * kMs);
   }
-  ::kill(child, SIGKILL);
-  waitpid(child, nullptr, 0);
+  child.kill();
 }
 
 // What the C library believes as it stands tells a shared semaphore from one that is not.
@@ -323,7 +303,7 @@ TEST(only_value_and_waiters_are_shared) {
 TEST(stuffed_semaphore_does_not_make_a_busy_wait) {
   SharedPage page;
   page->sent.store(0);
-  const pid_t child = in_child([&] {
+  Process child([&] {
     for (;;) {
       int value = 0;
       sem_getvalue(&page.ping_semaphore(), &value);
@@ -338,8 +318,7 @@ TEST(stuffed_semaphore_does_not_make_a_busy_wait) {
     bell.sleep(until);
     ++sleeps;
   }
-  ::kill(child, SIGKILL);
-  waitpid(child, nullptr, 0);
+  child.kill();
   CHECK(sleeps < 5000);  // 17 per 2 ms nap at most, about
 }
 

@@ -140,7 +140,7 @@ TEST(dead_reader_is_seen_as_dead_until_its_page_is_cleared) {
   const ObservedChannel now = seen(channel, ChannelCondition::ready);
   CHECK(now.readers.size() == 1 && !now.readers[0].alive && now.attached() == 0);
   CHECK(std::popcount(now.held()) == 1);
-  writer.signal_it(SIGCONT);
+  writer.go_on();
   CHECK(eventually([&] { return observe_channel(channel).readers.empty(); }));
   writer.order("close", "closed");
 }

@@ -443,6 +443,77 @@ TEST(objects_are_complete_when_their_number_is_known) {
   attaching.join();
 }
 
+TEST(lossless_readers_get_every_frame) {
+  Load load(unique_channel(), run_seconds());
+  const auto writer = open_writer(blocking_writer(load.channel(), 8));
+  std::vector<std::thread> threads;
+  std::uint64_t last_of[3] = {};
+  for (std::uint64_t& last : last_of) {
+    const auto depth = static_cast<unsigned>(1 + threads.size());
+    auto reader = attach_reader(reader_of(load.channel(), Policy::blocking, depth));
+    threads.emplace_back([&load, &last, reader = std::move(reader)] {
+      Frame frame;
+      TakeStatus status;
+      while ((status = try_take(*reader, frame)) == TakeStatus::frame) {
+        CHECK(key_of(frame) == ++last);
+        expect_whole(frame);
+        load.count_frame();
+      }
+      CHECK(status == TakeStatus::eos);
+    });
+  }
+  std::uint64_t key = 0;
+  while (!load.over()) {
+    ++key;
+    publish(*writer, key, 1 + key * 7919 % (key / 256 % 4 == 3 ? kLarge : kSmall),
+            caps_of(key),
+            std::vector<std::byte>(key % 16 ? 0 : key % 9000, std::byte{7}));
+  }
+  writer->set_eos();
+  for (std::thread& thread : threads) thread.join();
+  for (const std::uint64_t last : last_of) CHECK(last == key);
+}
+
+TEST(eos_never_overtakes_a_frame) {
+  Load load(unique_channel(), run_seconds());
+  const auto writer = open_writer(plain_writer(load.channel()));
+  const auto reader = attach_reader(reader_of(load.channel()));
+  constexpr std::uint64_t kOver = ~std::uint64_t{0};
+  std::atomic<std::uint64_t> round{0};
+  std::atomic<std::uint64_t> done{0};
+  std::thread reading([&] {
+    for (std::uint64_t n = 1;; ++n) {
+      while (round.load() < n) std::this_thread::yield();
+      if (round.load() == kOver) return;
+      // Single looks, which ask the kernel about the writer between looking for a frame
+      // and looking for the end.
+      Frame frame;
+      TakeStatus status;
+      do {
+        status = try_take(*reader, frame, 0);
+      } while (status == TakeStatus::timeout);
+      CHECK(status == TakeStatus::frame && key_of(frame) == n);
+      CHECK(try_take(*reader, frame) == TakeStatus::eos);
+      done.store(n);
+    }
+  });
+  std::mt19937 random(3);
+  std::uint64_t n = 0;
+  while (!load.over() || n < 1000) {
+    writer->flush();
+    round.store(++n);
+    // Some while the reader still looks, some when it sleeps.
+    for (unsigned spin = random() % 1000; spin > 0; --spin) {
+      static_cast<void>(done.load());
+    }
+    publish(*writer, n, 64);
+    writer->set_eos();
+    while (done.load() != n) std::this_thread::yield();
+  }
+  round.store(kOver);
+  reading.join();
+}
+
 // Readers look at channels that are being made and taken away.
 TEST(writers_come_and_go) {
   Load load(unique_channel(), run_seconds());

@@ -223,19 +223,18 @@ TEST(name_of_a_dead_writer_goes_to_its_successor_and_to_nobody_who_waits_for_it)
     return status == possum::transport::ClaimStatus::ok;
   };
   CHECK(die_as_writer());
-  const pid_t squatter = fork();
-  if (squatter == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+  Process squatter([&] {
     CHECK(setresuid(54303, 54303, 54303) == 0);
+    CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
     const std::string path =
         possum::transport::kShmDirectory + possum::transport::control_name(channel);
     while (open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600) < 0) {
     }
     pause();
-  }
+  });
   bool ours = true;
   for (int lives = 0; lives < 1000 && ours; ++lives) ours = die_as_writer();
-  CHECK(kill(squatter, SIGKILL) == 0 && waitpid(squatter, nullptr, 0) == squatter);
+  squatter.kill();
   CHECK(ours);
   // As it is left by a successor that died meanwhile, too.
   make_name(possum::transport::data_name(channel, 0, 77));

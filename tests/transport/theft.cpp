@@ -391,7 +391,7 @@ TEST(truncation_that_is_over_is_told_if_it_was_met) {
   CHECK(reader->take(in_ms(kLimitMs), frame, error) == TakeStatus::failed);
   CHECK(clear_error(error, channel));
   CHECK(word_at(held, 0) == 0);  // the first half too, which was not cut
-  writer.signal_it(SIGCONT);
+  writer.go_on();
   writer.order("close", "closed");
 }
 
@@ -420,7 +420,7 @@ TEST(reader_page_that_was_wiped_is_the_corrupt_error) {
     CHECK(clear_error(error, channel));
     cfg.store(before);
     reader->detach();
-    writer.signal_it(SIGCONT);
+    writer.go_on();
     CHECK(eventually([&] { return layout::unpack(cfg.load()).epoch == epoch + 1; }));
   }
   writer.order("close", "closed");
