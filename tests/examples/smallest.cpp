@@ -16,7 +16,7 @@ using library::kLimitMs;
 using library::next;
 using library::take;
 using library::unique_channel;
-using support::Child;
+using support::Process;
 
 namespace {
 
@@ -28,11 +28,11 @@ constexpr char kGray[] =
 std::string program(const std::string& name) {
   return "exec " + support::env("POSSUM_BUILD_ROOT") + "/examples/c/possum-" + name + " ";
 }
-Child small_reader(const std::string& channel, const std::string& more = "") {
-  return Child(program("smallest-reader") + channel + " " + more);
+Process small_reader(const std::string& channel, const std::string& more = "") {
+  return support::shell(program("smallest-reader") + channel + " " + more);
 }
-Child small_writer(const std::string& channel, const std::string& more = "") {
-  return Child(program("smallest-writer") + channel + " " + more);
+Process small_writer(const std::string& channel, const std::string& more = "") {
+  return support::shell(program("smallest-writer") + channel + " " + more);
 }
 
 // As smallest.h computes and prints it.
@@ -81,7 +81,7 @@ TEST(small_reader_has_each_frame_and_the_end) {
   const std::string channel = unique_channel();
   possum_writer* const writer =
       library::open_writer(channel, kGray, library::allow_blocking);
-  Child reader = small_reader(channel, "0 lossless");
+  Process reader = small_reader(channel, "0 lossless");
   EXPECT(POSSUM_OK, possum_writer_wait_readers(writer, 1, in_ms(kLimitMs)));
   std::vector<std::string> sums;
   for (unsigned i = 0; i < kFrames; ++i) sums.push_back(publish(writer, i));
@@ -103,7 +103,7 @@ TEST(small_reader_that_comes_late_begins_with_the_newest_frame) {
   publish(writer, 1);
   const std::string newest = publish(writer, 2);
   possum_writer_eos(writer);
-  Child reader = small_reader(channel);
+  Process reader = small_reader(channel);
   CHECK(reader.wait_line("frame ").find(newest) != std::string::npos);
   reader.wait_line("the end");
   reader.expect_status(0);
@@ -112,9 +112,9 @@ TEST(small_reader_that_comes_late_begins_with_the_newest_frame) {
 
 TEST(small_reader_follows_the_next_writer) {
   const std::string channel = unique_channel();
-  Child reader = small_reader(channel);
+  Process reader = small_reader(channel);
   for (int life = 0; life < 3; ++life) {
-    Child writer(program("c-writer") + channel);
+    Process writer = support::shell(program("c-writer") + channel);
     CHECK(reader.wait_line("frame ").find(
               ": 921600 bytes of video/x-raw, format=(string)BGR") != std::string::npos);
     reader.wait_line("frame ");
@@ -136,10 +136,10 @@ TEST(small_reader_that_is_killed_leaves_nothing) {
   possum_writer* const writer =
       library::open_writer(channel, kGray, library::allow_blocking);
   for (int death = 0; death < 3; ++death) {
-    Child reader = small_reader(channel, "0 lossless");
+    Process reader = small_reader(channel, "0 lossless");
     EXPECT(POSSUM_OK, possum_writer_wait_readers(writer, 1, in_ms(kLimitMs)));
     reader.wait_line(publish(writer, 0));
-    reader.signal(SIGSTOP);
+    reader.stop();
     unsigned key = 0;
     const std::vector<unsigned char> picture(kWidth * kHeight);
     while (possum_writer_write(writer, picture.data(), picture.size(), nullptr,
@@ -159,7 +159,7 @@ TEST(small_reader_copies_where_others_hoard) {
   possum_writer* const writer = library::open_writer(
       channel, kGray, [](possum_writer_options& options) { options.slots = 3; });
   possum_reader* const hoarder = library::attach_reader(channel);
-  Child reader = small_reader(channel);
+  Process reader = small_reader(channel);
   EXPECT(POSSUM_OK, possum_writer_wait_readers(writer, 2, in_ms(kLimitMs)));
   std::vector<possum_frame*> held;
   for (unsigned i = 0; i < 20; ++i) {
@@ -177,8 +177,8 @@ TEST(small_reader_copies_where_others_hoard) {
 
 TEST(small_reader_reads_what_possumsink_writes) {
   const std::string channel = unique_channel();
-  Child reader = small_reader(channel, "0 lossless");
-  Child sink = support::launch(
+  Process reader = small_reader(channel, "0 lossless");
+  Process sink = support::launch(
       "videotestsrc num-buffers=50 ! video/x-raw,format=GRAY8,width=320,height=240 ! "
       "possumsink channel=CHANNEL sync=false allow-blocking=true min-readers=1",
       channel);
@@ -198,7 +198,7 @@ TEST(small_reader_reads_what_possumsink_writes) {
 TEST(small_writer_ends_in_order) {
   const std::string channel = unique_channel();
   possum_reader* const reader = library::open_reader(channel);
-  Child writer = small_writer(channel, "60 100");
+  Process writer = small_writer(channel, "60 100");
   possum_frame* frame = next(reader);
   std::uint64_t last = library::info_of(frame).seq - 1;
   possum_status status = POSSUM_OK;
@@ -225,7 +225,7 @@ TEST(small_writer_that_is_killed_has_a_successor) {
   possum_reader* const reader = library::open_reader(channel);
   std::uint64_t id = 0;
   for (int life = 0; life < 4; ++life) {
-    Child writer = small_writer(channel, "0 100");
+    Process writer = small_writer(channel, "0 100");
     for (int i = 0; i < 3; ++i) {
       possum_frame* const frame = next(reader);
       const possum_frame_info info = library::info_of(frame);
@@ -253,9 +253,9 @@ TEST(small_writer_that_is_killed_has_a_successor) {
 
 TEST(small_writer_is_the_only_one_of_its_name) {
   const std::string channel = unique_channel();
-  Child writer = small_writer(channel, "0 100");
+  Process writer = small_writer(channel, "0 100");
   writer.wait_line("frame 1:");
-  Child other = small_writer(channel);
+  Process other = small_writer(channel);
   other.wait_line("already written");
   other.expect_status(1);
   possum_writer_options options;
@@ -273,12 +273,12 @@ TEST(small_writer_is_the_only_one_of_its_name) {
 
 TEST(small_writer_gets_back_what_dead_readers_held) {
   const std::string channel = unique_channel();
-  Child writer = small_writer(channel, "0 100");
+  Process writer = small_writer(channel, "0 100");
   for (int death = 0; death < 3; ++death) {
-    Child reader(program("c-reader") + channel);
+    Process reader = support::shell(program("c-reader") + channel);
     reader.wait_line("frame ");
     writer.wait_line("reader 0 came");
-    reader.signal(SIGSTOP);
+    reader.stop();
     writer.wait_line("frame ");
     reader.kill();
     writer.wait_line("reader 0 is gone");
@@ -291,7 +291,7 @@ TEST(small_writer_gets_back_what_dead_readers_held) {
 // held is never drawn over.
 TEST(small_writer_goes_on_where_readers_hoard) {
   const std::string channel = unique_channel();
-  Child writer = small_writer(channel, "0 100");
+  Process writer = small_writer(channel, "0 100");
   possum_reader* const hoarder = library::open_reader(channel);
   std::vector<possum_frame*> held;
   while (held.size() < 20) held.push_back(next(hoarder));
@@ -318,7 +318,7 @@ TEST(small_writer_goes_on_where_readers_hoard) {
 
 TEST(small_writer_is_shown_by_possumsrc) {
   const std::string channel = unique_channel();
-  Child writer = small_writer(channel, "0 100");
+  Process writer = small_writer(channel, "0 100");
   support::launch("possumsrc channel=CHANNEL num-buffers=20 ! videoconvert ! fakesink",
                   channel)
       .expect_status(0);
@@ -330,15 +330,15 @@ TEST(small_writer_is_shown_by_possumsrc) {
 // and all that follow when it goes on.
 TEST(small_writer_that_is_stopped_goes_on) {
   const std::string channel = unique_channel();
-  Child writer = small_writer(channel, "0 100");
+  Process writer = small_writer(channel, "0 100");
   writer.wait_line("frame 1:");
-  writer.signal(SIGSTOP);
+  writer.stop();
   possum_reader* const reader = library::attach_reader(channel);
-  Child other = small_reader(channel);
+  Process other = small_reader(channel);
   possum_frame* frame = nullptr;
   EXPECT(POSSUM_TIMEOUT, possum_reader_take(reader, in_ms(300), &frame));
   CHECK(!other.said("frame "));
-  writer.signal(SIGCONT);
+  writer.go_on();
   std::uint64_t last = 0;
   for (int i = 0; i < 5; ++i) {
     possum_frame* const shown = take(reader);
@@ -358,8 +358,8 @@ TEST(small_writer_that_is_stopped_goes_on) {
 
 TEST(small_peers_know_each_other) {
   const std::string channel = unique_channel();
-  Child reader = small_reader(channel);
-  Child writer = small_writer(channel, "50 100");
+  Process reader = small_reader(channel);
+  Process writer = small_writer(channel, "50 100");
   for (bool all = false; !all;) {
     const std::string line = reader.wait_line("frame ");
     const auto number = std::to_string(support::number_after(line, "frame "));

@@ -334,8 +334,8 @@ TEST(channel_that_is_truncated_under_its_reader_is_damaged) {
 TEST(frames_that_are_truncated_are_damaged) {
   const std::string channel = unique_channel();
   Process writer = start_writer(channel);
-  writer.write_line("pause");  // it would find out for itself, by SIGBUS
-  writer.write_line("stats check");
+  writer.tell("pause");  // it would find out for itself, by SIGBUS
+  writer.tell("stats check");
   writer.wait_line("stats check");
   for (const std::string& name : names_of(channel)) {
     if (!name.starts_with("possum-d.")) continue;
