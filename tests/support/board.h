@@ -56,7 +56,7 @@ struct Cell {
 struct Ledger {
   struct Entry {
     std::atomic<std::uint64_t> seq;
-    std::atomic<std::uint64_t> first;  // the first frame that lay in its data object
+    std::atomic<std::uint64_t> before;  // the frame before it in its data object
   };
   std::atomic<std::uint64_t> incarnation;
   std::atomic<std::uint64_t> done;     // the last frame whose publish() returned

@@ -254,9 +254,8 @@ class MortalWriter {
   }
 
   void note(const SlotRef& ref, FrameId id) {
-    const std::uint64_t first = first_.try_emplace(ref.object, id.seq).first->second;
     Ledger::Entry& entry = ledger_->entry[id.seq % kRemembered];
-    entry.first.store(first);
+    entry.before.store(std::exchange(last_in_[ref.object], id.seq));
     entry.seq.store(id.seq);
   }
 
@@ -295,7 +294,7 @@ class MortalWriter {
   std::uint32_t number_ = 0;
   std::uint64_t seq_ = 0;
   std::vector<SlotRef> lent_;
-  std::unordered_map<std::uint32_t, std::uint64_t> first_;  // by object number
+  std::unordered_map<std::uint32_t, std::uint64_t> last_in_;  // by object number
 };
 
 // --- the reader ----------------------------------------------------------------------
@@ -365,12 +364,10 @@ class MortalReader {
     }
     count(board_.attaches);
     incarnation_ = reader_->incarnation();
-    const Ledger* ledger = ledger_of(incarnation_);
-    attached_at_ = ledger ? ledger->done.load() + 1 : 0;  // one may be on its way
     return true;
   }
 
-  // Null: that writer has published nothing yet.
+  // Null: no writer has said that it is this one.
   Ledger* ledger_of(std::uint64_t incarnation) {
     for (std::uint32_t number = board_.owners.load(); number > 0; --number) {
       Ledger& ledger = board_.ledger[number - 1];
@@ -459,6 +456,7 @@ class MortalReader {
   // The first frame after attaching. Its writer has entered itself before publishing.
   void begin(FrameId id) {
     first_ = false;
+    from_ = id.seq;
     const std::uint32_t before = number_;
     ledger_ = ledger_of(incarnation_);
     if (!ledger_) fault(board_, Fault::wrong, "a frame of an unknown writer");
@@ -502,11 +500,11 @@ class MortalReader {
     if (missing_.empty()) return;
     if (ledger_->drained.load() != 0) lost("of a writer that ended in order");
     // The one known weakness: a data object that the writer's successor removed before
-    // this reader could map it. It was made just before the writer's death, or the writer
-    // died while this reader was attaching: no frame that came later shows the contrary.
+    // this reader could map it. One in which it has had a frame is mapped.
     for (const Missing& m : missing_) {
       const Ledger::Entry& entry = ledger_->entry[m.seq % kRemembered];
-      const bool mapped = m.seen > attached_at_ && entry.first.load() <= m.seen;
+      const std::uint64_t before = entry.before.load();
+      const bool mapped = before >= from_ && before <= m.seen;
       if (entry.seq.load() != m.seq || mapped) {
         lost("at the death of its writer, in an object seen before");
       }
@@ -564,7 +562,7 @@ class MortalReader {
   std::uint64_t incarnation_ = 0;
   Ledger* ledger_ = nullptr;
   std::uint32_t number_ = 0;
-  std::uint64_t attached_at_ = 0;  // no later frame was there when attach() returned
+  std::uint64_t from_ = 0;  // its first frame
   std::uint64_t last_seq_ = 0;
   bool first_ = true;
   std::int64_t looked_ns_ = 0;
