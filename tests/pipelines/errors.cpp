@@ -335,8 +335,7 @@ TEST(frames_that_are_truncated_are_damaged) {
   const std::string channel = unique_channel();
   Process writer = start_writer(channel);
   writer.tell("pause");  // it would find out for itself, by SIGBUS
-  writer.tell("stats check");
-  writer.wait_line("stats check");
+  writer.wait_line("state PAUSED");
   for (const std::string& name : names_of(channel)) {
     if (!name.starts_with("possum-d.")) continue;
     CHECK(truncate(("/dev/shm/" + name).c_str(), 64) == 0);
