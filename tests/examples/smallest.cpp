@@ -79,7 +79,7 @@ void expect_readers(possum_writer* writer, unsigned count) {
 TEST(small_reader_has_each_frame_and_the_end) {
   constexpr unsigned kFrames = 300;
   const std::string channel = unique_channel();
-  possum_writer* const writer =
+  const library::WriterHandle writer =
       library::open_writer(channel, kGray, library::allow_blocking);
   Process reader = small_reader(channel, "0 lossless");
   EXPECT(POSSUM_OK, possum_writer_wait_readers(writer, 1, in_ms(kLimitMs)));
@@ -94,12 +94,11 @@ TEST(small_reader_has_each_frame_and_the_end) {
   }
   reader.wait_line("the end");
   reader.expect_status(0);
-  possum_writer_close(writer);
 }
 
 TEST(small_reader_that_comes_late_begins_with_the_newest_frame) {
   const std::string channel = unique_channel();
-  possum_writer* const writer = library::open_writer(channel, kGray);
+  const library::WriterHandle writer = library::open_writer(channel, kGray);
   publish(writer, 1);
   const std::string newest = publish(writer, 2);
   possum_writer_eos(writer);
@@ -107,7 +106,6 @@ TEST(small_reader_that_comes_late_begins_with_the_newest_frame) {
   CHECK(reader.wait_line("frame ").find(newest) != std::string::npos);
   reader.wait_line("the end");
   reader.expect_status(0);
-  possum_writer_close(writer);
 }
 
 TEST(small_reader_follows_the_next_writer) {
@@ -121,19 +119,18 @@ TEST(small_reader_follows_the_next_writer) {
     writer.kill();
     reader.wait_line("the writer is gone");
   }
-  possum_writer* const writer = library::open_writer(channel, kGray);
+  const library::WriterHandle writer = library::open_writer(channel, kGray);
   EXPECT(POSSUM_OK, possum_writer_wait_readers(writer, 1, in_ms(kLimitMs)));
   const std::string sum = publish(writer, 1);
   CHECK(reader.wait_line("frame ").find(sum) != std::string::npos);
   possum_writer_eos(writer);
   reader.expect_status(0);
-  possum_writer_close(writer);
 }
 
 // Once while it holds the writer up.
 TEST(small_reader_that_is_killed_leaves_nothing) {
   const std::string channel = unique_channel();
-  possum_writer* const writer =
+  const library::WriterHandle writer =
       library::open_writer(channel, kGray, library::allow_blocking);
   for (int death = 0; death < 3; ++death) {
     Process reader = small_reader(channel, "0 lossless");
@@ -151,28 +148,26 @@ TEST(small_reader_that_is_killed_leaves_nothing) {
     expect_readers(writer, 0);
     CHECK(library::statistics_of(writer).held == 0);
   }
-  possum_writer_close(writer);
 }
 
 TEST(small_reader_copies_where_others_hoard) {
   const std::string channel = unique_channel();
-  possum_writer* const writer = library::open_writer(
+  const library::WriterHandle writer = library::open_writer(
       channel, kGray, [](possum_writer_options& options) { options.slots = 3; });
-  possum_reader* const hoarder = library::attach_reader(channel);
+  library::ReaderHandle hoarder = library::attach_reader(channel);
   Process reader = small_reader(channel);
   EXPECT(POSSUM_OK, possum_writer_wait_readers(writer, 2, in_ms(kLimitMs)));
-  std::vector<possum_frame*> held;
+  std::vector<library::FrameHandle> held;
   for (unsigned i = 0; i < 20; ++i) {
     const std::string sum = publish(writer, i);
     held.push_back(take(hoarder));
     CHECK(reader.wait_line("frame ").find(sum) != std::string::npos);
   }
   CHECK(library::statistics_of(writer).no_slot == 0 && reader.said(" missed, copied"));
-  for (possum_frame* frame : held) possum_frame_release(frame);
-  possum_reader_close(hoarder);
+  held.clear();
+  hoarder.reset();
   possum_writer_eos(writer);
   reader.expect_status(0);
-  possum_writer_close(writer);
 }
 
 TEST(small_reader_reads_what_possumsink_writes) {
@@ -197,9 +192,9 @@ TEST(small_reader_reads_what_possumsink_writes) {
 
 TEST(small_writer_ends_in_order) {
   const std::string channel = unique_channel();
-  possum_reader* const reader = library::open_reader(channel);
+  const library::ReaderHandle reader = library::open_reader(channel);
   Process writer = small_writer(channel, "60 100");
-  possum_frame* frame = next(reader);
+  library::FrameHandle frame = next(reader);
   std::uint64_t last = library::info_of(frame).seq - 1;
   possum_status status = POSSUM_OK;
   while (status == POSSUM_OK) {
@@ -211,28 +206,27 @@ TEST(small_writer_ends_in_order) {
         checksum(static_cast<const unsigned char*>(info.data), info.bytes)));
     CHECK(info.seq == last + 1 + info.missed);
     last = info.seq;
-    possum_frame_release(frame);
-    status = possum_reader_take(reader, in_ms(kLimitMs), &frame);
+    possum_frame* taken = nullptr;
+    status = possum_reader_take(reader, in_ms(kLimitMs), &taken);
+    frame = library::FrameHandle(taken);
   }
   CHECK(status == POSSUM_EOS && last == 60);
-  possum_reader_close(reader);
   writer.expect_status(0);
   CHECK(support::names_of(channel).empty());
 }
 
 TEST(small_writer_that_is_killed_has_a_successor) {
   const std::string channel = unique_channel();
-  possum_reader* const reader = library::open_reader(channel);
+  const library::ReaderHandle reader = library::open_reader(channel);
   std::uint64_t id = 0;
   for (int life = 0; life < 4; ++life) {
     Process writer = small_writer(channel, "0 100");
     for (int i = 0; i < 3; ++i) {
-      possum_frame* const frame = next(reader);
+      const library::FrameHandle frame = next(reader);
       const possum_frame_info info = library::info_of(frame);
       CHECK(is_drawn(info) && (i == 0 || info.writer_id == id));
       CHECK(i > 0 || info.writer_id != id);
       id = info.writer_id;
-      possum_frame_release(frame);
     }
     // Its own, and nothing of those before it.
     CHECK(support::names_of(channel).size() == 1 + 6);
@@ -245,9 +239,7 @@ TEST(small_writer_that_is_killed_has_a_successor) {
     CHECK(status == POSSUM_DISCONNECTED);
   }
   // The real one takes it over as well, and leaves nothing.
-  possum_writer* const writer = library::open_writer(channel, kGray);
-  possum_writer_close(writer);
-  possum_reader_close(reader);
+  library::open_writer(channel, kGray);
   CHECK(support::names_of(channel).empty());
 }
 
@@ -292,26 +284,25 @@ TEST(small_writer_gets_back_what_dead_readers_held) {
 TEST(small_writer_goes_on_where_readers_hoard) {
   const std::string channel = unique_channel();
   Process writer = small_writer(channel, "0 100");
-  possum_reader* const hoarder = library::open_reader(channel);
-  std::vector<possum_frame*> held;
+  library::ReaderHandle hoarder = library::open_reader(channel);
+  std::vector<library::FrameHandle> held;
   while (held.size() < 20) held.push_back(next(hoarder));
-  possum_reader* const other = library::open_reader(channel);
+  library::ReaderHandle other = library::open_reader(channel);
   std::uint64_t last = 0;
   for (int i = 0; i < 20; ++i) {
-    possum_frame* const frame = next(other);
+    const library::FrameHandle frame = next(other);
     CHECK(is_drawn(library::info_of(frame)) && library::info_of(frame).seq > last);
     last = library::info_of(frame).seq;
-    possum_frame_release(frame);
   }
   bool copied = false;
-  for (possum_frame* frame : held) {
+  for (const library::FrameHandle& frame : held) {
     CHECK(is_drawn(library::info_of(frame)));
     copied |= library::info_of(frame).is_copy != 0;
-    possum_frame_release(frame);
   }
   CHECK(copied && !writer.said("dropped"));
-  possum_reader_close(hoarder);
-  possum_reader_close(other);
+  held.clear();
+  hoarder.reset();
+  other.reset();
   writer.signal(SIGTERM);
   writer.expect_status(0);
 }
@@ -333,7 +324,7 @@ TEST(small_writer_that_is_stopped_goes_on) {
   Process writer = small_writer(channel, "0 100");
   writer.wait_line("frame 1:");
   writer.stop();
-  possum_reader* const reader = library::attach_reader(channel);
+  library::ReaderHandle reader = library::attach_reader(channel);
   Process other = small_reader(channel);
   possum_frame* frame = nullptr;
   EXPECT(POSSUM_TIMEOUT, possum_reader_take(reader, in_ms(300), &frame));
@@ -341,14 +332,13 @@ TEST(small_writer_that_is_stopped_goes_on) {
   writer.go_on();
   std::uint64_t last = 0;
   for (int i = 0; i < 5; ++i) {
-    possum_frame* const shown = take(reader);
+    const library::FrameHandle shown = take(reader);
     const possum_frame_info info = library::info_of(shown);
     CHECK(is_drawn(info) && info.seq > last);
     last = info.seq;
-    possum_frame_release(shown);
   }
   other.wait_line("frame ");
-  possum_reader_close(reader);
+  reader.reset();
   writer.signal(SIGTERM);
   writer.expect_status(0);
   other.wait_line("the end");

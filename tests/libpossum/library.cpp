@@ -1143,13 +1143,15 @@ TEST(flush_withdraws_and_shows_in_the_next_frame) {
   const ReaderHandle reader = attach_reader(channel);
   const possum_video video = video_of(kPicture);
   EXPECT(POSSUM_OK, publish_picture(writer, video, 0));
-  const std::uint32_t before = info_of(take(reader)).flush_id;
+  FrameHandle frame = take(reader);
+  const std::uint32_t before = info_of(frame).flush_id;
+  frame.reset();
   EXPECT(POSSUM_OK, publish_picture(writer, video, 1));
   possum_writer_flush(writer);
   possum_frame* none = nullptr;
   EXPECT(POSSUM_TIMEOUT, possum_reader_take(reader, POSSUM_AT_ONCE, &none));
   EXPECT(POSSUM_OK, publish_picture(writer, video, 2));
-  const FrameHandle frame = take(reader);
+  frame = take(reader);
   CHECK(info_of(frame).offset == 2 && info_of(frame).flush_id != before);
   CHECK(info_of(frame).missed == 1);
 }

@@ -36,7 +36,8 @@ inline bool says(const std::string& words) {
   return std::string(possum_error_message()).find(words) != std::string::npos;
 }
 
-// What is open for as long as this lives.
+// What is open for as long as this lives; nothing keeps the pointer of one that nobody
+// named.
 template <class T, void (*close)(T*)>
 class Handle {
  public:
@@ -47,7 +48,8 @@ class Handle {
     std::swap(handle_, other.handle_);
     return *this;
   }
-  operator T*() const { return handle_; }
+  operator T*() const& { return handle_; }
+  operator T*() && = delete;
   void reset() {
     if (handle_ != nullptr) close(std::exchange(handle_, nullptr));
   }
