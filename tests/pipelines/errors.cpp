@@ -333,9 +333,18 @@ TEST(channel_that_is_truncated_under_its_reader_is_damaged) {
 
 TEST(frames_that_are_truncated_are_damaged) {
   const std::string channel = unique_channel();
-  Process writer = start_writer(channel);
-  writer.tell("pause");  // it would find out for itself, by SIGBUS
-  writer.wait_line("state PAUSED");
+  // Its stream has ended, but not its pipeline: one that draws on would find out for
+  // itself, by SIGBUS.
+  Process writer = play(
+      "--report=1 stampsrc num-buffers=3 "
+      "caps=video/x-raw,format=GRAY8,width=64,height=16,"
+      "framerate=60/1 ! possumsink name=check channel=CHANNEL "
+      "videotestsrc is-live=true ! fakesink",
+      channel);
+  do {
+    writer.tell("stats check");
+  } while (writer.wait_line("stats check").find(" frames=(guint64)3,") ==
+           std::string::npos);
   for (const std::string& name : names_of(channel)) {
     if (!name.starts_with("possum-d.")) continue;
     CHECK(truncate(("/dev/shm/" + name).c_str(), 64) == 0);
