@@ -63,8 +63,11 @@ bool SlotStore::set_up(int fd, DataObject& made, Error& error) const {
 }
 
 std::uint32_t SlotStore::make(unsigned slot, SlotRequest& request) {
+  const SlotNeed& earlier = objects_[slot].need;
   DataObject made;
-  if (!plan_data_object(request.need, made.header)) {
+  made.need = {request.need.pixels, std::max(request.need.caps, earlier.caps),
+               std::max(request.need.metas, earlier.metas)};
+  if (!plan_data_object(made.need, made.header)) {
     request.error =
         make_error(ErrorCode::settings, "The frame is too large for a channel.",
                    std::to_string(request.need.pixels) + " bytes");
@@ -96,7 +99,9 @@ std::uint32_t SlotStore::make(unsigned slot, SlotRequest& request) {
 void SlotStore::remove(unsigned slot) {
   shm_unlink(name_of(objects_[slot].header.object).c_str());
   POSSUM_CRASH_POINT("replace.unlink");
+  const SlotNeed need = objects_[slot].need;
   objects_[slot] = {};
+  objects_[slot].need = {0, need.caps, need.metas};
 }
 
 // --- finding ---------------------------------------------------------------------------
@@ -115,7 +120,8 @@ bool SlotStore::any_fits(const SlotNeed& need) const {
 }
 
 SlotRef SlotStore::ref(unsigned slot) const {
-  const auto& [h, mapping, caps_id] = objects_[slot];
+  const layout::DataHeader& h = objects_[slot].header;
+  const std::shared_ptr<ShmObject>& mapping = objects_[slot].mapping;
   return {incarnation_,
           h.object,
           slot,

@@ -76,6 +76,10 @@ class SlotStore {
     layout::DataHeader header{};  // object 0: there is none
     std::shared_ptr<ShmObject> mapping;
     std::uint32_t caps_id = 0;  // whose text lies in the caps area
+    // What it was planned for. Caps and metas stay when it is removed: the next object of
+    // the slot has as much room for them, or frames whose pixels and metas vary would
+    // have it replaced again and again.
+    SlotNeed need;
   };
   std::string name_of(std::uint32_t object) const {
     return data_name(channel_, incarnation_, object);
