@@ -178,7 +178,7 @@ void note_reader(unsigned index, const layout::ReaderUnit& page,
   const std::uint64_t word = page.word.load(kRelaxed);
   ObservedReader reader;
   reader.taken = layout::taken_of(word) & there;
-  // What is offered in a free page is for whoever comes.
+  // A free page holds nothing, unless its last reader lied when it left.
   if (cfg.state == layout::PageState::free && reader.taken == 0) return;
   reader.offered = layout::offered_of(word) & there;
   reader.index = index;

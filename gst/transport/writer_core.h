@@ -251,17 +251,22 @@ class WriterCore {
     std::uint32_t came = 0;
     for (unsigned r = 0; r < kPages; ++r) {
       const std::uint32_t bit = slot_bit(r);
-      if ((admitted_ & bit) != 0 || view_of(r).state != layout::PageState::active) {
+      auto& grant = env_.page(r).grant;
+      const bool known = (admitted_ & bit) != 0;
+      if (known && (grant.load(std::memory_order_relaxed) & layout::kAdmitted) != 0) {
         continue;
       }
-      came |= bit;
+      if (view_of(r).state != layout::PageState::active) continue;
+      // One that is known was wiped and left FREE by a lie, and taken before it was
+      // recycled: without this its reader would wait for ever.
+      if (!known) came |= bit;
       // Before the first offer: who takes the slot counts this page, too (pairs with
       // ReaderCore::must_copy).
       set_admitted(admitted_ | bit);
       POSSUM_CRASH_POINT("admit.page");
       if (newest_ != 0) offer(r, slot_of(newest_));
       // After the offer: from here on an empty word says that there is nothing.
-      env_.page(r).grant.fetch_or(layout::kAdmitted, std::memory_order_seq_cst);
+      grant.fetch_or(layout::kAdmitted, std::memory_order_seq_cst);
       POSSUM_CRASH_POINT("admit.grant");
       env_.ring_reader(r);
     }

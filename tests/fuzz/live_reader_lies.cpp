@@ -174,6 +174,14 @@ class Liar {
     layout::Config cfg = layout::unpack(map_.page(page_).cfg.load());
     cfg.state = layout::PageState::active;
     map_.page(page_).cfg.store(layout::pack(cfg));
+    // Only from its admission on its lies mean anything.
+    put_to_sleep(layout::kAttentionUnit, map_.bells().attention);
+    open_.attention().ring();
+    const std::int64_t until = in_ms(1000 * slowness());
+    while ((map_.page(page_).grant.load() & layout::kAdmitted) == 0) {
+      FUZZ_CHECK(possum::monotonic_ns() < until);
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
   }
   void die() {
     flipper_.reset();

@@ -179,7 +179,7 @@ MUTANTS = [
     ]),
     ('admitted before the newest frame is offered', 'ended', [
         (W, '      if (newest_ != 0) offer(r, slot_of(newest_));',
-         '''      if (@) env_.page(r).grant.fetch_or(layout::kAdmitted, std::memory_order_seq_cst);
+         '''      if (@) grant.fetch_or(layout::kAdmitted, std::memory_order_seq_cst);
       if (newest_ != 0) offer(r, slot_of(newest_));'''),
     ]),
     ('the word before the admission', 'ended', [

@@ -263,6 +263,7 @@ class Channel final : public System {
     control.due = 1;
     for (auto& page : control.page) {
       page.cfg.value = layout::pack({});
+      page.grant.sole = sole;
       page.grant.now = &control.due;
     }
   }

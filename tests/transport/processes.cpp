@@ -371,6 +371,39 @@ TEST(reader_that_scribbles_over_its_pages_hurts_only_itself) {
   }
 }
 
+// A page that its reader says nobody has, and has wiped, may be taken before the writer
+// recycles it. The next reader must not pay for that.
+TEST(reader_that_leaves_its_page_by_a_lie_harms_no_successor) {
+  using namespace possum::transport::layout;
+  const std::string channel = unique_channel();
+  const auto writer = open_prepared(plain_writer(channel));
+  publish(*writer, 1);
+  {
+    Error error;
+    possum::transport::OpenControl open;
+    CHECK(open_control({channel, {}, false}, open, error) ==
+          possum::transport::OpenStatus::ok);
+    CHECK(open.lock.try_lock(kReaderByte) == possum::transport::LockFd::Result::ok);
+    CHECK(map_own_page(open, 0, error));
+    ReaderUnit& page = open.control.page(0);
+    const std::uint64_t free = page.cfg;
+    Config cfg = unpack(free);
+    cfg.state = PageState::active;
+    page.cfg = pack(cfg);
+    open.attention().ring();
+    CHECK(eventually([&] { return (page.grant & kAdmitted) != 0; }));
+    page.word = 0;
+    page.grant = 0;
+    page.cfg = free;
+  }
+  const auto next = attach_reader(reader_of(channel));
+  CHECK(key_of(take(*next)) == 1);
+  writer->set_eos();
+  Frame none;
+  Error error;
+  CHECK(next->take(in_ms(kLimitMs), none, error) == possum::transport::TakeStatus::eos);
+}
+
 // Whoever writes in a page that nobody has is given nothing, and keeps nothing.
 TEST(reader_that_takes_without_attaching_holds_nothing) {
   const std::string channel = unique_channel();
