@@ -721,7 +721,7 @@ TEST(thirty_two_readers_come_and_go) {
   run({.writer = {.slots = 32, .blocking = false, .pace_us = 500},
        .readers =
            std::vector<ReaderPlan>(possum::transport::layout::kReaders,
-                                   {.hold = 4, .keep = 3, .leave = 50, .visits = true}),
+                                   {.hold = 4, .keep = 3, .leave = 150, .visits = true}),
        .fate = Fate::visitors_die,
        .happened =
            [](const Run& r) {
