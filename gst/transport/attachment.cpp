@@ -171,6 +171,12 @@ void Attachment::ring_both() {
   room_.ring();
 }
 
+bool Attachment::control_intact() const {
+  struct stat info {};
+  return fstat(open_.lock.get(), &info) == 0 &&
+         info.st_size == static_cast<off_t>(control_bytes());
+}
+
 bool Attachment::linked() const {
   struct stat info {};
   return fstat(open_.lock.get(), &info) == 0 && info.st_nlink > 0;

@@ -86,6 +86,9 @@ class Attachment : public std::enable_shared_from_this<Attachment> {
   void ring_both();
   bool writer_alive() const { return open_.lock.held_by_other(layout::kOwnerByte); }
   bool linked() const;
+  // Is the control object as long as it was made? Whoever sleeps in it touches nothing
+  // that could tell.
+  bool control_intact() const;
   Mapped map(unsigned slot, std::uint32_t object);
 
  private:

@@ -228,6 +228,10 @@ TakeStatus Reader::take(std::int64_t deadline_ns, Frame& frame, Error& error) tr
     if (look) {
       dead = !a->writer_alive();
       POSSUM_CRASH_POINT("wait.owner");
+      if (!dead && !a->control_intact()) {
+        error = damaged(options_.channel, "the control object was truncated");
+        return TakeStatus::failed;
+      }
       a->forget_replaced();
     }
     a->bell().arm();
