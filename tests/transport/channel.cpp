@@ -825,13 +825,14 @@ TEST(control_object_that_is_never_finished_is_not_found) {
 }
 
 // The pages of others are theirs. A writer that runs makes the channel anew.
-TEST(truncation_that_does_not_reach_a_reader_leaves_it_alone) {
+TEST(truncation_is_noticed_by_an_attached_reader) {
   Forged forged;
   const auto reader = attach_reader(reader_of(forged.channel));
   forged.truncate(control_bytes() / 2);
   Frame frame;
   Error error;
-  CHECK(reader->take(in_ms(300), frame, error) == TakeStatus::timeout);
+  CHECK(reader->take(in_ms(kLimitMs), frame, error) == TakeStatus::failed);
+  CHECK(error.code == ErrorCode::corrupt);
   forged.truncate(control_bytes());
 }
 
