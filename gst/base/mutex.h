@@ -27,8 +27,6 @@
 // Behind a function that returns with these mutexes held, or no longer held.
 #define POSSUM_ACQUIRE(...) POSSUM_THREAD_SAFETY(acquire_capability(__VA_ARGS__))
 #define POSSUM_RELEASE(...) POSSUM_THREAD_SAFETY(release_capability(__VA_ARGS__))
-// Behind a function whose locking clang cannot follow; a comment says why it is right.
-#define POSSUM_NO_THREAD_SAFETY_ANALYSIS POSSUM_THREAD_SAFETY(no_thread_safety_analysis)
 
 namespace possum {
 
@@ -42,28 +40,18 @@ class POSSUM_THREAD_SAFETY(capability("mutex")) Mutex {
   std::mutex mutex_;
 };
 
-// Holds a mutex to the end of its block, but for what comes between unlock() and lock().
+// Holds a mutex to the end of its block.
 class POSSUM_THREAD_SAFETY(scoped_lockable) MutexLock {
  public:
-  explicit MutexLock(Mutex& mutex) POSSUM_ACQUIRE(mutex) : mutex_(mutex) { lock(); }
-  ~MutexLock() POSSUM_RELEASE() {
-    if (held_) mutex_.unlock();
+  explicit MutexLock(Mutex& mutex) POSSUM_ACQUIRE(mutex) : mutex_(mutex) {
+    mutex_.lock();
   }
+  ~MutexLock() POSSUM_RELEASE() { mutex_.unlock(); }
   MutexLock(const MutexLock&) = delete;
   MutexLock& operator=(const MutexLock&) = delete;
 
-  void lock() POSSUM_ACQUIRE() {
-    mutex_.lock();
-    held_ = true;
-  }
-  void unlock() POSSUM_RELEASE() {
-    held_ = false;
-    mutex_.unlock();
-  }
-
  private:
   Mutex& mutex_;
-  bool held_ = false;
 };
 
 // Lets go of a held mutex to the end of its block: for a function that REQUIRES it.

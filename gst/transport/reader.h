@@ -74,7 +74,8 @@ class Reader {
 
   // Waits for a live channel and takes a page of it. deadline_ns is CLOCK_MONOTONIC,
   // INT64_MAX: no deadline; one in the past: one try. Ended by interrupt(true).
-  // Detaches from an earlier channel first.
+  // Detaches from an earlier channel first. Waits 100 ms at most for the writer to let
+  // this reader in; a stopped one does so later, and take() waits for that.
   // `waiting` is called in the same thread, with no lock held, when the wait begins and
   // when it goes on for another reason, at most once a second.
   using Waiting = std::function<void(const Error& why)>;

@@ -75,8 +75,6 @@ class ReaderCore {
   ReaderCore(Env& env, Tenancy tenancy)
       : env_(env), page_(tenancy.page), epoch_(tenancy.epoch) {}
 
-  std::uint32_t epoch() const { return epoch_; }
-
   void enter(layout::Policy policy, unsigned depth) {
     layout::Config cfg;
     cfg.epoch = epoch_;
