@@ -24,11 +24,12 @@ class Frame {
  public:
   Frame() = default;
   ~Frame() { release(); }
-  Frame(Frame&& other) noexcept : parts_(std::exchange(other.parts_, {})) {}
+  Frame(Frame&& other) noexcept : parts_(std::move(other.parts_)) { other.forget(); }
   Frame& operator=(Frame&& other) noexcept {
     if (this == &other) return *this;
     release();
-    parts_ = std::exchange(other.parts_, {});
+    parts_ = std::move(other.parts_);
+    other.forget();
     return *this;
   }
 
@@ -52,6 +53,13 @@ class Frame {
  private:
   friend class Attachment;
   void release() noexcept;
+  // What a move leaves behind.
+  void forget() noexcept {
+    parts_.descriptor = {};
+    parts_.data = nullptr;
+    parts_.missed = 0;
+    parts_.strange_clock = false;
+  }
 
   struct Parts {
     layout::FrameDescriptor descriptor{};
