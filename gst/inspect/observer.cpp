@@ -17,10 +17,10 @@
 #include <map>
 #include <memory>
 
+#include "base/byte_lock.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "base/users.h"
-#include "transport/byte_lock.h"
 #include "transport/control.h"
 #include "transport/descriptor.h"
 #include "transport/names.h"
@@ -170,8 +170,8 @@ void note_slots(const layout::ControlHeader& header, ObservedChannel& seen) {
   }
 }
 
-void note_reader(unsigned index, const layout::ReaderUnit& page,
-                 const transport::LockFd& fd, ObservedChannel& seen) {
+void note_reader(unsigned index, const layout::ReaderUnit& page, const LockFd& fd,
+                 ObservedChannel& seen) {
   const layout::Config cfg = layout::unpack(page.cfg.load(kRelaxed));
   std::uint32_t there = 0;
   for (const ObservedSlot& slot : seen.slots) there |= transport::slot_bit(slot.index);
@@ -406,8 +406,7 @@ void say_dead(ObservedChannel& seen) {
 }
 
 // Of a channel whose owner lock is held.
-void look_inside(const transport::LockFd& fd, std::uint64_t bytes,
-                 ObservedChannel& seen) {
+void look_inside(const LockFd& fd, std::uint64_t bytes, ObservedChannel& seen) {
   const auto copy = std::make_unique<Snapshot>();
   layout::ControlHeader& header = copy->header;
   if (bytes < sizeof header || !transport::read_header(fd.get(), header)) {
@@ -453,7 +452,7 @@ bool look(const ChannelFiles* files, ObservedChannel& seen) {
          "its control object has other names as well: remove those that are not its own");
     return true;
   }
-  const transport::LockFd fd = transport::LockFd::open(name, O_RDONLY | O_NONBLOCK, 0);
+  const LockFd fd = LockFd::open(name, O_RDONLY | O_NONBLOCK, 0);
   if (!fd) {
     if (errno == ENOENT) return false;
     cannot_open(errno, seen);

@@ -13,9 +13,9 @@
 #include <cstring>
 #include <new>
 
+#include "base/bus_guard.h"
 #include "base/clock.h"
 #include "base/process.h"
-#include "bus_guard.h"
 #include "channel_errors.h"
 #include "crash_point.h"
 #include "descriptor.h"

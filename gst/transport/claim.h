@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "base/byte_lock.h"
 #include "base/error.h"
-#include "byte_lock.h"
 #include "control.h"
 #include "doorbell.h"
 #include "layout.h"

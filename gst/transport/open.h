@@ -10,8 +10,8 @@
 #include <cstdint>
 #include <memory>
 
+#include "base/byte_lock.h"
 #include "base/error.h"
-#include "byte_lock.h"
 #include "control.h"
 #include "doorbell.h"
 #include "reader_core.h"

@@ -6,9 +6,9 @@
 #include <cstring>
 #include <new>
 
+#include "base/bus_guard.h"
 #include "base/clock.h"
 #include "base/fork_guard.h"
-#include "bus_guard.h"
 #include "channel_errors.h"
 #include "crash_point.h"
 #include "names.h"

@@ -11,8 +11,8 @@
 #include <memory>
 #include <optional>
 
+#include "base/bus_guard.h"
 #include "base/error.h"
-#include "bus_guard.h"
 
 namespace possum::transport {
 

@@ -15,8 +15,8 @@
 #include <string>
 #include <utility>
 
+#include "base/bus_guard.h"
 #include "base/error.h"
-#include "bus_guard.h"
 
 namespace possum::transport {
 

@@ -7,10 +7,10 @@
 #include <bit>
 #include <utility>
 
+#include "base/bus_guard.h"
 #include "base/clock.h"
 #include "base/fork_guard.h"
 #include "base/users.h"
-#include "bus_guard.h"
 #include "crash_point.h"
 
 namespace possum::transport {

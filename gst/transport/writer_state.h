@@ -12,11 +12,11 @@
 #include <utility>
 #include <vector>
 
+#include "base/bus_guard.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fork_guard.h"
 #include "base/mutex.h"
-#include "bus_guard.h"
 #include "claim.h"
 #include "doorbell.h"
 #include "slot_store.h"

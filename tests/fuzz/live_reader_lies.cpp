@@ -164,7 +164,7 @@ class Liar {
       const layout::Config cfg = layout::unpack(map_.page(page_).cfg.load());
       if (cfg.state == layout::PageState::free &&
           open_.lock.try_lock(layout::kReaderByte + page_) ==
-              possum::transport::LockFd::Result::ok) {
+              possum::LockFd::Result::ok) {
         break;
       }
     }

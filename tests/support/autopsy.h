@@ -97,8 +97,8 @@ class Autopsy {
       CHECK(shows(pixels, frame.data_bytes, frame.offset));
     }
     if (expect_.alive && cfg.state == possum::transport::layout::PageState::active) {
-      auto probe = possum::transport::LockFd::open(
-          possum::transport::control_name(channel_), O_RDWR, 0);
+      auto probe =
+          possum::LockFd::open(possum::transport::control_name(channel_), O_RDWR, 0);
       CHECK(probe.held_by_other(possum::transport::layout::kReaderByte + r));
     }
   }

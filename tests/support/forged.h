@@ -8,8 +8,8 @@
 
 #include <fstream>
 
+#include "base/byte_lock.h"
 #include "support/transport.h"
-#include "transport/byte_lock.h"
 
 namespace support {
 
@@ -21,10 +21,10 @@ class ForgedChannel {
     const auto writer = open_writer(plain_writer(model));
     publish(*writer, 1, kSmall, caps);
     incarnation_ = writer->incarnation();
-    lock_ = possum::transport::LockFd::open(possum::transport::control_name(channel),
-                                            O_RDWR | O_CREAT | O_EXCL, 0600);
+    lock_ = possum::LockFd::open(possum::transport::control_name(channel),
+                                 O_RDWR | O_CREAT | O_EXCL, 0600);
     CHECK(lock_ && lock_.try_lock(possum::transport::layout::kOwnerByte) ==
-                       possum::transport::LockFd::Result::ok);
+                       possum::LockFd::Result::ok);
     fill(lock_.get(), bytes_of(possum::transport::control_name(model)));
     for (const std::string& original : names_of(model)) {
       if (!original.starts_with("possum-d.")) continue;
@@ -90,7 +90,7 @@ class ForgedChannel {
 
   const std::string channel_;
   std::uint64_t incarnation_ = 0;
-  possum::transport::LockFd lock_;
+  possum::LockFd lock_;
 };
 
 }  // namespace support

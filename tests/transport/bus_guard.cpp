@@ -4,7 +4,7 @@
 // The SIGBUS handler by itself: what it replaces and what it leaves alone, to whom it
 // passes on what is not its own, and how processes end that it must not save. A signal
 // disposition belongs to a whole process, so each test does its deed in a forked child.
-#include "transport/bus_guard.h"
+#include "base/bus_guard.h"
 
 #include <errno.h>
 #include <setjmp.h>

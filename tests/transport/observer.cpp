@@ -168,8 +168,8 @@ TEST(channel_that_is_being_set_up_is_neither_there_nor_dead) {
   make_name(name);
   seen(channel, ChannelCondition::setting_up);  // between a claim's first steps
   {
-    possum::transport::LockFd lock = possum::transport::LockFd::open(name, O_RDWR, 0);
-    CHECK(lock.try_lock(layout::kOwnerByte) == possum::transport::LockFd::Result::ok);
+    possum::LockFd lock = possum::LockFd::open(name, O_RDWR, 0);
+    CHECK(lock.try_lock(layout::kOwnerByte) == possum::LockFd::Result::ok);
     seen(channel, ChannelCondition::setting_up);
     CHECK(ftruncate(lock.get(), static_cast<off_t>(possum::transport::control_bytes())) ==
           0);

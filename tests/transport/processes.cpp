@@ -383,7 +383,7 @@ TEST(reader_that_leaves_its_page_by_a_lie_harms_no_successor) {
     possum::transport::OpenControl open;
     CHECK(open_control({channel, {}, false}, open, error) ==
           possum::transport::OpenStatus::ok);
-    CHECK(open.lock.try_lock(kReaderByte) == possum::transport::LockFd::Result::ok);
+    CHECK(open.lock.try_lock(kReaderByte) == possum::LockFd::Result::ok);
     CHECK(map_own_page(open, 0, error));
     ReaderUnit& page = open.control.page(0);
     const std::uint64_t free = page.cfg;
@@ -414,7 +414,7 @@ TEST(reader_that_takes_without_attaching_holds_nothing) {
     CHECK(open_control({.channel = channel}, open, error) ==
           possum::transport::OpenStatus::ok);
     CHECK(open.lock.try_lock(possum::transport::layout::kReaderByte) ==
-          possum::transport::LockFd::Result::ok);
+          possum::LockFd::Result::ok);
     CHECK(map_own_page(open, 0, error));
     auto& word = open.control.page(0).word;
     for (std::uint64_t key = 1; key <= 5; ++key) {

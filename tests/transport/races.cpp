@@ -259,9 +259,8 @@ class Mortal {
       return false;
     }
     for (page_ = 0; page_ < possum::transport::layout::kReaders; ++page_) {
-      if (!free_page() ||
-          open_.lock.try_lock(possum::transport::layout::kReaderByte + page_) !=
-              possum::transport::LockFd::Result::ok) {
+      if (!free_page() || open_.lock.try_lock(possum::transport::layout::kReaderByte +
+                                              page_) != possum::LockFd::Result::ok) {
         continue;
       }
       if (free_page()) break;

@@ -451,7 +451,7 @@ class Hoarder {
     }
     bool lock_page(unsigned r) const {
       return open.lock.try_lock(possum::transport::layout::kReaderByte + r) ==
-             possum::transport::LockFd::Result::ok;
+             possum::LockFd::Result::ok;
     }
     void unlock_page(unsigned r) const {
       open.lock.unlock(possum::transport::layout::kReaderByte + r);
@@ -1332,7 +1332,7 @@ TEST(reader_that_comes_and_goes_without_end_does_not_flood_the_application) {
   CHECK(open_control({.channel = channel}, open, error) ==
         possum::transport::OpenStatus::ok);
   CHECK(open.lock.try_lock(possum::transport::layout::kReaderByte) ==
-        possum::transport::LockFd::Result::ok);
+        possum::LockFd::Result::ok);
   CHECK(map_own_page(open, 0, error));
   const std::int64_t start = possum::monotonic_ns();
   possum::transport::layout::Config cfg;

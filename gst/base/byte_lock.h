@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
 //
-// Who is alive: open file description locks on single bytes of the control object
+// Who is alive: open file description locks on single bytes of a shared memory object
 // (fcntl(2)). The kernel drops them when the last reference to the description is gone,
 // so the descriptor is never mapped (a mapping is a reference) and children close it.
 #pragma once
@@ -10,7 +10,7 @@
 #include <string>
 #include <utility>
 
-namespace possum::transport {
+namespace possum {
 
 // A descriptor of its own that carries locks. Nothing may be mapped through it.
 class LockFd {
@@ -43,4 +43,4 @@ class LockFd {
   std::uint32_t generation_ = 0;
 };
 
-}  // namespace possum::transport
+}  // namespace possum

@@ -5,9 +5,9 @@
 #include <errno.h>
 #include <fcntl.h>
 
-#include "base/fork_guard.h"
+#include "fork_guard.h"
 
-namespace possum::transport {
+namespace possum {
 namespace {
 
 // l_pid must be 0 for OFD commands (fcntl(2)); value initialisation sees to it.
@@ -55,4 +55,4 @@ bool LockFd::held_by_other(std::int64_t byte) const {
   return fcntl(fd_, F_OFD_GETLK, &range) == 0 && range.l_type != F_UNLCK;
 }
 
-}  // namespace possum::transport
+}  // namespace possum

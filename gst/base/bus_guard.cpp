@@ -14,7 +14,7 @@
 #include <array>
 #include <atomic>
 
-namespace possum::transport {
+namespace possum {
 namespace {
 
 // One place for a region. `version` counts the changes of its place: 0 modulo 4 free, 1
@@ -263,4 +263,4 @@ bool GuardedRegion::damaged() const {
   return index_ != kNone && table[index_].damaged.load(std::memory_order_relaxed);
 }
 
-}  // namespace possum::transport
+}  // namespace possum

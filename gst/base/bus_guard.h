@@ -11,7 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace possum::transport {
+namespace possum {
 
 // From here on a fault in a GuardedRegion, also in one made before, is survived. All
 // other SIGBUS goes to the handler that was there before. Once for the process and for
@@ -58,4 +58,4 @@ class GuardedRegion {
   std::size_t index_ = kNone;
 };
 
-}  // namespace possum::transport
+}  // namespace possum
