@@ -6,6 +6,8 @@
 // sees that it works.
 #include "support/check.h"
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 
@@ -168,8 +170,10 @@ TEST(writer_that_lost_its_channel_opens_again) {
   const std::string path =
       possum::transport::kShmDirectory + possum::transport::control_name(channel);
   CHECK(mkdir((path + ".aside").c_str(), 0700) == 0);
-  CHECK(unlink(path.c_str()) == 0 &&
-        rename((path + ".aside").c_str(), path.c_str()) == 0);
+  // In one step: the writer makes its channel anew as soon as the name is free.
+  CHECK(renameat2(AT_FDCWD, (path + ".aside").c_str(), AT_FDCWD, path.c_str(),
+                  RENAME_EXCHANGE) == 0 &&
+        unlink((path + ".aside").c_str()) == 0);
   CHECK(eventually([&] { return lost.load(); }));
   Error error;
   SlotRef slot;
