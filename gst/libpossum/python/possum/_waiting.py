@@ -9,6 +9,7 @@ pipe of ours, and a thread that reads it interrupts the wait. The main thread th
 its handlers, and waits on if none of them raised. Nobody looks at a clock for this.
 """
 
+import _thread
 import ctypes
 import os
 import signal
@@ -33,7 +34,9 @@ class _Wakeup:
         # Guarded by the lock.
         self.target: Optional[Interrupt] = None  # of the main thread's wait
         self.forward = -1  # whoever wants to know of signals as well
-        threading.Thread(target=self._serve, name="possum-signals", daemon=True).start()
+        # Not a threading.Thread: its start() waits for a condition in Python, and a signal
+        # handler that raises there breaks it.
+        _thread.start_new_thread(self._serve, ())
 
     def _serve(self) -> None:
         while True:
