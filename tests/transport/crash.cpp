@@ -16,7 +16,6 @@
 #include <iterator>
 #include <map>
 #include <mutex>
-#include <regex>
 #include <set>
 
 #include "support/autopsy.h"
@@ -696,16 +695,22 @@ std::filesystem::path source_root() {
   return root;
 }
 
-template <class Use>
-void for_each_match(const std::string& text, const std::regex& pattern, Use use) {
-  for (std::sregex_iterator at(text.begin(), text.end(), pattern), end; at != end; ++at) {
-    use((*at)[1].str());
+// What stands between `before` and the next `after`, at each place.
+std::vector<std::string> all_between(const std::string& text, const std::string& before,
+                                     const std::string& after) {
+  std::vector<std::string> found;
+  for (std::size_t at = 0; (at = text.find(before, at)) != text.npos;) {
+    at += before.size();
+    const std::size_t end = text.find(after, at);
+    if (end == text.npos) break;
+    found.push_back(text.substr(at, end - at));
+    at = end + after.size();
   }
+  return found;
 }
 
 // Of deaths.md: which roles die at each point, "W", "R" or "WR".
 std::multimap<std::string, std::string> table_of_deaths() {
-  static const std::regex name("`([a-z]+\\.[a-z-]+)`");
   std::istringstream page(contents(source_root() / "tests/transport/deaths.md"));
   std::multimap<std::string, std::string> table;
   for (std::string line; std::getline(page, line);) {
@@ -714,21 +719,23 @@ std::multimap<std::string, std::string> table_of_deaths() {
     for (const char c : line.substr(0, line.find('|', 1))) {
       if (c == 'W' || c == 'R') roles += c;
     }
-    for_each_match(line, name,
-                   [&](const std::string& point) { table.emplace(point, roles); });
+    for (const std::string& name : all_between(line, "`", "`")) {
+      // A function's name may stand in a row as well: "of()".
+      if (name.find('.') != name.npos) table.emplace(name, roles);
+    }
   }
   return table;
 }
 
 std::multiset<std::string> points_in_source() {
-  static const std::regex use("POSSUM_CRASH_POINT\\(\"([^\"]*)\"\\)");
   std::multiset<std::string> names;
   for (const auto& entry :
        std::filesystem::directory_iterator(source_root() / "gst/transport")) {
     const auto kind = entry.path().extension();
     if (kind != ".h" && kind != ".cpp") continue;
-    for_each_match(contents(entry.path()), use,
-                   [&](const std::string& point) { names.insert(point); });
+    const auto found =
+        all_between(contents(entry.path()), "POSSUM_CRASH_POINT(\"", "\")");
+    names.insert(found.begin(), found.end());
   }
   return names;
 }

@@ -11,7 +11,7 @@
 #include <cstring>
 #include <fstream>
 #include <random>
-#include <regex>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -123,25 +123,35 @@ Field of_plane(const Field& field) {
           field.bytes, sizeof(PlaneLayout)};
 }
 
+std::vector<std::size_t> numbers(const std::string& text) {
+  std::vector<std::size_t> found;
+  std::istringstream words(text);
+  for (std::string word; words >> word;) {
+    if (std::isdigit(word[0])) found.push_back(std::stoul(word));
+  }
+  return found;
+}
+
 // The rows "| offset | width | field |" under the heading that begins so. An offset is
 // "256 + 16 s" for each s, a width "8", "4 a", or "2 x 8 a".
 std::vector<Field> fields_of_page(const std::string& heading) {
   const char* const root = std::getenv("POSSUM_SOURCE_ROOT");
   if (!root) check::skip("POSSUM_SOURCE_ROOT is not set: run it by `meson test`");
   std::ifstream page(std::string(root) + "/gst/transport/PROTOCOL.md");
-  static const std::regex row(
-      R"(\| (\d+)(?: \+ (\d+) [sp])? \| (?:(\d+) x )?(\d+)(?: [as])? \| (\S+) \|.*)");
   std::vector<Field> fields;
   bool inside = false;
   for (std::string line; std::getline(page, line);) {
     if (line.starts_with("#")) inside = line.starts_with(heading);
-    std::smatch part;
-    if (!inside || !std::regex_match(line, part, row)) continue;
-    const auto number = [&](std::size_t group, std::size_t otherwise) {
-      return part[group].matched ? std::stoul(part[group].str()) : otherwise;
-    };
-    fields.push_back(
-        {part[5].str(), number(1, 0), number(3, 1) * number(4, 0), number(2, 0)});
+    if (!inside || !line.starts_with("| ") || !std::isdigit(line[2])) continue;
+    std::istringstream row(line);
+    std::string before, offset, width, field;
+    for (std::string* cell : {&before, &offset, &width, &field}) {
+      std::getline(row, *cell, '|');
+    }
+    const std::vector<std::size_t> at = numbers(offset), size = numbers(width);
+    std::istringstream(field) >> field;
+    fields.push_back({field, at.at(0), size.at(0) * (size.size() > 1 ? size[1] : 1),
+                      at.size() > 1 ? at[1] : 0});
   }
   return fields;
 }
