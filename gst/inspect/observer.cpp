@@ -19,6 +19,7 @@
 
 #include "base/byte_lock.h"
 #include "base/clock.h"
+#include "base/shm_object.h"
 #include "base/text.h"
 #include "base/users.h"
 #include "transport/control.h"
@@ -26,7 +27,6 @@
 #include "transport/names.h"
 #include "transport/offer.h"
 #include "transport/open.h"
-#include "transport/shm_object.h"
 
 namespace possum::inspect {
 namespace {
@@ -49,12 +49,11 @@ struct Snapshot {
 
 // With the unit_bytes of a checked header.
 bool copy_all(int fd, std::size_t unit, Snapshot& copy) {
-  if (!transport::copy_bytes(fd, 0, static_cast<void*>(&copy.header), sizeof copy.header))
+  if (!copy_bytes(fd, 0, static_cast<void*>(&copy.header), sizeof copy.header))
     return false;
   for (unsigned r = 0; r < layout::kReaders; ++r) {
-    if (!transport::copy_bytes(fd, (layout::kReaderUnit + r) * unit,
-                               static_cast<void*>(&copy.pages[r]),
-                               sizeof copy.pages[r])) {
+    if (!copy_bytes(fd, (layout::kReaderUnit + r) * unit,
+                    static_cast<void*>(&copy.pages[r]), sizeof copy.pages[r])) {
       return false;
     }
   }
@@ -246,7 +245,7 @@ enum class Copied { whole, torn, never };
 // `why` is set for what looking again would not change.
 Copied copy_frame(const ObservedChannel& seen, const SlotNow& now, ObservedFrame& frame,
                   std::string& why) {
-  const transport::UniqueFd fd(
+  const UniqueFd fd(
       shm_open(transport::data_name(seen.name, seen.incarnation, now.object).c_str(),
                O_RDONLY | O_NONBLOCK, 0));
   if (!fd) {
@@ -259,19 +258,19 @@ Copied copy_frame(const ObservedChannel& seen, const SlotNow& now, ObservedFrame
   layout::FrameDescriptor descriptor{};
   if (fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode) ||
       info.st_uid != seen.owner || info.st_nlink > 1 ||
-      !transport::copy_bytes(fd.get(), 0, &header, sizeof header) ||
+      !copy_bytes(fd.get(), 0, &header, sizeof header) ||
       !transport::valid_data_header(header, static_cast<std::size_t>(info.st_size),
                                     seen.incarnation, now.object, now.slot)) {
     return Copied::torn;
   }
   std::string fault;
-  if (!transport::copy_bytes(fd.get(), sizeof header, &descriptor, sizeof descriptor) ||
+  if (!copy_bytes(fd.get(), sizeof header, &descriptor, sizeof descriptor) ||
       descriptor.seq != now.seq ||
       !transport::valid_descriptor(descriptor, header, fault)) {
     return Copied::torn;
   }
   std::string caps(descriptor.caps_bytes, '\0');
-  if (!transport::copy_bytes(fd.get(), header.caps_offset, caps.data(), caps.size())) {
+  if (!copy_bytes(fd.get(), header.caps_offset, caps.data(), caps.size())) {
     return Copied::torn;
   }
   frame = {now.slot, now.seq, descriptor.data_bytes, descriptor.caps_id, {}};
@@ -364,11 +363,9 @@ class Collector {
 // Every file of `only`, or of all channels if that is empty.
 bool read_mount(const std::string& only, std::vector<ChannelFiles>& channels,
                 bool& complete, Error& error) {
-  const std::unique_ptr<DIR, int (*)(DIR*)> dir(opendir(transport::kShmDirectory),
-                                                &closedir);
+  const std::unique_ptr<DIR, int (*)(DIR*)> dir(opendir(kShmDirectory), &closedir);
   if (!dir) {
-    error = shm_error(std::string(transport::kShmDirectory) + " cannot be listed",
-                      "opendir", errno);
+    error = shm_error(std::string(kShmDirectory) + " cannot be listed", "opendir", errno);
     return false;
   }
   Collector collector;
@@ -394,7 +391,7 @@ void note_left(const ChannelFiles* files, ObservedChannel& seen) {
   if (files->control) seen.left.push_back(transport::control_name(seen.name).substr(1));
   seen.left.insert(seen.left.end(), files->data.begin(), files->data.end());
   for (const std::string& file : seen.left) {
-    if (const auto info = transport::stat_name("/" + file)) {
+    if (const auto info = stat_name("/" + file)) {
       seen.left_bytes += static_cast<std::uint64_t>(info->st_blocks) * 512;
     }
   }
@@ -434,7 +431,7 @@ void look_inside(const LockFd& fd, std::uint64_t bytes, ObservedChannel& seen) {
 // False: it was replaced meanwhile. `files`: NULL if they have to be looked for.
 bool look(const ChannelFiles* files, ObservedChannel& seen) {
   const std::string name = transport::control_name(seen.name);
-  const auto named = transport::stat_name(name);
+  const auto named = stat_name(name);
   if (!named) {
     note_left(files, seen);
     if (!seen.left.empty()) say_dead(seen);

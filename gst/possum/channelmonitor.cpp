@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/shm_watch.h"
 #include "base/users.h"
-#include "transport/channel_watch.h"
 
 namespace possum {
 namespace {
@@ -64,7 +64,7 @@ Channels look_at_channels() {
 // Of the thread once it runs, but for interrupt().
 class ChannelMonitor::Watcher {
  public:
-  Watcher() : watch_(transport::ChannelWatch::Everything{}) {
+  Watcher() : watch_(transport::all_control_names()) {
     watch_.arm();
     known_ = look_at_channels();
   }
@@ -80,7 +80,7 @@ class ChannelMonitor::Watcher {
   bool look(EventThread::Run& thread);
   Changed changed_;
   std::promise<void> told_;  // of the channels that there were
-  transport::ChannelWatch watch_;
+  ShmWatch watch_;
   Channels known_;
 };
 

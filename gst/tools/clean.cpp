@@ -11,13 +11,13 @@
 #include <set>
 
 #include "base/clock.h"
+#include "base/shm_watch.h"
 #include "base/text.h"
 #include "base/users.h"
 #include "commands.h"
 #include "json.h"
 #include "look.h"
 #include "table.h"
-#include "transport/channel_watch.h"
 #include "transport/claim.h"
 #include "transport/names.h"
 #include "view.h"
@@ -54,7 +54,7 @@ class ActAs {
 uid_t owner_of(const ObservedChannel& channel) {
   if (channel.owner) return *channel.owner;
   for (const std::string& file : channel.left) {
-    if (const auto info = possum::transport::stat_name("/" + file)) return info->st_uid;
+    if (const auto info = possum::stat_name("/" + file)) return info->st_uid;
   }
   return geteuid();
 }
@@ -73,8 +73,7 @@ bool without_control(const ObservedChannel& channel) {
 
 // Looks again at a channel without a control object if it has one now.
 bool returned(ObservedChannel* channel) {
-  if (!possum::transport::stat_name(possum::transport::control_name(channel->name)))
-    return false;
+  if (!possum::stat_name(possum::transport::control_name(channel->name))) return false;
   *channel = possum::inspect::observe_channel(
       possum::inspect::ChannelFiles{channel->name, true, std::move(channel->left)});
   return true;
@@ -95,7 +94,7 @@ bool something_stays(const std::vector<std::string>& files,
                      const std::vector<std::string>& removed) {
   const std::set<std::string> gone(removed.begin(), removed.end());
   return std::any_of(files.begin(), files.end(), [&](const std::string& file) {
-    return gone.count(file) == 0 && possum::transport::stat_name("/" + file);
+    return gone.count(file) == 0 && possum::stat_name("/" + file);
   });
 }
 
@@ -129,7 +128,7 @@ void print_results(const std::vector<Cleaned>& results) {
     const char* const verb =
         cleaned.result == "would-remove" ? "would remove" : "removed";
     for (const std::string& name : cleaned.names) {
-      std::printf("%s %s/%s\n", verb, possum::transport::kShmDirectory, name.c_str());
+      std::printf("%s %s/%s\n", verb, possum::kShmDirectory, name.c_str());
     }
   }
   std::fflush(stdout);
@@ -149,8 +148,7 @@ Cleaned in_use(const ObservedChannel& channel) {
 
 // Is there a shared memory object under the name of a channel that cannot be looked at?
 bool is_object(const ObservedChannel& channel) {
-  const auto info =
-      possum::transport::stat_name(possum::transport::control_name(channel.name));
+  const auto info = possum::stat_name(possum::transport::control_name(channel.name));
   return info && S_ISREG(info->st_mode);
 }
 
@@ -192,7 +190,7 @@ void await_returns(std::vector<ObservedChannel>& channels) {
   for (ObservedChannel& channel : channels) {
     if (without_control(channel)) away.push_back(&channel);
   }
-  possum::transport::ChannelWatch watch(possum::transport::ChannelWatch::Everything{});
+  possum::ShmWatch watch(possum::transport::all_control_names());
   if (!away.empty()) watch.arm();
   const std::int64_t deadline_ns = possum::monotonic_ns() + kReturnNs;
   std::erase_if(away, returned);

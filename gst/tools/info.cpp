@@ -3,11 +3,11 @@
 #include <bit>
 #include <cstdio>
 
+#include "base/shm_object.h"
 #include "base/users.h"
 #include "commands.h"
 #include "json.h"
 #include "table.h"
-#include "transport/shm_object.h"
 #include "view.h"
 
 namespace tool {
@@ -114,7 +114,7 @@ void print_all(const ObservedChannel& channel) {
     line("left",
          counted(channel.left.size(), "names, ") + bytes_text(channel.left_bytes));
     for (const std::string& file : channel.left) {
-      std::printf("  %s/%s\n", possum::transport::kShmDirectory, file.c_str());
+      std::printf("  %s/%s\n", possum::kShmDirectory, file.c_str());
     }
   }
 }

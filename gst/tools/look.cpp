@@ -4,7 +4,7 @@
 
 #include <cstdio>
 
-#include "transport/shm_object.h"
+#include "base/shm_object.h"
 
 namespace tool {
 
@@ -27,8 +27,7 @@ bool look_at_all(const See& see, bool& complete) {
 std::string left_out_text() {
   return "another user has more than " +
          std::to_string(possum::inspect::kMaxChannelsOfOthers) +
-         " names of channels in " + possum::transport::kShmDirectory +
-         ": the rest is left out";
+         " names of channels in " + possum::kShmDirectory + ": the rest is left out";
 }
 
 }  // namespace tool

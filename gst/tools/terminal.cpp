@@ -49,7 +49,7 @@ Wakeups::Wakeups() {
     sigaddset(&mine, number);
   }
   sigprocmask(SIG_BLOCK, &mine, &before_);
-  signals_ = possum::transport::UniqueFd(signalfd(-1, &mine, SFD_CLOEXEC | SFD_NONBLOCK));
+  signals_ = possum::UniqueFd(signalfd(-1, &mine, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
 Wakeups::~Wakeups() { sigprocmask(SIG_SETMASK, &before_, nullptr); }

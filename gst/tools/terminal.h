@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "transport/shm_object.h"
+#include "base/shm_object.h"
 
 namespace tool {
 
@@ -33,7 +33,7 @@ class Wakeups {
   bool quit_pressed();
 
   sigset_t before_{};
-  possum::transport::UniqueFd signals_;
+  possum::UniqueFd signals_;
   bool input_ended_ = false;
 };
 

@@ -315,7 +315,7 @@ std::string Attachment::fill_text(Frame& frame, const MappedSlot& mapped) {
 bool Attachment::fill_copy(Frame& frame, const std::byte* pixels, Error& error) {
   const std::size_t bytes = frame.size();
   auto& copy = frame.parts_.copy;
-  copy.reset(new (std::nothrow) std::byte[bytes + unit_bytes()]);
+  copy.reset(new (std::nothrow) std::byte[bytes + page_bytes()]);
   if (!copy) {
     error = no_memory("a copy of a frame, " + std::to_string(bytes) + " bytes");
     return false;

@@ -14,12 +14,12 @@
 #include "base/error.h"
 #include "base/fork_guard.h"
 #include "base/mutex.h"
+#include "base/shm_object.h"
 #include "doorbell.h"
 #include "frame.h"
 #include "layout.h"
 #include "open.h"
 #include "reader_core.h"
-#include "shm_object.h"
 
 namespace possum::transport {
 

@@ -14,11 +14,11 @@
 
 #include "base/byte_lock.h"
 #include "base/error.h"
+#include "base/shm_object.h"
 #include "control.h"
 #include "doorbell.h"
 #include "layout.h"
 #include "semaphore_mapping.h"
-#include "shm_object.h"
 
 namespace possum::transport {
 

@@ -14,6 +14,7 @@
 
 namespace possum::transport {
 
+std::size_t unit_bytes() { return std::max(layout::kMinUnitBytes, page_bytes()); }
 std::size_t control_bytes() { return layout::kUnits * unit_bytes(); }
 
 std::uint32_t abi_word() {

@@ -9,11 +9,12 @@
 #include <cstdint>
 #include <memory>
 
+#include "base/shm_object.h"
 #include "layout.h"
-#include "shm_object.h"
 
 namespace possum::transport {
 
+std::size_t unit_bytes();     // of one of its units: a page, and layout::kMinUnitBytes
 std::size_t control_bytes();  // of a whole control object
 std::uint32_t abi_word();     // pointer bits, byte order, C library
 

@@ -7,7 +7,7 @@
 
 #include "base/caps_text.h"
 #include "base/clock.h"
-#include "shm_object.h"
+#include "control.h"
 
 namespace possum::transport {
 namespace {

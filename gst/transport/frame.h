@@ -13,10 +13,13 @@
 
 #include "layout.h"
 
+namespace possum {
+class ShmObject;
+}
+
 namespace possum::transport {
 
 class Attachment;
-class ShmObject;
 
 // Either a lease on a slot or a private copy. Move only; from any thread; may outlive the
 // Reader, the writer and the channel. Destroying it gives the slot back.

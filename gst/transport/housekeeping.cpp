@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "crash_point.h"
+#include "names.h"
 
 namespace possum::transport {
 namespace {
@@ -36,10 +37,9 @@ bool any(const WriterEvents& events) {
 }  // namespace
 
 Housekeeping::Housekeeping(WriterState& state)
-    : state_(state), reclaim_watch_(state.options.channel) {}
+    : state_(state), reclaim_watch_(control_name(state.options.channel)) {}
 
-WriteStatus Housekeeping::start(std::int64_t deadline_ns, ChannelWatch& watch,
-                                Error& error) {
+WriteStatus Housekeeping::start(std::int64_t deadline_ns, ShmWatch& watch, Error& error) {
   {
     const MutexLock lock(state_.mutex);
     state_.told.clear();
@@ -86,7 +86,7 @@ void Housekeeping::stop() {
   });
 }
 
-WriteStatus Housekeeping::claim(std::int64_t deadline_ns, ChannelWatch& watch, bool anew,
+WriteStatus Housekeeping::claim(std::int64_t deadline_ns, ShmWatch& watch, bool anew,
                                 Error& error) {
   const WriterOptions& options = state_.options;
   const ClaimOptions wanted{

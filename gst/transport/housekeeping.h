@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "base/event_thread.h"
-#include "channel_watch.h"
+#include "base/shm_watch.h"
 #include "writer_state.h"
 
 namespace possum::transport {
@@ -24,21 +24,21 @@ class Housekeeping {
 
   // Claims the channel and starts the threads. A name that somebody else has is tried
   // again until deadline_ns or an interrupt of `watch`. The channel is closed.
-  WriteStatus start(std::int64_t deadline_ns, ChannelWatch& watch, Error& error)
+  WriteStatus start(std::int64_t deadline_ns, ShmWatch& watch, Error& error)
       POSSUM_EXCLUDES(state_.mutex);
   // Ends the threads, the second one as WriterEvents says, and the channel. Any thread.
   void stop() POSSUM_EXCLUDES(state_.mutex);
 
  private:
-  WriteStatus claim(std::int64_t deadline_ns, ChannelWatch& watch, bool anew,
-                    Error& error) POSSUM_EXCLUDES(state_.mutex);
+  WriteStatus claim(std::int64_t deadline_ns, ShmWatch& watch, bool anew, Error& error)
+      POSSUM_EXCLUDES(state_.mutex);
   void run(EventThread::Run& thread) POSSUM_EXCLUDES(state_.mutex);
   void reclaim() POSSUM_EXCLUDES(state_.mutex);
   void look_for_news(Incarnation& channel) POSSUM_REQUIRES(state_.mutex);
   void tell(EventThread::Run& thread) POSSUM_EXCLUDES(state_.mutex);
 
   WriterState& state_;
-  ChannelWatch reclaim_watch_;
+  ShmWatch reclaim_watch_;
   EventThread thread_;
   EventThread teller_;
 

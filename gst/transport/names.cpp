@@ -50,6 +50,8 @@ std::string control_name(std::string_view channel) {
   return std::string(kControlPrefix).append(channel);
 }
 
+ShmWatch::Prefix all_control_names() { return {std::string(kControlPrefix)}; }
+
 std::string data_name(std::string_view channel, std::uint64_t incarnation,
                       std::uint32_t object) {
   char suffix[kDataSuffix + 1];

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "base/shm_watch.h"
 
 namespace possum::transport {
 
@@ -20,6 +21,7 @@ Error channel_name_error(std::string_view name);
 
 // As shm_open(3) takes them, with a slash in front.
 std::string control_name(std::string_view channel);
+ShmWatch::Prefix all_control_names();
 std::string data_name(std::string_view channel, std::uint64_t incarnation,
                       std::uint32_t object);
 

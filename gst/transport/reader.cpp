@@ -66,7 +66,7 @@ Reader::Reader(ReaderOptions options)
     : options_(std::move(options)),
       generation_(process_generation()),
       depth_(options_.depth),
-      watch_(options_.channel) {}
+      watch_(control_name(options_.channel)) {}
 
 // Asks first whether this is a forked child, where nobody would release the mutex.
 std::shared_ptr<Attachment> Reader::attachment() const {

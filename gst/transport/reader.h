@@ -17,7 +17,7 @@
 #include "attachment.h"
 #include "base/error.h"
 #include "base/mutex.h"
-#include "channel_watch.h"
+#include "base/shm_watch.h"
 #include "frame.h"
 #include "layout.h"
 
@@ -111,7 +111,7 @@ class Reader {
   const ReaderOptions options_;
   const std::uint32_t generation_;  // see fork_guard.h
   std::atomic<unsigned> depth_;
-  ChannelWatch watch_;  // of the taking thread; also carries the interrupt
+  ShmWatch watch_;  // of the taking thread; also carries the interrupt
 
   // The taking thread's.
   std::uint64_t dead_incarnation_ = 0;  // of the last writer that went

@@ -7,8 +7,7 @@
 
 #include <cstring>
 
-#include "layout.h"
-#include "shm_object.h"
+#include "control.h"
 
 namespace possum::transport {
 

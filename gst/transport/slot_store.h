@@ -17,10 +17,10 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "base/shm_object.h"
 #include "descriptor.h"
 #include "layout.h"
 #include "names.h"
-#include "shm_object.h"
 
 namespace possum::transport {
 

@@ -12,6 +12,7 @@
 #include "base/fork_guard.h"
 #include "base/users.h"
 #include "crash_point.h"
+#include "names.h"
 
 namespace possum::transport {
 namespace {
@@ -126,7 +127,7 @@ std::unique_ptr<Writer> Writer::create(WriterOptions options, WriterEvents event
 Writer::Writer(WriterOptions options, WriterEvents events)
     : generation_(process_generation()),
       max_blocking_ns_(std::min(options.max_blocking_ns, kLongNs)),
-      watch_(options.channel),
+      watch_(control_name(options.channel)),
       state_(std::move(options), std::move(events)),
       housekeeping_(state_) {}
 

@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "channel_watch.h"
+#include "base/shm_watch.h"
 #include "housekeeping.h"
 #include "layout.h"
 #include "slot_store.h"
@@ -150,7 +150,7 @@ class Writer {
 
   const std::uint32_t generation_;
   const std::int64_t max_blocking_ns_;
-  ChannelWatch watch_;  // of open(); carries the interrupt of all waits
+  ShmWatch watch_;  // of open(); carries the interrupt of all waits
   mutable WriterState state_;
   Housekeeping housekeeping_;
 

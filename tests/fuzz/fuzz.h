@@ -18,8 +18,8 @@
 #include <string>
 
 #include "base/clock.h"
+#include "base/shm_object.h"
 #include "support/processor.h"
-#include "transport/shm_object.h"
 
 #define FUZZ_CHECK(condition)                                         \
   do {                                                                \

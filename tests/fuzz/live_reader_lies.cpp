@@ -113,11 +113,10 @@ class Liar {
     FUZZ_CHECK(
         possum::transport::open_control({.channel = channel.name()}, open_, error) ==
         possum::transport::OpenStatus::ok);
-    possum::transport::UniqueFd fd(
+    possum::UniqueFd fd(
         shm_open(possum::transport::control_name(channel.name()).c_str(), O_RDWR, 0));
-    all_ = possum::transport::ShmObject::map(fd.get(), possum::transport::control_bytes(),
-                                             possum::transport::Access::read_write, false,
-                                             error);
+    all_ = possum::ShmObject::map(fd.get(), possum::transport::control_bytes(),
+                                  possum::Access::read_write, false, error);
     FUZZ_CHECK(all_);
     map_ = possum::transport::ControlMap(all_);
     attach();
@@ -222,7 +221,7 @@ class Liar {
 
   Channel& channel_;
   possum::transport::OpenControl open_;
-  std::shared_ptr<possum::transport::ShmObject> all_;
+  std::shared_ptr<possum::ShmObject> all_;
   possum::transport::ControlMap map_;
   unsigned page_ = 0;
   std::optional<Flipper> flipper_;

@@ -59,11 +59,11 @@ class Object {
     header_.slot = index;
     Error error;
     bool taken = false;
-    fd_ = possum::transport::create_object(name_, taken, error);
+    fd_ = possum::create_object(name_, taken, error);
     FUZZ_CHECK(fd_);
     reserve();
-    map_ = possum::transport::ShmObject::map(
-        fd_.get(), bytes(), possum::transport::Access::read_write, true, error);
+    map_ = possum::ShmObject::map(fd_.get(), bytes(), possum::Access::read_write, true,
+                                  error);
     FUZZ_CHECK(map_);
     restore(index + 1);
   }
@@ -127,11 +127,11 @@ class Object {
 
  private:
   static std::string path(const std::string& name) {
-    return possum::transport::kShmDirectory + name;
+    return possum::kShmDirectory + name;
   }
   void reserve() const {
     Error error;
-    FUZZ_CHECK(possum::transport::reserve_bytes(fd_.get(), bytes(), error));
+    FUZZ_CHECK(possum::reserve_bytes(fd_.get(), bytes(), error));
   }
   layout::FrameDescriptor honest_frame(std::uint64_t seq) const {
     layout::FrameDescriptor frame{};
@@ -150,8 +150,8 @@ class Object {
   const std::string name_;
   const unsigned index_;
   layout::DataHeader header_{};
-  possum::transport::UniqueFd fd_;
-  std::shared_ptr<possum::transport::ShmObject> map_;
+  possum::UniqueFd fd_;
+  std::shared_ptr<possum::ShmObject> map_;
   std::optional<std::size_t> wanted_bytes_;
   bool moved_ = false;
 };
@@ -175,8 +175,8 @@ class Scene {
       Error error;
       FUZZ_CHECK(
           ftruncate(lock(), static_cast<off_t>(possum::transport::control_bytes())) == 0);
-      FUZZ_CHECK(possum::transport::reserve_bytes(
-          lock(), possum::transport::control_bytes(), error));
+      FUZZ_CHECK(
+          possum::reserve_bytes(lock(), possum::transport::control_bytes(), error));
       wanted_bytes_.reset();
     }
     for (std::size_t unit = 0; unit < image_.size(); ++unit) {

@@ -23,13 +23,13 @@ class Autopsy {
   Autopsy(const std::string& channel, Expect expect)
       : channel_(channel), expect_(expect) {
     const std::string name = possum::transport::control_name(channel);
-    const possum::transport::UniqueFd fd(shm_open(name.c_str(), O_RDONLY, 0));
+    const possum::UniqueFd fd(shm_open(name.c_str(), O_RDONLY, 0));
     if (!fd) {
       CHECK(errno == ENOENT);
       CHECK(expect.orphans || expect.closing || names_of(channel).empty());
       return;
     }
-    const auto whole = map_whole_control(fd.get(), possum::transport::Access::read_only);
+    const auto whole = map_whole_control(fd.get(), possum::Access::read_only);
     if (!whole) return;
     control_ = possum::transport::ControlMap(whole);
     if (control_.header().state.load() != 0 && !expect.busy) look();
@@ -57,16 +57,15 @@ class Autopsy {
     const std::uint32_t object = entry.object.load();
     if (object == 0) return;
     const std::string name = possum::transport::data_name(channel_, incarnation, object);
-    const possum::transport::UniqueFd fd(shm_open(name.c_str(), O_RDONLY, 0));
+    const possum::UniqueFd fd(shm_open(name.c_str(), O_RDONLY, 0));
     if (!fd && expect_.closing) return;
     CHECK(fd);
     struct stat info {};
     CHECK(fstat(fd.get(), &info) == 0);
     CHECK(info.st_size == static_cast<off_t>(entry.pages.load()) * 4096);
     Error error;
-    mapped_[s] = possum::transport::ShmObject::map(
-        fd.get(), static_cast<std::size_t>(info.st_size),
-        possum::transport::Access::read_only, false, error);
+    mapped_[s] = possum::ShmObject::map(fd.get(), static_cast<std::size_t>(info.st_size),
+                                        possum::Access::read_only, false, error);
     CHECK(mapped_[s]);
     std::memcpy(&headers_[s], mapped_[s]->data(), sizeof headers_[s]);
     CHECK(possum::transport::valid_data_header(headers_[s], mapped_[s]->size(),
@@ -106,8 +105,7 @@ class Autopsy {
   const std::string channel_;
   const Expect expect_;
   possum::transport::ControlMap control_;
-  std::shared_ptr<possum::transport::ShmObject>
-      mapped_[possum::transport::layout::kSlots];
+  std::shared_ptr<possum::ShmObject> mapped_[possum::transport::layout::kSlots];
   possum::transport::layout::DataHeader headers_[possum::transport::layout::kSlots]{};
 };
 

@@ -32,7 +32,7 @@ class ForgedChannel {
       const std::string name = possum::transport::data_name(
           channel, incarnation_,
           static_cast<std::uint32_t>(std::stoul(number, nullptr, 16)));
-      const possum::transport::UniqueFd fd(
+      const possum::UniqueFd fd(
           shm_open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
       CHECK(fd);
       fill(fd.get(), bytes_of("/" + original));
@@ -40,7 +40,7 @@ class ForgedChannel {
   }
   ~ForgedChannel() {
     for (const std::string& name : names_of(channel_)) {
-      std::filesystem::remove_all(possum::transport::kShmDirectory + ("/" + name));
+      std::filesystem::remove_all(possum::kShmDirectory + ("/" + name));
     }
   }
   ForgedChannel(const ForgedChannel&) = delete;
@@ -52,8 +52,8 @@ class ForgedChannel {
   std::string data_file() const {
     return possum::transport::data_name(channel_, incarnation_, newest_object());
   }
-  possum::transport::UniqueFd data() const {
-    possum::transport::UniqueFd fd(shm_open(data_file().c_str(), O_RDWR | O_CLOEXEC, 0));
+  possum::UniqueFd data() const {
+    possum::UniqueFd fd(shm_open(data_file().c_str(), O_RDWR | O_CLOEXEC, 0));
     CHECK(fd);
     return fd;
   }
@@ -68,7 +68,7 @@ class ForgedChannel {
   }
 
   static std::string bytes_of(const std::string& name) {
-    std::ifstream file(possum::transport::kShmDirectory + name, std::ios::binary);
+    std::ifstream file(possum::kShmDirectory + name, std::ios::binary);
     return {std::istreambuf_iterator<char>(file), {}};
   }
   static void fill(int fd, const std::string& bytes) {

@@ -160,7 +160,7 @@ class MortalWriter {
   // channel?
   void expect_to_own() {
     const std::string path =
-        possum::transport::kShmDirectory + possum::transport::control_name(part_.channel);
+        possum::kShmDirectory + possum::transport::control_name(part_.channel);
     struct stat name {};
     bool ours = false;
     if (stat(path.c_str(), &name) == 0) {
@@ -533,7 +533,7 @@ class MortalReader {
     release_down_to(plan_.keep);
     if (!held_.empty()) return;
     // Once it has had to wait for a channel, the watch for it stays
-    // (ChannelWatch::arm()).
+    // (ShmWatch::arm()).
     const std::size_t extra = open_descriptors().size() - idle_descriptors_;
     if (extra > 1 || !channel_mappings().empty()) {
       fault(board_, Fault::leaked, "a reader that has left and holds nothing");

@@ -153,7 +153,7 @@ inline void scribble_semaphore(void* semaphore, std::uint64_t value) {
 
 // All of a control object, writable. With `at`, in the place of an earlier one.
 inline std::byte* map_control(const std::string& channel, std::byte* at = nullptr) {
-  possum::transport::UniqueFd fd(
+  possum::UniqueFd fd(
       shm_open(possum::transport::control_name(channel).c_str(), O_RDWR, 0));
   struct stat info {};
   const bool there =
@@ -345,7 +345,7 @@ inline std::string trespass_by_name(const std::string& channel, bool member) {
   Trespass trespass;
   unsigned seen = 0;
   for (const std::string& name : names_of(channel)) {
-    const std::string path = std::string(possum::transport::kShmDirectory) + "/" + name;
+    const std::string path = std::string(possum::kShmDirectory) + "/" + name;
     const bool control = name.starts_with("possum-c.");
     const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (!member) trespass.attempt("look", fd);

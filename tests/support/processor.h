@@ -12,15 +12,14 @@
 #include <cstdio>
 
 #include "base/clock.h"
-#include "transport/shm_object.h"
+#include "base/shm_object.h"
 
 namespace support {
 
 // How long this thread has waited for a processor so far, proc(5). 0 where the kernel
 // does not say.
 inline std::int64_t processor_wait_ns() {
-  const possum::transport::UniqueFd fd(
-      open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC));
+  const possum::UniqueFd fd(open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC));
   char text[96] = {};
   long long waited = 0;
   if (pread(fd.get(), text, sizeof text - 1, 0) <= 0 ||

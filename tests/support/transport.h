@@ -94,21 +94,21 @@ inline void make_name(const std::string& name) {
   close(fd);
 }
 inline bool name_exists(const std::string& name) {
-  return access((possum::transport::kShmDirectory + name).c_str(), F_OK) == 0;
+  return access((possum::kShmDirectory + name).c_str(), F_OK) == 0;
 }
 
 // All of a control object, or NULL while it has not its full length: a writer that makes
 // the channel anew gives it that last, and a touch behind the end is SIGBUS.
-inline std::shared_ptr<possum::transport::ShmObject> map_whole_control(
-    int fd, possum::transport::Access access) {
+inline std::shared_ptr<possum::ShmObject> map_whole_control(int fd,
+                                                            possum::Access access) {
   struct stat info {};
   if (fstat(fd, &info) != 0 ||
       info.st_size != static_cast<off_t>(possum::transport::control_bytes())) {
     return nullptr;
   }
   possum::Error error;
-  return possum::transport::ShmObject::map(fd, possum::transport::control_bytes(), access,
-                                           false, error);
+  return possum::ShmObject::map(fd, possum::transport::control_bytes(), access, false,
+                                error);
 }
 
 // --- frames --------------------------------------------------------------------------

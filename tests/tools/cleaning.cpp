@@ -30,7 +30,7 @@ void leave_names(const std::string& channel) {
 // With something in it: one without is perhaps a writer's first step.
 void make_used_name(const std::string& name) {
   make_name(name);
-  CHECK(truncate((possum::transport::kShmDirectory + name).c_str(), 4096) == 0);
+  CHECK(truncate((possum::kShmDirectory + name).c_str(), 4096) == 0);
 }
 
 // A control object and data objects without a writer, by hand: quicker than a death.
@@ -163,14 +163,14 @@ TEST(data_objects_without_a_control_object_go_after_a_second) {
 TEST(things_in_the_way_are_left_there) {
   const std::string channel = unique_channel();
   const std::string path =
-      possum::transport::kShmDirectory + possum::transport::control_name(channel);
+      possum::kShmDirectory + possum::transport::control_name(channel);
   CHECK(mkfifo(path.c_str(), 0600) == 0);
   make_name(possum::transport::data_name(channel, 77, 1));
   const ToolResult result = expect_tool(1, {"clean", channel});
   CHECK(contains(result.err, "not a shared memory object"));
   CHECK(names_of(channel).size() == 2);
   for (const std::string& name : names_of(channel)) {
-    CHECK(unlink((possum::transport::kShmDirectory + ("/" + name)).c_str()) == 0);
+    CHECK(unlink((possum::kShmDirectory + ("/" + name)).c_str()) == 0);
   }
 }
 
@@ -185,10 +185,9 @@ TEST(leftovers_that_their_owner_may_not_open_go_as_well) {
   live.expect("ok 0");
   dead.kill();
   for (const char* channel : {"hidden", "live"}) {
-    CHECK(chmod((possum::transport::kShmDirectory +
-                 possum::transport::control_name(channel))
-                    .c_str(),
-                0) == 0);
+    CHECK(
+        chmod((possum::kShmDirectory + possum::transport::control_name(channel)).c_str(),
+              0) == 0);
   }
   CHECK(contains(run_tool({"list"}, kAlice).err, "possum clean"));
   const ToolResult result = expect_tool(1, {"clean"}, kAlice);
@@ -221,7 +220,7 @@ TEST(others_leftovers_are_for_their_owner_and_root) {
   // A name of somebody else's among one's own.
   const auto make_for = [](const User& user, const std::string& name) {
     make_used_name(name);
-    const std::string path = possum::transport::kShmDirectory + name;
+    const std::string path = possum::kShmDirectory + name;
     CHECK(chown(path.c_str(), user.uid, user.gid) == 0);
   };
   make_for(kAlice, possum::transport::control_name("mixed"));
@@ -294,7 +293,7 @@ TEST(root_never_stands_in_the_way_of_another_user) {
   for (int i = 0; i < 15; ++i) {
     forge_names(channel);
     for (const std::string& name : names_of(channel)) {
-      CHECK(chown((possum::transport::kShmDirectory + ("/" + name)).c_str(), kAlice.uid,
+      CHECK(chown((possum::kShmDirectory + ("/" + name)).c_str(), kAlice.uid,
                   kAlice.gid) == 0);
     }
     Tool tool({"clean", channel});

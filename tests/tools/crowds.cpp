@@ -36,11 +36,11 @@ Work work_of_tool(std::vector<std::string> args) {
 }
 
 std::string shm_path(const std::string& file) {
-  return std::string(possum::transport::kShmDirectory) + "/" + file;
+  return std::string(possum::kShmDirectory) + "/" + file;
 }
 
 void make_file(const std::string& path, std::size_t bytes, uid_t owner = geteuid()) {
-  const possum::transport::UniqueFd fd(
+  const possum::UniqueFd fd(
       open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
   CHECK(fd && ftruncate(fd.get(), static_cast<off_t>(bytes)) == 0);
   if (owner != geteuid()) CHECK(fchown(fd.get(), owner, owner) == 0);
@@ -50,13 +50,13 @@ void make_file(const std::string& path, std::size_t bytes, uid_t owner = geteuid
 // who wants to be looked at: of any size, with holes, hard links to a channel that lives.
 void make_names(const ForgedChannel& model, int count, const std::string& prefix) {
   const std::string control =
-      possum::transport::kShmDirectory + possum::transport::control_name(model.channel());
+      possum::kShmDirectory + possum::transport::control_name(model.channel());
   for (int i = 0; i < count; ++i) {
     const std::string channel = prefix + std::to_string(i);
     const std::string path =
-        possum::transport::kShmDirectory + possum::transport::control_name(channel);
+        possum::kShmDirectory + possum::transport::control_name(channel);
     const std::string data =
-        possum::transport::kShmDirectory +
+        possum::kShmDirectory +
         possum::transport::data_name(channel, 77, static_cast<unsigned>(i + 1));
     switch (i % 8) {
       case 0:  // a dead writer's
@@ -121,16 +121,13 @@ TEST(names_of_the_dead_are_removed_however_many_there_are) {
   constexpr int kDead = 3000;
   for (int i = 0; i < kDead; ++i) {
     const std::string channel = "dead" + std::to_string(i);
-    make_file(possum::transport::kShmDirectory + possum::transport::control_name(channel),
-              4096);
-    make_file(
-        possum::transport::kShmDirectory + possum::transport::data_name(channel, 77, 1),
-        4096);
+    make_file(possum::kShmDirectory + possum::transport::control_name(channel), 4096);
+    make_file(possum::kShmDirectory + possum::transport::data_name(channel, 77, 1), 4096);
   }
   const Work work = work_of_tool({"clean"});
   std::printf("   %ld system calls\n", work.syscalls);
   CHECK(work.status == 0);
-  CHECK(std::filesystem::is_empty(possum::transport::kShmDirectory));
+  CHECK(std::filesystem::is_empty(possum::kShmDirectory));
   CHECK(work.syscalls <= kCallsInAll + kCallsForEach * kDead);
 }
 
@@ -139,12 +136,12 @@ TEST(objects_without_a_control_object_are_given_one_second_together) {
   const PrivateShm shm(kShmBytes);
   constexpr int kLeft = 600;
   for (int i = 0; i < kLeft; ++i) {
-    make_file(possum::transport::kShmDirectory +
+    make_file(possum::kShmDirectory +
                   possum::transport::data_name("left" + std::to_string(i), 77, 1),
               4096);
   }
   expect_tool(0, {"clean"});
-  CHECK(std::filesystem::is_empty(possum::transport::kShmDirectory));
+  CHECK(std::filesystem::is_empty(possum::kShmDirectory));
 }
 
 // One object is one channel, whatever it is called.
@@ -153,7 +150,7 @@ TEST(hard_links_are_no_channels) {
   const std::string caps = "video/x-raw, x=" + std::string(16'000, 'y');
   const ForgedChannel model("model", caps);
   const std::string control =
-      possum::transport::kShmDirectory + possum::transport::control_name("model");
+      possum::kShmDirectory + possum::transport::control_name("model");
   for (int i = 0; i < 10; ++i) {
     CHECK(link(control.c_str(), shm_path("possum-c.link" + std::to_string(i)).c_str()) ==
           0);
@@ -168,7 +165,7 @@ TEST(hard_links_are_no_channels) {
   const Json whole = expect_tool(0, {"list", "--json"}).json();
   CHECK(whole.size() == 1 && whole[0]["frame"]["caps"] == caps);
   // Nor do many channels show one object's frame.
-  const std::string data = possum::transport::kShmDirectory + model.data_file();
+  const std::string data = possum::kShmDirectory + model.data_file();
   CHECK(link(data.c_str(), shm_path("elsewhere").c_str()) == 0);
   CHECK(expect_tool(0, {"list", "--json"}).json()[0]["frame"] == nullptr);
 }
@@ -176,7 +173,7 @@ TEST(hard_links_are_no_channels) {
 namespace {
 
 std::size_t names_in_shm() {
-  const std::filesystem::directory_iterator all(possum::transport::kShmDirectory);
+  const std::filesystem::directory_iterator all(possum::kShmDirectory);
   return static_cast<std::size_t>(std::distance(begin(all), end(all)));
 }
 
@@ -186,7 +183,7 @@ TEST(hard_links_stay_as_long_as_their_writer_lives) {
   const PrivateShm shm(kShmBytes);
   FarWriter writer("writer");
   const std::string control =
-      possum::transport::kShmDirectory + possum::transport::control_name("writer");
+      possum::kShmDirectory + possum::transport::control_name("writer");
   for (const char* name : {"possum-c.link", "possum-c.other"}) {
     CHECK(link(control.c_str(), shm_path(name).c_str()) == 0);
   }

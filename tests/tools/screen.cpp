@@ -22,12 +22,12 @@ constexpr char kHome[] = "\x1b[H";
 class Terminal {
  public:
   explicit Terminal(const std::vector<std::string>& args, const char* kind = "xterm") {
-    master_ = possum::transport::UniqueFd(posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+    master_ = possum::UniqueFd(posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
     CHECK(master_ && grantpt(master_.get()) == 0 && unlockpt(master_.get()) == 0);
     resize(24, 100);
     // Kept open, so that modes and output outlive the program.
-    slave_ = possum::transport::UniqueFd(
-        open(ptsname(master_.get()), O_RDWR | O_NOCTTY | O_CLOEXEC));
+    slave_ =
+        possum::UniqueFd(open(ptsname(master_.get()), O_RDWR | O_NOCTTY | O_CLOEXEC));
     CHECK(slave_ && tcgetattr(slave_.get(), &before_) == 0);
     std::vector<std::string> words = {std::getenv("POSSUM_TOOL")};
     words.insert(words.end(), args.begin(), args.end());
@@ -93,8 +93,8 @@ class Terminal {
     shown_.append(bytes, static_cast<std::size_t>(got));
   }
 
-  possum::transport::UniqueFd master_;
-  possum::transport::UniqueFd slave_;
+  possum::UniqueFd master_;
+  possum::UniqueFd slave_;
   termios before_{};
   std::optional<Process> program_;
   std::string shown_;

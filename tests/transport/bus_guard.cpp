@@ -16,8 +16,8 @@
 #include <atomic>
 #include <barrier>
 
+#include "base/shm_object.h"
 #include "support/transport.h"
-#include "transport/shm_object.h"
 
 using namespace support;
 using namespace possum;

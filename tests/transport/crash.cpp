@@ -637,8 +637,7 @@ struct Outcome {
 
 void remove_names_of(pid_t pid) {
   const std::string part = ".t" + std::to_string(pid) + ".";
-  for (const auto& entry :
-       std::filesystem::directory_iterator(possum::transport::kShmDirectory)) {
+  for (const auto& entry : std::filesystem::directory_iterator(possum::kShmDirectory)) {
     const std::string name = entry.path().filename();
     if (name.starts_with("possum-") && name.find(part) != std::string::npos) {
       std::filesystem::remove(entry.path());

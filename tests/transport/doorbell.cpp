@@ -36,9 +36,8 @@ class SharedPage {
     Error error;
     CHECK(fd_ && ftruncate(fd_.get(),
                            static_cast<off_t>(2 * possum::transport::unit_bytes())) == 0);
-    all_ = possum::transport::ShmObject::map(
-        fd_.get(), 2 * possum::transport::unit_bytes(),
-        possum::transport::Access::read_write, false, error);
+    all_ = possum::ShmObject::map(fd_.get(), 2 * possum::transport::unit_bytes(),
+                                  possum::Access::read_write, false, error);
     ping_ = possum::transport::SemaphoreMapping::map(fd_.get(), 0, error);
     pong_ = possum::transport::SemaphoreMapping::map(fd_.get(), 1, error);
     CHECK(all_ && ping_ && pong_);
@@ -69,8 +68,8 @@ class SharedPage {
   }
 
  private:
-  possum::transport::UniqueFd fd_;
-  std::shared_ptr<possum::transport::ShmObject> all_;
+  possum::UniqueFd fd_;
+  std::shared_ptr<possum::ShmObject> all_;
   std::unique_ptr<possum::transport::SemaphoreMapping> ping_;
   std::unique_ptr<possum::transport::SemaphoreMapping> pong_;
 };

@@ -10,11 +10,12 @@
 #include <atomic>
 #include <bit>
 
+#include "base/shm_watch.h"
 #include "base/text.h"
 #include "support/forged.h"
 #include "support/peers.h"
 #include "support/private_shm.h"
-#include "transport/channel_watch.h"
+#include "transport/names.h"
 
 using namespace support;
 using possum::inspect::ChannelCondition;
@@ -247,7 +248,7 @@ TEST(nonsense_in_a_frame_hides_that_frame_only) {
         sizeof(DataHeader) + offsetof(FrameDescriptor, caps_bytes)}) {
     const ForgedChannel forged(unique_channel());
     CHECK(seen(forged.channel(), ChannelCondition::ready).frame);
-    const possum::transport::UniqueFd data = forged.data();
+    const possum::UniqueFd data = forged.data();
     ForgedChannel::edit(data.get(), field, ~0u);
     const ObservedChannel now = seen(forged.channel(), ChannelCondition::ready);
     CHECK(!now.frame && !now.frame_problem.empty() && now.frames == 1);
@@ -283,7 +284,7 @@ TEST(random_bytes_anywhere_are_survived) {
   const ForgedChannel forged(unique_channel());
   const std::string control =
       ForgedChannel::bytes_of(possum::transport::control_name(forged.channel()));
-  const possum::transport::UniqueFd data = forged.data();
+  const possum::UniqueFd data = forged.data();
   const std::string frame = ForgedChannel::bytes_of(forged.data_file()).substr(0, 4096);
   std::minstd_rand random(1);
   for (int round = 0; round < 2000; ++round) {
@@ -312,7 +313,7 @@ TEST(objects_that_change_their_size_meanwhile_are_survived) {
   std::atomic<bool> stop{false};
   std::thread cutter([&] {
     std::minstd_rand random(2);
-    const possum::transport::UniqueFd data = forged.data();
+    const possum::UniqueFd data = forged.data();
     while (!stop) {
       const int fd = random() % 2 == 0 ? forged.control() : data.get();
       CHECK(ftruncate(fd, static_cast<off_t>(random() % 200'000)) == 0);
@@ -328,7 +329,7 @@ TEST(objects_that_change_their_size_meanwhile_are_survived) {
 TEST(things_that_are_no_objects_are_not_opened) {
   const std::string channel = unique_channel();
   const std::string path =
-      possum::transport::kShmDirectory + possum::transport::control_name(channel);
+      possum::kShmDirectory + possum::transport::control_name(channel);
   CHECK(mkfifo(path.c_str(), 0600) == 0);
   seen(channel, ChannelCondition::damaged);
   CHECK(unlink(path.c_str()) == 0 && mkdir(path.c_str(), 0700) == 0);
@@ -338,7 +339,7 @@ TEST(things_that_are_no_objects_are_not_opened) {
   CHECK(unlink(path.c_str()) == 0);
 
   const ForgedChannel forged(unique_channel());
-  const std::string data = possum::transport::kShmDirectory + forged.data_file();
+  const std::string data = possum::kShmDirectory + forged.data_file();
   CHECK(unlink(data.c_str()) == 0 && mkfifo(data.c_str(), 0600) == 0);
   CHECK(!seen(forged.channel(), ChannelCondition::ready).frame);
   CHECK(unlink(data.c_str()) == 0 && symlink("/etc/passwd", data.c_str()) == 0);
@@ -382,13 +383,13 @@ TEST(looking_changes_nothing) {
   const auto reader = attach_reader(reader_of(channel));
   const Frame frame = take(*reader);
   const std::string control = possum::transport::control_name(channel);
-  const auto before = possum::transport::stat_name(control);
+  const auto before = possum::stat_name(control);
   CHECK(eventually([&] {  // the writer is at rest
     const std::string one = ForgedChannel::bytes_of(control);
     for (int i = 0; i < 100; ++i) observe_channel(channel);
     return one == ForgedChannel::bytes_of(control);
   }));
-  const auto after = possum::transport::stat_name(control);
+  const auto after = possum::stat_name(control);
   CHECK(before->st_mtim.tv_nsec == after->st_mtim.tv_nsec &&
         before->st_ctim.tv_nsec == after->st_ctim.tv_nsec);
   // Descriptors that are closed drop no locks of others, not even of this process.
@@ -426,7 +427,7 @@ TEST(frames_that_may_not_be_looked_at_are_said_to_be_so) {
   const auto writer = open_writer(plain_writer(channel));
   publish(*writer, 1);
   const std::string path =
-      possum::transport::kShmDirectory + possum::transport::control_name(channel);
+      possum::kShmDirectory + possum::transport::control_name(channel);
   CHECK(chmod(path.c_str(), 0644) == 0);
   Peer("as", words(kMallory, "look", {channel})).expect("ready 0 - ");
 }
@@ -436,7 +437,7 @@ TEST(frames_that_may_not_be_looked_at_are_said_to_be_so) {
 namespace {
 
 // Waits, event after event, until a look shows that; a missed event is a failure.
-void await(possum::transport::ChannelWatch& watch, const std::string& channel,
+void await(possum::ShmWatch& watch, const std::string& channel,
            ChannelCondition condition) {
   while (observe_channel(channel).condition != condition) {
     const std::int64_t deadline = in_ms(kLimitMs);
@@ -450,7 +451,7 @@ void await(possum::transport::ChannelWatch& watch, const std::string& channel,
 // Alone in /dev/shm: other channels' events would hide that one is missing.
 TEST(watch_of_everything_tells_of_coming_going_and_death) {
   const PrivateShm shm(16 << 20);
-  possum::transport::ChannelWatch watch(possum::transport::ChannelWatch::Everything{});
+  possum::ShmWatch watch(possum::transport::all_control_names());
   watch.arm();
   const std::string channel = unique_channel();
   for (int round = 0; round < 10; ++round) {
@@ -472,7 +473,7 @@ TEST(watch_of_everything_tells_of_coming_going_and_death) {
 // Or whoever makes names without end would keep those who look busy.
 TEST(rest_is_ended_by_no_event_and_loses_none) {
   const PrivateShm shm(16 << 20);
-  possum::transport::ChannelWatch watch(possum::transport::ChannelWatch::Everything{});
+  possum::ShmWatch watch(possum::transport::all_control_names());
   watch.arm();
   make_name(possum::transport::control_name("one"));
   const std::int64_t deadline = in_ms(30);
@@ -488,7 +489,7 @@ TEST(rest_is_ended_by_no_event_and_loses_none) {
 TEST(looking_is_no_event) {
   const std::string channel = unique_channel();
   const ForgedChannel forged(channel);
-  possum::transport::ChannelWatch watch(channel);
+  possum::ShmWatch watch(possum::transport::control_name(channel));
   watch.arm();
   observe_channel(channel);
   const std::int64_t deadline = in_ms(50);

@@ -21,8 +21,7 @@ const std::string kAliceUid = std::to_string(kAlice.uid);
 
 struct stat status_of(const std::string& file) {
   struct stat info {};
-  CHECK(stat((std::string(possum::transport::kShmDirectory) + "/" + file).c_str(),
-             &info) == 0);
+  CHECK(stat((std::string(possum::kShmDirectory) + "/" + file).c_str(), &info) == 0);
   return info;
 }
 
@@ -106,7 +105,7 @@ TEST(name_that_a_umask_locked_is_cleared_by_the_next_writer) {
   const std::string channel = unique_channel();
   make_name(possum::transport::control_name(channel));  // all that its writer lived for
   const std::string path =
-      possum::transport::kShmDirectory + possum::transport::control_name(channel);
+      possum::kShmDirectory + possum::transport::control_name(channel);
   CHECK(chown(path.c_str(), kAlice.uid, kAlice.gid) == 0 && chmod(path.c_str(), 0) == 0);
   FarWriter writer = writing(kAlice, channel, "600");
   writer.order("close", "closed");
@@ -362,7 +361,7 @@ TEST(busy_channel_of_another_user_in_the_group_stays_theirs) {
   const std::string channel = unique_channel();
   make_name(possum::transport::control_name(channel));
   const std::string path =
-      possum::transport::kShmDirectory + possum::transport::control_name(channel);
+      possum::kShmDirectory + possum::transport::control_name(channel);
   CHECK(chown(path.c_str(), kAlice.uid, kAlice.gid) == 0);
   Error error;
   const auto writer = Writer::create(plain_writer(channel), {}, error);
@@ -379,9 +378,9 @@ namespace {
 // Something is in a page that nobody has, beyond what a writer puts there.
 bool vandalised(const std::string& channel) {
   using namespace possum::transport::layout;
-  possum::transport::UniqueFd fd(
+  possum::UniqueFd fd(
       shm_open(possum::transport::control_name(channel).c_str(), O_RDONLY, 0));
-  const auto all = map_whole_control(fd.get(), possum::transport::Access::read_only);
+  const auto all = map_whole_control(fd.get(), possum::Access::read_only);
   if (!all) return false;
   const possum::transport::ControlMap control(all);
   const auto& page = control.page(kReaders - 1);

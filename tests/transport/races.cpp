@@ -313,13 +313,13 @@ class Mortal {
         open_.control.header().slot[slot].object.load(std::memory_order_acquire);
     const std::string name =
         possum::transport::data_name(channel_, open_.incarnation, object);
-    const possum::transport::UniqueFd fd(shm_open(name.c_str(), O_RDONLY, 0));
+    const possum::UniqueFd fd(shm_open(name.c_str(), O_RDONLY, 0));
     if (!fd) return;  // the writer has stopped
     struct stat info {};
     CHECK(fstat(fd.get(), &info) == 0);
-    const auto mapping = possum::transport::ShmObject::map(
-        fd.get(), static_cast<std::size_t>(info.st_size),
-        possum::transport::Access::read_only, false, error_);
+    const auto mapping =
+        possum::ShmObject::map(fd.get(), static_cast<std::size_t>(info.st_size),
+                               possum::Access::read_only, false, error_);
     CHECK(mapping);
     possum::transport::layout::DataHeader header;
     std::memcpy(&header, mapping->data(), sizeof header);

@@ -168,7 +168,7 @@ TEST(writer_that_lost_its_channel_opens_again) {
   };
   const auto writer = open_writer(plain_writer(channel), events);
   const std::string path =
-      possum::transport::kShmDirectory + possum::transport::control_name(channel);
+      possum::kShmDirectory + possum::transport::control_name(channel);
   CHECK(mkdir((path + ".aside").c_str(), 0700) == 0);
   // In one step: the writer makes its channel anew as soon as the name is free.
   CHECK(renameat2(AT_FDCWD, (path + ".aside").c_str(), AT_FDCWD, path.c_str(),
@@ -216,7 +216,7 @@ TEST(writer_in_another_pid_namespace) {
 TEST(writer_of_another_version) {
   const std::string channel = unique_channel();
   const auto writer = open_writer(plain_writer(channel));
-  const possum::transport::UniqueFd fd(
+  const possum::UniqueFd fd(
       shm_open(possum::transport::control_name(channel).c_str(), O_RDWR | O_CLOEXEC, 0));
   const std::uint32_t other = possum::transport::layout::kVersion + 1;
   const std::uint32_t own = possum::transport::layout::kVersion;
@@ -336,10 +336,8 @@ TEST(leftovers_that_their_owner_may_not_open_are_cleared_away) {
   FarWriter dead(kAlice, channel);
   dead.expect("ok 0");
   dead.kill();
-  CHECK(
-      chmod((possum::transport::kShmDirectory + possum::transport::control_name(channel))
-                .c_str(),
-            0) == 0);
+  CHECK(chmod((possum::kShmDirectory + possum::transport::control_name(channel)).c_str(),
+              0) == 0);
   FarWriter writer(kAlice, channel);
   writer.expect("ok 0");
   writer.order("close", "closed");

@@ -25,7 +25,7 @@ void shm_of(std::size_t kib) {
   if (!entered) check::skip("mount namespaces are not permitted here");
   static bool mounted = false;
   const std::string size = "mode=1777,size=" + std::to_string(kib) + "k";
-  if (mount("tmpfs", possum::transport::kShmDirectory, "tmpfs", mounted ? MS_REMOUNT : 0,
+  if (mount("tmpfs", possum::kShmDirectory, "tmpfs", mounted ? MS_REMOUNT : 0,
             size.c_str()) != 0) {
     check::skip("a tmpfs cannot be mounted here");
   }
@@ -39,7 +39,7 @@ class Ballast {
   explicit Ballast(std::size_t leave) {
     fd_ = open((kPath).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     CHECK(fd_ >= 0);
-    const std::size_t bytes = possum::transport::shm_free_bytes() - leave;
+    const std::size_t bytes = possum::shm_free_bytes() - leave;
     CHECK(posix_fallocate(fd_, 0, static_cast<off_t>(bytes)) == 0);
   }
   ~Ballast() {
@@ -48,7 +48,7 @@ class Ballast {
   }
 
  private:
-  const std::string kPath = std::string(possum::transport::kShmDirectory) + "/ballast";
+  const std::string kPath = std::string(possum::kShmDirectory) + "/ballast";
   int fd_;
 };
 

@@ -50,7 +50,7 @@ std::uint32_t number_of(const std::string& name) {
 std::vector<std::uint32_t> numbers(const std::string& channel) {
   std::vector<std::uint32_t> result;
   for (const std::string& name : names_of(channel)) {
-    const auto info = possum::transport::stat_name("/" + name);
+    const auto info = possum::stat_name("/" + name);
     if (name.starts_with("possum-d.") && info && info->st_size > 0) {
       result.push_back(number_of(name));
     }
@@ -76,7 +76,7 @@ extern "C" ssize_t getrandom(void* to, size_t bytes, unsigned flags) {
 
 extern "C" int shm_open(const char* name, int flags, mode_t mode) {
   ++opened;
-  return open((possum::transport::kShmDirectory + std::string(name)).c_str(),
+  return open((possum::kShmDirectory + std::string(name)).c_str(),
               flags | O_NOFOLLOW | O_CLOEXEC, mode);
 }
 
@@ -134,7 +134,7 @@ TEST(names_that_somebody_took_are_passed_over) {
   }
   held.clear();
   for (const std::string& name : squatted) {
-    CHECK(possum::transport::stat_name(name)->st_size == 0);  // nobody touched it
+    CHECK(possum::stat_name(name)->st_size == 0);  // nobody touched it
     CHECK(shm_unlink(name.c_str()) == 0);
   }
 }
@@ -156,7 +156,7 @@ TEST(channel_name_that_another_user_took_is_said_to_be_theirs) {
   constexpr uid_t kMallory = 54303;
   const std::string channel = unique_channel();
   const std::string path =
-      possum::transport::kShmDirectory + possum::transport::control_name(channel);
+      possum::kShmDirectory + possum::transport::control_name(channel);
   const std::function<bool()> squats[] = {
       [&] { return mknod(path.c_str(), S_IFREG | 0600, 0) == 0; },
       [&] { return mknod(path.c_str(), S_IFREG | 0666, 0) == 0; },
@@ -182,9 +182,8 @@ TEST(channel_name_that_another_user_took_is_said_to_be_theirs) {
 TEST(names_that_come_and_go_without_end_do_not_keep_a_reader_busy) {
   for (const bool own : {true, false}) {
     const std::string channel = unique_channel();
-    const std::string path =
-        possum::transport::kShmDirectory +
-        possum::transport::control_name(own ? channel : channel + "x");
+    const std::string path = possum::kShmDirectory + possum::transport::control_name(
+                                                         own ? channel : channel + "x");
     const pid_t squatter = fork();
     if (squatter == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -227,7 +226,7 @@ TEST(name_of_a_dead_writer_goes_to_its_successor_and_to_nobody_who_waits_for_it)
     CHECK(setresuid(54303, 54303, 54303) == 0);
     CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
     const std::string path =
-        possum::transport::kShmDirectory + possum::transport::control_name(channel);
+        possum::kShmDirectory + possum::transport::control_name(channel);
     while (open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600) < 0) {
     }
     pause();
@@ -250,8 +249,7 @@ TEST(data_names_of_other_users_stay_and_are_in_nobodys_way) {
   for (std::uint32_t i = 0; i < 2000; ++i) {
     squatted.push_back(possum::transport::data_name(channel, i, i));
     make_name(squatted.back());
-    CHECK(chown((possum::transport::kShmDirectory + squatted.back()).c_str(), 54303,
-                54303) == 0);
+    CHECK(chown((possum::kShmDirectory + squatted.back()).c_str(), 54303, 54303) == 0);
   }
   FarWriter writer(User{54301, 54301}, channel);
   writer.expect("ok 0");

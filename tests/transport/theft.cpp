@@ -306,7 +306,7 @@ TEST(headers_that_are_overwritten_are_made_anew) {
         offsetof(ControlHeader, incarnation), offsetof(ControlHeader, flags),
         layout::kConstantHeaderBytes - 1, offsetof(ControlHeader, slot[0].object)}) {
     traffic.expect_new_channel([&] {
-      possum::transport::UniqueFd fd(
+      possum::UniqueFd fd(
           shm_open(possum::transport::control_name(traffic.channel).c_str(), O_RDWR, 0));
       unsigned char byte = 0;
       CHECK(pread(fd.get(), &byte, 1, static_cast<off_t>(at)) == 1);

@@ -543,10 +543,10 @@ class Restless {
   enum class Does { flip, offer };
 
   Restless(const std::string& channel, unsigned page, Does what) {
-    possum::transport::UniqueFd fd(
+    possum::UniqueFd fd(
         shm_open(possum::transport::control_name(channel).c_str(), O_RDWR, 0));
     Error error;
-    object_ = map_whole_control(fd.get(), possum::transport::Access::read_write);
+    object_ = map_whole_control(fd.get(), possum::Access::read_write);
     CHECK(object_);
     semaphore_ = possum::transport::SemaphoreMapping::map(
         fd.get(), possum::transport::layout::kReaderUnit + page, error);
@@ -572,7 +572,7 @@ class Restless {
   }
 
  private:
-  std::shared_ptr<possum::transport::ShmObject> object_;
+  std::shared_ptr<possum::ShmObject> object_;
   std::unique_ptr<possum::transport::SemaphoreMapping> semaphore_;
   std::atomic<bool> over_{false};
   std::thread thread_;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
-#include "channel_watch.h"
+#include "base/shm_watch.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -14,13 +14,11 @@
 #include <utility>
 
 #include "base/clock.h"
-#include "names.h"
 
-namespace possum::transport {
+namespace possum {
 namespace {
 
-// Without inotify (its descriptors are limited per user) the channel is looked for so
-// often.
+// Without inotify (its descriptors are limited per user) waits end so often.
 constexpr std::int64_t kBlindWaitNs = 20'000'000;
 // The kernel reports that a file was closed before it drops the locks (__fput()).
 constexpr std::int64_t kCloseNs = 20'000'000;
@@ -32,38 +30,38 @@ constexpr std::int64_t kSavedWakesNs = 200'000'000;
 
 }  // namespace
 
-ChannelWatch::ChannelWatch(const std::string& channel)
-    : file_(control_name(channel).substr(1)),
+ShmWatch::ShmWatch(const std::string& name)
+    : file_(name.substr(1)),
+      prefix_(false),
       wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
-ChannelWatch::ChannelWatch(Everything)
-    : file_(control_name("").substr(1)),
-      everything_(true),
+ShmWatch::ShmWatch(const Prefix& prefix)
+    : file_(prefix.text.substr(1)),
+      prefix_(true),
       wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
-void ChannelWatch::arm() {
+void ShmWatch::arm() {
   if (std::exchange(armed_, true)) return;
   if (!inotify_) inotify_ = UniqueFd(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-  // Created, mode set (the writer's last step), removed. Not opened or closed: our own
-  // looks do that.
+  // Created, mode set, removed. Not opened or closed: the caller's own looks do that.
   std::uint32_t events = IN_CREATE | IN_ATTRIB | IN_DELETE | IN_MOVED_TO;
-  if (everything_) events |= IN_MOVED_FROM | IN_CLOSE_WRITE;
+  if (prefix_) events |= IN_MOVED_FROM | IN_CLOSE_WRITE;
   if (!inotify_) return;
   watch_ = inotify_add_watch(inotify_.get(), kShmDirectory, events);
   if (watch_ < 0) inotify_.reset();
 }
 
-void ChannelWatch::disarm() {
+void ShmWatch::disarm() {
   if (!std::exchange(armed_, false) || !inotify_) return;
   inotify_rm_watch(inotify_.get(), watch_);
   drain_events();
 }
 
-bool ChannelWatch::concerns(const char* file) const {
-  return everything_ ? std::string_view(file).starts_with(file_) : file_ == file;
+bool ShmWatch::concerns(const char* file) const {
+  return prefix_ ? std::string_view(file).starts_with(file_) : file_ == file;
 }
 
-bool ChannelWatch::drain_events() {
+bool ShmWatch::drain_events() {
   alignas(inotify_event) char buffer[4096];
   bool ours = false;
   // Whoever makes events without end keeps nobody in here.
@@ -86,7 +84,7 @@ bool ChannelWatch::drain_events() {
   return ours;
 }
 
-void ChannelWatch::wait(std::int64_t deadline_ns) {
+void ShmWatch::wait(std::int64_t deadline_ns) {
   if (!inotify_) deadline_ns = std::min(deadline_ns, monotonic_ns() + kBlindWaitNs);
   while (!interrupted()) {
     const std::int64_t now_ns = monotonic_ns();
@@ -104,11 +102,11 @@ void ChannelWatch::wait(std::int64_t deadline_ns) {
   }
 }
 
-void ChannelWatch::rest(std::int64_t deadline_ns) {
+void ShmWatch::rest(std::int64_t deadline_ns) {
   while (!interrupted() && monotonic_ns() < deadline_ns) sleep(deadline_ns, -1);
 }
 
-bool ChannelWatch::sleep(std::int64_t until_ns, int events) {
+bool ShmWatch::sleep(std::int64_t until_ns, int events) {
   const std::int64_t now_ns = monotonic_ns();
   if (!wake_) until_ns = std::min(until_ns, now_ns + kBlindWaitNs);
   pollfd fds[] = {{wake_.get(), POLLIN, 0}, {events, POLLIN, 0}};
@@ -123,11 +121,11 @@ bool ChannelWatch::sleep(std::int64_t until_ns, int events) {
   return (fds[1].revents & POLLIN) != 0;
 }
 
-void ChannelWatch::interrupt(bool on) {
+void ShmWatch::interrupt(bool on) {
   interrupted_.store(on, std::memory_order_seq_cst);
   if (!on) return;
   const std::uint64_t value = 1;
   static_cast<void>(!write(wake_.get(), &value, sizeof value));  // full is as good
 }
 
-}  // namespace possum::transport
+}  // namespace possum

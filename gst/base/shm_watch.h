@@ -1,37 +1,40 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
 //
-// Waiting for something to happen to a channel's control name, or to that of any channel,
-// by inotify(7) on the shm mount, with an interrupt from any thread. A hint only: the
-// caller looks for itself.
+// Waiting for something to happen to a name in the shm mount, or to all names that begin
+// alike, by inotify(7), with an interrupt from any thread. A hint only: the caller looks
+// for itself.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <string>
 
-#include "shm_object.h"
+#include "base/shm_object.h"
 
-namespace possum::transport {
+namespace possum {
 
-class ChannelWatch {
+class ShmWatch {
  public:
-  explicit ChannelWatch(const std::string& channel);
-  // Of every channel, and of deaths as well: a writer that is killed closes its control
-  // object. For those who only look (observer.h), since the looks of readers and writers
-  // are such events themselves.
-  struct Everything {};
-  explicit ChannelWatch(Everything);
+  // Of one name, as shm_open(3) takes it.
+  explicit ShmWatch(const std::string& name);
+  // Of all names with a beginning, and of deaths as well: a process that is killed closes
+  // what it had open. For those who only look, since to open and close an object is such
+  // an event itself.
+  struct Prefix {
+    std::string text;
+  };
+  explicit ShmWatch(const Prefix& prefix);
 
   // From here on no event is lost until disarm(). Where inotify cannot be had, waits are
   // plain short sleeps. The descriptor stays: closing one takes the kernel about 20 ms,
-  // and a reader that has just found its channel wants its first frame.
+  // and who has just found what it waited for is in a hurry.
   void arm();
   void disarm();
   bool armed() const { return armed_; }
   // Until an event, an interrupt or deadline_ns (CLOCK_MONOTONIC). One thread at a time.
-  // Whoever makes events without end, of this channel or another, makes a caller that
-  // waits again and again look no more than about a hundred times a second.
+  // Whoever makes events without end, of this name or another, makes a caller that waits
+  // again and again look no more than about a hundred times a second.
   void wait(std::int64_t deadline_ns);
   // Until an interrupt or deadline_ns, whatever happens: events stay for the next wait().
   void rest(std::int64_t deadline_ns);
@@ -46,8 +49,8 @@ class ChannelWatch {
   bool sleep(std::int64_t until_ns, int events);
   bool drain_events();  // true: one of them was of what is watched
   bool concerns(const char* file) const;
-  const std::string file_;  // of the control object, in the shm mount; or its beginning
-  const bool everything_ = false;
+  const std::string file_;  // in the shm mount, or the beginning of many
+  const bool prefix_;
   std::int64_t again_ns_ = INT64_MAX;  // when a wait ends once more, see drain_events()
   std::int64_t next_wake_ns_ = 0;      // no event is looked at before
   UniqueFd inotify_;
@@ -57,4 +60,4 @@ class ChannelWatch {
   std::atomic<bool> interrupted_{false};
 };
 
-}  // namespace possum::transport
+}  // namespace possum

@@ -18,7 +18,7 @@
 #include "base/bus_guard.h"
 #include "base/error.h"
 
-namespace possum::transport {
+namespace possum {
 
 class UniqueFd {
  public:
@@ -98,12 +98,11 @@ bool copy_bytes(int fd, std::uint64_t offset, void* to, std::size_t bytes);
 // What a name leads to now; a symbolic link is not followed.
 std::optional<struct stat> stat_name(const std::string& name);
 
-// What a control object consists of: a page of this machine, or layout::kMinUnitBytes.
-std::size_t unit_bytes();
+std::size_t page_bytes();  // of this machine
 
 // Free bytes of the shm mount.
 std::size_t shm_free_bytes();
 // Where glibc keeps the objects, for listing and inotify: shm_overview(7).
 inline constexpr const char kShmDirectory[] = "/dev/shm";
 
-}  // namespace possum::transport
+}  // namespace possum

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
-#include "shm_object.h"
+#include "base/shm_object.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,15 +12,13 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "layout.h"
-
-namespace possum::transport {
+namespace possum {
 
 namespace {
 
 // Of an object's mapping, with the private page behind it.
 std::size_t with_slack(std::size_t bytes) {
-  return (bytes + unit_bytes() - 1) / unit_bytes() * unit_bytes() + unit_bytes();
+  return (bytes + page_bytes() - 1) / page_bytes() * page_bytes() + page_bytes();
 }
 
 }  // namespace
@@ -38,7 +36,7 @@ std::shared_ptr<ShmObject> ShmObject::map(int fd, std::size_t bytes, Access acce
   void* const data = mmap(nullptr, with_slack(bytes), prot, flags, fd, 0);
   const bool mapped = data != MAP_FAILED;
   if (!mapped ||
-      mmap(static_cast<std::byte*>(data) + with_slack(bytes) - unit_bytes(), unit_bytes(),
+      mmap(static_cast<std::byte*>(data) + with_slack(bytes) - page_bytes(), page_bytes(),
            prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) {
     error = shm_error("Shared memory could not be mapped",
                       "mmap of " + std::to_string(bytes) + " bytes", errno);
@@ -92,11 +90,10 @@ UniqueFd create_object(const std::string& name, bool& taken, Error& error) {
 
 bool set_group(int fd, const ObjectMode& mode, Error& error) {
   if (mode.group && fchown(fd, static_cast<uid_t>(-1), *mode.group) != 0) {
-    error =
-        system_error(ErrorCode::no_permission,
-                     "The group of the channel could not be set: " + error_words(errno) +
-                         ": choose a group that this user is a member of",
-                     "fchown", errno);
+    error = system_error(ErrorCode::no_permission,
+                         "The group could not be set: " + error_words(errno) +
+                             ": choose a group that this user is a member of",
+                         "fchown", errno);
     return false;
   }
   return true;
@@ -104,10 +101,9 @@ bool set_group(int fd, const ObjectMode& mode, Error& error) {
 
 bool set_mode(int fd, const ObjectMode& mode, Error& error) {
   if (fchmod(fd, mode.mode) != 0) {
-    error =
-        system_error(ErrorCode::system,
-                     "The mode of the channel could not be set: " + error_words(errno),
-                     "fchmod", errno);
+    error = system_error(ErrorCode::system,
+                         "The permissions could not be set: " + error_words(errno),
+                         "fchmod", errno);
     return false;
   }
   return true;
@@ -123,9 +119,8 @@ std::optional<struct stat> stat_name(const std::string& name) {
   return info;
 }
 
-std::size_t unit_bytes() {
-  static const std::size_t bytes =
-      std::max(layout::kMinUnitBytes, static_cast<std::size_t>(sysconf(_SC_PAGESIZE)));
+std::size_t page_bytes() {
+  static const auto bytes = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   return bytes;
 }
 
@@ -180,4 +175,4 @@ bool reserve_bytes(int fd, std::size_t bytes, Error& error) {
   return false;
 }
 
-}  // namespace possum::transport
+}  // namespace possum
