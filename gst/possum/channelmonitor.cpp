@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/shm_watch.h"
 #include "base/users.h"
+#include "transport/names.h"
 
 namespace possum {
 namespace {
