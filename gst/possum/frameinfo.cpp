@@ -163,11 +163,9 @@ void describe_times(const GstSegment& segment, GstBuffer* buffer,
   frame.frame_flags |= layout::kFrameTimes;
   frame.running_pts_ns = running_pts_ns(segment, buffer);
   frame.running_dts_ns = running_dts_ns(segment, buffer);
-  if (origin && frame.running_pts_ns != kNoTime) {
-    frame.pts_ns = frame.running_pts_ns + *origin;
-  }
-  if (origin && frame.running_dts_ns != kNoTime) {
-    frame.dts_ns = frame.running_dts_ns + *origin;
+  if (origin) {
+    frame.pts_ns = since(-*origin, frame.running_pts_ns);
+    frame.dts_ns = since(-*origin, frame.running_dts_ns);
   }
   if (frame.duration_ns != kNoTime && std::fabs(segment.rate) != 1.0) {
     frame.duration_ns = static_cast<std::int64_t>(static_cast<double>(frame.duration_ns) /

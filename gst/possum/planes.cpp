@@ -96,6 +96,7 @@ class MappedFrame {
 
 struct PlaneCopy {
   const guint8* source;
+  const guint8* source_begin;  // of the bytes that may be read
   const guint8* source_end;
   std::ptrdiff_t source_step;
   guint8* dest;
@@ -111,7 +112,7 @@ bool copy_rows(const PlaneCopy& p) {
   for (std::size_t row = 0; row < p.rows; ++row) {
     const guint8* from = p.source + static_cast<std::ptrdiff_t>(row) * p.source_step;
     guint8* to = p.dest + row * p.dest_step;
-    if (from > p.source_end) return false;
+    if (from < p.source_begin || from > p.source_end) return false;
     // The end of the last row may be missing.
     const std::size_t bytes =
         std::min(wanted, static_cast<std::size_t>(p.source_end - from));
@@ -171,6 +172,7 @@ bool copy_plane(const MappedFrame& frame, const GstVideoInfo& info, unsigned pla
   const GstMapInfo& map = frame.bytes_of(plane);
   PlaneCopy copy{};
   copy.source = frame.plane(plane);
+  copy.source_begin = map.data;
   copy.source_end = map.data + map.size;
   copy.source_step = static_cast<std::ptrdiff_t>(from.step) * (stride < 0 ? -1 : 1);
   copy.dest = dest;

@@ -28,6 +28,12 @@ bool differ(GstClockTime a, GstClockTime b) {
   return std::max(a, b) - std::min(a, b) >= static_cast<GstClockTime>(kStepNs);
 }
 
+// None of a time that no descriptor can hold.
+std::int64_t to_ns(GstClockTime time) {
+  return time <= static_cast<GstClockTime>(INT64_MAX) ? static_cast<std::int64_t>(time)
+                                                      : kNoTime;
+}
+
 // What to add to the clock's time to get CLOCK_MONOTONIC: exactly 0 for the usual system
 // clock, which is read between the two looks at its source.
 std::int64_t clock_to_monotonic(GstClock* clock) {
@@ -86,7 +92,7 @@ std::int64_t running_pts_ns(const GstSegment& segment, GstBuffer* buffer) {
   const bool backwards = segment.rate < 0 && GST_CLOCK_TIME_IS_VALID(last);
   const GstClockTime running =
       gst_segment_to_running_time(&segment, GST_FORMAT_TIME, backwards ? last : first);
-  return GST_CLOCK_TIME_IS_VALID(running) ? static_cast<std::int64_t>(running) : kNoTime;
+  return to_ns(running);
 }
 
 std::int64_t running_dts_ns(const GstSegment& segment, GstBuffer* buffer) {
@@ -96,7 +102,7 @@ std::int64_t running_dts_ns(const GstSegment& segment, GstBuffer* buffer) {
       gst_segment_to_running_time_full(&segment, GST_FORMAT_TIME, dts, &running) != 1) {
     return kNoTime;
   }
-  return static_cast<std::int64_t>(running);
+  return to_ns(running);
 }
 
 // --- possumsrc's segments ------------------------------------------------------------

@@ -757,17 +757,26 @@ GST_START_TEST(a_frame_smaller_than_its_caps_is_left_out_with_a_warning) {
 }
 GST_END_TEST
 
-GST_START_TEST(upside_down_frames_are_turned_by_the_copy) {
-  Pair pair("", "", "video/x-raw,format=GRAY8,width=16,height=16,framerate=25/1", 256);
+// A picture of 16 rows, each of its own grey, whose first one is said to lie there.
+Ref<GstBuffer> upside_down(gsize first_row) {
   Ref<GstBuffer> frame{gst_buffer_new_allocate(nullptr, 256, nullptr)};
   for (guint row = 0; row < 16; ++row) {
     gst_buffer_memset(frame.get(), row * 16, static_cast<guint8>(row), 16);
   }
-  gsize offsets[GST_VIDEO_MAX_PLANES] = {15 * 16};
+  gsize offsets[GST_VIDEO_MAX_PLANES] = {first_row * 16};
   gint strides[GST_VIDEO_MAX_PLANES] = {-16};
   gst_buffer_add_video_meta_full(frame.get(), GST_VIDEO_FRAME_FLAG_NONE,
                                  GST_VIDEO_FORMAT_GRAY8, 16, 16, 1, offsets, strides);
-  pair.producer.push(std::move(frame));
+  return frame;
+}
+
+GST_START_TEST(upside_down_frames_are_turned_by_the_copy) {
+  Pair pair("", "", "video/x-raw,format=GRAY8,width=16,height=16,framerate=25/1", 256);
+  pair.producer.push(upside_down(14));
+  fail_unless(pair.producer.pipeline().wait_warning().is(GST_STREAM_ERROR,
+                                                         GST_STREAM_ERROR_FORMAT),
+              "a row before the first byte");
+  pair.producer.push(upside_down(15));
   const std::vector<guint8> bytes = bytes_of(pair.consumer.pull().buffer.get());
   for (std::size_t i = 0; i < bytes.size(); ++i) expect_equal(bytes[i], 15 - i / 16);
 }

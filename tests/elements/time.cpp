@@ -323,6 +323,18 @@ GST_START_TEST(frames_outside_the_segment_do_not_cross) {
 }
 GST_END_TEST
 
+GST_START_TEST(times_that_nothing_can_hold_are_none) {
+  constexpr GstClockTime kTimes[] = {G_MAXINT64 - 1, G_MAXINT64, G_MAXUINT64 - 1};
+  Pair pair;
+  for (const GstClockTime time : kTimes) {
+    const GstClockTime before = pair.reader_now();
+    const Frame frame = pair.send(time, time, time);
+    fail_unless(before <= frame.pts() && frame.pts() <= pair.reader_now());
+    expect_time(frame.dts(), kNone);
+  }
+}
+GST_END_TEST
+
 GST_START_TEST(do_timestamp_means_arrival) {
   Pair pair("do-timestamp=true");
   const GstClockTime before = pair.reader_now();
@@ -768,6 +780,7 @@ static Suite* time_suite() {
   tcase_add_test(tcase, a_frame_from_before_the_own_time_is_at_its_beginning);
   tcase_add_test(tcase, dts_before_the_segment_is_none);
   tcase_add_test(tcase, frames_outside_the_segment_do_not_cross);
+  tcase_add_test(tcase, times_that_nothing_can_hold_are_none);
   tcase_add_test(tcase, do_timestamp_means_arrival);
   tcase_add_test(tcase, running_time_mode_keeps_the_writers_times);
   tcase_add_test(tcase, running_time_mode_begins_at_the_readers_running_time);
