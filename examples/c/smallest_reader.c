@@ -6,13 +6,14 @@
  * or at the end of the stream, and follows the next writer when one goes. `lossless`: the
  * writer waits for this reader, if it allows that.
  *
- * Left out: inotify in place of the poll for a channel, frames that are kept while others
- * are taken, a pause for whoever is woken all the time for nothing, and SIGBUS, by which
- * whoever may truncate the shared memory ends this process.
+ * Left out: inotify in place of the poll for a channel, which also waits for ever where
+ * one is not finished, frames that are kept while others are taken, a pause for whoever
+ * is woken all the time for nothing, and SIGBUS, by which whoever may truncate the shared
+ * memory ends this process.
  */
 #include "smallest.h"
 
-enum { DEPTH = 3, MAX_TRIES = 100, MAX_CAPS = 16384 };
+enum { DEPTH = 3, MAX_TRIES = 100, MAX_CAPS = 16384, MAX_METAS = 1 << 24 };
 #define MS INT64_C(1000000)
 
 typedef struct {
@@ -112,6 +113,40 @@ static void ring_both(const Reader* r) {
   ring(&r->room);
 }
 
+static bool tenant(const Reader* r) {
+  return atomic_load(&r->page->cfg) >> 32 == r->epoch;
+}
+
+static void leave(Reader* r) {
+  uint64_t cfg = atomic_load(&r->page->cfg);
+  if (cfg >> 32 == r->epoch && atomic_compare_exchange_strong(
+                                   &r->page->cfg, &cfg, (cfg & ~UINT64_C(0xff)) | LEFT)) {
+    atomic_fetch_and(&r->page->word, ~(uint64_t)UINT32_MAX);
+    ring_both(r);
+  }
+  close(r->lock); /* with it goes the page's byte lock */
+  r->lock = -1;
+  ring_both(r);
+}
+
+/* Has the channel its writer and its name? */
+static bool is_there(const Reader* r) {
+  struct stat info;
+  return is_held(r->lock, OWNER_BYTE) && fstat(r->lock, &info) == 0 && info.st_nlink > 0;
+}
+
+/* What people see of this process. */
+static void introduce(Page* page) {
+  const char name[16] = "smallest-reader";
+  uint64_t half;
+  page->pid = (uint32_t)getpid();
+  for (int i = 0; i < 2; ++i) {
+    memcpy(&half, name + 8 * i, sizeof half);
+    page->name[i] = half;
+  }
+  page->frames = page->missed = page->copied = 0;
+}
+
 /* False: all pages are taken, or the writer went meanwhile. */
 static bool attach(Reader* r, unsigned policy) {
   if (policy == BLOCKING && !(r->flags & ALLOW_BLOCKING)) {
@@ -133,34 +168,23 @@ static bool attach(Reader* r, unsigned policy) {
       !map_bell(&r->bell, r->fd, PAGE_UNIT + i, &r->page->waiting)) {
     fail("mmap");
   }
-  r->page->pid = (uint32_t)getpid();
+  introduce(r->page);
   r->epoch = (uint32_t)(r->page->cfg >> 32);
   atomic_store(&r->page->cfg,
                (uint64_t)r->epoch << 32 | (uint64_t)DEPTH << 24 | policy << 16 | ACTIVE);
   ring_both(r);
-  /* A stopped writer admits nobody, and a dead one is noticed by take(). */
+  /* A stopped writer admits nobody, and goes on later. */
   for (const int64_t end_ns = now_ns() + 100 * MS; now_ns() < end_ns;) {
+    const bool there = is_there(r); /* before the look */
     arm(&r->bell);
     if (atomic_load(&r->page->grant) & ADMITTED) break;
-    sleep_until(&r->bell, end_ns);
+    if (!there) {
+      leave(r);
+      return false;
+    }
+    sleep_until(&r->bell, now_ns() + 20 * MS);
   }
   return true;
-}
-
-static bool tenant(const Reader* r) {
-  return atomic_load(&r->page->cfg) >> 32 == r->epoch;
-}
-
-static void leave(Reader* r) {
-  uint64_t cfg = atomic_load(&r->page->cfg);
-  if (cfg >> 32 == r->epoch && atomic_compare_exchange_strong(
-                                   &r->page->cfg, &cfg, (cfg & ~UINT64_C(0xff)) | LEFT)) {
-    atomic_fetch_and(&r->page->word, ~(uint64_t)UINT32_MAX);
-    ring_both(r);
-  }
-  close(r->lock); /* with it goes the page's byte lock */
-  r->lock = -1;
-  ring_both(r);
 }
 
 /* --- take and release ------------------------------------------------------------------
@@ -194,6 +218,8 @@ static Outcome map_slot(Reader* r, const char* channel, int s) {
       h.object_bytes != (uint64_t)info.st_size || h.caps_offset < h.header_bytes ||
       h.caps_capacity > MAX_CAPS ||
       (uint64_t)h.caps_offset + h.caps_capacity > h.pixels_offset ||
+      h.metas_offset < h.header_bytes || h.metas_capacity > MAX_METAS ||
+      (uint64_t)h.metas_offset + h.metas_capacity > h.pixels_offset ||
       h.pixels_offset % 4096 || h.pixels_offset > h.object_bytes ||
       h.pixels_capacity > h.object_bytes - h.pixels_offset) {
     fail("a slot of the channel is damaged");
@@ -244,7 +270,7 @@ static void show(Reader* r, int slot, uint64_t seq) {
   memcpy(&d, data + sizeof *h, sizeof d);
   if (d.seq != seq || d.data_offset > h->pixels_capacity ||
       d.data_bytes > h->pixels_capacity - d.data_offset ||
-      d.caps_bytes > h->caps_capacity) {
+      d.caps_bytes > h->caps_capacity || d.metas_bytes > h->metas_capacity) {
     fail("a frame of the channel is damaged");
   }
   char caps[MAX_CAPS + 1] = "";
@@ -261,11 +287,17 @@ static void show(Reader* r, int slot, uint64_t seq) {
     release(r, slot);
     pixels = copy;
   }
+  const uint64_t missed = r->last_seq ? seq - r->last_seq - 1 : 0;
   printf("frame %" PRIu64 ": %" PRIu64 " bytes of %s, sum %08" PRIx32 ", %" PRIu64
          " missed%s\n",
-         seq, d.data_bytes, caps, checksum(pixels, d.data_bytes),
-         r->last_seq ? seq - r->last_seq - 1 : 0, copy ? ", copied" : "");
+         seq, d.data_bytes, caps, checksum(pixels, d.data_bytes), missed,
+         copy ? ", copied" : "");
   fflush(stdout);
+  if (tenant(r)) {
+    r->page->frames += 1;
+    r->page->missed += missed;
+    r->page->copied += copy != NULL;
+  }
   if (!copy) release(r, slot);
   free(copy);
   r->last_seq = seq;
@@ -291,10 +323,7 @@ static Outcome take(Reader* r, const char* channel) {
     show(r, slot, seq);
     return FRAME;
   }
-  struct stat info;
-  if (is_held(r->lock, OWNER_BYTE) && !fstat(r->lock, &info) && info.st_nlink > 0) {
-    fail("somebody removed the frames of the channel");
-  }
+  if (is_there(r)) fail("somebody removed the frames of the channel");
   release(r, slot); /* the frame went with its writer */
   return LOST;
 }

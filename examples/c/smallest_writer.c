@@ -6,8 +6,10 @@
  * what is in it, and says when a reader comes or goes. Ends after FRAMES or by a signal.
  *
  * Left out: blocking readers (all of them drop their oldest frame), slots that others
- * draw into, pictures of several sizes, other users, and a channel that is made anew when
- * somebody removes its name: this one ends with an error.
+ * draw into, pictures of several sizes, more slots where readers would have to copy,
+ * other users, a umask that hides the owner's files from itself, and a channel that is
+ * made anew when somebody removes its name or damages it: this one ends with an error
+ * when the name is gone, and looks for nothing else.
  */
 #include "smallest.h"
 
@@ -17,6 +19,7 @@
 
 enum { COUNT = 6, WIDTH = 320, HEIGHT = 240, PIXELS = WIDTH * HEIGHT, MAX_TRIES = 100 };
 enum { CAPS_OFFSET = 384, CAPS_CAPACITY = 2048, PIXELS_OFFSET = 65536 };
+#define ALL (BIT(COUNT) - 1)
 #define SECOND INT64_C(1000000000)
 
 /* All that this writer goes by. What it has written to shared memory it never reads back.
@@ -101,13 +104,17 @@ static void claim_name(void) {
     char spare[NAME_BYTES], from[NAME_BYTES + sizeof SHM], to[NAME_BYTES + sizeof SHM];
     data_name(spare, w.channel, 0, (uint32_t)random_number());
     const int lock = shm_open(spare, O_RDWR | O_CREAT | O_EXCL, 0600);
-    if (lock < 0 || !try_lock(lock, OWNER_BYTE)) fail(spare);
     snprintf(from, sizeof from, SHM "%s", spare);
     snprintf(to, sizeof to, SHM "%s", w.name);
-    if (rename(from, to)) fail(to);
+    const bool ours = lock >= 0 && try_lock(lock, OWNER_BYTE) && rename(from, to) == 0;
+    if (!ours) { /* no room for both */
+      shm_unlink(spare);
+      shm_unlink(w.name);
+    }
     close(w.lock);
     w.lock = lock;
-    return;
+    if (ours) return;
+    if (lock >= 0) close(lock);
   }
   fail("the name of the channel keeps changing");
 }
@@ -185,7 +192,7 @@ static void make_slot(uint32_t s) {
   memcpy(w.slot[s], &h, sizeof h);
   w.header->slot[s].pages = (uint32_t)(bytes / 4096);
   atomic_store(&w.header->slot[s].object, w.object[s]);
-  atomic_fetch_or(&w.header->have, BIT(s));
+  atomic_store(&w.header->have, BIT(s + 1) - 1); /* this one and those before it */
 }
 
 /* --- offers ----------------------------------------------------------------------------
@@ -234,14 +241,15 @@ static void offer(int r, int slot) {
 /* Who came gets the newest frame, and is told that it will get all that follow. */
 static void admit(void) {
   for (int r = 0; r < READERS; ++r) {
-    if ((w.admitted & BIT(r)) || (atomic_load(&w.pages[r]->cfg) & 0xff) != ACTIVE)
-      continue;
+    const bool known = w.admitted & BIT(r);
+    if (known && (atomic_load(&w.pages[r]->grant) & ADMITTED)) continue;
+    if ((atomic_load(&w.pages[r]->cfg) & 0xff) != ACTIVE) continue;
     w.admitted |= BIT(r);
     atomic_store(&w.header->admitted, w.admitted);
     if (w.newest) offer(r, oldest_of(w.newest));
     atomic_fetch_or(&w.pages[r]->grant, ADMITTED);
     ring(&w.bells[r]);
-    printf("reader %d came\n", r);
+    if (!known) printf("reader %d came\n", r);
   }
 }
 
@@ -267,8 +275,8 @@ static void recycle(void) {
   }
 }
 
-/* A slot that no reader can see, or -1. */
-static int acquire(void) {
+/* The slots that no reader can see, and those that readers hold. */
+static uint32_t look_for_idle(uint32_t* all_taken) {
   uint32_t offered = 0, taken = 0;
   for (int r = 0; r < READERS; ++r) {
     if (!(w.admitted & BIT(r))) continue;
@@ -279,11 +287,27 @@ static int acquire(void) {
     offered |= (uint32_t)word & w.given[r];
     taken |= (uint32_t)(word >> 32) & w.given[r];
   }
-  const uint32_t all = BIT(COUNT) - 1;
-  const uint32_t idle = all & ~(offered | taken | w.newest);
+  *all_taken = taken;
+  return ALL & ~(offered | taken | w.newest);
+}
+
+/* Nobody may begin with it any more: it is gone, or a frame after it was dropped. */
+static void forget_newest(void) {
+  w.newest = 0;
+  w.header->latest = 0;
+}
+
+/* A slot that no reader can see, or -1. */
+static int acquire(void) {
+  uint32_t taken;
+  uint32_t idle = look_for_idle(&taken);
+  if (!idle) {
+    recycle();
+    idle = look_for_idle(&taken);
+  }
   if (idle) return oldest_of(idle);
   /* Steal the oldest that nobody has taken, the newest frame last. */
-  for (uint32_t able = all & ~taken; able;) {
+  for (uint32_t able = ALL & ~taken; able;) {
     const int slot = oldest_of(able & ~w.newest ? able & ~w.newest : able);
     bool quicker = false;
     for (int r = 0; r < READERS; ++r) {
@@ -297,10 +321,10 @@ static int acquire(void) {
     }
     able &= ~BIT(slot);
     if (quicker) continue;
-    w.newest &= ~BIT(slot);
+    if (w.newest == BIT(slot)) forget_newest();
     return slot;
   }
-  w.newest = 0; /* the frame is dropped: nobody may begin with the one before it */
+  forget_newest();
   return -1;
 }
 
@@ -337,6 +361,7 @@ static void publish(int slot) {
   w.newest = BIT(slot);
   w.header->latest = (uint32_t)slot + 1;
   w.header->frames = seq;
+  if (seq == 1) futimens(w.lock, NULL); /* the only new caps: the event for who looks */
   printf("frame %" PRIu64 ": sum %08" PRIx32 "\n", seq, checksum(pixels, PIXELS));
 }
 
