@@ -20,6 +20,7 @@ std::optional<Id> number(const std::string& text) {
   const char* const end = text.data() + text.size();
   const auto [last, problem] = std::from_chars(text.data(), end, id);
   if (text.empty() || problem != std::errc{} || last != end) return std::nullopt;
+  if (id == static_cast<Id>(-1)) return std::nullopt;  // chown(2): "leave it as it is"
   return id;
 }
 

@@ -249,8 +249,11 @@ Copied copy_frame(const ObservedChannel& seen, const SlotNow& now, ObservedFrame
       shm_open(transport::data_name(seen.name, seen.incarnation, now.object).c_str(),
                O_RDONLY | O_NONBLOCK, 0));
   if (!fd) {
-    if (!refused(errno)) return Copied::torn;  // replaced, perhaps
-    why = "this user may not look at its frames";
+    const int reason = errno;
+    if (reason == ENOENT) return Copied::torn;  // replaced, perhaps
+    why = refused(reason)
+              ? std::string("this user may not look at its frames")
+              : shm_error("its frames cannot be opened", "shm_open", reason).message;
     return Copied::never;
   }
   struct stat info {};

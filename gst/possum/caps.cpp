@@ -436,7 +436,8 @@ std::string explain_refusal(GstCaps* caps, GstCaps* accepted, GstPad* pad,
     append(taken, ", ", named(difference.field, difference.accepted));
     const std::string& element = difference.element;
     if (element.empty()) {
-      append(fixed, ", ", difference.field.empty() ? "caps" : difference.field);
+      append(fixed, ", ",
+             difference.field.empty() ? "other caps" : "another " + difference.field);
     }
     if (element.empty() || std::count(seen.begin(), seen.end(), element) > 0) continue;
     seen.push_back(element);
@@ -453,7 +454,7 @@ std::string explain_refusal(GstCaps* caps, GstCaps* accepted, GstPad* pad,
   if (!missing.empty()) {
     advice = "Put " + missing + " " + words.place;
   } else if (!fixed.empty()) {
-    advice = "Choose another " + fixed + " " + words.origin;
+    advice = "Choose " + fixed + " " + words.origin;
   } else {
     advice = "Choose other caps " + words.origin + ", " + there + " cannot change them";
   }

@@ -255,8 +255,10 @@ std::optional<std::int64_t> SinkStream::due_origin() const {
   if (!live && !gst_base_sink_get_sync(base_)) return std::nullopt;
   const auto origin = running_time_origin(element());
   if (!origin || live) return origin;
+  // GstBaseSink is early by render-delay.
   return *origin + gst_base_sink_get_ts_offset(base_) +
-         static_cast<std::int64_t>(gst_base_sink_get_latency(base_));
+         static_cast<std::int64_t>(gst_base_sink_get_latency(base_)) -
+         static_cast<std::int64_t>(gst_base_sink_get_render_delay(base_));
 }
 
 // The sink has waited for readers until `until_ns`, with this frame, and perhaps the

@@ -509,7 +509,11 @@ void SrcStream::measure(const FrameDescriptor& frame, std::uint64_t missed,
   // A frame that was there before we asked waited for us, that is for downstream: were
   // this counted, a sink that waits for the latency would make it grow.
   const std::int64_t until_ns = frame.publish_ns < asked_ns_ ? frame.publish_ns : now_ns;
-  latency_.note(frame.latency_ns, elapsed_ns(transport::capture_ns(frame), until_ns));
+  if (stamps_arrival()) {
+    latency_.note(0, elapsed_ns(frame.publish_ns, until_ns));
+  } else {
+    latency_.note(frame.latency_ns, elapsed_ns(transport::capture_ns(frame), until_ns));
+  }
   latency_.note_spacing(nominal_spacing_ns(info_), transport::capture_ns(frame), missed);
   if (!settings_.is_live) return;
   warn_of_small_buffer(missed);
@@ -540,12 +544,30 @@ void SrcStream::warn_of_small_buffer(std::uint64_t missed) {
       (nullptr));
 }
 
+// By do-timestamp a frame stands for its arrival. That is its publication: GstBaseSrc
+// would take the moment at which downstream has time for it, and a sink that waits for
+// the latency anew from there falls behind.
+bool SrcStream::stamps_arrival() const {
+  return settings_.is_live && gst_base_src_get_do_timestamp(base_);
+}
+
 void SrcStream::stamp(GstBuffer* buffer, const FrameDescriptor& frame) {
-  if (gst_base_src_get_do_timestamp(base_)) return;  // GstBaseSrc does
-  if (!settings_.is_live || settings_.timestamp_mode == TimestampMode::running_time) {
+  if (stamps_arrival()) {
+    FrameDescriptor arrived = frame;
+    transport::stamp_arrival(arrived, frame.publish_ns);
+    stamp_clock_time(buffer, arrived);
+    GST_BUFFER_DTS(buffer) = GST_BUFFER_PTS(buffer);  // else GstBaseSrc makes one up
+  } else if (gst_base_src_get_do_timestamp(base_)) {
+    // GstBaseSrc does.
+  } else if (!settings_.is_live ||
+             settings_.timestamp_mode == TimestampMode::running_time) {
     stamp_running_time(buffer, frame);
-    return;
+  } else {
+    stamp_clock_time(buffer, frame);
   }
+}
+
+void SrcStream::stamp_clock_time(GstBuffer* buffer, const FrameDescriptor& frame) {
   // Without a clock there is nothing to relate an absolute time to.
   const std::optional<std::int64_t> origin_ns = running_time_origin(element());
   if (!origin_ns) return;

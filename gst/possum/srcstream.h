@@ -101,7 +101,9 @@ class SrcStream {
   void doubt_times(FrameDescriptor& frame, bool strange_clock, std::int64_t now_ns);
   void measure(const FrameDescriptor& frame, std::uint64_t missed, std::int64_t now_ns);
   void warn_of_small_buffer(std::uint64_t missed);
+  bool stamps_arrival() const;
   void stamp(GstBuffer* buffer, const FrameDescriptor& frame);
+  void stamp_clock_time(GstBuffer* buffer, const FrameDescriptor& frame);
   void stamp_running_time(GstBuffer* buffer, const FrameDescriptor& frame);
   GstClockTime own_running_time() const;
   GstFlowReturn corrupt(const std::string& what, const std::string& detail) const;

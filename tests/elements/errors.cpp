@@ -131,12 +131,15 @@ GST_START_TEST(the_longest_and_the_oddest_channel_names_work) {
 }
 GST_END_TEST
 
+// The largest number is none: to chown(2) it means any group.
 GST_START_TEST(unknown_group_is_an_error) {
-  Pipeline pipeline("fakesrc ! possumsink name=it group=no-such-group channel=" +
-                    unique_channel());
-  expect_start_failure(
-      pipeline, "it",
-      {GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_SETTINGS, {"no-such-group", "group="}});
+  for (const char* group : {"no-such-group", "4294967295"}) {
+    Pipeline pipeline(std::string("fakesrc ! possumsink name=it perms=0660 group=") +
+                      group + " channel=" + unique_channel());
+    expect_start_failure(
+        pipeline, "it",
+        {GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_SETTINGS, {group, "group="}});
+  }
 }
 GST_END_TEST
 

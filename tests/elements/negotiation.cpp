@@ -322,7 +322,7 @@ GST_START_TEST(what_upstream_must_change_is_named) {
       {"video/x-raw,format=I420,width=16,height=16,framerate=25/1,"
        "interlace-mode=alternate",
        {"video/x-raw(format:Interlaced)"}},
-      {"audio/x-raw,rate=8000", {"audio/x-raw", "video/x-raw"}},
+      {"audio/x-raw,rate=8000", {"Choose other caps", "audio/x-raw", "video/x-raw"}},
   };
   for (const Row& row : rows) {
     Producer producer(unique_channel());

@@ -210,6 +210,17 @@ GST_START_TEST(paced_frames_stand_for_the_moment_that_the_sink_shows_them) {
 }
 GST_END_TEST
 
+// A sink is early by its render-delay, which is part of the pipeline's latency.
+GST_START_TEST(paced_frames_are_not_due_later_than_the_sink_shows_them) {
+  Pair pair("", kRecorded, "sync=true render-delay=3000000000");
+  gst_element_send_event(pair.producer.sink(), gst_event_new_latency(3 * GST_SECOND));
+  const GstClockTime pts = pair.writer_now();
+  const Frame frame = pair.send(pts);
+  expect_time(frame.pts(), pair.moved(pts));
+  fail_unless(pair.reader_now() >= frame.pts());
+}
+GST_END_TEST
+
 // An async=false sink is there before its first frame.
 GST_START_TEST(first_frame_of_a_sink_that_plays_already_has_its_own_time) {
   const std::string channel = unique_channel();
@@ -344,6 +355,22 @@ GST_START_TEST(do_timestamp_means_arrival) {
 }
 GST_END_TEST
 
+// Else a sink that waits for the latency from each frame's time falls behind.
+GST_START_TEST(do_timestamp_means_arrival_also_of_frames_that_had_to_wait) {
+  Pair pair("do-timestamp=true");
+  pair.consumer.hold_up();
+  pair.producer.push(new_frame(1));
+  pair.consumer.wait_held_up();
+  pair.producer.push(new_frame(2));
+  const GstClockTime arrived = pair.reader_now();
+  pair.consumer.let_through();
+  pair.consumer.pull();
+  const Frame waited = pair.consumer.pull();
+  fail_unless(waited.pts() <= arrived, "%" GST_TIME_FORMAT, GST_TIME_ARGS(waited.pts()));
+  expect_time(waited.dts(), waited.pts());
+}
+GST_END_TEST
+
 // --- running time --------------------------------------------------------------------
 
 GST_START_TEST(running_time_mode_keeps_the_writers_times) {
@@ -452,6 +479,12 @@ GST_START_TEST(latency_is_the_writers_at_least) {
   fail_unless(latency.live);
   fail_unless(latency.min >= 123 * GST_MSECOND && latency.min < GST_SECOND,
               "%" GST_TIME_FORMAT, GST_TIME_ARGS(latency.min));
+}
+GST_END_TEST
+
+GST_START_TEST(latency_from_the_arrival_on_is_not_the_writers) {
+  Pair pair("do-timestamp=true", {true, 900 * GST_MSECOND});
+  fail_unless(pair.consumer.latency().min < 900 * GST_MSECOND);
 }
 GST_END_TEST
 
@@ -773,6 +806,7 @@ static Suite* time_suite() {
   tcase_add_test(tcase, frames_that_are_not_paced_stand_for_their_publication);
   tcase_add_test(tcase, frames_that_are_not_paced_keep_their_running_times);
   tcase_add_test(tcase, paced_frames_stand_for_the_moment_that_the_sink_shows_them);
+  tcase_add_test(tcase, paced_frames_are_not_due_later_than_the_sink_shows_them);
   tcase_add_test(tcase, first_frame_of_a_sink_that_plays_already_has_its_own_time);
   tcase_add_test(tcase, preroll_frame_stands_for_its_publication);
   tcase_add_test(tcase, first_frame_of_a_live_writer_has_its_capture_time);
@@ -782,6 +816,7 @@ static Suite* time_suite() {
   tcase_add_test(tcase, frames_outside_the_segment_do_not_cross);
   tcase_add_test(tcase, times_that_nothing_can_hold_are_none);
   tcase_add_test(tcase, do_timestamp_means_arrival);
+  tcase_add_test(tcase, do_timestamp_means_arrival_also_of_frames_that_had_to_wait);
   tcase_add_test(tcase, running_time_mode_keeps_the_writers_times);
   tcase_add_test(tcase, running_time_mode_begins_at_the_readers_running_time);
   tcase_add_test(tcase, running_time_mode_begins_anew_with_each_writer);
@@ -790,6 +825,7 @@ static Suite* time_suite() {
   tcase_add_test(tcase, src_that_is_not_live_begins_at_zero);
   tcase_add_test(tcase, segments_that_are_not_time_carry_no_times);
   tcase_add_test(tcase, latency_is_the_writers_at_least);
+  tcase_add_test(tcase, latency_from_the_arrival_on_is_not_the_writers);
   tcase_add_test(tcase, most_latency_is_what_the_frames_that_may_wait_last);
   tcase_add_test(tcase, there_is_no_most_latency_where_the_writer_waits);
   tcase_add_test(tcase, without_a_frame_rate_the_distance_of_frames_is_measured);

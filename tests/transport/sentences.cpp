@@ -133,6 +133,18 @@ TEST(descriptors_of_a_reader) {
   writer.order("close", "closed");
 }
 
+TEST(descriptors_of_who_looks) {
+  const std::string channel = unique_channel();
+  const auto writer = open_writer(plain_writer(channel));
+  publish(*writer, 1);
+  for (const rlim_t more : {0, 1}) {
+    const FewDescriptors few(more);
+    const auto seen = possum::inspect::observe_channel(channel);
+    expect_said(more == 0 ? seen.problem : seen.frame_problem, kTooManyFiles);
+  }
+  CHECK(possum::inspect::observe_channel(channel).frame.has_value());
+}
+
 TEST(size_of_files) {
   const std::string channel = unique_channel();
   const auto writer = new_writer(plain_writer(channel));
