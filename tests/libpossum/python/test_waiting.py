@@ -65,6 +65,29 @@ try:
 except KeyboardInterrupt:
     print("interrupted")
 """
+BEGINS_LATE = """
+import _thread, atexit, os, possum, sys
+
+begun = []
+atexit.register(lambda: print(begun))
+start = _thread.start_new_thread
+go_on, tell = os.pipe()
+
+def start_late(function, arguments):
+    def run():
+        os.read(go_on, 1)
+        begun.append(True)
+        function(*arguments)
+    return start(run, ())
+
+_thread.start_new_thread = start_late
+reader = possum.Reader(sys.argv[1])
+try:
+    reader.read(0)
+except possum.Timeout:
+    pass
+atexit.register(os.write, tell, b"x")
+"""
 STORM = """
 import random, signal, sys, threading, time, numpy, possum
 
@@ -222,6 +245,11 @@ class Signals(Case):
         )  # fmt: skip
         for line in ("used", "0", "closed"):
             self.expect_line(process, line)
+        self.expect_end(process)
+
+    def test_the_thread_for_signals_begins_before_the_interpreter_ends(self):
+        process = self.python(BEGINS_LATE, self.channel())
+        self.expect_line(process, "[True]")
         self.expect_end(process)
 
     def test_a_handler_may_wait_while_an_interrupt_is_given(self):

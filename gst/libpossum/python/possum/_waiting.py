@@ -10,6 +10,7 @@ its handlers, and waits on if none of them raised. Nobody looks at a clock for t
 """
 
 import _thread
+import atexit
 import ctypes
 import os
 import signal
@@ -34,11 +35,16 @@ class _Wakeup:
         # Guarded by the lock.
         self.target: Optional[Interrupt] = None  # of the main thread's wait
         self.forward = -1  # whoever wants to know of signals as well
-        # Not a threading.Thread: its start() waits for a condition in Python, and a signal
-        # handler that raises there breaks it.
-        _thread.start_new_thread(self._serve, ())
+        # Not a threading.Thread: its start() waits in Python for the thread to begin, and a signal
+        # handler that raises there breaks it. The end of the interpreter waits for that instead,
+        # because a thread that begins later uses what is gone.
+        begun = _thread.allocate_lock()
+        begun.acquire()
+        atexit.register(begun.acquire, timeout=1)
+        _thread.start_new_thread(self._serve, (begun,))
 
-    def _serve(self) -> None:
+    def _serve(self, begun: "_thread.LockType") -> None:
+        begun.release()
         while True:
             signals = os.read(self.read_end, 512)
             with self.lock:
