@@ -160,7 +160,8 @@ fi
 echo '-- a window that hangs holds up nobody who reads'
 if command -v Xvfb >/dev/null; then
   declare -A enough
-  start screen Xvfb -displayfd 1 -nolisten tcp
+  # Without -noreset it forgets whoever comes just when its last client has gone.
+  start screen Xvfb -displayfd 1 -noreset -nolisten tcp
   heard screen '^[0-9]+$'
   for language in "${languages[@]}"; do
     declare -n writer=writer_$language

@@ -23,7 +23,7 @@ using support::unique_channel;
 namespace {
 
 // At some 15,000 frames a second; a sleep on every other frame makes it a tenth of that.
-constexpr int kFrames = 100'000;
+constexpr int kFrames = 50'000;
 constexpr int kFramesPerSoakSecond = 3'000;
 constexpr int kCapsChanges = 10;
 constexpr int kLongSeconds = 150;
