@@ -362,6 +362,12 @@ void SinkStream::describe(GstBuffer* buffer, bool preroll, FrameDescriptor& fram
     origin = due_origin();
   }
   describe_times(base_->segment, buffer, origin, frame);
+  // A live source that runs ahead of the clock: nobody has waited for that moment, and a
+  // reader's sink would, with each frame.
+  if (live && frame.pts_ns > monotonic_ns()) {
+    frame.pts_ns = kNoTime;
+    frame.dts_ns = kNoTime;
+  }
 }
 
 SendStatus SinkStream::send(GstBuffer* buffer, bool preroll, Error& error) {
