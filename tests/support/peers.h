@@ -7,6 +7,7 @@
 #pragma once
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <spawn.h>
 #include <sys/mman.h>
@@ -87,12 +88,20 @@ inline pid_t bystander(const std::string& how) {
     posix_spawnattr_destroy(&own_session);
     return pid;
   }
+  int own_session[2];
+  CHECK(pipe2(own_session, O_CLOEXEC) == 0);
   pid = how == "vfork" ? vfork() : fork();
   if (pid == 0) {
     setsid();
+    close(own_session[1]);
     if (how != "fork") execvp(sleep[0], sleep);
     for (;;) pause();
   }
+  // Before that, whoever ends this process's group ends it as well.
+  close(own_session[1]);
+  char end;
+  CHECK(read(own_session[0], &end, 1) == 0);
+  close(own_session[0]);
   return pid;
 }
 
