@@ -222,6 +222,11 @@ static GstDevice* make_device(Listing& listing, const ChannelInfo& info) {
   return device;
 }
 
+static bool is_listed(GstDeviceProvider* provider, GstDevice* device) {
+  const ObjectLock lock(provider);
+  return g_list_find(provider->devices, device) != nullptr;
+}
+
 static void add_device(GstDeviceProvider* provider, Listing& listing,
                        const ChannelInfo& info) {
   const auto known = listing.devices.find(info.channel);
@@ -231,8 +236,11 @@ static void add_device(GstDeviceProvider* provider, Listing& listing,
   }
   GstDevice* const device = make_device(listing, info);
   gst_device_provider_device_add(provider, device);
-  // If stop() came in between, it did not see the device.
-  if (listing.over) gst_device_provider_device_remove(provider, device);
+  // If stop() came in between, it did not see the device. One that came from a handler
+  // did, and of a device without a provider nothing may be said.
+  if (listing.over && is_listed(provider, device)) {
+    gst_device_provider_device_remove(provider, device);
+  }
 }
 
 // The old device stays whole until the new one is announced.

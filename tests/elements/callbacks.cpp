@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -602,6 +603,42 @@ GST_START_TEST(a_monitor_may_be_stopped_by_what_it_says) {
 }
 GST_END_TEST
 
+GST_START_TEST(a_monitor_may_be_started_again_by_what_it_says) {
+  Producer producer(unique_channel());
+  const Ref<GstObject> object{GST_OBJECT_CAST(gst_device_monitor_new())};
+  auto* const monitor = GST_DEVICE_MONITOR(object.get());
+  gst_device_monitor_add_filter(monitor, "Video/Source", nullptr);
+  struct Again {
+    GstDeviceMonitor* monitor;
+    std::atomic<bool> begun{false};
+    Event started;
+    Event removed;
+  } again{monitor, {}, {}, {}};
+  const Ref<GstBus> bus{gst_device_monitor_get_bus(monitor)};
+  gst_bus_set_sync_handler(
+      bus.get(),
+      +[](GstBus*, GstMessage* message, gpointer data) {
+        auto* const self = static_cast<Again*>(data);
+        if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_DEVICE_ADDED &&
+            !self->begun.exchange(true)) {
+          gst_device_monitor_stop(self->monitor);
+          gst_device_monitor_start(self->monitor);
+          self->started.set();
+        }
+        if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_DEVICE_REMOVED) self->removed.set();
+        gst_message_unref(message);
+        return GST_BUS_DROP;
+      },
+      &again, nullptr);
+  fail_unless(gst_device_monitor_start(monitor));
+  producer.start().push(1);
+  again.started.wait("the second start of the monitor");
+  producer.stop();
+  again.removed.wait("the end of the device");
+  gst_device_monitor_stop(monitor);
+}
+GST_END_TEST
+
 static Suite* callbacks_suite() {
   Suite* suite = suite_create("callbacks");
   tcase_add_loop_test(new_case(suite, "elements"),
@@ -614,6 +651,7 @@ static Suite* callbacks_suite() {
       devices, anything_may_be_called_when_devices_come_and_go, 0,
       static_cast<int>(std::size(kDeviceOccasions) * std::size(kDeviceCalls)));
   tcase_add_test(devices, a_monitor_may_be_stopped_by_what_it_says);
+  tcase_add_test(devices, a_monitor_may_be_started_again_by_what_it_says);
   return suite;
 }
 
