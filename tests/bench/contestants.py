@@ -24,6 +24,16 @@ def property_exists(element, name):
     return f"  {name} " in shown.stdout
 
 
+def yes(value):
+    return "true" if value else "false"
+
+
+def remove_files(pattern, kept=()):
+    for name in set(glob.glob(pattern)).difference(kept):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+
+
 def session(leader):
     """The processes of a session: their ids."""
     found = []
@@ -40,9 +50,7 @@ def session(leader):
 
 def remove_names(channel):
     """What killed peers of this channel left; nobody succeeds the last one."""
-    for name in glob.glob(f"/dev/shm/possum-[cd].{channel}*"):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
+    remove_files(f"/dev/shm/possum-[cd].{channel}*")
 
 
 class Contestant:
@@ -92,11 +100,8 @@ class Possum(Contestant):
         super().stop()
 
     def sink(self, lossless, readers, frame_bytes):
-        blocking = "true" if lossless else "false"
-        return (
-            f"possumsink channel={self.channel} sync=false allow-blocking={blocking} "
-            f"min-readers={readers if lossless else 0}"
-        )
+        return (f"possumsink channel={self.channel} sync=false "
+                f"allow-blocking={yes(lossless)} min-readers={readers if lossless else 0}")
 
     def src(self, lossless, caps):
         leaky = "none" if lossless else "downstream"
@@ -114,18 +119,14 @@ class Shm(Contestant):
         self.before = set(glob.glob("/dev/shm/shmpipe.*"))
 
     def stop(self):
-        for name in set(glob.glob("/dev/shm/shmpipe.*")) - self.before:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name)
+        remove_files("/dev/shm/shmpipe.*", self.before)
         super().stop()
 
     def sink(self, lossless, readers, frame_bytes):
         # As many frames as possum's pool may grow to.
         size = 16 * frame_bytes + (1 << 20)
-        return (
-            f"shmsink socket-path={self.directory}/s sync=false shm-size={size} "
-            f"wait-for-connection={'true' if lossless else 'false'}"
-        )
+        return (f"shmsink socket-path={self.directory}/s sync=false shm-size={size} "
+                f"wait-for-connection={yes(lossless)}")
 
     def src(self, lossless, caps):
         return f"shmsrc socket-path={self.directory}/s ! {caps}"
@@ -146,11 +147,8 @@ class UnixFd(Contestant):
         return lacking
 
     def sink(self, lossless, readers, frame_bytes):
-        wait = "true" if lossless else "false"
-        return (
-            f"unixfdsink socket-path={self.directory}/s sync=false "
-            f"wait-for-connection={wait}"
-        )
+        return (f"unixfdsink socket-path={self.directory}/s sync=false "
+                f"wait-for-connection={yes(lossless)}")
 
     def src(self, lossless, caps):
         return f"unixfdsrc socket-path={self.directory}/s"
@@ -172,11 +170,8 @@ class PipeWire(Contestant):
         super().start()
         self.daemons = started(
             ["dbus-run-session", "--", "sh", "-c", "wireplumber & exec pipewire"],
-            env={**os.environ, **self.environment()},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+            env={**os.environ, **self.environment()}, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while not os.path.exists(f"{self.directory}/pipewire-0"):
             if self.daemons.poll() is not None:
                 raise Failed("the daemon did not start")
@@ -194,21 +189,15 @@ class PipeWire(Contestant):
         super().stop()
 
     def environment(self):
-        return {
-            "PIPEWIRE_RUNTIME_DIR": self.directory,
-            "XDG_RUNTIME_DIR": self.directory,
-            "XDG_STATE_HOME": self.directory,
-            "XDG_CONFIG_HOME": self.directory,
-        }
+        return dict.fromkeys(("PIPEWIRE_RUNTIME_DIR", "XDG_RUNTIME_DIR", "XDG_STATE_HOME",
+                              "XDG_CONFIG_HOME"), self.directory)
 
     def helpers(self):
         return session(self.daemons.pid)
 
     def sink(self, lossless, readers, frame_bytes):
-        return (
-            "pipewiresink mode=provide sync=false client-name=bench "
-            'stream-properties="p,node.name=bench,media.class=Video/Source"'
-        )
+        return ("pipewiresink mode=provide sync=false client-name=bench "
+                'stream-properties="p,node.name=bench,media.class=Video/Source"')
 
     def src(self, lossless, caps):
         return f"pipewiresrc target-object=bench ! {caps}"
@@ -224,8 +213,7 @@ class Bell(Contestant):
         self.area = f"/dev/shm/bench-bell.{os.getpid()}.{Contestant.runs}"
 
     def stop(self):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.area)
+        remove_files(self.area)
         super().stop()
 
     def sink(self, lossless, readers, frame_bytes):
@@ -245,55 +233,29 @@ class Nothing(Contestant):
 
 
 class Limit:
-    """Something without GStreamer that bench-limits measures."""
+    """Something without GStreamer that bench-limits measures, by these words."""
 
-    name = ""
-
-    def __init__(self, programs):
+    def __init__(self, programs, name, words):
         self.program = f"{programs}/bench-limits"
+        self.name = name
+        self.words = words
 
-    def run(self, *arguments, seconds, place=None):
+    def run(self, words, seconds, place=None):
         prefix = []
         if place and place[0] == place[1]:
             prefix = ["taskset", "--cpu-list", str(place[0])]
         elif place:
-            arguments = (*arguments, *place)
-        result = read_result(output_of(
-            [*prefix, self.program, *map(str, arguments)], 2 * seconds + 15))
+            words = (*words, *map(str, place))
+        result = read_result(output_of([*prefix, self.program, *words], 2 * seconds + 15))
         return result["produced"], result["received"]
 
-
-class Wake(Limit):
-    name = "bare semaphore"
-
     def pair(self, frame_bytes, frames, rate, readers=1, place=None):
-        return self.run("wake", readers, frames, rate, place=place,
-                        seconds=frames / rate)
-
-
-class Demonstration(Limit):
-    """What a demonstration in Python does: one array, one semaphore."""
-
-    name = "copy under a semaphore"
-
-    def pair(self, frame_bytes, frames, rate, readers=1, place=None):
-        return self.run("semaphore", frame_bytes, readers, frames, rate, "copy",
-                        seconds=frames / rate)
-
-
-class Peek(Limit):
-    name = "look under a semaphore"
-
-    def pair(self, frame_bytes, frames, rate, readers=1, place=None):
-        return self.run("semaphore", frame_bytes, readers, frames, rate, "look",
-                        seconds=frames / rate)
-
-
-class Copy(Limit):
-    name = "bare memcpy"
+        words = self.words.format(bytes=frame_bytes, readers=readers, frames=frames, rate=rate)
+        return self.run(words.split(), frames / rate, place)
 
     def rate(self, frame_bytes, seconds):
-        produced, _ = self.run("copy", frame_bytes, seconds, seconds=seconds)
+        words = self.words.format(bytes=frame_bytes, seconds=seconds)
+        produced, _ = self.run(words.split(), seconds)
         return produced["frames"] / produced["seconds"]
 
 

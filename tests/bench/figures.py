@@ -4,6 +4,7 @@
 
 import collections
 import contextlib
+import functools
 import os
 import re
 import statistics
@@ -92,10 +93,13 @@ class Figures:
         self.results = results
         self.reasons = reasons  # the same without values: why there is none
         self.failures = failures  # the same: how many
-        self.wake = contestants.Wake(self.programs)
-        self.demonstration = contestants.Demonstration(self.programs)
-        self.peek = contestants.Peek(self.programs)
-        self.copy = contestants.Copy(self.programs)
+        shared = "semaphore {bytes} {readers} {frames} {rate} "
+        self.wake, self.demonstration, self.peek, self.copy = (
+            contestants.Limit(self.programs, name, words) for name, words in (
+                ("bare semaphore", "wake {readers} {frames} {rate}"),
+                ("copy under a semaphore", shared + "copy"),
+                ("look under a semaphore", shared + "look"),
+                ("bare memcpy", "copy {bytes} {seconds}")))
         self.nothing = contestants.Nothing()
         self.bell = contestants.Bell()
 
@@ -118,6 +122,14 @@ class Figures:
             why = str(problem) or "it ended early"
             self.excuse(figure, case, name, why)
             print(f"\n   {name}: {figure}, {case}: {why}", end="", file=sys.stderr)
+
+    def each(self, figure, case, who, measure, lossless=False):
+        """One measurement of each."""
+        for one in who:
+            if lossless and one.lossy:
+                self.excuse(figure, case, one.name, one.lossy)
+            else:
+                self.attempt(figure, case, one.name, functools.partial(measure, one))
 
     # --- one run ------------------------------------------------------------------------
 
@@ -157,22 +169,17 @@ class Figures:
     def saturated(self, size, foreign, read_all):
         case = (f"{size}, {'foreign memory' if foreign else 'pool'}, "
                 f"{'every byte' if read_all else '64 bytes'} read")
-        for who in self.who:
-            if who.lossy:
-                self.excuse(RATE, case, who.name, who.lossy)
-                continue
 
-            def measure(who=who):
-                produced, (received,) = self.pair(
-                    who, size, seconds=self.options.saturated, foreign=foreign,
-                    read_all=read_all)
-                self.note(RATE, case, who.name, received["frames"] / received["seconds"])
-                self.note_cpu("saturated", case, who.name, produced, received)
-                for figure, key in ((SLEEPS, "sleeps_per_frame"),
-                                    (FAULTS + ", saturated", "faults_per_frame")):
-                    self.note(figure, case, who.name, produced[key] + received[key])
+        def measure(who):
+            produced, (received,) = self.pair(
+                who, size, seconds=self.options.saturated, foreign=foreign, read_all=read_all)
+            self.note(RATE, case, who.name, received["frames"] / received["seconds"])
+            self.note_cpu("saturated", case, who.name, produced, received)
+            for figure, key in ((SLEEPS, "sleeps_per_frame"),
+                                (FAULTS + ", saturated", "faults_per_frame")):
+                self.note(figure, case, who.name, produced[key] + received[key])
 
-            self.attempt(RATE, case, who.name, measure)
+        self.each(RATE, case, self.who, measure, lossless=True)
         if read_all:
             return
         limit, rate = (self.copy, self.copied) if foreign else (self.nothing, self.alone)
@@ -203,20 +210,19 @@ class Figures:
         case = paced_case(size, foreign, where)
         place = PLACES[where]
         frames = self.options.paced
-        for who in self.who if foreign else [*self.who, self.bell]:
 
-            def measure(who=who):
-                self.note_paced(case, who.name, *self.pair(
-                    who, size, frames=frames, rate=60, foreign=foreign, place=place))
+        def measure(who):
+            self.note_paced(case, who.name, *self.pair(
+                who, size, frames=frames, rate=60, foreign=foreign, place=place))
 
-            self.attempt(LATENCY.format("p50"), case, who.name, measure)
-        for limit in (self.demonstration, self.peek) if foreign else (self.wake,):
+        def bare(limit):
+            self.note_paced(case, limit.name,
+                            *limit.pair(SIZES[size][3], frames, 60, place=place))
 
-            def bare(limit=limit):
-                self.note_paced(case, limit.name,
-                                *limit.pair(SIZES[size][3], frames, 60, place=place))
-
-            self.attempt(LATENCY.format("p50"), case, limit.name, bare)
+        figure = LATENCY.format("p50")
+        self.each(figure, case, self.who if foreign else [*self.who, self.bell], measure)
+        self.each(figure, case, (self.demonstration, self.peek) if foreign else (self.wake,),
+                  bare)
 
     def note_paced(self, case, name, produced, received):
         (received,) = received
@@ -241,21 +247,18 @@ class Figures:
         case = f"{count} reader{'s' if count > 1 else ''}"
         case += f", {stopped} stopped" if stopped else ""
         frames = self.options.readers
-        for who in [*self.who, self.bell]:
 
-            def measure(who=who):
-                self.note_readers(case, who.name, *self.pair(
-                    who, size, frames=frames, rate=60, readers=count, stopped=stopped))
+        def measure(who):
+            self.note_readers(case, who.name, *self.pair(
+                who, size, frames=frames, rate=60, readers=count, stopped=stopped))
 
-            self.attempt(READERS_CPU, case, who.name, measure)
+        def bare(limit):
+            self.note_readers(case, limit.name,
+                              *limit.pair(SIZES[size][3], frames, 60, count))
+
+        self.each(READERS_CPU, case, [*self.who, self.bell], measure)
         if not stopped:
-            for limit in (self.wake, self.peek):
-
-                def bare(limit=limit):
-                    self.note_readers(case, limit.name,
-                                      *limit.pair(SIZES[size][3], frames, 60, count))
-
-                self.attempt(READERS_CPU, case, limit.name, bare)
+            self.each(READERS_CPU, case, (self.wake, self.peek), bare)
 
     def note_readers(self, case, name, produced, received):
         self.note(READERS_CPU, case, name,
@@ -312,19 +315,15 @@ class Figures:
     def calls(self):
         """Those that strace sees of both processes while the measured frames pass."""
         size = "1080p NV12"
-        for who in self.who:
-            if who.lossy:
-                self.excuse(CALLS, size, who.name, who.lossy)
-                continue
 
-            def measure(who=who):
-                frames = 5000
-                seen = self.traced(who, size, frames)
-                self.note(CALLS, size, who.name, sum(seen.values()) / frames)
-                self.note(CALLS_AWAKE, size, who.name,
-                          (sum(seen.values()) - seen["futex"]) / frames)
+        def measure(who):
+            frames = 5000
+            seen = self.traced(who, size, frames)
+            self.note(CALLS, size, who.name, sum(seen.values()) / frames)
+            self.note(CALLS_AWAKE, size, who.name,
+                      (sum(seen.values()) - seen["futex"]) / frames)
 
-            self.attempt(CALLS, size, who.name, measure)
+        self.each(CALLS, size, self.who, measure, lossless=True)
 
     def traced(self, who, size, frames):
         """How often each system call was made, by its name."""
