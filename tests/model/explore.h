@@ -114,23 +114,12 @@ class Explorer {
   int current() const { return current_; }
   // Here others may come in between; the step that follows is one.
   void step(const char* what, const void* where) {
-    if (current_ == kNobody) return;
-    Thread& t = threads_[static_cast<unsigned>(current_)];
-    t.what = what;
-    t.where = where;
-    t.ready = nullptr;
-    t.choices = 1;
-    t.timed = false;
-    yield(t);
+    if (current_ != kNobody) yield(about_to(what, where));
   }
   unsigned choose(const char* what, unsigned choices) {
     if (current_ == kNobody) return 0;
-    Thread& t = threads_[static_cast<unsigned>(current_)];
-    t.what = what;
-    t.where = nullptr;
-    t.ready = nullptr;
+    Thread& t = about_to(what, nullptr);
     t.choices = choices;
-    t.timed = false;
     yield(t);
     observe(t.alternative);
     return t.alternative;
@@ -138,12 +127,9 @@ class Explorer {
   // Goes on when ready(argument); when `timed` perhaps before. False: time is up.
   bool wait(const char* what, const void* where, bool (*ready)(void*), void* argument,
             bool timed) {
-    Thread& t = threads_[static_cast<unsigned>(current_)];
-    t.what = what;
-    t.where = where;
+    Thread& t = about_to(what, where);
     t.ready = ready;
     t.argument = argument;
-    t.choices = 1;
     t.timed = timed;
     t.overslept = false;
     yield(t);
@@ -227,6 +213,15 @@ class Explorer {
   static constexpr std::size_t kBelowFrame = 512;  // red zone and what setjmp() calls
   static constexpr unsigned kMaxIdle = 3;
 
+  Thread& about_to(const char* what, const void* where) {
+    Thread& t = threads_[static_cast<unsigned>(current_)];
+    t.what = what;
+    t.where = where;
+    t.ready = nullptr;
+    t.choices = 1;
+    t.timed = false;
+    return t;
+  }
   [[gnu::noinline]] void yield(Thread& t) {
     t.low = static_cast<char*>(__builtin_frame_address(0)) - kBelowFrame;
     if (_setjmp(t.context) == 0) _longjmp(home_, 1);
@@ -287,7 +282,9 @@ class Explorer {
   }
   bool find_actions(std::vector<Action>& actions);
   std::uint64_t key() const;
-  void save(Level& level) const;
+  template <class Block>
+  void each_block(Block block);
+  void save(Level& level);
   void restore(const Level& level);
   void tell(Report& report, std::size_t depth);
 
@@ -347,40 +344,32 @@ inline std::uint64_t Explorer::key() const {
   return k;
 }
 
-inline void Explorer::save(Level& level) const {
-  std::size_t size = system_.bytes() + sizeof threads_ + sizeof died_ + sizeof idle_;
+// All that makes a state. What is behind the first block may depend on what it holds.
+template <class Block>
+void Explorer::each_block(Block block) {
+  block(&threads_, sizeof threads_);
+  block(system_.memory(), system_.bytes());
+  block(&died_, sizeof died_);
+  block(&idle_, sizeof idle_);
   for (unsigned i = 0; i < system_.threads(); ++i) {
-    size += static_cast<std::size_t>(stacks_[i].data() + kStackBytes - threads_[i].low);
+    block(threads_[i].low, static_cast<std::size_t>(top(i) - threads_[i].low));
   }
-  level.image.resize(size);
-  char* to = level.image.data();
-  const auto put = [&](const void* from, std::size_t bytes) {
-    std::memcpy(to, from, bytes);
-    to += bytes;
-  };
-  put(&threads_, sizeof threads_);
-  put(system_.memory(), system_.bytes());
-  put(&died_, sizeof died_);
-  put(&idle_, sizeof idle_);
-  for (unsigned i = 0; i < system_.threads(); ++i) {
-    put(threads_[i].low,
-        static_cast<std::size_t>(stacks_[i].data() + kStackBytes - threads_[i].low));
-  }
+}
+
+inline void Explorer::save(Level& level) {
+  level.image.clear();
+  each_block([&](const void* from, std::size_t bytes) {
+    const auto* const first = static_cast<const char*>(from);
+    level.image.insert(level.image.end(), first, first + bytes);
+  });
 }
 
 inline void Explorer::restore(const Level& level) {
   const char* from = level.image.data();
-  const auto get = [&](void* to, std::size_t bytes) {
+  each_block([&](void* to, std::size_t bytes) {
     std::memcpy(to, from, bytes);
     from += bytes;
-  };
-  get(&threads_, sizeof threads_);
-  get(system_.memory(), system_.bytes());
-  get(&died_, sizeof died_);
-  get(&idle_, sizeof idle_);
-  for (unsigned i = 0; i < system_.threads(); ++i) {
-    get(threads_[i].low, static_cast<std::size_t>(top(i) - threads_[i].low));
-  }
+  });
 }
 
 inline void Explorer::tell(Report& report, std::size_t depth) {

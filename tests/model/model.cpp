@@ -14,7 +14,6 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
-#include <functional>
 #include <memory>
 
 #include "processes.h"
@@ -25,401 +24,250 @@ namespace {
 
 using layout::Policy;
 
+constexpr bool kLarge = true;
+
 struct Case {
   const char* name;
-  bool large;
-  std::function<std::unique_ptr<System>(Plan&)> make;
+  std::unique_ptr<System> (*make)(Plan);
+  Plan plan;
+  bool large = false;
 };
 
 template <unsigned Pages, unsigned Slots>
-std::unique_ptr<System> channel(const Plan& plan) {
+std::unique_ptr<System> channel(Plan plan) {
+  if (plan.writer.prepared == 0) plan.writer.prepared = Slots;
   return std::make_unique<Channel<Pages, Slots>>(plan);
 }
 
-ReaderPlan dropping(unsigned depth = 1, unsigned hold = 0) {
-  ReaderPlan reader;
-  reader.depth = depth;
-  reader.hold = hold;
-  return reader;
-}
-ReaderPlan blocking(unsigned depth = 1) {
-  ReaderPlan reader;
-  reader.policy = Policy::blocking;
-  reader.depth = depth;
-  return reader;
-}
-void slots(Plan& plan, unsigned count, unsigned frames) {
-  plan.writer.slots = plan.writer.prepared = count;
-  plan.writer.frames = frames;
-}
-// Two readers that stay, told apart by their policy.
-void two(Plan& plan, ReaderPlan a, ReaderPlan b) {
-  plan.reader_count = 2;
-  plan.readers = {a, b};
-  plan.readers[0].attached = plan.readers[1].attached = true;
-  plan.fine = false;
-}
+constexpr auto kNewest = Policy::drop_newest;
+constexpr auto kBlocking = Policy::blocking;
+// As many slots as a reader may hold and one more.
+constexpr unsigned kGreedy = layout::kMaxTaken + 1;
 
-const std::vector<Case>& cases() {
-  static const std::vector<Case> all = {
-      {"dropping", false,
-       [](Plan& p) {
-         slots(p, 3, 3);
-         return channel<1, 3>(p);
-       }},
-      {"drop-newest", false,
-       [](Plan& p) {
-         slots(p, 3, 3);
-         p.readers[0] = dropping(2, 1);
-         p.readers[0].policy = Policy::drop_newest;
-         return channel<1, 3>(p);
-       }},
-      {"drain", false,
-       [](Plan& p) {
-         slots(p, 2, 2);
-         p.readers[0] = blocking();
-         p.writer.drain = true;
-         return channel<1, 2>(p);
-       }},
-      {"growing", false,
-       [](Plan& p) {
-         slots(p, 2, 2);
-         p.writer.prepared = 1;
-         p.readers[0] = blocking();
-         p.writer.drain = true;
-         return channel<1, 2>(p);
-       }},
-      {"full", false,
-       [](Plan& p) {
-         slots(p, 2, 3);
-         p.readers[0] = blocking(2);
-         p.readers[0].hold = 1;
-         p.readers[0].attached = true;
-         p.writer.drain = true;
-         return channel<1, 2>(p);
-       }},
-      {"newest", false,
-       [](Plan& p) {
-         slots(p, 2, 1);
-         two(p, dropping(), dropping());
-         p.readers[0].attached = false;
-         p.readers[1].hold = 1;
-         p.readers[1].stopped = true;
-         p.warm = 2;
-         p.writer.may_drop = true;
-         return channel<2, 2>(p);
-       }},
-      // The second tenant is admitted with the frame that the writer still waits to offer
-      // to the first.
-      {"pending-page", false,
-       [](Plan& p) {
-         slots(p, 2, 3);
-         p.reader_count = 2;
-         p.readers = {blocking(), blocking()};
-         p.readers[0].attached = p.readers[0].mortal = true;
-         p.readers[1].hold = 1;
-         p.warm = p.untaken = 1;
-         p.deaths = 1;
-         return channel<1, 2>(p);
-       }},
-      {"pending-demote", false,
-       [](Plan& p) {
-         slots(p, 2, 1);
-         p.reader_count = 2;
-         p.readers = {blocking(), blocking()};
-         p.readers[0].attached = p.readers[0].mortal = true;
-         p.warm = p.untaken = 1;
-         p.writer.demotes = p.writer.recycles = true;
-         p.deaths = 1;
-         return channel<1, 2>(p);
-       }},
-      {"evicted", false,
-       [](Plan& p) {
-         slots(p, 3, 2);
-         p.reader_count = 2;
-         p.readers = {dropping(1, 1), blocking()};
-         p.readers[0].attached = p.readers[0].evicted = true;
-         p.readers[1].hold = 1;
-         p.warm = 2;
-         p.writer.keeps_house = true;
-         return channel<1, 3>(p);
-       }},
-      {"attach", false,
-       [](Plan& p) {
-         slots(p, 3, 3);
-         p.readers[0] = blocking();
-         return channel<1, 3>(p);
-       }},
-      // A slot that was offered comes back in a newer frame.
-      {"attach-deep", false,
-       [](Plan& p) {
-         slots(p, 2, 3);
-         p.readers[0] = blocking(2);
-         p.writer.drain = true;
-         return channel<1, 2>(p);
-       }},
-      {"lossless", false,
-       [](Plan& p) {
-         slots(p, 3, 3);
-         p.readers[0] = blocking(2);
-         p.readers[0].attached = true;
-         p.writer.drain = true;
-         p.impatient = true;
-         return channel<1, 3>(p);
-       }},
-      {"steal", false,
-       [](Plan& p) {
-         slots(p, 2, 3);
-         p.readers[0] = dropping(2);
-         p.writer.hurries = true;
-         return channel<1, 2>(p);
-       }},
-      {"waits-for-readers", false,
-       [](Plan& p) {
-         slots(p, 2, 1);
-         p.readers[0] = blocking();
-         p.writer.waits_for_readers = true;
-         return channel<1, 2>(p);
-       }},
-      // As a preroll does.
-      {"shows-first", false,
-       [](Plan& p) {
-         slots(p, 3, 2);
-         p.readers[0] = blocking(2);
-         p.writer.shows_first = true;
-         p.writer.waits_for_readers = true;
-         return channel<1, 3>(p);
-       }},
-      {"deaths", false,
-       [](Plan& p) {
-         slots(p, 2, 2);
-         p.readers[0] = blocking();
-         p.writer.mortal = p.readers[0].mortal = true;
-         p.writer.checks_slots = true;
-         p.deaths = 2;
-         return channel<1, 2>(p);
-       }},
-      {"dead-holder", false,
-       [](Plan& p) {
-         slots(p, 3, 3);
-         p.readers[0] = dropping(1, 2);
-         p.writer.mortal = p.readers[0].mortal = true;
-         p.writer.checks_slots = p.writer.keeps_house = true;
-         p.deaths = 1;
-         return channel<1, 3>(p);
-       }},
-      {"second-tenant", false,
-       [](Plan& p) {
-         slots(p, 2, 2);
-         p.reader_count = 2;
-         p.readers = {dropping(), blocking()};
-         p.readers[0].mortal = true;
-         p.readers[0].frames = 1;
-         p.writer.checks_slots = true;
-         p.deaths = 1;
-         return channel<1, 2>(p);
-       }},
-      {"again", false,
-       [](Plan& p) {
-         slots(p, 2, 2);
-         p.readers[0] = blocking();
-         p.readers[0].frames = 1;
-         p.readers[0].sessions = 2;
-         p.writer.keeps_house = p.writer.checks_slots = true;
-         return channel<1, 2>(p);
-       }},
-      {"successor", false,
-       [](Plan& p) {
-         slots(p, 2, 1);
-         p.readers[0] = blocking();
-         p.readers[0].sessions = 2;
-         p.writer.mortal = true;
-         p.readers[0].frames = 1;
-         p.successor = p.writer.one_thread = true;
-         p.deaths = 1;
-         return channel<1, 2>(p);
-       }},
-      {"successor-long", true,
-       [](Plan& p) {
-         slots(p, 2, 1);
-         p.readers[0] = blocking();
-         p.readers[0].sessions = 2;
-         p.writer.mortal = p.readers[0].mortal = true;
-         p.successor = true;
-         p.deaths = 1;
-         return channel<1, 2>(p);
-       }},
-      {"replace", false,
-       [](Plan& p) {
-         slots(p, 2, 3);
-         p.readers[0] = dropping(1, 1);
-         p.writer.large_from = 2;
-         return channel<1, 2>(p);
-       }},
-      {"replace-failing", false,
-       [](Plan& p) {
-         slots(p, 3, 2);
-         p.writer.prepared = 2;
-         p.readers[0] = dropping(1, 1);
-         p.writer.large_from = 2;
-         p.writer.may_fail = p.writer.may_drop = true;
-         return channel<1, 3>(p);
-       }},
-      {"flush", false,
-       [](Plan& p) {
-         slots(p, 3, 3);
-         p.readers[0] = dropping(2);
-         p.writer.flush_after = 1;
-         return channel<1, 3>(p);
-       }},
-      {"lend", false,
-       [](Plan& p) {
-         slots(p, 4, 2);
-         p.warm = 3;
-         p.untaken = 1;
-         p.readers[0] = dropping(1, 3);
-         p.readers[0].attached = true;
-         p.writer.lent = 1;
-         p.writer.keeps_house = true;
-         return channel<1, 4>(p);
-       }},
-      {"demote", false,
-       [](Plan& p) {
-         slots(p, 2, 3);
-         p.readers[0] = blocking();
-         p.readers[0].stalls = true;
-         p.writer.demotes = true;
-         return channel<1, 2>(p);
-       }},
-      {"liar", false,
-       [](Plan& p) {
-         slots(p, 4, 4);
-         p.readers[0] = dropping(2);
-         p.readers[0].lies = p.readers[0].attached = true;
-         p.writer.may_drop = true;
-         return channel<1, 4>(p);
-       }},
-      {"liar-free", false,
-       [](Plan& p) {
-         slots(p, 3, 3);
-         p.readers[0] = dropping(2);
-         p.readers[0].lies = p.readers[0].vanishes = p.readers[0].attached = true;
-         p.writer.checks_slots = p.writer.may_drop = true;
-         return channel<1, 3>(p);
-       }},
-      // As many slots as a reader may hold and one more.
-      {"liar-greedy", false,
-       [](Plan& p) {
-         constexpr unsigned kAll = layout::kMaxTaken + 1;
-         slots(p, kAll, 3);
-         p.warm = p.untaken = kAll - 1;
-         p.readers[0] = dropping(kAll);
-         p.readers[0].lies = p.readers[0].attached = true;
-         return channel<1, kAll>(p);
-       }},
-      // Somebody comes while a frame is dropped for want of slots.
-      {"dropped-frame", false,
-       [](Plan& p) {
-         slots(p, 2, 2);
-         two(p, blocking(), dropping(2));
-         p.readers[0].attached = false;
-         p.readers[1].stopped = true;
-         p.warm = p.untaken = 2;
-         p.writer.hurries = p.writer.may_drop = true;
-         return channel<2, 2>(p);
-       }},
-      {"last-slots", false,
-       [](Plan& p) {
-         slots(p, 4, 1);
-         two(p, dropping(1, 3), dropping(1, 3));
-         p.warm = 3;
-         p.untaken = 1;
-         return channel<2, 4>(p);
-       }},
-      {"two", false,
-       [](Plan& p) {
-         slots(p, 3, 1);
-         two(p, dropping(), blocking());
-         p.warm = 1;
-         p.writer.drain = true;
-         return channel<2, 3>(p);
-       }},
-      // The channel has ended, or nothing was ever sent: a newcomer must be told.
-      {"ended", false,
-       [](Plan& p) {
-         slots(p, 2, 1);
-         p.writer.lingers = true;
-         return channel<1, 2>(p);
-       }},
-      {"ended-again", false,
-       [](Plan& p) {
-         slots(p, 2, 1);
-         p.readers[0].frames = 1;
-         p.readers[0].sessions = 2;
-         p.writer.lingers = p.writer.recycles = p.writer.checks_slots = true;
-         return channel<1, 2>(p);
-       }},
-      {"nothing", false,
-       [](Plan& p) {
-         slots(p, 2, 0);
-         p.writer.lingers = true;
-         return channel<1, 2>(p);
-       }},
-      {"two-come", true,
-       [](Plan& p) {
-         slots(p, 2, 1);
-         two(p, dropping(1, 1), dropping(1, 1));
-         p.readers[1].attached = false;
-         p.warm = 2;
-         p.writer.may_drop = true;
-         return channel<2, 2>(p);
-       }},
-      // Somebody comes while the writer waits for another reader's room.
-      {"come-pending", true,
-       [](Plan& p) {
-         slots(p, 3, 1);
-         two(p, blocking(), blocking());
-         p.readers[1].attached = false;
-         p.warm = p.untaken = 1;
-         p.writer.lingers = true;
-         return channel<2, 3>(p);
-       }},
-      {"two-long", true,
-       [](Plan& p) {
-         slots(p, 3, 2);
-         two(p, dropping(), blocking());
-         p.writer.drain = true;
-         return channel<2, 3>(p);
-       }},
-      {"two-die", true,
-       [](Plan& p) {
-         slots(p, 3, 2);
-         two(p, dropping(1, 1), blocking());
-         p.writer.mortal = p.readers[0].mortal = p.readers[1].mortal = true;
-         p.deaths = 2;
-         return channel<2, 3>(p);
-       }},
-      {"two-attach", true,
-       [](Plan& p) {
-         slots(p, 3, 1);
-         p.reader_count = 2;
-         p.readers = {dropping(), blocking()};
-         p.fine = false;
-         return channel<2, 3>(p);
-       }},
-      {"three", true,
-       [](Plan& p) {
-         slots(p, 3, 1);
-         two(p, dropping(1, 2), dropping(1, 2));
-         p.reader_count = 3;
-         p.readers[2] = blocking();
-         p.readers[2].attached = true;
-         p.warm = 1;
-         return channel<3, 3>(p);
-       }},
-  };
-  return all;
-}
+const Case kCases[] = {
+    {"dropping", channel<1, 3>, {.writer = {.frames = 3}}},
+    {"drop-newest",
+     channel<1, 3>,
+     {.writer = {.frames = 3}, .readers = {{.policy = kNewest, .depth = 2, .hold = 1}}}},
+    {"drain",
+     channel<1, 2>,
+     {.writer = {.drain = true}, .readers = {{.policy = kBlocking}}}},
+    {"growing",
+     channel<1, 2>,
+     {.writer = {.prepared = 1, .drain = true}, .readers = {{.policy = kBlocking}}}},
+    {"full",
+     channel<1, 2>,
+     {.writer = {.frames = 3, .drain = true},
+      .readers = {{.policy = kBlocking, .depth = 2, .hold = 1, .attached = true}}}},
+    {"newest",
+     channel<2, 2>,
+     {.writer = {.frames = 1, .may_drop = true},
+      .readers = {{}, {.hold = 1, .attached = true, .stopped = true}},
+      .reader_count = 2,
+      .fine = false,
+      .warm = 2}},
+    // The second tenant is admitted with the frame that the writer still waits to offer
+    // to the first.
+    {"pending-page",
+     channel<1, 2>,
+     {.writer = {.frames = 3},
+      .readers = {{.policy = kBlocking, .mortal = true, .attached = true},
+                  {.policy = kBlocking, .hold = 1}},
+      .reader_count = 2,
+      .deaths = 1,
+      .warm = 1,
+      .untaken = 1}},
+    {"pending-demote",
+     channel<1, 2>,
+     {.writer = {.frames = 1, .demotes = true, .recycles = true},
+      .readers = {{.policy = kBlocking, .mortal = true, .attached = true},
+                  {.policy = kBlocking}},
+      .reader_count = 2,
+      .deaths = 1,
+      .warm = 1,
+      .untaken = 1}},
+    {"evicted",
+     channel<1, 3>,
+     {.writer = {.keeps_house = true},
+      .readers = {{.hold = 1, .evicted = true, .attached = true},
+                  {.policy = kBlocking, .hold = 1}},
+      .reader_count = 2,
+      .warm = 2}},
+    {"attach",
+     channel<1, 3>,
+     {.writer = {.frames = 3}, .readers = {{.policy = kBlocking}}}},
+    // A slot that was offered comes back in a newer frame.
+    {"attach-deep",
+     channel<1, 2>,
+     {.writer = {.frames = 3, .drain = true},
+      .readers = {{.policy = kBlocking, .depth = 2}}}},
+    {"lossless",
+     channel<1, 3>,
+     {.writer = {.frames = 3, .drain = true},
+      .readers = {{.policy = kBlocking, .depth = 2, .attached = true}},
+      .impatient = true}},
+    {"steal",
+     channel<1, 2>,
+     {.writer = {.frames = 3, .hurries = true}, .readers = {{.depth = 2}}}},
+    {"waits-for-readers",
+     channel<1, 2>,
+     {.writer = {.frames = 1, .waits_for_readers = true},
+      .readers = {{.policy = kBlocking}}}},
+    // As a preroll does.
+    {"shows-first",
+     channel<1, 3>,
+     {.writer = {.waits_for_readers = true, .shows_first = true},
+      .readers = {{.policy = kBlocking, .depth = 2}}}},
+    {"deaths",
+     channel<1, 2>,
+     {.writer = {.mortal = true, .checks_slots = true},
+      .readers = {{.policy = kBlocking, .mortal = true}},
+      .deaths = 2}},
+    {"dead-holder",
+     channel<1, 3>,
+     {.writer = {.frames = 3, .mortal = true, .keeps_house = true, .checks_slots = true},
+      .readers = {{.hold = 2, .mortal = true}},
+      .deaths = 1}},
+    {"second-tenant",
+     channel<1, 2>,
+     {.writer = {.checks_slots = true},
+      .readers = {{.frames = 1, .mortal = true}, {.policy = kBlocking}},
+      .reader_count = 2,
+      .deaths = 1}},
+    {"again",
+     channel<1, 2>,
+     {.writer = {.keeps_house = true, .checks_slots = true},
+      .readers = {{.policy = kBlocking, .frames = 1, .sessions = 2}}}},
+    {"successor",
+     channel<1, 2>,
+     {.writer = {.frames = 1, .mortal = true, .one_thread = true},
+      .successor = true,
+      .readers = {{.policy = kBlocking, .frames = 1, .sessions = 2}},
+      .deaths = 1}},
+    {"successor-long",
+     channel<1, 2>,
+     {.writer = {.frames = 1, .mortal = true},
+      .successor = true,
+      .readers = {{.policy = kBlocking, .sessions = 2, .mortal = true}},
+      .deaths = 1},
+     kLarge},
+    {"replace",
+     channel<1, 2>,
+     {.writer = {.frames = 3, .large_from = 2}, .readers = {{.hold = 1}}}},
+    {"replace-failing",
+     channel<1, 3>,
+     {.writer = {.prepared = 2, .large_from = 2, .may_drop = true, .may_fail = true},
+      .readers = {{.hold = 1}}}},
+    {"flush",
+     channel<1, 3>,
+     {.writer = {.frames = 3, .flush_after = 1}, .readers = {{.depth = 2}}}},
+    {"lend",
+     channel<1, 4>,
+     {.writer = {.lent = 1, .keeps_house = true},
+      .readers = {{.hold = 3, .attached = true}},
+      .warm = 3,
+      .untaken = 1}},
+    {"demote",
+     channel<1, 2>,
+     {.writer = {.frames = 3, .demotes = true},
+      .readers = {{.policy = kBlocking, .stalls = true}}}},
+    {"liar",
+     channel<1, 4>,
+     {.writer = {.frames = 4, .may_drop = true},
+      .readers = {{.depth = 2, .lies = true, .attached = true}}}},
+    {"liar-free",
+     channel<1, 3>,
+     {.writer = {.frames = 3, .may_drop = true, .checks_slots = true},
+      .readers = {{.depth = 2, .lies = true, .vanishes = true, .attached = true}}}},
+    {"liar-greedy",
+     channel<1, kGreedy>,
+     {.writer = {.frames = 3},
+      .readers = {{.depth = kGreedy, .lies = true, .attached = true}},
+      .warm = kGreedy - 1,
+      .untaken = kGreedy - 1}},
+    // Somebody comes while a frame is dropped for want of slots.
+    {"dropped-frame",
+     channel<2, 2>,
+     {.writer = {.may_drop = true, .hurries = true},
+      .readers = {{.policy = kBlocking}, {.depth = 2, .attached = true, .stopped = true}},
+      .reader_count = 2,
+      .fine = false,
+      .warm = 2,
+      .untaken = 2}},
+    {"last-slots",
+     channel<2, 4>,
+     {.writer = {.frames = 1},
+      .readers = {{.hold = 3, .attached = true}, {.hold = 3, .attached = true}},
+      .reader_count = 2,
+      .fine = false,
+      .warm = 3,
+      .untaken = 1}},
+    {"two",
+     channel<2, 3>,
+     {.writer = {.frames = 1, .drain = true},
+      .readers = {{.attached = true}, {.policy = kBlocking, .attached = true}},
+      .reader_count = 2,
+      .fine = false,
+      .warm = 1}},
+    // The channel has ended, or nothing was ever sent: a newcomer must be told.
+    {"ended", channel<1, 2>, {.writer = {.frames = 1, .lingers = true}}},
+    {"ended-again",
+     channel<1, 2>,
+     {.writer = {.frames = 1, .checks_slots = true, .recycles = true, .lingers = true},
+      .readers = {{.frames = 1, .sessions = 2}}}},
+    {"nothing", channel<1, 2>, {.writer = {.frames = 0, .lingers = true}}},
+    {"two-come",
+     channel<2, 2>,
+     {.writer = {.frames = 1, .may_drop = true},
+      .readers = {{.hold = 1, .attached = true}, {.hold = 1}},
+      .reader_count = 2,
+      .fine = false,
+      .warm = 2},
+     kLarge},
+    // Somebody comes while the writer waits for another reader's room.
+    {"come-pending",
+     channel<2, 3>,
+     {.writer = {.frames = 1, .lingers = true},
+      .readers = {{.policy = kBlocking, .attached = true}, {.policy = kBlocking}},
+      .reader_count = 2,
+      .fine = false,
+      .warm = 1,
+      .untaken = 1},
+     kLarge},
+    {"two-long",
+     channel<2, 3>,
+     {.writer = {.drain = true},
+      .readers = {{.attached = true}, {.policy = kBlocking, .attached = true}},
+      .reader_count = 2,
+      .fine = false},
+     kLarge},
+    {"two-die",
+     channel<2, 3>,
+     {.writer = {.mortal = true},
+      .readers = {{.hold = 1, .mortal = true, .attached = true},
+                  {.policy = kBlocking, .mortal = true, .attached = true}},
+      .reader_count = 2,
+      .deaths = 2,
+      .fine = false},
+     kLarge},
+    {"two-attach",
+     channel<2, 3>,
+     {.writer = {.frames = 1},
+      .readers = {{}, {.policy = kBlocking}},
+      .reader_count = 2,
+      .fine = false},
+     kLarge},
+    {"three",
+     channel<3, 3>,
+     {.writer = {.frames = 1},
+      .readers = {{.hold = 2, .attached = true},
+                  {.hold = 2, .attached = true},
+                  {.policy = kBlocking, .attached = true}},
+      .reader_count = 3,
+      .fine = false,
+      .warm = 1},
+     kLarge},
+};
 
 // The large ones may be left unfinished when time is short.
 std::uint64_t steps_for(const Case& c) {
@@ -430,9 +278,8 @@ std::uint64_t steps_for(const Case& c) {
 }
 
 Report run(const Case& c) {
-  Plan plan;
-  const auto system = c.make(plan);
-  Explorer explorer(*system, plan.deaths, plan.impatient);
+  const auto system = c.make(c.plan);
+  Explorer explorer(*system, c.plan.deaths, c.plan.impatient);
   return explorer.explore(steps_for(c));
 }
 
@@ -468,7 +315,7 @@ int find_mutants() {
   for (const Mutant& m : kMutants) {
     possum::transport::mutant_in_hand = m.number;
     bool found = false;
-    for (const Case& c : cases()) {
+    for (const Case& c : kCases) {
       if (std::strcmp(c.name, m.where) != 0) continue;
       const Report report = run(c);
       found = !report.broken.empty();
@@ -503,7 +350,7 @@ int main(int argc, char** argv) {
     large = large || std::strcmp(argv[i], "--long") == 0;
     named = named || argv[i][0] != '-';
   }
-  for (const Case& c : cases()) {
+  for (const Case& c : kCases) {
     bool wanted = !named && (large || !c.large);
     for (int i = 1; i < argc; ++i) wanted = wanted || std::strcmp(argv[i], c.name) == 0;
     if (wanted) broken += check(c) ? 0 : 1;

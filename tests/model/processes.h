@@ -35,8 +35,7 @@ struct ReaderPlan {
 
 struct WriterPlan {
   unsigned frames = 2;
-  unsigned slots = 3;       // at most
-  unsigned prepared = 3;    // made before the first frame
+  unsigned prepared = 0;    // slots made before the first frame; 0: all
   unsigned lent = 0;        // upstream draws into so many
   unsigned large_from = 0;  // frame from which slots must be larger
   unsigned flush_after = 0;
@@ -57,9 +56,9 @@ struct WriterPlan {
 };
 
 struct Plan {
-  WriterPlan writer;
+  WriterPlan writer = {};
   bool successor = false;
-  std::array<ReaderPlan, kReadersMax> readers{};
+  ReaderPlan readers[kReadersMax] = {};
   unsigned reader_count = 1;
   unsigned deaths = 0;
   bool impatient = false;  // sleeps may end at any time
@@ -76,7 +75,7 @@ class Channel final : public System {
   explicit Channel(const Plan& plan) : plan_(plan) {
     std::memset(static_cast<void*>(&m_), 0, sizeof m_);
     for (unsigned life = 0; life < kLives; ++life) {
-      new (m_.core[life]) Core(writer_env_[life], plan.writer.slots, true);
+      new (m_.core[life]) Core(writer_env_[life], Slots, true);
       set_up(life);
     }
   }
@@ -170,8 +169,7 @@ class Channel final : public System {
   std::string label(const void* where) const override;
 
  private:
-  // --- memory
-  // -----------------------------------------------------------------------------
+  // --- memory ------------------------------------------------------------------------
   struct WriterEnv;
   using Core = WriterCore<WriterEnv, Pages, Slots>;
   using Found = typename Core::Found;
@@ -312,7 +310,7 @@ class Channel final : public System {
     auto& control = m_.control[0];
     if (!sleeps) control.room.waiting.sole = kConstant;
     const WriterPlan& plan = plan_.writer;
-    if (plan.may_fail || plan.large_from != 0 || plan.prepared < plan.slots) return;
+    if (plan.may_fail || plan.large_from != 0 || plan.prepared < Slots) return;
     for (auto& entry : control.header.slot) entry.object.sole = kConstant;
     control.header.have.sole = kConstant;
     if (plan.lent == 0 && !plan.keeps_house) control.header.reserve.sole = kConstant;
@@ -346,8 +344,7 @@ class Channel final : public System {
         false);
   }
 
-  // --- the writer
-  // -------------------------------------------------------------------------
+  // --- the writer --------------------------------------------------------------------
 
   // Of the frame in hand: what the writer needs a slot for.
   struct Size {
@@ -807,8 +804,7 @@ class Channel final : public System {
     claim(life);
   }
 
-  // --- a reader
-  // ---------------------------------------------------------------------------
+  // --- a reader ----------------------------------------------------------------------
 
   struct ReaderEnv {
     Channel& channel;

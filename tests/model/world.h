@@ -51,11 +51,7 @@ struct Atomic {
     value = to;
   }
   T exchange(T to, std::memory_order) {
-    explorer().step("exchange", this);
-    const T old = value;
-    value = to;
-    explorer().observe(old);
-    return old;
+    return change("exchange", [to](T) { return to; });
   }
   bool compare_exchange_strong(T& expected, T to, std::memory_order,
                                std::memory_order = std::memory_order_seq_cst) {
@@ -71,16 +67,16 @@ struct Atomic {
     return same;
   }
   T fetch_and(T mask, std::memory_order) {
-    explorer().step("fetch_and", this);
-    const T old = value;
-    value &= mask;
-    explorer().observe(old);
-    return old;
+    return change("fetch_and", [mask](T old) { return old & mask; });
   }
   T fetch_or(T mask, std::memory_order) {
-    explorer().step("fetch_or", this);
+    return change("fetch_or", [mask](T old) { return old | mask; });
+  }
+  template <class Change>
+  T change(const char* what, Change to) {
+    explorer().step(what, this);
     const T old = value;
-    value |= mask;
+    value = to(old);
     explorer().observe(old);
     return old;
   }
