@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   for (int lies = 0; lies < 24 && !in.empty(); ++lies) lie(scene, in);
   scene.cut();
 
-  possum::transport::ReaderOptions options;
+  ReaderOptions options;
   options.channel = scene.channel();
   options.policy = static_cast<layout::Policy>((how >> 4) % 3);
   Error error;

@@ -18,7 +18,6 @@
 using namespace fuzz;
 using possum::FrameFit;
 using possum::Ref;
-namespace layout = possum::transport::layout;
 
 namespace {
 
@@ -176,7 +175,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   header.pixels_capacity = kLargest;
   std::string why;
   frame.data_offset = 0;
-  if (!possum::transport::valid_descriptor(frame, header, why)) return 0;
+  if (!valid_descriptor(frame, header, why)) return 0;
 
   const FrameFit fit = possum::fit_frame(info, frame);
   if (fit == FrameFit::corrupt) return 0;

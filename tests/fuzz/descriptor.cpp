@@ -11,7 +11,6 @@
 #include "fuzz.h"
 
 using namespace fuzz;
-namespace layout = possum::transport::layout;
 
 namespace {
 
@@ -49,8 +48,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::size_t bytes =
       kHead + in.take<std::uint16_t>() % (kPages * 4096 - kHead + 1);
   layout::DataHeader header{};
-  FUZZ_CHECK(
-      possum::transport::plan_data_object({in.take<std::uint16_t>(), 0, 0}, header));
+  FUZZ_CHECK(plan_data_object({in.take<std::uint16_t>(), 0, 0}, header));
   header.incarnation = kIncarnation;
   header.object = 1;
   header.slot = 2;
@@ -71,10 +69,10 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const GuardedBytes object(bytes);
   std::memcpy(object.data(), &header, sizeof header);
   std::memcpy(object.data() + sizeof header, &frame, sizeof frame);
-  if (!possum::transport::valid_data_header(header, bytes, kIncarnation, 1, 2)) return 0;
-  const layout::FrameDescriptor copy = possum::transport::copy_descriptor(object.data());
+  if (!valid_data_header(header, bytes, kIncarnation, 1, 2)) return 0;
+  const layout::FrameDescriptor copy = copy_descriptor(object.data());
   std::string why;
-  if (!possum::transport::valid_descriptor(copy, header, why)) {
+  if (!valid_descriptor(copy, header, why)) {
     FUZZ_CHECK(!why.empty());
     return 0;
   }

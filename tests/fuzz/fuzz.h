@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/shm_object.h"
 #include "support/processor.h"
+#include "transport/layout.h"
 
 #define FUZZ_CHECK(condition)                                         \
   do {                                                                \
@@ -29,6 +30,9 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
 namespace fuzz {
+
+using namespace possum;
+using namespace possum::transport;
 
 [[noreturn]] inline void failed(const char* file, int line, const char* condition) {
   std::fprintf(stderr, "%s:%d: failed: %s\n", file, line, condition);
@@ -159,7 +163,7 @@ inline std::int64_t slowness() {
 }
 
 inline constexpr std::int64_t kMs = 1'000'000;
-inline std::int64_t in_ms(std::int64_t ms) { return possum::monotonic_ns() + ms * kMs; }
+inline std::int64_t in_ms(std::int64_t ms) { return monotonic_ns() + ms * kMs; }
 
 // Whatever is done while one of these lives must be over one tick after `allowed_ms`.
 class Bounded {

@@ -11,9 +11,6 @@
 #include "scene.h"
 
 using namespace fuzz;
-using possum::transport::SlotRef;
-using possum::transport::Writer;
-using possum::transport::WriteStatus;
 
 namespace {
 
@@ -29,7 +26,7 @@ class Channel {
  public:
   Channel() {
     Error error;
-    possum::transport::WriterOptions options;
+    WriterOptions options;
     options.channel = name_;
     options.slots = kSlots;
     options.allow_blocking = true;
@@ -37,7 +34,7 @@ class Channel {
     writer_ = Writer::create(options, {}, error);
     FUZZ_CHECK(writer_ && writer_->open(error) == WriteStatus::ok);
     FUZZ_CHECK(writer_->prepare(kSlots, kBytes, error));
-    possum::transport::ReaderOptions wish;
+    ReaderOptions wish;
     wish.channel = name_;
     wish.policy = layout::Policy::blocking;
     wish.depth = 4;
@@ -92,7 +89,7 @@ class Channel {
     const std::int64_t until = in_ms(1000 * slowness());
     while (writer_->statistics().held != 0 ||
            layout::unpack(page.cfg.load()).state != layout::PageState::free) {
-      FUZZ_CHECK(possum::monotonic_ns() < until);
+      FUZZ_CHECK(monotonic_ns() < until);
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
   }
@@ -110,15 +107,11 @@ class Liar {
  public:
   explicit Liar(Channel& channel) : channel_(channel) {
     Error error;
-    FUZZ_CHECK(
-        possum::transport::open_control({.channel = channel.name()}, open_, error) ==
-        possum::transport::OpenStatus::ok);
-    possum::UniqueFd fd(
-        shm_open(possum::transport::control_name(channel.name()).c_str(), O_RDWR, 0));
-    all_ = possum::ShmObject::map(fd.get(), possum::transport::control_bytes(),
-                                  possum::Access::read_write, false, error);
+    FUZZ_CHECK(open_control({.channel = channel.name()}, open_, error) == OpenStatus::ok);
+    UniqueFd fd(shm_open(control_name(channel.name()).c_str(), O_RDWR, 0));
+    all_ = ShmObject::map(fd.get(), control_bytes(), Access::read_write, false, error);
     FUZZ_CHECK(all_);
-    map_ = possum::transport::ControlMap(all_);
+    map_ = ControlMap(all_);
     attach();
   }
   ~Liar() { die(); }
@@ -162,14 +155,13 @@ class Liar {
     for (page_ = 0; page_ < layout::kReaders; ++page_) {
       const layout::Config cfg = layout::unpack(map_.page(page_).cfg.load());
       if (cfg.state == layout::PageState::free &&
-          open_.lock.try_lock(layout::kReaderByte + page_) ==
-              possum::LockFd::Result::ok) {
+          open_.lock.try_lock(layout::kReaderByte + page_) == LockFd::Result::ok) {
         break;
       }
     }
     FUZZ_CHECK(page_ < layout::kReaders);
     Error error;
-    FUZZ_CHECK(possum::transport::map_own_page(open_, page_, error));
+    FUZZ_CHECK(map_own_page(open_, page_, error));
     layout::Config cfg = layout::unpack(map_.page(page_).cfg.load());
     cfg.state = layout::PageState::active;
     map_.page(page_).cfg.store(layout::pack(cfg));
@@ -178,7 +170,7 @@ class Liar {
     open_.attention().ring();
     const std::int64_t until = in_ms(1000 * slowness());
     while ((map_.page(page_).grant.load() & layout::kAdmitted) == 0) {
-      FUZZ_CHECK(possum::monotonic_ns() < until);
+      FUZZ_CHECK(monotonic_ns() < until);
       std::this_thread::sleep_for(std::chrono::microseconds(50));
     }
   }
@@ -200,8 +192,7 @@ class Liar {
     bell.waiting.store(1);
   }
   std::byte* semaphore_at(unsigned unit) const {
-    return all_->data() + (unit + 1) * possum::transport::unit_bytes() -
-           layout::kSemSharedBytes;
+    return all_->data() + (unit + 1) * unit_bytes() - layout::kSemSharedBytes;
   }
 
   std::vector<Area> areas() {
@@ -220,9 +211,9 @@ class Liar {
   }
 
   Channel& channel_;
-  possum::transport::OpenControl open_;
-  std::shared_ptr<possum::ShmObject> all_;
-  possum::transport::ControlMap map_;
+  OpenControl open_;
+  std::shared_ptr<ShmObject> all_;
+  ControlMap map_;
   unsigned page_ = 0;
   std::optional<Flipper> flipper_;
 };

@@ -18,7 +18,7 @@ constexpr int kShortMs = 2;
 class Stream {
  public:
   Stream(Scene& scene, Input& in) : scene_(scene), in_(in) {
-    possum::transport::ReaderOptions options;
+    ReaderOptions options;
     options.channel = scene.channel();
     options.policy = static_cast<layout::Policy>(in.below(3));
     options.ignore_eos = in.below(4) == 1;

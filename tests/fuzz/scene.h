@@ -29,14 +29,6 @@
 
 namespace fuzz {
 
-namespace layout = possum::transport::layout;
-using possum::Error;
-using possum::ErrorCode;
-using possum::transport::AttachStatus;
-using possum::transport::Frame;
-using possum::transport::Reader;
-using possum::transport::TakeStatus;
-
 inline constexpr unsigned kObjects = 4;
 inline constexpr std::size_t kFrameBytes = 5000;  // ends within a page
 inline constexpr char kCaps[] = "video/x-raw, format=GRAY8, width=50, height=100";
@@ -50,20 +42,17 @@ inline std::string own_channel(const char* what) {
 class Object {
  public:
   Object(const std::string& channel, std::uint64_t incarnation, unsigned index)
-      : name_(possum::transport::data_name(channel, incarnation, index + 1)),
-        index_(index) {
-    FUZZ_CHECK(possum::transport::plan_data_object({kFrameBytes, sizeof kCaps, kMetas},
-                                                   header_));
+      : name_(data_name(channel, incarnation, index + 1)), index_(index) {
+    FUZZ_CHECK(plan_data_object({kFrameBytes, sizeof kCaps, kMetas}, header_));
     header_.incarnation = incarnation;
     header_.object = index + 1;
     header_.slot = index;
     Error error;
     bool taken = false;
-    fd_ = possum::create_object(name_, taken, error);
+    fd_ = create_object(name_, taken, error);
     FUZZ_CHECK(fd_);
     reserve();
-    map_ = possum::ShmObject::map(fd_.get(), bytes(), possum::Access::read_write, true,
-                                  error);
+    map_ = ShmObject::map(fd_.get(), bytes(), Access::read_write, true, error);
     FUZZ_CHECK(map_);
     restore(index + 1);
   }
@@ -99,7 +88,7 @@ class Object {
   // A frame of so many bytes more, consistent in every number, with nothing behind it.
   void inflate(std::size_t by) {
     layout::DataHeader header = header_;
-    layout::FrameDescriptor frame = possum::transport::copy_descriptor(map_->data());
+    layout::FrameDescriptor frame = copy_descriptor(map_->data());
     by = by / 4096 * 4096;
     header.object_bytes += by;
     header.pixels_capacity += by;
@@ -126,17 +115,15 @@ class Object {
   Area metas() const { return {map_->data() + header_.metas_offset, kMetas}; }
 
  private:
-  static std::string path(const std::string& name) {
-    return possum::kShmDirectory + name;
-  }
+  static std::string path(const std::string& name) { return kShmDirectory + name; }
   void reserve() const {
     Error error;
-    FUZZ_CHECK(possum::reserve_bytes(fd_.get(), bytes(), error));
+    FUZZ_CHECK(reserve_bytes(fd_.get(), bytes(), error));
   }
   layout::FrameDescriptor honest_frame(std::uint64_t seq) const {
     layout::FrameDescriptor frame{};
     frame.seq = seq;
-    frame.publish_ns = possum::monotonic_ns();
+    frame.publish_ns = monotonic_ns();
     frame.data_bytes = kFrameBytes;
     frame.caps_id = 1 + index_;
     frame.caps_bytes = sizeof kCaps - 1;
@@ -150,8 +137,8 @@ class Object {
   const std::string name_;
   const unsigned index_;
   layout::DataHeader header_{};
-  possum::UniqueFd fd_;
-  std::shared_ptr<possum::ShmObject> map_;
+  UniqueFd fd_;
+  std::shared_ptr<ShmObject> map_;
   std::optional<std::size_t> wanted_bytes_;
   bool moved_ = false;
 };
@@ -162,7 +149,7 @@ class Scene {
     claim();
     FUZZ_CHECK(guarded_mappings() > 0);
   }
-  ~Scene() { possum::transport::remove_names(channel_, *claim_); }
+  ~Scene() { remove_names(channel_, *claim_); }
 
   const std::string& channel() const { return channel_; }
   layout::ControlHeader& header() const { return claim_->control.header(); }
@@ -173,10 +160,8 @@ class Scene {
   void restore() {
     if (wanted_bytes_) {
       Error error;
-      FUZZ_CHECK(
-          ftruncate(lock(), static_cast<off_t>(possum::transport::control_bytes())) == 0);
-      FUZZ_CHECK(
-          possum::reserve_bytes(lock(), possum::transport::control_bytes(), error));
+      FUZZ_CHECK(ftruncate(lock(), static_cast<off_t>(control_bytes())) == 0);
+      FUZZ_CHECK(reserve_bytes(lock(), control_bytes(), error));
       wanted_bytes_.reset();
     }
     for (std::size_t unit = 0; unit < image_.size(); ++unit) {
@@ -219,18 +204,17 @@ class Scene {
   void real_writer_takes_over(Reader& reader) {
     claim_->lock.reset();
     Error error;
-    possum::transport::WriterOptions options;
+    WriterOptions options;
     options.channel = channel_;
-    const auto writer = possum::transport::Writer::create(options, {}, error);
-    FUZZ_CHECK(writer && writer->open(error) == possum::transport::WriteStatus::ok);
-    possum::transport::SlotRef ref;
+    const auto writer = Writer::create(options, {}, error);
+    FUZZ_CHECK(writer && writer->open(error) == WriteStatus::ok);
+    SlotRef ref;
     FUZZ_CHECK(writer->acquire(kFrameBytes, sizeof kCaps, 0, ref, error) ==
-               possum::transport::WriteStatus::ok);
+               WriteStatus::ok);
     std::memset(ref.data, 'g', kFrameBytes);
     layout::FrameDescriptor frame{};
     frame.data_bytes = kFrameBytes;
-    FUZZ_CHECK(writer->publish(ref, frame, kCaps, {}, false, error) ==
-               possum::transport::WriteStatus::ok);
+    FUZZ_CHECK(writer->publish(ref, frame, kCaps, {}, false, error) == WriteStatus::ok);
     expect_good_frame(reader, 'g');
     writer->close();
     claim();
@@ -291,8 +275,7 @@ class Scene {
   }
   int lock() const { return claim_->lock.get(); }
   std::byte* unit_at(std::size_t unit) const {
-    return reinterpret_cast<std::byte*>(&header()) +
-           unit * possum::transport::unit_bytes();
+    return reinterpret_cast<std::byte*>(&header()) + unit * unit_bytes();
   }
   std::byte* semaphore_at(std::size_t unit) const {
     return unit_at(unit + 1) - layout::kSemSharedBytes;
@@ -302,8 +285,7 @@ class Scene {
     for (auto& object : objects_) object.reset();
     claim_.emplace();
     Error error;
-    FUZZ_CHECK(possum::transport::claim_channel({channel_, {}, true}, *claim_, error) ==
-               possum::transport::ClaimStatus::ok);
+    FUZZ_CHECK(claim_channel({channel_, {}, true}, *claim_, error) == ClaimStatus::ok);
     // Whoever comes is admitted already: no attach has to wait.
     for (unsigned r = 0; r < layout::kReaders; ++r) page(r).grant = layout::kAdmitted;
     header().admitted = ~0u;
@@ -318,7 +300,7 @@ class Scene {
   }
 
   const std::string channel_;
-  std::optional<possum::transport::Claim> claim_;
+  std::optional<Claim> claim_;
   std::array<std::array<std::byte, kSaved>, layout::kUnits> image_;
   std::array<std::unique_ptr<Object>, kObjects> objects_;
   std::uint64_t next_seq_ = 1;

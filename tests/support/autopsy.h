@@ -22,32 +22,30 @@ class Autopsy {
 
   Autopsy(const std::string& channel, Expect expect)
       : channel_(channel), expect_(expect) {
-    const std::string name = possum::transport::control_name(channel);
-    const possum::UniqueFd fd(shm_open(name.c_str(), O_RDONLY, 0));
+    const std::string name = control_name(channel);
+    const UniqueFd fd(shm_open(name.c_str(), O_RDONLY, 0));
     if (!fd) {
       CHECK(errno == ENOENT);
       CHECK(expect.orphans || expect.closing || names_of(channel).empty());
       return;
     }
-    const auto whole = map_whole_control(fd.get(), possum::Access::read_only);
+    const auto whole = map_whole_control(fd.get(), Access::read_only);
     if (!whole) return;
-    control_ = possum::transport::ControlMap(whole);
+    control_ = ControlMap(whole);
     if (control_.header().state.load() != 0 && !expect.busy) look();
   }
 
  private:
   void look() {
-    const possum::transport::layout::ControlHeader& h = control_.header();
-    CHECK(h.magic == possum::transport::layout::kControlMagic);
-    CHECK(h.version == possum::transport::layout::kVersion &&
-          h.abi == possum::transport::abi_word());
-    CHECK(h.header_bytes == sizeof h &&
-          h.object_bytes == possum::transport::control_bytes());
+    const layout::ControlHeader& h = control_.header();
+    CHECK(h.magic == layout::kControlMagic);
+    CHECK(h.version == layout::kVersion && h.abi == abi_word());
+    CHECK(h.header_bytes == sizeof h && h.object_bytes == control_bytes());
     CHECK(h.incarnation != 0 && h.reserve.load() >= 1);
-    CHECK(low_semaphore(control_, possum::transport::layout::kRoomUnit));
-    CHECK(low_semaphore(control_, possum::transport::layout::kAttentionUnit));
-    for (unsigned s = 0; s < possum::transport::layout::kSlots; ++s) look_at_slot(s);
-    for (unsigned r = 0; r < possum::transport::layout::kReaders; ++r) look_at_page(r);
+    CHECK(low_semaphore(control_, layout::kRoomUnit));
+    CHECK(low_semaphore(control_, layout::kAttentionUnit));
+    for (unsigned s = 0; s < layout::kSlots; ++s) look_at_slot(s);
+    for (unsigned r = 0; r < layout::kReaders; ++r) look_at_page(r);
   }
 
   // Whose number is in the table can be opened and is whole.
@@ -56,57 +54,54 @@ class Autopsy {
     const std::uint64_t incarnation = control_.header().incarnation;
     const std::uint32_t object = entry.object.load();
     if (object == 0) return;
-    const std::string name = possum::transport::data_name(channel_, incarnation, object);
-    const possum::UniqueFd fd(shm_open(name.c_str(), O_RDONLY, 0));
+    const std::string name = data_name(channel_, incarnation, object);
+    const UniqueFd fd(shm_open(name.c_str(), O_RDONLY, 0));
     if (!fd && expect_.closing) return;
     CHECK(fd);
     struct stat info {};
     CHECK(fstat(fd.get(), &info) == 0);
     CHECK(info.st_size == static_cast<off_t>(entry.pages.load()) * 4096);
     Error error;
-    mapped_[s] = possum::ShmObject::map(fd.get(), static_cast<std::size_t>(info.st_size),
-                                        possum::Access::read_only, false, error);
+    mapped_[s] = ShmObject::map(fd.get(), static_cast<std::size_t>(info.st_size),
+                                Access::read_only, false, error);
     CHECK(mapped_[s]);
     std::memcpy(&headers_[s], mapped_[s]->data(), sizeof headers_[s]);
-    CHECK(possum::transport::valid_data_header(headers_[s], mapped_[s]->size(),
-                                               incarnation, object, s));
+    CHECK(valid_data_header(headers_[s], mapped_[s]->size(), incarnation, object, s));
   }
 
   // What is offered or in use is there, and is the frame that the table says.
   void look_at_page(unsigned r) {
-    possum::transport::layout::ReaderUnit& page = control_.page(r);
+    layout::ReaderUnit& page = control_.page(r);
     // A page that is not yet free again is reset under its lock.
-    const auto cfg = possum::transport::layout::unpack(page.cfg.load());
-    if (cfg.state == possum::transport::layout::PageState::free) {
-      CHECK(low_semaphore(control_, possum::transport::layout::kReaderUnit + r));
+    const auto cfg = layout::unpack(page.cfg.load());
+    if (cfg.state == layout::PageState::free) {
+      CHECK(low_semaphore(control_, layout::kReaderUnit + r));
     }
     if (expect_.closing) return;
     const std::uint64_t word = page.word.load();
-    const std::uint32_t seen = possum::transport::layout::offered_of(word) |
-                               possum::transport::layout::taken_of(word);
+    const std::uint32_t seen = layout::offered_of(word) | layout::taken_of(word);
     for (std::uint32_t rest = seen; rest != 0; rest &= rest - 1) {
       const auto s = static_cast<unsigned>(std::countr_zero(rest));
       CHECK(mapped_[s]);
-      const auto frame = possum::transport::copy_descriptor(mapped_[s]->data());
+      const auto frame = copy_descriptor(mapped_[s]->data());
       std::string why;
       CHECK(frame.seq == control_.header().slot[s].seq.load());
-      CHECK(possum::transport::valid_descriptor(frame, headers_[s], why));
+      CHECK(valid_descriptor(frame, headers_[s], why));
       const std::byte* const pixels =
           mapped_[s]->data() + headers_[s].pixels_offset + frame.data_offset;
       CHECK(shows(pixels, frame.data_bytes, frame.offset));
     }
-    if (expect_.alive && cfg.state == possum::transport::layout::PageState::active) {
-      auto probe =
-          possum::LockFd::open(possum::transport::control_name(channel_), O_RDWR, 0);
-      CHECK(probe.held_by_other(possum::transport::layout::kReaderByte + r));
+    if (expect_.alive && cfg.state == layout::PageState::active) {
+      auto probe = LockFd::open(control_name(channel_), O_RDWR, 0);
+      CHECK(probe.held_by_other(layout::kReaderByte + r));
     }
   }
 
   const std::string channel_;
   const Expect expect_;
-  possum::transport::ControlMap control_;
-  std::shared_ptr<possum::ShmObject> mapped_[possum::transport::layout::kSlots];
-  possum::transport::layout::DataHeader headers_[possum::transport::layout::kSlots]{};
+  ControlMap control_;
+  std::shared_ptr<ShmObject> mapped_[layout::kSlots];
+  layout::DataHeader headers_[layout::kSlots]{};
 };
 
 }  // namespace support

@@ -6,7 +6,8 @@
 //
 //   TEST(name) { CHECK(2 + 2 == 4); }
 //
-// runs with all others, or alone by `program name`. A failed CHECK says where and aborts
+// runs with all others, or alone by `program name`. TEST_F(Fixture, name) is one whose
+// body finds the members of a Fixture, made for it. A failed CHECK says where and aborts
 // the program, so what runs after it may rely on it, and children that fail show as
 // killed by SIGABRT. Each test must leave as many descriptors open as it found, and no
 // name of its own (see support/leftovers.h) in /dev/shm. check::skip(reason) inside a
@@ -38,6 +39,15 @@
   [[maybe_unused]] static const bool registered_test_##name = \
       ::check::add(::check::tests(), {#name, &test_##name});  \
   static void test_##name()
+
+#define TEST_F(fixture, name)                 \
+  namespace {                                 \
+  struct case_##name final : public fixture { \
+    void run();                               \
+  };                                          \
+  }                                           \
+  TEST(name) { case_##name().run(); }         \
+  void case_##name::run()
 
 #define ROLE(name)                                              \
   static int role_##name(const std::vector<std::string>& args); \

@@ -21,18 +21,16 @@ class ForgedChannel {
     const auto writer = open_writer(plain_writer(model));
     publish(*writer, 1, kSmall, caps);
     incarnation_ = writer->incarnation();
-    lock_ = possum::LockFd::open(possum::transport::control_name(channel),
-                                 O_RDWR | O_CREAT | O_EXCL, 0600);
-    CHECK(lock_ && lock_.try_lock(possum::transport::layout::kOwnerByte) ==
-                       possum::LockFd::Result::ok);
-    fill(lock_.get(), bytes_of(possum::transport::control_name(model)));
+    lock_ = LockFd::open(control_name(channel), O_RDWR | O_CREAT | O_EXCL, 0600);
+    CHECK(lock_ && lock_.try_lock(layout::kOwnerByte) == LockFd::Result::ok);
+    fill(lock_.get(), bytes_of(control_name(model)));
     for (const std::string& original : names_of(model)) {
       if (!original.starts_with("possum-d.")) continue;
       const std::string number = original.substr(original.rfind('.') + 1);
-      const std::string name = possum::transport::data_name(
-          channel, incarnation_,
-          static_cast<std::uint32_t>(std::stoul(number, nullptr, 16)));
-      const possum::UniqueFd fd(
+      const std::string name =
+          data_name(channel, incarnation_,
+                    static_cast<std::uint32_t>(std::stoul(number, nullptr, 16)));
+      const UniqueFd fd(
           shm_open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
       CHECK(fd);
       fill(fd.get(), bytes_of("/" + original));
@@ -40,7 +38,7 @@ class ForgedChannel {
   }
   ~ForgedChannel() {
     for (const std::string& name : names_of(channel_)) {
-      std::filesystem::remove_all(possum::kShmDirectory + ("/" + name));
+      std::filesystem::remove_all(kShmDirectory + ("/" + name));
     }
   }
   ForgedChannel(const ForgedChannel&) = delete;
@@ -50,10 +48,10 @@ class ForgedChannel {
   int control() const { return lock_.get(); }
   // Of the object that the frame is in.
   std::string data_file() const {
-    return possum::transport::data_name(channel_, incarnation_, newest_object());
+    return data_name(channel_, incarnation_, newest_object());
   }
-  possum::UniqueFd data() const {
-    possum::UniqueFd fd(shm_open(data_file().c_str(), O_RDWR | O_CLOEXEC, 0));
+  UniqueFd data() const {
+    UniqueFd fd(shm_open(data_file().c_str(), O_RDWR | O_CLOEXEC, 0));
     CHECK(fd);
     return fd;
   }
@@ -68,7 +66,7 @@ class ForgedChannel {
   }
 
   static std::string bytes_of(const std::string& name) {
-    std::ifstream file(possum::kShmDirectory + name, std::ios::binary);
+    std::ifstream file(kShmDirectory + name, std::ios::binary);
     return {std::istreambuf_iterator<char>(file), {}};
   }
   static void fill(int fd, const std::string& bytes) {
@@ -78,7 +76,7 @@ class ForgedChannel {
 
  private:
   std::uint32_t newest_object() const {
-    using possum::transport::layout::ControlHeader;
+    using layout::ControlHeader;
     std::uint32_t latest = 0;
     std::uint32_t object = 0;
     CHECK(pread(control(), &latest, 4, offsetof(ControlHeader, latest)) == 4);
@@ -90,7 +88,7 @@ class ForgedChannel {
 
   const std::string channel_;
   std::uint64_t incarnation_ = 0;
-  possum::LockFd lock_;
+  LockFd lock_;
 };
 
 }  // namespace support

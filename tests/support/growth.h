@@ -10,28 +10,24 @@
 namespace support {
 
 // Has it been posted no more often than happens in peace?
-inline bool low_semaphore(const possum::transport::ControlMap& control, unsigned unit) {
-  constexpr std::size_t kShared = possum::transport::layout::kSemSharedBytes;
-  sem_t copy = possum::transport::fresh_semaphore(true, 0);
-  std::memcpy(
-      static_cast<void*>(&copy),
-      control.object().data() + (unit + 1) * possum::transport::unit_bytes() - kShared,
-      kShared);
+inline bool low_semaphore(const ControlMap& control, unsigned unit) {
+  constexpr std::size_t kShared = layout::kSemSharedBytes;
+  sem_t copy = fresh_semaphore(true, 0);
+  std::memcpy(static_cast<void*>(&copy),
+              control.object().data() + (unit + 1) * unit_bytes() - kShared, kShared);
   int value = 0;
   return sem_getvalue(&copy, &value) == 0 && value <= 2;
 }
 
 // No semaphore of the channel may ever fill up. False: there is no channel now.
 inline bool low_semaphores(const std::string& channel, bool& low) {
-  possum::transport::OpenControl open;
+  OpenControl open;
   Error error;
-  if (open_control({.channel = channel}, open, error) !=
-      possum::transport::OpenStatus::ok) {
+  if (open_control({.channel = channel}, open, error) != OpenStatus::ok) {
     return false;
   }
   low = true;
-  for (unsigned unit = possum::transport::layout::kRoomUnit;
-       unit < possum::transport::layout::kUnits; ++unit) {
+  for (unsigned unit = layout::kRoomUnit; unit < layout::kUnits; ++unit) {
     low = low && low_semaphore(open.control, unit);
   }
   return true;

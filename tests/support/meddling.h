@@ -39,7 +39,7 @@ constexpr std::int64_t kSleepNs = 300 * kMs;
 // is.
 inline void check_sleeps(const std::function<void(std::int64_t deadline_ns)>& wait) {
   const std::int64_t began = processor_ns();
-  wait(possum::monotonic_ns() + kSleepNs);
+  wait(monotonic_ns() + kSleepNs);
   CHECK(processor_ns() - began < kSleepNs / 10);
 }
 

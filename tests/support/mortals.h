@@ -139,7 +139,7 @@ class MortalWriter {
         expect_to_own();
         count_most(board_.most_readers, writer_->active_readers());
       }
-      if (!growth.sample(possum::monotonic_ns())) {
+      if (!growth.sample(monotonic_ns())) {
         fault(board_, Fault::leaked, "of a writer");
       }
     }
@@ -149,8 +149,8 @@ class MortalWriter {
   }
 
  private:
-  possum::transport::WriterEvents events() {
-    possum::transport::WriterEvents events;
+  WriterEvents events() {
+    WriterEvents events;
     events.reader_demoted = [this](unsigned, std::uint32_t) { count(board_.demoted); };
     events.lost = [this](const Error& e) { fault(board_, Fault::wrong, e.message); };
     return events;
@@ -159,8 +159,7 @@ class MortalWriter {
   // Does the name lead to an object that this process has open, and is it still the same
   // channel?
   void expect_to_own() {
-    const std::string path =
-        possum::kShmDirectory + possum::transport::control_name(part_.channel);
+    const std::string path = kShmDirectory + control_name(part_.channel);
     struct stat name {};
     bool ours = false;
     if (stat(path.c_str(), &name) == 0) {
@@ -351,7 +350,7 @@ class MortalReader {
 
   bool attach() {
     Error error;
-    looked_ns_ = possum::monotonic_ns();  // the writer waits for us from somewhere inside
+    looked_ns_ = monotonic_ns();  // the writer waits for us from somewhere inside
     const AttachStatus status = reader_->attach(in_ms(100), error);
     if (status == AttachStatus::timeout) {
       if (error.code != ErrorCode::not_found && error.code != ErrorCode::busy) {
@@ -391,7 +390,7 @@ class MortalReader {
       Frame frame;
       Error error;
       const TakeStatus status = reader_->take(in_ms(200), frame, error);
-      const std::int64_t now = possum::monotonic_ns();
+      const std::int64_t now = monotonic_ns();
       if (board_.deadly && now - looked_ns_ > kExcusingNs &&
           plan_.policy == Policy::blocking && !std::exchange(excused_, true)) {
         count(board_.excused);
@@ -444,7 +443,7 @@ class MortalReader {
     if (frame.is_copy()) count(board_.copies);
     if (lossless()) count(board_.lossless);
     held_.push_back({std::move(frame), id, number_});
-    if (held_.size() == possum::transport::layout::kMaxLeases) count(board_.hoarded);
+    if (held_.size() == layout::kMaxLeases) count(board_.hoarded);
     // Mostly one for one, sometimes all at once.
     release_down_to(part_.chance(40) ? 0 : plan_.hold - 1);
     if (part_.chance(8)) {

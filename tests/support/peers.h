@@ -27,51 +27,21 @@ namespace support {
 // --- the far side --------------------------------------------------------------------
 
 inline const char* text_of(AttachStatus status) {
-  switch (status) {
-    case AttachStatus::attached:
-      return "attached";
-    case AttachStatus::timeout:
-      return "timeout";
-    case AttachStatus::interrupted:
-      return "interrupted";
-    case AttachStatus::failed:
-      return "failed";
-  }
-  return "?";
+  static constexpr const char* kTexts[] = {"attached", "timeout", "interrupted",
+                                           "failed"};
+  return kTexts[static_cast<int>(status)];
 }
 
 inline const char* text_of(TakeStatus status) {
-  switch (status) {
-    case TakeStatus::frame:
-      return "frame";
-    case TakeStatus::eos:
-      return "eos";
-    case TakeStatus::disconnected:
-      return "disconnected";
-    case TakeStatus::interrupted:
-      return "interrupted";
-    case TakeStatus::timeout:
-      return "timeout";
-    case TakeStatus::failed:
-      return "failed";
-  }
-  return "?";
+  static constexpr const char* kTexts[] = {"frame",       "eos",     "disconnected",
+                                           "interrupted", "timeout", "failed"};
+  return kTexts[static_cast<int>(status)];
 }
 
 inline const char* text_of(WriteStatus status) {
-  switch (status) {
-    case WriteStatus::ok:
-      return "ok";
-    case WriteStatus::interrupted:
-      return "interrupted";
-    case WriteStatus::timeout:
-      return "timeout";
-    case WriteStatus::no_slot:
-      return "no_slot";
-    case WriteStatus::failed:
-      return "failed";
-  }
-  return "?";
+  static constexpr const char* kTexts[] = {"ok", "interrupted", "timeout", "no_slot",
+                                           "failed"};
+  return kTexts[static_cast<int>(status)];
 }
 
 // A child that does nothing but live on, beyond this process. HOW: `fork`, `exec` after
@@ -109,18 +79,10 @@ inline bool is_bystander(const std::string& order) {
   return order == "fork" || order == "exec" || order == "vfork" || order == "spawn";
 }
 
-// What a child makes of handles that it inherited, including their destruction.
-inline const char* in_child(const std::function<bool()>& refused) {
-  return status_of_fork([&] { _exit(refused() ? 0 : 1); }) == 0 ? "refused"
-                                                                : "not refused";
-}
-
 // What peers may write of a semaphore without a word of honour: all that is shared, but
 // with a 32-bit glibc the value alone (PROTOCOL.md, section 12).
 inline constexpr std::size_t kSemNoiseBytes =
-    possum::transport::layout::kSemSharedBytes < sizeof(sem_t)
-        ? possum::transport::layout::kSemSharedBytes
-        : 4;
+    layout::kSemSharedBytes < sizeof(sem_t) ? layout::kSemSharedBytes : 4;
 
 inline void scribble_semaphore(void* semaphore, std::uint64_t value) {
   for (std::size_t at = 0; at < kSemNoiseBytes; at += 4) {
@@ -129,48 +91,15 @@ inline void scribble_semaphore(void* semaphore, std::uint64_t value) {
   }
 }
 
-// What a reader may write to, in noise: its own page and the writer's doorbells.
-[[noreturn]] inline void scribble(const std::string& channel) {
-  Error error;
-  possum::transport::OpenControl open;
-  CHECK(open_control({.channel = channel}, open, error) ==
-        possum::transport::OpenStatus::ok);
-  unsigned mine = 0;
-  while (open.control.page(mine).pid.load() != static_cast<std::uint32_t>(getpid())) {
-    ++mine;
-  }
-  CHECK(map_own_page(open, mine, error));
-  std::mt19937_64 random(31);
-  sem_t* const semaphores[] = {&open.room_semaphore->semaphore(),
-                               &open.attention_semaphore->semaphore(),
-                               &open.own_semaphore->semaphore()};
-  for (;;) {
-    possum::transport::layout::ReaderUnit& page = open.control.page(mine);
-    page.word.store(random() % 4 ? ~std::uint64_t{0} : random());  // mostly "all mine"
-    page.cfg.store(random() % 2
-                       ? random()
-                       : possum::transport::layout::pack(
-                             {static_cast<std::uint32_t>(random()), 3, Policy::blocking,
-                              possum::transport::layout::PageState::active}));
-    auto* bytes = reinterpret_cast<unsigned char*>(
-        random() % 2 ? static_cast<void*>(&page.bell)
-                     : static_cast<void*>(&open.control.bells()));
-    bytes[random() % sizeof page.bell] = static_cast<unsigned char>(random());
-    scribble_semaphore(semaphores[random() % 3], random());
-  }
-}
-
 // All of a control object, writable. With `at`, in the place of an earlier one.
 inline std::byte* map_control(const std::string& channel, std::byte* at = nullptr) {
-  possum::UniqueFd fd(
-      shm_open(possum::transport::control_name(channel).c_str(), O_RDWR, 0));
+  UniqueFd fd(shm_open(control_name(channel).c_str(), O_RDWR, 0));
   struct stat info {};
-  const bool there =
-      fd && fstat(fd.get(), &info) == 0 &&
-      info.st_size == static_cast<off_t>(possum::transport::control_bytes());
+  const bool there = fd && fstat(fd.get(), &info) == 0 &&
+                     info.st_size == static_cast<off_t>(control_bytes());
   if (!there && at != nullptr) return at;  // it is just being made anew
   CHECK(there);
-  void* const all = mmap(at, possum::transport::control_bytes(), PROT_READ | PROT_WRITE,
+  void* const all = mmap(at, control_bytes(), PROT_READ | PROT_WRITE,
                          MAP_SHARED | (at != nullptr ? MAP_FIXED : 0), fd.get(), 0);
   CHECK(all != MAP_FAILED);
   return static_cast<std::byte*>(all);
@@ -181,11 +110,9 @@ inline std::byte* map_control(const std::string& channel, std::byte* at = nullpt
 // `noise-in-pages` alone,
 // `lies` that look like what belongs there, or `doorbells` that somebody sleeps on.
 [[noreturn]] inline void vandalise(const std::string& channel, const std::string& kind) {
-  using namespace possum::transport::layout;
+  using namespace layout;
   std::byte* const bytes = map_control(channel);
-  const auto unit = [&](unsigned n) {
-    return bytes + n * possum::transport::unit_bytes();
-  };
+  const auto unit = [&](unsigned n) { return bytes + n * unit_bytes(); };
   auto& header = *reinterpret_cast<ControlHeader*>(unit(0));
   std::mt19937_64 random(37);
   const auto page = [&]() -> ReaderUnit& {
@@ -193,7 +120,7 @@ inline std::byte* map_control(const std::string& channel, std::byte* at = nullpt
   };
   auto& bells = *reinterpret_cast<WriterBells*>(unit(kRoomUnit));
   const auto semaphore = [](std::byte* start) {
-    return start + possum::transport::unit_bytes() - kSemSharedBytes;
+    return start + unit_bytes() - kSemSharedBytes;
   };
   for (unsigned turn = 1;; ++turn) {
     // Now and then a pause, in which others get somewhere.
@@ -354,7 +281,7 @@ inline std::string trespass_by_name(const std::string& channel, bool member) {
   Trespass trespass;
   unsigned seen = 0;
   for (const std::string& name : names_of(channel)) {
-    const std::string path = std::string(possum::kShmDirectory) + "/" + name;
+    const std::string path = std::string(kShmDirectory) + "/" + name;
     const bool control = name.starts_with("possum-c.");
     const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (!member) trespass.attempt("look", fd);
@@ -373,7 +300,7 @@ inline std::string writable_units(const std::string& channel) {
   std::ifstream maps("/proc/self/maps");
   std::set<std::size_t> units;  // those with a semaphore are mapped twice
   for (std::string line; std::getline(maps, line);) {
-    if (!line.ends_with(possum::transport::control_name(channel))) continue;
+    if (!line.ends_with(control_name(channel))) continue;
     std::istringstream fields(line);
     std::string range;
     std::string mode;
@@ -382,8 +309,8 @@ inline std::string writable_units(const std::string& channel) {
     if (mode[1] != 'w') continue;
     const std::size_t start = std::stoul(range, nullptr, 16);
     const std::size_t end = std::stoul(range.substr(range.find('-') + 1), nullptr, 16);
-    for (std::size_t at = 0; at < end - start; at += possum::transport::unit_bytes()) {
-      units.insert((offset + at) / possum::transport::unit_bytes());
+    for (std::size_t at = 0; at < end - start; at += unit_bytes()) {
+      units.insert((offset + at) / unit_bytes());
     }
   }
   std::string text;
@@ -461,13 +388,12 @@ ROLE(reader) {
     } else if (order == "error") {
       answer << error.message;
     } else if (order == "ages") {  // of the newest frame: since published, since due
-      const std::int64_t now = possum::monotonic_ns();
+      const std::int64_t now = monotonic_ns();
       const auto& frame = held.back().descriptor();
       answer << now - frame.publish_ns << ' ' << now - frame.pts_ns;
     } else if (order == "clock") {  // of the newest frame
       answer << (held.back().strange_clock() ||
-                         !possum::transport::plausible_times(held.back().descriptor(),
-                                                             possum::monotonic_ns())
+                         !plausible_times(held.back().descriptor(), monotonic_ns())
                      ? "strange"
                      : "known");
     } else if (order == "closefrom") {
@@ -480,17 +406,6 @@ ROLE(reader) {
       answer << (done.empty() ? "kept out" : done);
     } else if (is_bystander(order)) {
       answer << bystander(order);
-    } else if (order == "use-in-child") {
-      answer << in_child([&] {
-        Frame frame;
-        const bool refused = reader->take(in_ms(0), frame, error) == TakeStatus::failed;
-        held.clear();
-        reader.reset();
-        return refused;
-      });
-    } else if (order == "scribble") {
-      say("scribbling");
-      scribble(args.at(0));
     } else if (order == "vandalise") {
       std::string kind;
       words >> kind;
@@ -556,14 +471,6 @@ ROLE(writer) {
       say("closed");
     } else if (is_bystander(order)) {
       say(std::to_string(bystander(order)));
-    } else if (order == "use-in-child") {
-      say(in_child([&] {
-        SlotRef ref;
-        const bool refused =
-            writer->acquire(kSmall, 0, 0, ref, error) == WriteStatus::failed;
-        writer.reset();
-        return refused;
-      }));
     }
   }
   return 0;
@@ -630,6 +537,7 @@ class FarReader : public Peer {
   bool all_intact() { return ask("check") == "intact"; }
 };
 
+// Takes its names away when it goes, unless it was killed.
 class FarWriter : public Peer {
  public:
   explicit FarWriter(Peer peer) : Peer(std::move(peer)) {}
@@ -648,6 +556,30 @@ class FarWriter : public Peer {
           "ok");
   }
   void wait_readers(unsigned count) { order("readers " + std::to_string(count), "ok"); }
+  ~FarWriter() {
+    if (pid() > 0) finish();
+  }
+  FarWriter(FarWriter&&) = default;
+  FarWriter& operator=(FarWriter&&) = default;
+};
+
+inline FarWriter writing_as(const User& user, const std::string& channel,
+                            const std::string& perms = "600",
+                            const std::string& group = "") {
+  FarWriter writer(user, channel, perms, group);
+  writer.expect("ok 0");
+  return writer;
+}
+
+inline FarReader attached(const std::string& channel, Policy policy = Policy::drop_oldest,
+                          unsigned depth = 3) {
+  FarReader reader(channel, policy, depth);
+  reader.attach();
+  return reader;
+}
+
+struct WithFarWriter : OnChannel {
+  FarWriter writer{channel};
 };
 
 }  // namespace support

@@ -11,11 +11,13 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
@@ -41,18 +43,10 @@
 
 namespace support {
 
-using possum::Error;
-using possum::ErrorCode;
-using possum::transport::AttachStatus;
-using possum::transport::Frame;
-using possum::transport::Reader;
-using possum::transport::ReaderOptions;
-using possum::transport::SlotRef;
-using possum::transport::TakeStatus;
-using possum::transport::Writer;
-using possum::transport::WriterOptions;
-using possum::transport::WriteStatus;
-using possum::transport::layout::Policy;
+// Every test of the transport speaks its words.
+using namespace possum;
+using namespace possum::transport;
+using layout::Policy;
 
 // Far more than anything takes here, and less than the test's own limit.
 inline constexpr int kLimitMs = 20'000;
@@ -60,7 +54,7 @@ inline constexpr std::int64_t kMs = 1'000'000;
 inline constexpr std::size_t kSmall = 4096;
 inline constexpr char kCaps[] = "video/x-raw, format=GRAY8";
 
-inline std::int64_t in_ms(int ms) { return possum::monotonic_ns() + ms * kMs; }
+inline std::int64_t in_ms(int ms) { return monotonic_ns() + ms * kMs; }
 
 // POSSUM_SOAK_SECONDS makes the random tests run that long each.
 inline int soak_seconds() {
@@ -72,7 +66,7 @@ inline int soak_seconds() {
 inline bool eventually(const std::function<bool()>& condition, int ms = kLimitMs) {
   const std::int64_t deadline = in_ms(ms);
   while (!condition()) {
-    if (possum::monotonic_ns() > deadline) return false;
+    if (monotonic_ns() > deadline) return false;
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   return true;
@@ -88,27 +82,73 @@ inline void await_asleep(const std::function<bool()>& asleep) {
   }
 }
 
+// Another soft limit (setrlimit(2)) of this process.
+class SoftLimit {
+ public:
+  SoftLimit(__rlimit_resource_t resource, rlim_t value) : resource_(resource) {
+    CHECK(getrlimit(resource, &before_) == 0);
+    const rlimit limit = {value, before_.rlim_max};
+    CHECK(setrlimit(resource, &limit) == 0);
+  }
+  ~SoftLimit() { lift(); }
+  void lift() const { CHECK(setrlimit(resource_, &before_) == 0); }
+  SoftLimit(const SoftLimit&) = delete;
+  SoftLimit& operator=(const SoftLimit&) = delete;
+
+ private:
+  const __rlimit_resource_t resource_;
+  rlimit before_{};
+};
+
 inline void make_name(const std::string& name) {
   const int fd = shm_open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   CHECK(fd >= 0);
   close(fd);
 }
 inline bool name_exists(const std::string& name) {
-  return access((possum::kShmDirectory + name).c_str(), F_OK) == 0;
+  return access((kShmDirectory + name).c_str(), F_OK) == 0;
 }
+
+inline std::string path_of(const std::string& channel) {
+  return kShmDirectory + control_name(channel);
+}
+inline void unlink_names(const std::string& channel) {
+  for (const std::string& name : names_of(channel)) shm_unlink(("/" + name).c_str());
+}
+
+inline OpenControl opened(const std::string& channel) {
+  OpenControl open;
+  Error error;
+  CHECK(open_control({.channel = channel}, open, error) == OpenStatus::ok);
+  return open;
+}
+
+// A reader without a Reader: it gets a page by the rules, and does there what it likes.
+// Its lock falls with it, as after a SIGKILL.
+struct BareReader : OpenControl {
+  // False: no channel, or no free page.
+  bool settle(const std::string& channel) {
+    Error error;
+    return open_control({.channel = channel}, *this, error) == OpenStatus::ok &&
+           take_page({.channel = channel}, *this, error) == OpenStatus::ok;
+  }
+  layout::ReaderUnit& page() const { return control.page(tenancy.page); }
+  void enter(Policy policy, std::uint8_t depth) const {
+    page().cfg.store(
+        layout::pack({tenancy.epoch, depth, policy, layout::PageState::active}));
+    attention().ring();
+  }
+};
 
 // All of a control object, or NULL while it has not its full length: a writer that makes
 // the channel anew gives it that last, and a touch behind the end is SIGBUS.
-inline std::shared_ptr<possum::ShmObject> map_whole_control(int fd,
-                                                            possum::Access access) {
+inline std::shared_ptr<ShmObject> map_whole_control(int fd, Access access) {
   struct stat info {};
-  if (fstat(fd, &info) != 0 ||
-      info.st_size != static_cast<off_t>(possum::transport::control_bytes())) {
+  if (fstat(fd, &info) != 0 || info.st_size != static_cast<off_t>(control_bytes())) {
     return nullptr;
   }
-  possum::Error error;
-  return possum::ShmObject::map(fd, possum::transport::control_bytes(), access, false,
-                                error);
+  Error error;
+  return ShmObject::map(fd, control_bytes(), access, false, error);
 }
 
 // --- frames --------------------------------------------------------------------------
@@ -140,17 +180,16 @@ inline bool intact(const Frame& frame) {
   return shows(frame.data(), frame.size(), key_of(frame));
 }
 
-inline possum::transport::layout::FrameDescriptor descriptor_for(std::uint64_t key,
-                                                                 std::size_t bytes) {
-  possum::transport::layout::FrameDescriptor frame{};
+inline layout::FrameDescriptor descriptor_for(std::uint64_t key, std::size_t bytes) {
+  layout::FrameDescriptor frame{};
   frame.offset = key;
-  frame.pts_ns = possum::monotonic_ns();
+  frame.pts_ns = monotonic_ns();
   frame.data_bytes = bytes;
   return frame;
 }
 
 inline std::unique_ptr<Writer> open_writer(WriterOptions options,
-                                           possum::transport::WriterEvents events = {}) {
+                                           WriterEvents events = {}) {
   Error error;
   auto writer = Writer::create(std::move(options), std::move(events), error);
   CHECK(writer);
@@ -248,10 +287,47 @@ inline Frame take(Reader& reader) {
   return frame;
 }
 
+inline void publish_all(Writer& writer, std::uint64_t from, std::uint64_t to) {
+  for (std::uint64_t key = from; key <= to; ++key) publish(writer, key);
+}
+
 inline bool nothing_waits(Reader& reader) {
   Frame frame;
   return try_take(reader, frame, 0) == TakeStatus::timeout;
 }
+
+// --- what a TEST_F finds -------------------------------------------------------------
+
+struct OnChannel {
+  const std::string channel = unique_channel();
+  Error error;
+};
+struct WithWriter : OnChannel {
+  const std::unique_ptr<Writer> writer = open_writer(plain_writer(channel));
+};
+struct WithBlockingWriter : OnChannel {
+  const std::unique_ptr<Writer> writer = open_writer(blocking_writer(channel));
+};
+struct WithPreparedWriter : OnChannel {
+  const std::unique_ptr<Writer> writer = open_prepared(plain_writer(channel));
+};
+// It may lose its channel.
+struct WithLosses : OnChannel {
+  WriterEvents events() {
+    WriterEvents events;
+    events.lost = [this](const Error& error) {
+      why = error;
+      ++lost;
+    };
+    return events;
+  }
+  Error why;
+  std::atomic<int> lost{0};
+  std::unique_ptr<Writer> writer = open_writer(plain_writer(channel), events());
+};
+struct WithReader : WithWriter {
+  const std::unique_ptr<Reader> reader = attach_reader(reader_of(channel));
+};
 
 // --- processes -----------------------------------------------------------------------
 

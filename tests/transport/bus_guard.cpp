@@ -21,7 +21,6 @@
 
 using namespace support;
 using namespace possum;
-using namespace possum::transport;
 
 namespace {
 
@@ -39,6 +38,11 @@ int fate(const std::function<void()>& deed) {
 }
 
 bool survives(const std::function<void()>& deed) { return fate(deed) == 0; }
+
+#define TEST_IN_CHILD(name)                     \
+  static void child_##name();                   \
+  TEST(name) { CHECK(survives(child_##name)); } \
+  static void child_##name()
 
 // An object that nobody has a name for, so that a child may die with it.
 struct Object {
@@ -67,6 +71,14 @@ struct Object {
     return static_cast<std::byte*>(data);
   }
 };
+
+// A new object that the guard watches over.
+std::pair<Object, std::shared_ptr<ShmObject>> guarded(Access access) {
+  install_bus_guard();
+  Object object;
+  auto mapping = object.map(access);
+  return {std::move(object), std::move(mapping)};
+}
 
 // A mapping beyond the end of its object.
 std::byte* foreign_trap() {
@@ -151,76 +163,64 @@ TEST(without_the_guard_a_truncated_object_ends_the_process) {
         }) == 128 + SIGBUS);
 }
 
-TEST(truncated_object_reads_as_zeros_and_is_marked) {
-  CHECK(survives([] {
-    install_bus_guard();
-    const Object object;
-    const auto mapping = object.map(Access::read_write);
-    std::memset(mapping->data(), 0x5a, mapping->size());
-    const std::uint64_t before = bus_faults();
-    object.resize(0);
-    CHECK(!mapping->damaged() && bus_faults() == before);
-    CHECK(read_at(mapping->data() + 5) == 0);
-    CHECK(mapping->damaged() && bus_faults() != before);
-  }));
+TEST_IN_CHILD(truncated_object_reads_as_zeros_and_is_marked) {
+  const auto [object, mapping] = guarded(Access::read_write);
+  std::memset(mapping->data(), 0x5a, mapping->size());
+  const std::uint64_t before = bus_faults();
+  object.resize(0);
+  CHECK(!mapping->damaged() && bus_faults() == before);
+  CHECK(read_at(mapping->data() + 5) == 0);
+  CHECK(mapping->damaged() && bus_faults() != before);
 }
 
-TEST(whole_object_is_replaced_by_one_fault) {
-  CHECK(survives([] {
-    install_bus_guard();
-    const Object object;
-    const auto mapping = object.map(Access::read_write);
-    std::memset(mapping->data(), 0x5a, mapping->size());
-    object.resize(2 * kPage);
-    CHECK(read_at(mapping->data()) == 0x5a);
-    const std::uint64_t before = bus_faults();
-    CHECK(read_at(mapping->data() + 3 * kPage) == 0);
-    for (std::size_t at = 0; at < mapping->size(); ++at) {
-      CHECK(read_at(mapping->data() + at) == 0);
-    }
-    CHECK(bus_faults() == before + 1);
-    // Nor does it come back with the object.
-    object.resize(mapping->size());
-    std::byte* const again = object.map_foreign();
-    write_at(again, 1);
-    CHECK(read_at(mapping->data()) == 0);
-    write_at(mapping->data(), 2);  // the rest of the world does not see it
-    CHECK(read_at(again) == 1);
-  }));
+TEST_IN_CHILD(whole_object_is_replaced_by_one_fault) {
+  const auto [object, mapping] = guarded(Access::read_write);
+  std::memset(mapping->data(), 0x5a, mapping->size());
+  object.resize(2 * kPage);
+  CHECK(read_at(mapping->data()) == 0x5a);
+  const std::uint64_t before = bus_faults();
+  CHECK(read_at(mapping->data() + 3 * kPage) == 0);
+  for (std::size_t at = 0; at < mapping->size(); ++at) {
+    CHECK(read_at(mapping->data() + at) == 0);
+  }
+  CHECK(bus_faults() == before + 1);
+  // Nor does it come back with the object.
+  object.resize(mapping->size());
+  std::byte* const again = object.map_foreign();
+  write_at(again, 1);
+  CHECK(read_at(mapping->data()) == 0);
+  write_at(mapping->data(), 2);  // the rest of the world does not see it
+  CHECK(read_at(again) == 1);
 }
 
-TEST(mapping_made_before_the_guard_is_guarded) {
-  CHECK(survives([] {
-    const Object object;
-    const auto mapping = object.map(Access::read_only);
-    install_bus_guard();
-    object.resize(0);
-    CHECK(read_at(mapping->data()) == 0 && mapping->damaged());
-  }));
+TEST_IN_CHILD(mapping_made_before_the_guard_is_guarded) {
+  const Object object;
+  const auto mapping = object.map(Access::read_only);
+  install_bus_guard();
+  object.resize(0);
+  CHECK(read_at(mapping->data()) == 0 && mapping->damaged());
 }
 
 // What lies right before and behind belongs to others.
-TEST(regions_end_where_they_end) {
-  CHECK(survives([] {
-    install(with_info);
-    install_bus_guard();
-    const Object object(5 * kPage);
-    auto* const all = static_cast<std::byte*>(
-        mmap(nullptr, 5 * kPage, PROT_READ, MAP_SHARED, object.fd.get(), 0));
-    CHECK(all != MAP_FAILED);
-    const GuardedRegion left(all + kPage, kPage, PROT_READ);
-    const GuardedRegion middle(all + 2 * kPage, kPage, PROT_READ);
-    const GuardedRegion right(all + 3 * kPage, kPage, PROT_READ);
-    object.resize(0);
-    CHECK(trapped(all + kPage - 1) && trapped(all + 4 * kPage));
-    CHECK(!left.damaged() && !middle.damaged() && !right.damaged());
-    CHECK(!trapped(all + 2 * kPage));
-    CHECK(!left.damaged() && middle.damaged() && !right.damaged());
-    CHECK(!trapped(all + 2 * kPage - 1) && left.damaged() && !right.damaged());
-    CHECK(!trapped(all + 4 * kPage - 1) && right.damaged());
-    CHECK(trapped(all + kPage - 1) && trapped(all + 4 * kPage));
-    CHECK(calls == 4);
-  }));
+TEST_IN_CHILD(regions_end_where_they_end) {
+  install(with_info);
+  install_bus_guard();
+  const Object object(5 * kPage);
+  auto* const all = static_cast<std::byte*>(
+      mmap(nullptr, 5 * kPage, PROT_READ, MAP_SHARED, object.fd.get(), 0));
+  CHECK(all != MAP_FAILED);
+  const GuardedRegion left(all + kPage, kPage, PROT_READ);
+  const GuardedRegion middle(all + 2 * kPage, kPage, PROT_READ);
+  const GuardedRegion right(all + 3 * kPage, kPage, PROT_READ);
+  object.resize(0);
+  CHECK(trapped(all + kPage - 1) && trapped(all + 4 * kPage));
+  CHECK(!left.damaged() && !middle.damaged() && !right.damaged());
+  CHECK(!trapped(all + 2 * kPage));
+  CHECK(!left.damaged() && middle.damaged() && !right.damaged());
+  CHECK(!trapped(all + 2 * kPage - 1) && left.damaged() && !right.damaged());
+  CHECK(!trapped(all + 4 * kPage - 1) && right.damaged());
+  CHECK(trapped(all + kPage - 1) && trapped(all + 4 * kPage));
+  CHECK(calls == 4);
 }
 
 TEST(replaced_object_keeps_its_protection) {
@@ -239,43 +239,33 @@ TEST(replaced_object_keeps_its_protection) {
   CHECK(fate([&] { write_to_replaced(Access::read_only); }) == 128 + SIGSEGV);
 }
 
-TEST(writable_part_of_a_replaced_object_stays_writable) {
-  CHECK(survives([] {
-    install_bus_guard();
-    const Object object;
-    const auto mapping = object.map(Access::read_only);
-    Error error;
-    CHECK(mapping->make_writable(object.fd.get(), kPage, kPage, error));
-    object.resize(0);
-    write_at(mapping->data() + kPage, 7);
-    CHECK(read_at(mapping->data() + kPage) == 7 && mapping->damaged());
-  }));
+TEST_IN_CHILD(writable_part_of_a_replaced_object_stays_writable) {
+  const auto [object, mapping] = guarded(Access::read_only);
+  Error error;
+  CHECK(mapping->make_writable(object.fd.get(), kPage, kPage, error));
+  object.resize(0);
+  write_at(mapping->data() + kPage, 7);
+  CHECK(read_at(mapping->data() + kPage) == 7 && mapping->damaged());
 }
 
-TEST(errno_survives_the_handler) {
-  CHECK(survives([] {
-    install_bus_guard();
-    const Object object;
-    const auto mapping = object.map(Access::read_only);
-    object.resize(0);
-    errno = EXDEV;
-    read_at(mapping->data());
-    CHECK(errno == EXDEV);
-  }));
+TEST_IN_CHILD(errno_survives_the_handler) {
+  const auto [object, mapping] = guarded(Access::read_only);
+  object.resize(0);
+  errno = EXDEV;
+  read_at(mapping->data());
+  CHECK(errno == EXDEV);
 }
 
-TEST(forked_child_is_guarded_too) {
-  CHECK(survives([] {
-    install_bus_guard();
-    const Object object;
-    const auto mapping = object.map(Access::read_write);
-    CHECK(status_of_fork([&] {
-            object.resize(0);
-            _exit(read_at(mapping->data()) == 0 && mapping->damaged() ? 0 : 1);
-          }) == 0);
-    CHECK(!mapping->damaged());  // nobody has touched it here
-    CHECK(read_at(mapping->data()) == 0 && mapping->damaged());
-  }));
+TEST_IN_CHILD(forked_child_is_guarded_too) {
+  install_bus_guard();
+  const Object object;
+  const auto mapping = object.map(Access::read_write);
+  CHECK(status_of_fork([&] {
+          object.resize(0);
+          _exit(read_at(mapping->data()) == 0 && mapping->damaged() ? 0 : 1);
+        }) == 0);
+  CHECK(!mapping->damaged());  // nobody has touched it here
+  CHECK(read_at(mapping->data()) == 0 && mapping->damaged());
 }
 
 TEST(regions_beyond_the_table_are_not_guarded) {
@@ -303,67 +293,55 @@ TEST(regions_beyond_the_table_are_not_guarded) {
 
 // --- what is passed on ---------------------------------------------------------------
 
-TEST(earlier_handler_with_information_gets_what_is_not_ours) {
-  CHECK(survives([] {
-    install(with_info);
-    install_bus_guard();
-    const Object object;
-    const auto mapping = object.map(Access::read_only);
-    const std::byte* const trap = foreign_trap() + 17;
-    CHECK(trapped(trap) && calls == 1 && seen_address == trap);
-    CHECK(bus_was_blocked && usr1_was_blocked && !term_was_blocked);
-    CHECK(!mapping->damaged());
-    object.resize(0);
-    CHECK(!trapped(mapping->data()) && calls == 1);
-    CHECK(trapped(trap) && calls == 2);  // and once more
-  }));
+TEST_IN_CHILD(earlier_handler_with_information_gets_what_is_not_ours) {
+  install(with_info);
+  const auto [object, mapping] = guarded(Access::read_only);
+  const std::byte* const trap = foreign_trap() + 17;
+  CHECK(trapped(trap) && calls == 1 && seen_address == trap);
+  CHECK(bus_was_blocked && usr1_was_blocked && !term_was_blocked);
+  CHECK(!mapping->damaged());
+  object.resize(0);
+  CHECK(!trapped(mapping->data()) && calls == 1);
+  CHECK(trapped(trap) && calls == 2);  // and once more
 }
 
-TEST(earlier_plain_handler_gets_what_is_not_ours) {
-  CHECK(survives([] {
-    install(plain);
-    install_bus_guard();
-    CHECK(trapped(foreign_trap()) && calls == 1);
-    CHECK(bus_was_blocked && !usr1_was_blocked && !term_was_blocked);
-    CHECK(trapped(foreign_trap()) && calls == 2);
-  }));
+TEST_IN_CHILD(earlier_plain_handler_gets_what_is_not_ours) {
+  install(plain);
+  install_bus_guard();
+  CHECK(trapped(foreign_trap()) && calls == 1);
+  CHECK(bus_was_blocked && !usr1_was_blocked && !term_was_blocked);
+  CHECK(trapped(foreign_trap()) && calls == 2);
 }
 
-TEST(earlier_handler_that_does_not_defer_is_not_deferred) {
-  CHECK(survives([] {
-    install(plain, SA_NODEFER);
-    install_bus_guard();
-    CHECK(trapped(foreign_trap()) && calls == 1 && !bus_was_blocked);
-  }));
+TEST_IN_CHILD(earlier_handler_that_does_not_defer_is_not_deferred) {
+  install(plain, SA_NODEFER);
+  install_bus_guard();
+  CHECK(trapped(foreign_trap()) && calls == 1 && !bus_was_blocked);
 }
 
-TEST(access_goes_on_after_an_earlier_handler_that_mends) {
-  CHECK(survives([] {
-    static const Object object(kPage);
-    std::byte* const data = object.map_foreign();
-    object.resize(0);
-    install([](int) {
-      ++calls;
-      object.resize(kPage);
-    });
-    install_bus_guard();
-    CHECK(read_at(data) == 0 && calls == 1);
-  }));
+TEST_IN_CHILD(access_goes_on_after_an_earlier_handler_that_mends) {
+  static const Object object(kPage);
+  std::byte* const data = object.map_foreign();
+  object.resize(0);
+  install([](int) {
+    ++calls;
+    object.resize(kPage);
+  });
+  install_bus_guard();
+  CHECK(read_at(data) == 0 && calls == 1);
 }
 
-TEST(handlers_run_on_the_alternate_stack) {
-  CHECK(survives([] {
-    static std::array<std::byte, 1 << 16> stack;
-    stack_t alternate{};
-    alternate.ss_sp = stack.data();
-    alternate.ss_size = stack.size();
-    CHECK(sigaltstack(&alternate, nullptr) == 0);
-    install(with_info, SA_ONSTACK);
-    install_bus_guard();
-    CHECK(trapped(foreign_trap()));
-    const auto at = static_cast<const std::byte*>(seen_stack) - stack.data();
-    CHECK(at >= 0 && at < static_cast<std::ptrdiff_t>(stack.size()));
-  }));
+TEST_IN_CHILD(handlers_run_on_the_alternate_stack) {
+  static std::array<std::byte, 1 << 16> stack;
+  stack_t alternate{};
+  alternate.ss_sp = stack.data();
+  alternate.ss_size = stack.size();
+  CHECK(sigaltstack(&alternate, nullptr) == 0);
+  install(with_info, SA_ONSTACK);
+  install_bus_guard();
+  CHECK(trapped(foreign_trap()));
+  const auto at = static_cast<const std::byte*>(seen_stack) - stack.data();
+  CHECK(at >= 0 && at < static_cast<std::ptrdiff_t>(stack.size()));
 }
 
 TEST(without_an_earlier_handler_the_process_dies_of_the_signal) {
@@ -409,21 +387,17 @@ TEST(handler_for_one_signal_is_called_once) {
 }
 
 // A signal that a process sends carries what it likes where a fault has its address.
-TEST(signals_that_processes_send_touch_no_region) {
-  CHECK(survives([] {
-    install(counting);
-    install_bus_guard();
-    const Object object;
-    const auto mapping = object.map(Access::read_write);
-    write_at(mapping->data(), 9);
-    siginfo_t info{};
-    info.si_signo = SIGBUS;
-    info.si_code = SI_QUEUE;
-    info.si_addr = mapping->data();
-    CHECK(syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid), SIGBUS, &info) ==
-          0);
-    CHECK(calls == 1 && !mapping->damaged() && read_at(mapping->data()) == 9);
-  }));
+TEST_IN_CHILD(signals_that_processes_send_touch_no_region) {
+  install(counting);
+  const auto [object, mapping] = guarded(Access::read_write);
+  write_at(mapping->data(), 9);
+  siginfo_t info{};
+  info.si_signo = SIGBUS;
+  info.si_code = SI_QUEUE;
+  info.si_addr = mapping->data();
+  CHECK(syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid), SIGBUS, &info) ==
+        0);
+  CHECK(calls == 1 && !mapping->damaged() && read_at(mapping->data()) == 9);
 }
 
 TEST(later_handler_wins_and_may_call_the_guard) {
@@ -458,131 +432,125 @@ TEST(later_handler_wins_and_may_call_the_guard) {
 
 // --- threads -------------------------------------------------------------------------
 
-TEST(threads_that_fault_at_once_all_go_on) {
-  CHECK(survives([] {
-    install_bus_guard();
-    constexpr int kThreads = 4;
-    constexpr std::size_t kPages = 64;
-    std::shared_ptr<ShmObject> mapping;
-    std::barrier gate(kThreads + 1);
-    const std::int64_t end = in_ms(1000);
-    bool more = true;
-    std::vector<std::thread> threads;
-    for (std::size_t i = 0; i < kThreads; ++i) {
-      threads.emplace_back([&, i] {
-        for (;;) {
-          gate.arrive_and_wait();
-          if (!more) return;
-          for (std::size_t page = i; page < kPages; page += kThreads) {
-            CHECK(read_at(mapping->data() + page * kPage) == 0);
-          }
-          gate.arrive_and_wait();
+TEST_IN_CHILD(threads_that_fault_at_once_all_go_on) {
+  install_bus_guard();
+  constexpr int kThreads = 4;
+  constexpr std::size_t kPages = 64;
+  std::shared_ptr<ShmObject> mapping;
+  std::barrier gate(kThreads + 1);
+  const std::int64_t end = in_ms(1000);
+  bool more = true;
+  std::vector<std::thread> threads;
+  for (std::size_t i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&, i] {
+      for (;;) {
+        gate.arrive_and_wait();
+        if (!more) return;
+        for (std::size_t page = i; page < kPages; page += kThreads) {
+          CHECK(read_at(mapping->data() + page * kPage) == 0);
         }
-      });
-    }
-    int rounds = 0;
-    for (; more; ++rounds) {
-      const Object object(kPages * kPage);
-      mapping = object.map(Access::read_only, kPages * kPage);
-      object.resize(0);
-      more = monotonic_ns() < end;
-      gate.arrive_and_wait();
-      if (more) gate.arrive_and_wait();
-      CHECK(mapping->damaged() == more);
-    }
-    for (std::thread& thread : threads) thread.join();
-    std::printf("   %d rounds\n", rounds);
-    CHECK(rounds > 20);
-    std::fflush(stdout);
-  }));
+        gate.arrive_and_wait();
+      }
+    });
+  }
+  int rounds = 0;
+  for (; more; ++rounds) {
+    const Object object(kPages * kPage);
+    mapping = object.map(Access::read_only, kPages * kPage);
+    object.resize(0);
+    more = monotonic_ns() < end;
+    gate.arrive_and_wait();
+    if (more) gate.arrive_and_wait();
+    CHECK(mapping->damaged() == more);
+  }
+  for (std::thread& thread : threads) thread.join();
+  std::printf("   %d rounds\n", rounds);
+  CHECK(rounds > 20);
+  std::fflush(stdout);
 }
 
 // A place in the table passes from a small region to a large one elsewhere. Whoever took
 // the begin of the one and the size of the other would find a stranger's fault in it.
-TEST(places_that_change_hands_are_never_half_read) {
-  CHECK(survives([] {
-    constexpr std::size_t kMiB = 1 << 20;
-    install_bus_guard();
-    auto* const area =
-        static_cast<std::byte*>(mmap(nullptr, 512 * kMiB, PROT_NONE,
-                                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-    CHECK(area != MAP_FAILED);
-    std::byte* const trap = area + kMiB;
-    // The first place in the table, which is looked at first.
-    auto first = std::make_unique<GuardedRegion>(area, kPage, PROT_NONE);
-    const GuardedRegion trapped_region(trap, kPage, PROT_READ);
-    first.reset();
-    const std::int64_t end = in_ms(1000);
-    std::thread flipping([&] {
-      while (monotonic_ns() < end) {
-        for (int i = 0; i < 100; ++i) {
-          const GuardedRegion small(area, kPage, PROT_NONE);
-          CHECK(!small.damaged());
-        }
-        for (int i = 0; i < 100; ++i) {
-          { const GuardedRegion small(area, kPage, PROT_NONE); }
-          const GuardedRegion large(area + 128 * kMiB, 256 * kMiB, PROT_NONE);
-          for (int n = 0; n < 100; ++n) CHECK(!large.damaged());
-        }
+TEST_IN_CHILD(places_that_change_hands_are_never_half_read) {
+  constexpr std::size_t kMiB = 1 << 20;
+  install_bus_guard();
+  auto* const area =
+      static_cast<std::byte*>(mmap(nullptr, 512 * kMiB, PROT_NONE,
+                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  CHECK(area != MAP_FAILED);
+  std::byte* const trap = area + kMiB;
+  // The first place in the table, which is looked at first.
+  auto first = std::make_unique<GuardedRegion>(area, kPage, PROT_NONE);
+  const GuardedRegion trapped_region(trap, kPage, PROT_READ);
+  first.reset();
+  const std::int64_t end = in_ms(1000);
+  std::thread flipping([&] {
+    while (monotonic_ns() < end) {
+      for (int i = 0; i < 100; ++i) {
+        const GuardedRegion small(area, kPage, PROT_NONE);
+        CHECK(!small.damaged());
       }
-    });
-    const Object object(kPage);
-    object.resize(0);
-    int count = 0;
-    for (; monotonic_ns() < end; ++count) {
-      object.map_foreign(kPage, trap);
-      CHECK(read_at(trap) == 0 && trapped_region.damaged());
+      for (int i = 0; i < 100; ++i) {
+        { const GuardedRegion small(area, kPage, PROT_NONE); }
+        const GuardedRegion large(area + 128 * kMiB, 256 * kMiB, PROT_NONE);
+        for (int n = 0; n < 100; ++n) CHECK(!large.damaged());
+      }
     }
-    flipping.join();
-    std::printf("   %d faults\n", count);
-    std::fflush(stdout);
-    CHECK(count > 100);
-  }));
+  });
+  const Object object(kPage);
+  object.resize(0);
+  int count = 0;
+  for (; monotonic_ns() < end; ++count) {
+    object.map_foreign(kPage, trap);
+    CHECK(read_at(trap) == 0 && trapped_region.damaged());
+  }
+  flipping.join();
+  std::printf("   %d faults\n", count);
+  std::fflush(stdout);
+  CHECK(count > 100);
 }
 
 // Addresses change hands between our mappings and foreign ones all the time: ours must
 // read as zeros, the others must reach the handler that was there before.
-TEST(faults_while_others_map_and_unmap_find_their_own_region) {
-  CHECK(survives([] {
-    install(with_info);
-    install_bus_guard();
-    const std::int64_t end = in_ms(std::max(2, soak_seconds()) * 1000);
-    std::atomic<int> ours{0};
-    std::atomic<int> foreign{0};
-    std::vector<std::thread> threads;
-    for (int i = 0; i < 2; ++i) {
-      threads.emplace_back([&] {
-        while (monotonic_ns() < end) {
-          const Object object;
-          const auto mapping = object.map(Access::read_write);
-          CHECK(!mapping->damaged());
-          object.resize(0);
-          CHECK(!trapped(mapping->data() + kPage) && mapping->damaged());
-          ++ours;
-        }
-      });
-      threads.emplace_back([&] {
-        while (monotonic_ns() < end) {
-          const Object object;
-          std::byte* const data = object.map_foreign(4 * kPage);
-          object.resize(0);
-          CHECK(trapped(data + kPage));
-          munmap(data, 4 * kPage);
-          ++foreign;
-        }
-      });
-      threads.emplace_back([&] {
+TEST_IN_CHILD(faults_while_others_map_and_unmap_find_their_own_region) {
+  install(with_info);
+  install_bus_guard();
+  const std::int64_t end = in_ms(std::max(2, soak_seconds()) * 1000);
+  std::atomic<int> ours{0};
+  std::atomic<int> foreign{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 2; ++i) {
+    threads.emplace_back([&] {
+      while (monotonic_ns() < end) {
         const Object object;
-        while (monotonic_ns() < end) {
-          const auto mapping = object.map(Access::read_write);
-          write_at(mapping->data(), 1);
-          CHECK(read_at(mapping->data()) == 1 && !mapping->damaged());
-        }
-      });
-    }
-    for (std::thread& thread : threads) thread.join();
-    std::printf("   %d faults of ours, %d others\n", ours.load(), foreign.load());
-    std::fflush(stdout);
-    CHECK(ours > 100 && foreign > 100 && calls == foreign);
-  }));
+        const auto mapping = object.map(Access::read_write);
+        CHECK(!mapping->damaged());
+        object.resize(0);
+        CHECK(!trapped(mapping->data() + kPage) && mapping->damaged());
+        ++ours;
+      }
+    });
+    threads.emplace_back([&] {
+      while (monotonic_ns() < end) {
+        const Object object;
+        std::byte* const data = object.map_foreign(4 * kPage);
+        object.resize(0);
+        CHECK(trapped(data + kPage));
+        munmap(data, 4 * kPage);
+        ++foreign;
+      }
+    });
+    threads.emplace_back([&] {
+      const Object object;
+      while (monotonic_ns() < end) {
+        const auto mapping = object.map(Access::read_write);
+        write_at(mapping->data(), 1);
+        CHECK(read_at(mapping->data()) == 1 && !mapping->damaged());
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  std::printf("   %d faults of ours, %d others\n", ours.load(), foreign.load());
+  std::fflush(stdout);
+  CHECK(ours > 100 && foreign > 100 && calls == foreign);
 }

@@ -42,7 +42,7 @@ struct Scene {
   ~Scene() {
     if (thief) remove_names(channel, *thief);
   }
-  void open(WriterOptions options, possum::transport::WriterEvents events) {
+  void open(WriterOptions options, WriterEvents events) {
     options.claim_timeout_ns = 0;
     writer = open_writer(std::move(options), std::move(events));
   }
@@ -58,21 +58,21 @@ struct Scene {
   const std::function<void(Scene&)> act;
   std::unique_ptr<Writer> writer;
   std::unique_ptr<Reader> reader;
-  std::optional<possum::transport::Claim> thief;
+  std::optional<Claim> thief;
   std::atomic<bool> acting{false};
   Event brought_about;  // no other call of this test is going on
   Event acted;
 };
 
 void bring_about_attached(Scene& scene) {
-  possum::transport::WriterEvents events;
+  WriterEvents events;
   events.reader_attached = [&](unsigned, std::uint32_t) { scene.called(); };
   scene.open(plain_writer(scene.channel), events);
   scene.reader = attach_reader(reader_of(scene.channel));
 }
 
 void bring_about_detached(Scene& scene) {
-  possum::transport::WriterEvents events;
+  WriterEvents events;
   Event attached;
   events.reader_attached = [&](unsigned, std::uint32_t) { attached.set(); };
   events.reader_detached = [&](unsigned, const char*) { scene.called(); };
@@ -83,7 +83,7 @@ void bring_about_detached(Scene& scene) {
 }
 
 void bring_about_demoted(Scene& scene) {
-  possum::transport::WriterEvents events;
+  WriterEvents events;
   events.reader_demoted = [&](unsigned, std::uint32_t) { scene.called(); };
   WriterOptions options = blocking_writer(scene.channel);
   options.max_blocking_ns = 10 * kMs;
@@ -94,17 +94,16 @@ void bring_about_demoted(Scene& scene) {
 }
 
 void bring_about_lost(Scene& scene) {
-  possum::transport::WriterEvents events;
+  WriterEvents events;
   events.lost = [&](const Error&) { scene.called(); };
   scene.open(plain_writer(scene.channel), events);
   Error error;
   scene.thief.emplace();
   // The writer may be quicker, and has its name back.
   do {
-    shm_unlink(possum::transport::control_name(scene.channel).c_str());
-  } while (possum::transport::claim_channel({scene.channel, {0600, {}}, false},
-                                            *scene.thief,
-                                            error) != possum::transport::ClaimStatus::ok);
+    shm_unlink(control_name(scene.channel).c_str());
+  } while (claim_channel({scene.channel, {0600, {}}, false}, *scene.thief, error) !=
+           ClaimStatus::ok);
 }
 
 void close_it(Scene& scene) {
@@ -171,15 +170,14 @@ TEST(anything_may_be_called_in_any_event) {
 }
 
 // What is known when one of them closes the writer is not told any more.
-TEST(no_event_is_begun_after_close) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, no_event_is_begun_after_close) {
   std::unique_ptr<Writer> writer;
   Event one_left;
   Event closed;
   std::atomic<int> told{0};
   const auto used = std::make_shared<int>();  // by the functions, until the thread ends
   {
-    possum::transport::WriterEvents events;
+    WriterEvents events;
     events.reader_attached = [&, used](unsigned, std::uint32_t) {
       ++told;
       one_left.wait();

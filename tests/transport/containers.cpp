@@ -58,10 +58,10 @@ void expect_death_of_writer_noticed(Dying& writer, FarReader& reader) {
   while (reader.take(0).status == "frame") {
   }
   reader.tell("take 20000");
-  const std::int64_t before = possum::monotonic_ns();
+  const std::int64_t before = monotonic_ns();
   writer.kill_inside();
   reader.expect("disconnected");
-  CHECK(possum::monotonic_ns() - before < 1000 * kMs);
+  CHECK(monotonic_ns() - before < 1000 * kMs);
 }
 
 void expect_successor(FarReader& reader, FarWriter& writer) {
@@ -159,9 +159,8 @@ TEST(containers_of_root) {
   expect_channel_through(with(&Container::everything), far);
 }
 
-TEST(rootless_containers_of_one_user) {
+TEST_F(OnChannel, rootless_containers_of_one_user) {
   need_root();
-  const std::string channel = unique_channel();
   BoxedWriter writer(rootless(kAlice), channel);
   writer.expect("ok 0");
   BoxedReader inside(rootless(kAlice), channel);
@@ -171,19 +170,16 @@ TEST(rootless_containers_of_one_user) {
   outside.attach();
   CHECK(outside.frame().key == 301);
   expect_death_of_writer_noticed(writer, outside);
-  FarWriter next(kAlice, channel);
-  next.expect("ok 0");
+  FarWriter next = writing_as(kAlice, channel);
   expect_successor(outside, next);
 }
 
 // An owner without a number inside looks like the overflow uid, nobody's.
-TEST(owner_that_the_container_does_not_know_needs_to_be_allowed_as_nobody) {
+TEST_F(OnChannel, owner_that_the_container_does_not_know_needs_to_be_allowed_as_nobody) {
   need_root();
-  const std::string channel = unique_channel();
   // First what may be refused: a skipped test leaves no names.
   BoxedReader strict(rootless(kBob), channel, Policy::drop_oldest);
-  FarWriter writer(kAlice, channel, "660");
-  writer.expect("ok 0");
+  FarWriter writer = writing_as(kAlice, channel, "660");
   writer.publish(1, 1);
   CHECK(strict.ask("attach 0") ==
         "timeout " + std::to_string(static_cast<int>(ErrorCode::not_owner)));
@@ -202,22 +198,18 @@ TEST(owner_that_the_container_does_not_know_needs_to_be_allowed_as_nobody) {
   CHECK(names_of(channel).empty());
 }
 
-TEST(stranger_in_a_container_stays_outside_of_a_private_channel) {
+TEST_F(OnChannel, stranger_in_a_container_stays_outside_of_a_private_channel) {
   need_root();
-  const std::string channel = unique_channel();
   BoxedReader stranger(rootless(kBob), channel, Policy::drop_oldest, "any");
-  FarWriter writer(kAlice, channel, "600");
-  writer.expect("ok 0");
+  FarWriter writer = writing_as(kAlice, channel, "600");
   CHECK(stranger.ask("attach 0") ==
         "timeout " + std::to_string(static_cast<int>(ErrorCode::no_permission)));
-  writer.order("close", "closed");
 }
 
 // --- 64 MiB ----------------------------------------------------------------------------
 
-TEST(two_containers_on_one_small_mount) {
+TEST_F(OnChannel, two_containers_on_one_small_mount) {
   const PrivateShm shm(64 * kMiB);
-  const std::string channel = unique_channel();
   BoxedWriter writer(with(&Container::everything), channel);
   writer.expect("ok 0");
   BoxedReader reader(with(&Container::everything), channel);

@@ -464,14 +464,10 @@ void read_all(Stage& stage) {
   Victim& v = stage.viewer(Policy::blocking, 2);
   v.order("attach");
   stage.expect.busy = true;
-  std::thread publishing([&] { stage.send(40); });
-  try {
+  {
+    const std::jthread publishing([&] { stage.send(40); });
     v.order("through 40");
-  } catch (const Died&) {
-    publishing.join();
-    throw;
   }
-  publishing.join();
   stage.expect.busy = false;
   stage.writer->set_eos();
   v.expect_answer("take 1", "eos");
@@ -635,16 +631,6 @@ struct Outcome {
   std::map<std::string, unsigned> passed;
 };
 
-void remove_names_of(pid_t pid) {
-  const std::string part = ".t" + std::to_string(pid) + ".";
-  for (const auto& entry : std::filesystem::directory_iterator(possum::kShmDirectory)) {
-    const std::string name = entry.path().filename();
-    if (name.starts_with("possum-") && name.find(part) != std::string::npos) {
-      std::filesystem::remove(entry.path());
-    }
-  }
-}
-
 Outcome run_case(const Case& one) {
   Peer peer("case", {one.scenario, one.what, one.point, std::to_string(one.nth)});
   const pid_t pid = peer.pid();
@@ -660,7 +646,7 @@ Outcome run_case(const Case& one) {
   outcome.good = status == 0 && (last == "died" || last == "lived");
   if (!outcome.good) {
     std::fprintf(stderr, "case %s ended with %d\n", one.text().c_str(), status);
-    remove_names_of(pid);
+    for (const std::string& name : own_names(pid)) shm_unlink(("/" + name).c_str());
   }
   outcome.died = last == "died";
   return outcome;

@@ -70,23 +70,9 @@ bool inside(std::uint64_t offset, std::uint64_t bytes, std::uint64_t limit) {
 
 // Values that break naive sums.
 std::uint64_t nasty(std::mt19937_64& random) {
-  static constexpr std::uint64_t kEdges[] = {0,
-                                             1,
-                                             71,
-                                             72,
-                                             327,
-                                             328,
-                                             4095,
-                                             4096,
-                                             4097,
-                                             0x7fffffff,
-                                             0x80000000,
-                                             0xffffffff,
-                                             0x100000000,
-                                             INT64_MAX,
-                                             UINT64_MAX - 4096,
-                                             UINT64_MAX - 1,
-                                             UINT64_MAX};
+  static constexpr std::uint64_t kEdges[] = {
+      0,          1,          71,  72,         327,       328,      4095,  4096, 4097,
+      0x7fffffff, 0x80000000, ~0u, 1ull << 32, INT64_MAX, ~4096ull, ~1ull, ~0ull};
   switch (random() % 3) {
     case 0:
       return kEdges[random() % std::size(kEdges)];
@@ -105,22 +91,15 @@ struct Field {
   std::size_t step = 0;  // from one element of an array to the next
   bool operator==(const Field&) const = default;
 };
-#define FIELD(type, member) \
-  Field { #member, offsetof(type, member), sizeof(type::member) }
+// Of Struct, whatever that is there.
+#define FIELD(member) \
+  Field { #member, offsetof(Struct, member), sizeof(Struct::member) }
 
-Field of_slot(const Field& field) {
-  using namespace layout;
-  return {"slot[s]." + field.name, offsetof(ControlHeader, slot) + field.offset,
-          field.bytes, sizeof(SlotEntry)};
-}
-Field of_statistics(const Field& field) {
-  return {field.name, offsetof(layout::ControlHeader, statistics) + field.offset,
-          field.bytes, 0};
-}
-Field of_plane(const Field& field) {
-  using namespace layout;
-  return {"planes[p]." + field.name, offsetof(FrameDescriptor, planes) + field.offset,
-          field.bytes, sizeof(PlaneLayout)};
+// A member of a member of its array: "slot[s].seq".
+Field inside_of(const Field& array, const std::string& index, const Field& field,
+                std::size_t step) {
+  return {array.name + index + field.name, array.offset + field.offset, field.bytes,
+          step};
 }
 
 std::vector<std::size_t> numbers(const std::string& text) {
@@ -191,78 +170,70 @@ TEST(caps_and_metas_are_bounded) {
 // Peers in other languages and of other builds go by the page: its tables have each field
 // of the structs, in their order, and nothing else.
 TEST(protocol_page_says_where_each_field_lies) {
-  using namespace layout;
-  expect_on_page("### Unit 0: header, 832 bytes",
-                 {FIELD(ControlHeader, magic),
-                  FIELD(ControlHeader, version),
-                  FIELD(ControlHeader, abi),
-                  FIELD(ControlHeader, header_bytes),
-                  FIELD(ControlHeader, unit_bytes),
-                  FIELD(ControlHeader, readers),
-                  FIELD(ControlHeader, slots),
-                  FIELD(ControlHeader, object_bytes),
-                  FIELD(ControlHeader, sem_bytes),
-                  FIELD(ControlHeader, sem_image),
-                  FIELD(ControlHeader, incarnation),
-                  FIELD(ControlHeader, writer_pid),
-                  FIELD(ControlHeader, flags),
-                  FIELD(ControlHeader, writer_start),
-                  FIELD(ControlHeader, writer_name),
-                  FIELD(ControlHeader, state),
-                  FIELD(ControlHeader, reserve),
-                  FIELD(ControlHeader, admitted),
-                  FIELD(ControlHeader, latest),
-                  FIELD(ControlHeader, have),
-                  of_slot(FIELD(SlotEntry, seq)),
-                  of_slot(FIELD(SlotEntry, object)),
-                  of_slot(FIELD(SlotEntry, pages)),
-                  of_statistics(FIELD(ChannelStatistics, frames)),
-                  of_statistics(FIELD(ChannelStatistics, bytes)),
-                  of_statistics(FIELD(ChannelStatistics, zero_copy)),
-                  of_statistics(FIELD(ChannelStatistics, copied)),
-                  of_statistics(FIELD(ChannelStatistics, no_slot)),
-                  of_statistics(FIELD(ChannelStatistics, last_publish_ns))});
-  expect_on_page(
-      "### Unit 3 + r: reader page, 128 bytes",
-      {FIELD(ReaderUnit, word), FIELD(ReaderUnit, cfg), FIELD(ReaderUnit, bell),
-       FIELD(ReaderUnit, grant), FIELD(ReaderUnit, pid), FIELD(ReaderUnit, frames),
-       FIELD(ReaderUnit, missed), FIELD(ReaderUnit, copied), FIELD(ReaderUnit, name)});
-  expect_on_page("### Bell, 8 bytes", {FIELD(DoorbellWords, waiting)});
-  expect_on_page(
-      "### Data header, 72 bytes",
-      {FIELD(DataHeader, magic), FIELD(DataHeader, version), FIELD(DataHeader, slot),
-       FIELD(DataHeader, incarnation), FIELD(DataHeader, object),
-       FIELD(DataHeader, header_bytes), FIELD(DataHeader, object_bytes),
-       FIELD(DataHeader, caps_offset), FIELD(DataHeader, caps_capacity),
-       FIELD(DataHeader, metas_offset), FIELD(DataHeader, metas_capacity),
-       FIELD(DataHeader, pixels_offset), FIELD(DataHeader, pixels_capacity)});
-  expect_on_page("### Frame descriptor, 256 bytes",
-                 {FIELD(FrameDescriptor, seq),
-                  FIELD(FrameDescriptor, publish_ns),
-                  FIELD(FrameDescriptor, pts_ns),
-                  FIELD(FrameDescriptor, dts_ns),
-                  FIELD(FrameDescriptor, running_pts_ns),
-                  FIELD(FrameDescriptor, running_dts_ns),
-                  FIELD(FrameDescriptor, duration_ns),
-                  FIELD(FrameDescriptor, latency_ns),
-                  FIELD(FrameDescriptor, offset),
-                  FIELD(FrameDescriptor, offset_end),
-                  FIELD(FrameDescriptor, data_offset),
-                  FIELD(FrameDescriptor, data_bytes),
-                  FIELD(FrameDescriptor, buffer_flags),
-                  FIELD(FrameDescriptor, frame_flags),
-                  FIELD(FrameDescriptor, flush_id),
-                  FIELD(FrameDescriptor, caps_id),
-                  FIELD(FrameDescriptor, caps_bytes),
-                  FIELD(FrameDescriptor, metas_bytes),
-                  FIELD(FrameDescriptor, width),
-                  FIELD(FrameDescriptor, height),
-                  FIELD(FrameDescriptor, padding),
-                  FIELD(FrameDescriptor, video_flags),
-                  FIELD(FrameDescriptor, plane_count),
-                  of_plane(FIELD(PlaneLayout, offset)),
-                  of_plane(FIELD(PlaneLayout, bytes)),
-                  of_plane(FIELD(PlaneLayout, stride))});
+  std::vector<Field> header;
+  std::vector<Field> descriptor;
+  {
+    using Struct = layout::ControlHeader;
+    header = {
+        FIELD(magic),      FIELD(version),      FIELD(abi),         FIELD(header_bytes),
+        FIELD(unit_bytes), FIELD(readers),      FIELD(slots),       FIELD(object_bytes),
+        FIELD(sem_bytes),  FIELD(sem_image),    FIELD(incarnation), FIELD(writer_pid),
+        FIELD(flags),      FIELD(writer_start), FIELD(writer_name), FIELD(state),
+        FIELD(reserve),    FIELD(admitted),     FIELD(latest),      FIELD(have)};
+    const Field slot = FIELD(slot), statistics = FIELD(statistics);
+    {
+      using Struct = layout::SlotEntry;
+      for (const Field& field : {FIELD(seq), FIELD(object), FIELD(pages)}) {
+        header.push_back(inside_of(slot, "[s].", field, sizeof(Struct)));
+      }
+    }
+    {
+      using Struct = layout::ChannelStatistics;
+      for (Field field : {FIELD(frames), FIELD(bytes), FIELD(zero_copy), FIELD(copied),
+                          FIELD(no_slot), FIELD(last_publish_ns)}) {
+        field.offset += statistics.offset;
+        header.push_back(field);
+      }
+    }
+  }
+  expect_on_page("### Unit 0: header, 832 bytes", header);
+  {
+    using Struct = layout::ReaderUnit;
+    expect_on_page("### Unit 3 + r: reader page, 128 bytes",
+                   {FIELD(word), FIELD(cfg), FIELD(bell), FIELD(grant), FIELD(pid),
+                    FIELD(frames), FIELD(missed), FIELD(copied), FIELD(name)});
+  }
+  {
+    using Struct = layout::DoorbellWords;
+    expect_on_page("### Bell, 8 bytes", {FIELD(waiting)});
+  }
+  {
+    using Struct = DataHeader;
+    expect_on_page("### Data header, 72 bytes",
+                   {FIELD(magic), FIELD(version), FIELD(slot), FIELD(incarnation),
+                    FIELD(object), FIELD(header_bytes), FIELD(object_bytes),
+                    FIELD(caps_offset), FIELD(caps_capacity), FIELD(metas_offset),
+                    FIELD(metas_capacity), FIELD(pixels_offset), FIELD(pixels_capacity)});
+  }
+  {
+    using Struct = FrameDescriptor;
+    descriptor = {FIELD(seq),          FIELD(publish_ns),     FIELD(pts_ns),
+                  FIELD(dts_ns),       FIELD(running_pts_ns), FIELD(running_dts_ns),
+                  FIELD(duration_ns),  FIELD(latency_ns),     FIELD(offset),
+                  FIELD(offset_end),   FIELD(data_offset),    FIELD(data_bytes),
+                  FIELD(buffer_flags), FIELD(frame_flags),    FIELD(flush_id),
+                  FIELD(caps_id),      FIELD(caps_bytes),     FIELD(metas_bytes),
+                  FIELD(width),        FIELD(height),         FIELD(padding),
+                  FIELD(video_flags),  FIELD(plane_count)};
+    const Field planes = FIELD(planes);
+    {
+      using Struct = layout::PlaneLayout;
+      for (const Field& field : {FIELD(offset), FIELD(bytes), FIELD(stride)}) {
+        descriptor.push_back(inside_of(planes, "[p].", field, sizeof(Struct)));
+      }
+    }
+  }
+  expect_on_page("### Frame descriptor, 256 bytes", descriptor);
 }
 
 TEST(numbers_of_the_protocol_page) {
@@ -304,24 +275,6 @@ TEST(senseless_need_is_refused) {
   CHECK(!plan_data_object({std::size_t{1} << 63, 0, 0}, header));
 }
 
-TEST(data_header_of_another_object_is_refused) {
-  const DataHeader good = good_header();
-  const auto differs = [&](auto change) {
-    DataHeader header = good;
-    change(header);
-    return !valid(header, good.object_bytes);
-  };
-  CHECK(valid(good));
-  CHECK(differs([](DataHeader& h) { h.magic ^= 1; }));
-  CHECK(differs([](DataHeader& h) { h.magic = layout::kControlMagic; }));
-  CHECK(differs([](DataHeader& h) { h.version += 1; }));
-  CHECK(differs([](DataHeader& h) { h.incarnation += 1; }));
-  CHECK(differs([](DataHeader& h) { h.object += 1; }));
-  CHECK(differs([](DataHeader& h) { h.slot += 1; }));
-  CHECK(differs([](DataHeader& h) { h.header_bytes -= 8; }));
-  CHECK(differs([](DataHeader& h) { h.object_bytes += 1; }));
-}
-
 TEST(truncated_or_enlarged_object_is_refused) {
   const DataHeader header = good_header();
   CHECK(!valid(header, header.object_bytes - 1));
@@ -331,13 +284,22 @@ TEST(truncated_or_enlarged_object_is_refused) {
   CHECK(!valid(header, SIZE_MAX));
 }
 
-TEST(parts_outside_the_object_are_refused) {
+TEST(other_objects_headers_and_parts_outside_the_object_are_refused) {
   const DataHeader good = good_header();
-  const auto refused = [&](auto change) {
+  const auto refused = [&](auto change, bool as_long_as_it_says = true) {
     DataHeader header = good;
     change(header);
-    return !valid(header);
+    return !valid(header, as_long_as_it_says ? header.object_bytes : good.object_bytes);
   };
+  CHECK(!refused([](DataHeader&) {}));
+  CHECK(refused([](DataHeader& h) { h.magic ^= 1; }));
+  CHECK(refused([](DataHeader& h) { h.magic = layout::kControlMagic; }));
+  CHECK(refused([](DataHeader& h) { h.version += 1; }));
+  CHECK(refused([](DataHeader& h) { h.incarnation += 1; }));
+  CHECK(refused([](DataHeader& h) { h.object += 1; }));
+  CHECK(refused([](DataHeader& h) { h.slot += 1; }));
+  CHECK(refused([](DataHeader& h) { h.header_bytes -= 8; }));
+  CHECK(refused([](DataHeader& h) { h.object_bytes += 1; }, false));
   CHECK(refused([](DataHeader& h) { h.caps_offset = 0; }));
   CHECK(refused([](DataHeader& h) { h.caps_offset = UINT32_MAX; }));
   CHECK(refused([](DataHeader& h) { h.caps_capacity = UINT32_MAX; }));
@@ -351,6 +313,11 @@ TEST(parts_outside_the_object_are_refused) {
 }
 
 TEST(random_data_headers_are_never_accepted_out_of_range) {
+  using H = DataHeader;
+  constexpr std::uint32_t H::*kNarrow[] = {&H::caps_offset, &H::caps_capacity,
+                                           &H::metas_offset, &H::metas_capacity};
+  constexpr std::uint64_t H::*kWide[] = {&H::pixels_offset, &H::pixels_capacity,
+                                         &H::object_bytes};
   std::mt19937_64 random(1);
   const DataHeader good = good_header();
   int accepted = 0;
@@ -358,28 +325,11 @@ TEST(random_data_headers_are_never_accepted_out_of_range) {
     DataHeader h = good;
     for (std::uint64_t changes = 1 + random() % 3; changes > 0; --changes) {
       const std::uint64_t value = nasty(random);
-      switch (random() % 7) {
-        case 0:
-          h.caps_offset = static_cast<std::uint32_t>(value);
-          break;
-        case 1:
-          h.caps_capacity = static_cast<std::uint32_t>(value);
-          break;
-        case 2:
-          h.metas_offset = static_cast<std::uint32_t>(value);
-          break;
-        case 3:
-          h.metas_capacity = static_cast<std::uint32_t>(value);
-          break;
-        case 4:
-          h.pixels_offset = value;
-          break;
-        case 5:
-          h.pixels_capacity = value;
-          break;
-        case 6:
-          h.object_bytes = value;
-          break;
+      const unsigned field = random() % 7;
+      if (field < 4) {
+        h.*kNarrow[field] = static_cast<std::uint32_t>(value);
+      } else {
+        h.*kWide[field - 4] = value;
       }
     }
     const std::size_t bytes = random() % 4 ? good.object_bytes : h.object_bytes;
@@ -435,28 +385,17 @@ TEST(random_descriptors_are_never_accepted_out_of_range) {
     FrameDescriptor f = good_frame(header);
     for (std::uint64_t changes = 1 + random() % 3; changes > 0; --changes) {
       const std::uint64_t value = nasty(random);
-      switch (random() % 7) {
-        case 0:
-          f.data_offset = value;
-          break;
-        case 1:
-          f.data_bytes = value;
-          break;
-        case 2:
-          f.caps_bytes = static_cast<std::uint32_t>(value);
-          break;
-        case 3:
-          f.metas_bytes = static_cast<std::uint32_t>(value);
-          break;
-        case 4:
-          f.plane_count = static_cast<std::uint32_t>(random() % 8);
-          break;
-        case 5:
-          f.planes[random() % 4].offset = value;
-          break;
-        case 6:
-          f.planes[random() % 4].bytes = value;
-          break;
+      auto& plane = f.planes[random() % layout::kPlanes];
+      std::uint64_t* const wide[] = {&f.data_offset, &f.data_bytes, &plane.offset,
+                                     &plane.bytes};
+      std::uint32_t* const narrow[] = {&f.caps_bytes, &f.metas_bytes};
+      const unsigned field = random() % 7;
+      if (field < 4) {
+        *wide[field] = value;
+      } else if (field < 6) {
+        *narrow[field - 4] = static_cast<std::uint32_t>(value);
+      } else {
+        f.plane_count = static_cast<std::uint32_t>(random() % 8);
       }
     }
     if (!valid(f, header)) continue;

@@ -16,15 +16,14 @@
 #include "support/transport.h"
 
 using namespace support;
-using possum::monotonic_ns;
-using possum::transport::Doorbell;
+using namespace layout;
 
 namespace {
 
 // What two processes share here, besides the semaphores.
 struct Shared {
-  alignas(64) possum::transport::layout::DoorbellWords ping;
-  alignas(64) possum::transport::layout::DoorbellWords pong;
+  alignas(64) DoorbellWords ping;
+  alignas(64) DoorbellWords pong;
   alignas(64) std::atomic<std::uint64_t> sent;
   alignas(64) std::atomic<std::uint64_t> seen;
 };
@@ -34,12 +33,10 @@ class SharedPage {
  public:
   SharedPage() : fd_(memfd_create("possum", MFD_CLOEXEC)) {
     Error error;
-    CHECK(fd_ && ftruncate(fd_.get(),
-                           static_cast<off_t>(2 * possum::transport::unit_bytes())) == 0);
-    all_ = possum::ShmObject::map(fd_.get(), 2 * possum::transport::unit_bytes(),
-                                  possum::Access::read_write, false, error);
-    ping_ = possum::transport::SemaphoreMapping::map(fd_.get(), 0, error);
-    pong_ = possum::transport::SemaphoreMapping::map(fd_.get(), 1, error);
+    CHECK(fd_ && ftruncate(fd_.get(), static_cast<off_t>(2 * unit_bytes())) == 0);
+    all_ = ShmObject::map(fd_.get(), 2 * unit_bytes(), Access::read_write, false, error);
+    ping_ = SemaphoreMapping::map(fd_.get(), 0, error);
+    pong_ = SemaphoreMapping::map(fd_.get(), 1, error);
     CHECK(all_ && ping_ && pong_);
     ping().reset();
     pong().reset();
@@ -50,9 +47,8 @@ class SharedPage {
   sem_t& ping_semaphore() const { return ping_->semaphore(); }
   // What others can write of it.
   std::atomic<std::uint64_t>& ping_bytes() const {
-    return *reinterpret_cast<std::atomic<std::uint64_t>*>(
-        all_->data() + possum::transport::unit_bytes() -
-        possum::transport::layout::kSemSharedBytes);
+    return *reinterpret_cast<std::atomic<std::uint64_t>*>(all_->data() + unit_bytes() -
+                                                          kSemSharedBytes);
   }
   bool low() const {
     int ping = -1;
@@ -68,10 +64,15 @@ class SharedPage {
   }
 
  private:
-  possum::UniqueFd fd_;
-  std::shared_ptr<possum::ShmObject> all_;
-  std::unique_ptr<possum::transport::SemaphoreMapping> ping_;
-  std::unique_ptr<possum::transport::SemaphoreMapping> pong_;
+  UniqueFd fd_;
+  std::shared_ptr<ShmObject> all_;
+  std::unique_ptr<SemaphoreMapping> ping_;
+  std::unique_ptr<SemaphoreMapping> pong_;
+};
+
+struct OneBell {
+  SharedPage page;
+  Doorbell bell = page.ping();
 };
 
 // The sleeper's loop as the transport writes it. A ring that is lost shows as a sleep
@@ -114,9 +115,7 @@ void ping_pong(std::uint64_t rounds) {
 
 }  // namespace
 
-TEST(nobody_asleep_means_no_post) {
-  SharedPage page;
-  Doorbell bell = page.ping();
+TEST_F(OneBell, nobody_asleep_means_no_post) {
   for (int i = 0; i < 1000; ++i) CHECK(!bell.ring());
   CHECK(page.ping_value() == 0);
   bell.arm();
@@ -124,9 +123,7 @@ TEST(nobody_asleep_means_no_post) {
   CHECK(!bell.ring());
 }
 
-TEST(one_sleep_is_rung_once) {
-  SharedPage page;
-  Doorbell bell = page.ping();
+TEST_F(OneBell, one_sleep_is_rung_once) {
   bell.arm();
   CHECK(bell.fall_asleep());
   CHECK(bell.ring());
@@ -137,11 +134,9 @@ TEST(one_sleep_is_rung_once) {
 }
 
 // While the sleeper looks round a ring takes the flag back, and needs no system call.
-TEST(a_ring_before_the_sleep_is_no_post) {
-  SharedPage page;
-  Doorbell bell = page.ping();
+TEST_F(OneBell, a_ring_before_the_sleep_is_no_post) {
   bell.arm();
-  CHECK(!bell.rung() && page->ping.waiting == possum::transport::layout::kLooking);
+  CHECK(!bell.rung() && page->ping.waiting == kLooking);
   CHECK(!bell.ring());
   CHECK(bell.rung() && page.ping_value() == 0);
   CHECK(!bell.fall_asleep());
@@ -151,20 +146,15 @@ TEST(a_ring_before_the_sleep_is_no_post) {
 }
 
 // A sleeper that was killed leaves either state.
-TEST(a_dead_sleepers_flag_costs_one_ring) {
-  SharedPage page;
-  Doorbell bell = page.ping();
-  for (const std::uint32_t left :
-       {possum::transport::layout::kAsleep, possum::transport::layout::kLooking}) {
+TEST_F(OneBell, a_dead_sleepers_flag_costs_one_ring) {
+  for (const std::uint32_t left : {kAsleep, kLooking}) {
     page->ping.waiting = left;
     bell.ring();
-    CHECK(page->ping.waiting == possum::transport::layout::kNobody && !bell.ring());
+    CHECK(page->ping.waiting == kNobody && !bell.ring());
   }
 }
 
-TEST(sleep_ends_at_its_deadline) {
-  SharedPage page;
-  Doorbell bell = page.ping();
+TEST_F(OneBell, sleep_ends_at_its_deadline) {
   bell.arm();
   const std::int64_t before = monotonic_ns();
   bell.sleep(before + 30 * kMs);
@@ -173,9 +163,7 @@ TEST(sleep_ends_at_its_deadline) {
   CHECK(!bell.ring());  // no longer marked as asleep
 }
 
-TEST(ring_self_ends_a_sleep_from_another_thread) {
-  SharedPage page;
-  Doorbell bell = page.ping();
+TEST_F(OneBell, ring_self_ends_a_sleep_from_another_thread) {
   std::atomic<bool> stop{false};
   std::thread sleeper([&] {
     Doorbell mine = page.ping();
@@ -254,7 +242,7 @@ TEST(scribbled_semaphore_neither_aborts_nor_hangs) {
 
 // All that peers share is written as fast as they can while the C library works with it.
 TEST(semaphore_that_changes_in_use_neither_aborts_nor_hangs) {
-  if (possum::transport::layout::kSemSharedBytes == sizeof(sem_t)) {
+  if (kSemSharedBytes == sizeof(sem_t)) {
     check::skip("here peers trust each other with it: PROTOCOL.md, section 12");
   }
   SharedPage page;
@@ -283,11 +271,11 @@ TEST(only_value_and_waiters_are_shared) {
   for (const unsigned value : {0u, 1u, 0x2d5u, 0x7fffffffu}) {
     SharedPage page;
     sem_t& semaphore = page.ping_semaphore();
-    const sem_t fresh = possum::transport::fresh_semaphore(true, 0);
+    const sem_t fresh = fresh_semaphore(true, 0);
     CHECK(std::memcmp(&semaphore, &fresh, sizeof fresh) == 0);
-    const sem_t shared = possum::transport::fresh_semaphore(true, value);
-    const sem_t own = possum::transport::fresh_semaphore(false, value);
-    constexpr std::size_t kShared = possum::transport::layout::kSemSharedBytes;
+    const sem_t shared = fresh_semaphore(true, value);
+    const sem_t own = fresh_semaphore(false, value);
+    constexpr std::size_t kShared = kSemSharedBytes;
     CHECK(kShared == sizeof(sem_t) || std::memcmp(&shared, &own, kShared) == 0);
     CHECK(std::memcmp(&shared, &own, sizeof shared) != 0);
     CHECK(sem_post(&semaphore) == 0 && sem_trywait(&semaphore) == 0);
@@ -322,14 +310,14 @@ TEST(stuffed_semaphore_does_not_make_a_busy_wait) {
 }
 
 TEST(a_spin_ends_with_what_it_waits_for) {
-  possum::transport::Spin spin;
+  Spin spin;
   int looks = 0;
   CHECK(spin.until([&] { return ++looks == 3; }));
   CHECK(looks == 3);
 }
 
 // How often it went to sleep at once before it looked round again.
-int waits_without_a_look(possum::transport::Spin& spin) {
+int waits_without_a_look(Spin& spin) {
   for (int waits = 0;; ++waits) {
     bool looked = false;
     CHECK(!spin.until([&] {
@@ -342,7 +330,7 @@ int waits_without_a_look(possum::transport::Spin& spin) {
 }
 
 TEST(a_spin_in_vain_is_tried_less_and_less) {
-  possum::transport::Spin spin;
+  Spin spin;
   CHECK(waits_without_a_look(spin) == 0);
   for (int waits = 1; waits < 255; waits = 2 * waits + 1) {
     CHECK(waits_without_a_look(spin) == waits);
@@ -356,7 +344,7 @@ TEST(a_spin_in_vain_is_tried_less_and_less) {
 }
 
 TEST(nobody_spins_for_the_next_picture_of_a_camera) {
-  possum::transport::Spin spin;
+  Spin spin;
   CHECK(waits_without_a_look(spin) == 0);
   CHECK(!spin.until([] { return true; }));
   for (int i = 0; i < 10; ++i) {
@@ -368,16 +356,16 @@ TEST(nobody_spins_for_the_next_picture_of_a_camera) {
 }
 
 TEST(sem_image_is_repeatable_and_knows_the_value) {
-  std::uint8_t one[possum::transport::layout::kSemImageBytes];
-  std::uint8_t two[possum::transport::layout::kSemImageBytes];
+  std::uint8_t one[kSemImageBytes];
+  std::uint8_t two[kSemImageBytes];
   std::memset(one, 0xaa, sizeof one);
   std::memset(two, 0x55, sizeof two);
-  possum::transport::semaphore_image(one);
-  possum::transport::semaphore_image(two);
+  semaphore_image(one);
+  semaphore_image(two);
   CHECK(std::memcmp(one, two, sizeof one) == 0);
   sem_t semaphore;
   std::memcpy(&semaphore, one, sizeof semaphore);
   int value = 0;
   CHECK(sem_getvalue(&semaphore, &value) == 0);
-  CHECK(value == static_cast<int>(possum::transport::layout::kSemImageValue));
+  CHECK(value == static_cast<int>(kSemImageValue));
 }

@@ -123,7 +123,7 @@ class Run {
   }
 
   void go() {
-    started_ns_ = possum::monotonic_ns();
+    started_ns_ = monotonic_ns();
     for (unsigned i = 0; i < readers_; ++i) start_reader(i);
     after(100 * kMs, [this] { watch(); });
     after(300 * kMs, [this] { look_at_semaphores(); });
@@ -140,8 +140,7 @@ class Run {
     const std::int64_t end =
         started_ns_ + (soak_seconds() > 0 ? soak_seconds() : rule_.seconds) * kSecond;
     const auto long_enough = [&] {
-      const bool over =
-          frames > 0 ? board_->published >= frames : possum::monotonic_ns() >= end;
+      const bool over = frames > 0 ? board_->published >= frames : monotonic_ns() >= end;
       return over && rule_.happened(*this);
     };
     until("all has happened", long_enough,
@@ -158,7 +157,7 @@ class Run {
   // --- time and events
 
   void after(std::int64_t ns, std::function<void()> what) {
-    timers_.emplace(possum::monotonic_ns() + ns, std::move(what));
+    timers_.emplace(monotonic_ns() + ns, std::move(what));
   }
   // For a signal that belongs to one process: its cell may have another one by then.
   void later(unsigned cell, std::int64_t ns, const std::function<void(Actor&)>& what) {
@@ -176,7 +175,7 @@ class Run {
       hear(i);
       if (actor_[i].there() && actor_[i].process->has_ended()) bury(i);
     }
-    while (!timers_.empty() && timers_.begin()->first <= possum::monotonic_ns()) {
+    while (!timers_.empty() && timers_.begin()->first <= monotonic_ns()) {
       const auto what = std::move(timers_.begin()->second);
       timers_.erase(timers_.begin());
       what();
@@ -184,9 +183,9 @@ class Run {
   }
   template <class Condition>
   void until(const char* what, Condition condition, std::int64_t end = 0) {
-    if (end == 0) end = possum::monotonic_ns() + 2 * patience_ns();
+    if (end == 0) end = monotonic_ns() + 2 * patience_ns();
     while (!condition()) {
-      if (possum::monotonic_ns() > end) fail(what, Fault::stuck);
+      if (monotonic_ns() > end) fail(what, Fault::stuck);
       turn(std::min(end, in_ms(100)));
     }
   }
@@ -227,7 +226,7 @@ class Run {
                                               .directory = graveyard_.path(),
                                               .keep = {board_.fd()}}));
     actor.generation = generation;
-    actor.moved_ns = actor.fed_ns = possum::monotonic_ns();
+    actor.moved_ns = actor.fed_ns = monotonic_ns();
   }
 
   std::uint64_t seed_of(unsigned cell, std::uint32_t generation) const {
@@ -270,7 +269,7 @@ class Run {
 
   void let_go(Actor& actor) {
     actor.let_go = true;
-    actor.moved_ns = possum::monotonic_ns();
+    actor.moved_ns = monotonic_ns();
     actor.process->close_input();
   }
 
@@ -284,7 +283,7 @@ class Run {
     if (!actor.stopped) return;
     actor.process->go_on();
     actor.stopped = false;
-    actor.moved_ns = actor.fed_ns = possum::monotonic_ns();
+    actor.moved_ns = actor.fed_ns = monotonic_ns();
   }
   void stop(unsigned cell, std::int64_t ns) {
     Actor& actor = actor_[cell];
@@ -359,7 +358,7 @@ class Run {
   }
 
   bool writer_may_change() const {
-    return !racing_ && writer_ != kCells && possum::monotonic_ns() > calm_until_ns_;
+    return !racing_ && writer_ != kCells && monotonic_ns() > calm_until_ns_;
   }
 
   // --- decisions: all numbers are drawn before anything is looked at
@@ -427,7 +426,7 @@ class Run {
     }
     if (++seldom_ % 2 == 1) {
       stop(0, kMaxBlockingNs + 500 * kMs);
-      calm_until_ns_ = possum::monotonic_ns() + kMaxBlockingNs + 300 * kMs;
+      calm_until_ns_ = monotonic_ns() + kMaxBlockingNs + 300 * kMs;
     } else {
       kill(actor_[writer_], SIGSEGV);
       succeed();
@@ -495,7 +494,7 @@ class Run {
   // --- looking
 
   void watch() {
-    const std::int64_t now = possum::monotonic_ns();
+    const std::int64_t now = monotonic_ns();
     const std::uint64_t published = board_->published.load();
     for (unsigned i = 0; i < kCells; ++i) {
       Actor& actor = actor_[i];
@@ -607,7 +606,7 @@ std::string Run::figures() const {
     if (b.ledger[i - 1].closed.load() == 0) ++takeovers;
   }
   std::ostringstream s;
-  s << (possum::monotonic_ns() - started_ns_) / kSecond << " s: deaths by SIGKILL "
+  s << (monotonic_ns() - started_ns_) / kSecond << " s: deaths by SIGKILL "
     << t.writers_killed << " writers " << t.readers_killed << " readers, by SIGSEGV "
     << t.writers_dumped << " writers " << t.readers_dumped << " readers (" << t.cores
     << " cores); stops " << t.writer_stops << " writers " << t.reader_stops + t.long_stops
@@ -648,7 +647,6 @@ bool lossless(const Board& b, unsigned readers = 1) {
 
 // Each page has had two tenants.
 bool every_page_is_used(const std::string& channel) {
-  using namespace possum::transport;
   OpenControl open;
   Error error;
   if (open_control({.channel = channel}, open, error) != OpenStatus::ok) return false;
@@ -719,9 +717,8 @@ TEST(mixed_readers_and_lending_beside_one_that_is_stopped) {
 
 TEST(thirty_two_readers_come_and_go) {
   run({.writer = {.slots = 32, .blocking = false, .pace_us = 500},
-       .readers =
-           std::vector<ReaderPlan>(possum::transport::layout::kReaders,
-                                   {.hold = 4, .keep = 3, .leave = 150, .visits = true}),
+       .readers = std::vector<ReaderPlan>(
+           layout::kReaders, {.hold = 4, .keep = 3, .leave = 150, .visits = true}),
        .fate = Fate::visitors_die,
        .happened =
            [](const Run& r) {

@@ -36,9 +36,7 @@ WriterOptions patient_writer(const std::string& channel) {
 
 // --- interrupts ------------------------------------------------------------------------
 
-TEST(no_wait_of_a_reader_spins_after_interrupts_on_and_off) {
-  const std::string channel = unique_channel();
-  Error error;
+TEST_F(OnChannel, no_wait_of_a_reader_spins_after_interrupts_on_and_off) {
   Frame frame;
   const auto reader = Reader::create(reader_of(channel), error);
   interrupt_on_and_off_at_once(*reader);
@@ -53,26 +51,22 @@ TEST(no_wait_of_a_reader_spins_after_interrupts_on_and_off) {
   });
   interrupt_on_and_off_at_once(*reader);
   reader->interrupt(true);
-  CHECK(reader->take(possum::transport::kForever, frame, error) ==
-        TakeStatus::interrupted);
-  CHECK(reader->attach(possum::transport::kForever, error) == AttachStatus::interrupted);
+  CHECK(reader->take(kForever, frame, error) == TakeStatus::interrupted);
+  CHECK(reader->attach(kForever, error) == AttachStatus::interrupted);
 }
 
-TEST(no_wait_of_a_writer_spins_after_interrupts_on_and_off) {
-  const std::string channel = unique_channel();
-  Error error;
+TEST_F(OnChannel, no_wait_of_a_writer_spins_after_interrupts_on_and_off) {
   const auto writer = open_writer(patient_writer(channel));
   const auto second = Writer::create(patient_writer(channel), {}, error);
   interrupt_on_and_off_at_once(*second);
   check_sleeps([&](std::int64_t) { CHECK(second->open(error) == WriteStatus::failed); });
 
-  const auto reader =
-      attach_reader(reader_of(channel, possum::transport::layout::Policy::blocking, 2));
+  const auto reader = attach_reader(reader_of(channel, layout::Policy::blocking, 2));
   const std::atomic<unsigned> two{2};
-  possum::transport::SlotRef ref;
+  SlotRef ref;
   for (std::uint64_t key = 0; key < 2; ++key) publish(*writer, key);
   CHECK(writer->acquire(kSmall, 64, 0, ref, error) == WriteStatus::ok);
-  possum::transport::layout::FrameDescriptor frame = descriptor_for(2, kSmall);
+  layout::FrameDescriptor frame = descriptor_for(2, kSmall);
   const auto publish_it = [&](std::int64_t deadline_ns) {
     return writer->publish(ref, frame, kCaps, {}, false, error, deadline_ns);
   };
@@ -80,7 +74,7 @@ TEST(no_wait_of_a_writer_spins_after_interrupts_on_and_off) {
       [&](std::int64_t ns) { return writer->wait_readers(two, error, ns); },
       [&](std::int64_t ns) { return writer->drain(error, ns); },
       [&](std::int64_t ns) {
-        possum::transport::SlotRef none;
+        SlotRef none;
         return writer->acquire(kSmall, 64, 0, none, error, ns);
       },
       publish_it,
@@ -89,7 +83,7 @@ TEST(no_wait_of_a_writer_spins_after_interrupts_on_and_off) {
     interrupt_on_and_off_at_once(*writer);
     check_sleeps([&](std::int64_t ns) { CHECK(wait(ns) == WriteStatus::timeout); });
     writer->interrupt(true);
-    CHECK(wait(possum::transport::kForever) == WriteStatus::interrupted);
+    CHECK(wait(kForever) == WriteStatus::interrupted);
     writer->interrupt(false);
   }
 }
@@ -97,14 +91,11 @@ TEST(no_wait_of_a_writer_spins_after_interrupts_on_and_off) {
 // --- another thread that lends --------------------------------------------------------
 
 // The pool of an upstream element borrows in its own thread, in sizes of its own.
-TEST(slot_is_as_large_as_was_asked_for_whatever_others_borrow_meanwhile) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, slot_is_as_large_as_was_asked_for_whatever_others_borrow_meanwhile) {
   const auto writer = open_writer(blocking_writer(channel, 4));
-  const auto reader =
-      attach_reader(reader_of(channel, possum::transport::layout::Policy::blocking, 16));
+  const auto reader = attach_reader(reader_of(channel, layout::Policy::blocking, 16));
   for (std::uint64_t key = 0; key < 4; ++key) publish(*writer, key);
-  Error error;
-  possum::transport::SlotRef ref;
+  SlotRef ref;
   before_relock = [&] {  // after a look round in vain, before it looks once more
     CHECK(!writer->lend(kSmall));
     take(*reader);  // and gives it back
@@ -161,9 +152,7 @@ TEST(handles_of_before_a_fork_are_dead_in_the_child_though_nothing_was_opened) {
   CHECK(Peer("early_forker", {unique_channel()}).join() == 0);
 }
 
-TEST(handles_in_use_are_dead_in_a_child) {
-  const std::string channel = unique_channel();
-  Error error;
+TEST_F(OnChannel, handles_in_use_are_dead_in_a_child) {
   const auto writer = open_writer(plain_writer(channel));
   auto reader = attach_reader(reader_of(channel));
   publish(*writer, 1);
@@ -174,9 +163,9 @@ TEST(handles_in_use_are_dead_in_a_child) {
   const std::uint64_t incarnation = writer->incarnation();
   in_child([&] {
     Frame frame;
-    possum::transport::SlotRef ref;
+    SlotRef ref;
     const std::atomic<unsigned> one{1};
-    possum::transport::layout::FrameDescriptor descriptor = descriptor_for(3, kSmall);
+    layout::FrameDescriptor descriptor = descriptor_for(3, kSmall);
     reader->interrupt(true);
     writer->interrupt(true);
     reader->skip_to_newest();

@@ -22,7 +22,6 @@ using possum::inspect::ChannelCondition;
 using possum::inspect::observe_channel;
 using possum::inspect::ObservedChannel;
 using possum::inspect::ObservedReader;
-namespace layout = possum::transport::layout;
 
 namespace {
 
@@ -37,7 +36,7 @@ ObservedChannel seen(const std::string& channel, ChannelCondition condition) {
                  result.problem.c_str());
   }
   CHECK(result.condition == condition);
-  CHECK(possum::is_plain_text(result.problem + result.frame_problem));
+  CHECK(is_plain_text(result.problem + result.frame_problem));
   return result;
 }
 
@@ -51,18 +50,17 @@ bool listed(const std::string& channel) {
 
 // Nothing that a peer wrote may reach a terminal as it is.
 void expect_plain(const ObservedChannel& channel) {
-  CHECK(possum::is_plain_text(channel.writer));
-  if (channel.frame) CHECK(possum::is_plain_text(channel.frame->caps));
+  CHECK(is_plain_text(channel.writer));
+  if (channel.frame) CHECK(is_plain_text(channel.frame->caps));
   for (const ObservedReader& reader : channel.readers) {
-    CHECK(possum::is_plain_text(reader.name));
+    CHECK(is_plain_text(reader.name));
   }
-  CHECK(possum::is_plain_text(channel.problem + channel.frame_problem));
+  CHECK(is_plain_text(channel.problem + channel.frame_problem));
 }
 
 }  // namespace
 
-TEST(live_channel_shows_what_its_writer_says) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, live_channel_shows_what_its_writer_says) {
   FarWriter writer(channel, "blocking");
   ObservedChannel empty = seen(channel, ChannelCondition::ready);
   CHECK(empty.frames == 0 && !empty.frame && !empty.last_publish_ns);
@@ -73,10 +71,10 @@ TEST(live_channel_shows_what_its_writer_says) {
   CHECK(now.live() && listed(channel));
   CHECK(now.owner == geteuid() && now.mode == 0600);
   CHECK(now.pid == static_cast<std::uint32_t>(writer.pid()));
-  CHECK(now.writer == possum::process_name());
+  CHECK(now.writer == process_name());
   CHECK(now.attachable && now.allows_blocking && now.incarnation != 0);
   CHECK(now.frames == 5 && now.bytes == 50'000 && now.copied == 5 && now.zero_copy == 0);
-  CHECK(now.last_publish_ns && *now.last_publish_ns <= possum::monotonic_ns());
+  CHECK(now.last_publish_ns && *now.last_publish_ns <= monotonic_ns());
   CHECK(now.looked_ns - *now.last_publish_ns < kLimitMs * kMs);
   CHECK(now.slots.size() >= 8 && now.pool_bytes() >= 10'000);
   CHECK(now.frame && now.frame->seq == 5 && now.frame->bytes == 10'000);
@@ -90,14 +88,11 @@ TEST(live_channel_shows_what_its_writer_says) {
   CHECK(!listed(channel));
 }
 
-TEST(readers_are_seen_with_what_they_hold) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, readers_are_seen_with_what_they_hold) {
   FarWriter writer(channel, "blocking");
   writer.publish(1, 1);
-  FarReader holder(channel, Policy::blocking, 4);
-  FarReader idler(channel, Policy::drop_oldest, 2);
-  holder.attach();
-  idler.attach();
+  FarReader holder = attached(channel, Policy::blocking, 4);
+  FarReader idler = attached(channel, Policy::drop_oldest, 2);
   holder.frame();
   idler.frame();
   idler.release();
@@ -109,7 +104,7 @@ TEST(readers_are_seen_with_what_they_hold) {
   const auto& blocking = now.readers[now.readers[0].policy == Policy::blocking ? 0 : 1];
   const auto& dropping = now.readers[now.readers[0].policy == Policy::blocking ? 1 : 0];
   CHECK(blocking.pid == static_cast<std::uint32_t>(holder.pid()) && blocking.alive);
-  CHECK(blocking.name == possum::process_name() && blocking.depth == 4);
+  CHECK(blocking.name == process_name() && blocking.depth == 4);
   CHECK(blocking.state == layout::PageState::active && !blocking.demoted);
   CHECK(std::popcount(blocking.taken) == 2 && std::popcount(blocking.offered) == 2);
   CHECK(blocking.frames == 2 && blocking.missed == 0);
@@ -126,15 +121,11 @@ TEST(readers_are_seen_with_what_they_hold) {
   idler.order("detach", "detached");
   // It left, but holds a frame.
   CHECK(seen(channel, ChannelCondition::ready).attached() == 1);
-  writer.order("close", "closed");
 }
 
-TEST(dead_reader_is_seen_as_dead_until_its_page_is_cleared) {
-  const std::string channel = unique_channel();
-  FarWriter writer(channel);
+TEST_F(WithFarWriter, dead_reader_is_seen_as_dead_until_its_page_is_cleared) {
   writer.publish(1, 1);
-  FarReader reader(channel);
-  reader.attach();
+  FarReader reader = attached(channel);
   reader.frame();
   writer.stop();  // so that it clears nothing away
   reader.kill();
@@ -143,37 +134,32 @@ TEST(dead_reader_is_seen_as_dead_until_its_page_is_cleared) {
   CHECK(std::popcount(now.held()) == 1);
   writer.go_on();
   CHECK(eventually([&] { return observe_channel(channel).readers.empty(); }));
-  writer.order("close", "closed");
 }
 
-TEST(names_of_a_dead_writer_are_seen_and_nothing_in_them) {
-  const std::string channel = unique_channel();
-  FarWriter writer(channel);
+TEST_F(WithFarWriter, names_of_a_dead_writer_are_seen_and_nothing_in_them) {
   writer.publish(1, 3);
   writer.kill();
   const ObservedChannel now = seen(channel, ChannelCondition::dead);
   CHECK(now.left.size() == names_of(channel).size() && now.left_bytes > 8 * kSmall);
   CHECK(now.owner == geteuid() && now.pid == 0 && now.slots.empty() && !now.frame);
   // Without the control object as well.
-  shm_unlink(possum::transport::control_name(channel).c_str());
+  shm_unlink(control_name(channel).c_str());
   const ObservedChannel rest = seen(channel, ChannelCondition::dead);
   CHECK(!rest.owner && rest.left.size() == now.left.size() - 1);
   CHECK(listed(channel));
-  for (const std::string& name : names_of(channel)) shm_unlink(("/" + name).c_str());
+  unlink_names(channel);
   seen(channel, ChannelCondition::absent);
 }
 
-TEST(channel_that_is_being_set_up_is_neither_there_nor_dead) {
-  const std::string channel = unique_channel();
-  const std::string name = possum::transport::control_name(channel);
+TEST_F(OnChannel, channel_that_is_being_set_up_is_neither_there_nor_dead) {
+  const std::string name = control_name(channel);
   make_name(name);
   seen(channel, ChannelCondition::setting_up);  // between a claim's first steps
   {
-    possum::LockFd lock = possum::LockFd::open(name, O_RDWR, 0);
-    CHECK(lock.try_lock(layout::kOwnerByte) == possum::LockFd::Result::ok);
+    LockFd lock = LockFd::open(name, O_RDWR, 0);
+    CHECK(lock.try_lock(layout::kOwnerByte) == LockFd::Result::ok);
     seen(channel, ChannelCondition::setting_up);
-    CHECK(ftruncate(lock.get(), static_cast<off_t>(possum::transport::control_bytes())) ==
-          0);
+    CHECK(ftruncate(lock.get(), static_cast<off_t>(control_bytes())) == 0);
     seen(channel, ChannelCondition::setting_up);  // INIT
     CHECK(ftruncate(lock.get(), 0) == 0);
   }
@@ -191,13 +177,11 @@ TEST(no_channel_name_is_no_channel) {
   // Files that only look like ours.
   for (const char* file : {"possum-c.", "possum-c..x", "possum-d.x", "possum-c.a b",
                            "possum-d..0123456789abcdef.00000001", "possum-x.y"}) {
-    CHECK(!possum::transport::parse_file_name(file));
+    CHECK(!parse_file_name(file));
   }
-  const auto data =
-      possum::transport::parse_file_name("possum-d.a.b.0123456789abcdef.00000001");
+  const auto data = parse_file_name("possum-d.a.b.0123456789abcdef.00000001");
   CHECK(data && data->channel == "a.b" && !data->control);
-  const auto control =
-      possum::transport::parse_file_name("possum-c.a.0123456789abcdef.00000001");
+  const auto control = parse_file_name("possum-c.a.0123456789abcdef.00000001");
   CHECK(control && control->control);
 }
 
@@ -205,7 +189,7 @@ TEST(other_layouts_say_who_writes_them_and_no_more) {
   const ForgedChannel forged(unique_channel());
   forged.edit_control(offsetof(layout::ControlHeader, version), layout::kVersion + 1);
   const ObservedChannel now = seen(forged.channel(), ChannelCondition::incompatible);
-  CHECK(now.version == layout::kVersion + 1 && now.writer == possum::process_name());
+  CHECK(now.version == layout::kVersion + 1 && now.writer == process_name());
   CHECK(now.pid == static_cast<std::uint32_t>(getpid()) && !now.live());
   CHECK(now.slots.empty() && !now.frame);
 }
@@ -231,8 +215,7 @@ TEST(nonsense_in_the_header_is_damage) {
     }
   }
   const ForgedChannel forged(unique_channel());
-  for (const std::size_t bytes :
-       {possum::transport::control_bytes() - 1, possum::transport::unit_bytes()}) {
+  for (const std::size_t bytes : {control_bytes() - 1, unit_bytes()}) {
     CHECK(ftruncate(forged.control(), static_cast<off_t>(bytes)) == 0);
     seen(forged.channel(), ChannelCondition::damaged);
   }
@@ -248,7 +231,7 @@ TEST(nonsense_in_a_frame_hides_that_frame_only) {
         sizeof(DataHeader) + offsetof(FrameDescriptor, caps_bytes)}) {
     const ForgedChannel forged(unique_channel());
     CHECK(seen(forged.channel(), ChannelCondition::ready).frame);
-    const possum::UniqueFd data = forged.data();
+    const UniqueFd data = forged.data();
     ForgedChannel::edit(data.get(), field, ~0u);
     const ObservedChannel now = seen(forged.channel(), ChannelCondition::ready);
     CHECK(!now.frame && !now.frame_problem.empty() && now.frames == 1);
@@ -280,40 +263,13 @@ TEST(times_that_cannot_be_are_no_times) {
   }
 }
 
-TEST(random_bytes_anywhere_are_survived) {
-  const ForgedChannel forged(unique_channel());
-  const std::string control =
-      ForgedChannel::bytes_of(possum::transport::control_name(forged.channel()));
-  const possum::UniqueFd data = forged.data();
-  const std::string frame = ForgedChannel::bytes_of(forged.data_file()).substr(0, 4096);
-  std::minstd_rand random(1);
-  for (int round = 0; round < 2000; ++round) {
-    ForgedChannel::fill(forged.control(), control);
-    ForgedChannel::fill(data.get(), frame);
-    for (unsigned edits = random() % 6; edits > 0; --edits) {
-      // Where something is: the header, the first bytes of pages, of the object.
-      const std::uint64_t value = std::uint64_t{random()} << 33 ^ random();
-      if (random() % 4 == 0) {
-        ForgedChannel::edit(data.get(), random() % 600, value);
-      } else {
-        const std::size_t unit = random() % 2 == 0 ? 0
-                                                   : random() % layout::kUnits *
-                                                         possum::transport::unit_bytes();
-        ForgedChannel::edit(forged.control(), unit + random() % 832, value);
-      }
-    }
-    expect_plain(observe_channel(forged.channel()));
-  }
-}
-
 TEST(objects_that_change_their_size_meanwhile_are_survived) {
   const ForgedChannel forged(unique_channel());
-  const std::string control =
-      ForgedChannel::bytes_of(possum::transport::control_name(forged.channel()));
+  const std::string control = ForgedChannel::bytes_of(control_name(forged.channel()));
   std::atomic<bool> stop{false};
   std::thread cutter([&] {
     std::minstd_rand random(2);
-    const possum::UniqueFd data = forged.data();
+    const UniqueFd data = forged.data();
     while (!stop) {
       const int fd = random() % 2 == 0 ? forged.control() : data.get();
       CHECK(ftruncate(fd, static_cast<off_t>(random() % 200'000)) == 0);
@@ -321,15 +277,13 @@ TEST(objects_that_change_their_size_meanwhile_are_survived) {
     }
   });
   const std::int64_t end = in_ms(200);
-  while (possum::monotonic_ns() < end) expect_plain(observe_channel(forged.channel()));
+  while (monotonic_ns() < end) expect_plain(observe_channel(forged.channel()));
   stop = true;
   cutter.join();
 }
 
-TEST(things_that_are_no_objects_are_not_opened) {
-  const std::string channel = unique_channel();
-  const std::string path =
-      possum::kShmDirectory + possum::transport::control_name(channel);
+TEST_F(OnChannel, things_that_are_no_objects_are_not_opened) {
+  const std::string path = path_of(channel);
   CHECK(mkfifo(path.c_str(), 0600) == 0);
   seen(channel, ChannelCondition::damaged);
   CHECK(unlink(path.c_str()) == 0 && mkdir(path.c_str(), 0700) == 0);
@@ -339,7 +293,7 @@ TEST(things_that_are_no_objects_are_not_opened) {
   CHECK(unlink(path.c_str()) == 0);
 
   const ForgedChannel forged(unique_channel());
-  const std::string data = possum::kShmDirectory + forged.data_file();
+  const std::string data = kShmDirectory + forged.data_file();
   CHECK(unlink(data.c_str()) == 0 && mkfifo(data.c_str(), 0600) == 0);
   CHECK(!seen(forged.channel(), ChannelCondition::ready).frame);
   CHECK(unlink(data.c_str()) == 0 && symlink("/etc/passwd", data.c_str()) == 0);
@@ -348,8 +302,7 @@ TEST(things_that_are_no_objects_are_not_opened) {
 
 // The frame's number and its caps belong together although the slots are drawn over and
 // over, and the caps are long enough to be met half-written.
-TEST(caps_are_never_those_of_another_frame) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, caps_are_never_those_of_another_frame) {
   const auto caps_of = [](std::uint64_t seq) {
     std::string text;
     while (text.size() < 16'000) text += "n=" + std::to_string(seq) + ",";
@@ -364,7 +317,7 @@ TEST(caps_are_never_those_of_another_frame) {
   });
   int whole = 0;
   const std::int64_t end = in_ms(1000);
-  while (possum::monotonic_ns() < end) {
+  while (monotonic_ns() < end) {
     const ObservedChannel now = observe_channel(channel);
     if (!now.frame) continue;
     ++whole;
@@ -376,20 +329,18 @@ TEST(caps_are_never_those_of_another_frame) {
   CHECK(whole > 0);
 }
 
-TEST(looking_changes_nothing) {
-  const std::string channel = unique_channel();
-  const auto writer = open_prepared(plain_writer(channel));
+TEST_F(WithPreparedWriter, looking_changes_nothing) {
   publish(*writer, 1);
   const auto reader = attach_reader(reader_of(channel));
   const Frame frame = take(*reader);
-  const std::string control = possum::transport::control_name(channel);
-  const auto before = possum::stat_name(control);
+  const std::string control = control_name(channel);
+  const auto before = stat_name(control);
   CHECK(eventually([&] {  // the writer is at rest
     const std::string one = ForgedChannel::bytes_of(control);
     for (int i = 0; i < 100; ++i) observe_channel(channel);
     return one == ForgedChannel::bytes_of(control);
   }));
-  const auto after = possum::stat_name(control);
+  const auto after = stat_name(control);
   CHECK(before->st_mtim.tv_nsec == after->st_mtim.tv_nsec &&
         before->st_ctim.tv_nsec == after->st_ctim.tv_nsec);
   // Descriptors that are closed drop no locks of others, not even of this process.
@@ -405,11 +356,9 @@ ROLE(look) {
   return 0;
 }
 
-TEST(who_may_attach_may_look_and_others_are_told_why_not) {
+TEST_F(OnChannel, who_may_attach_may_look_and_others_are_told_why_not) {
   need_root();
-  const std::string channel = unique_channel();
-  FarWriter writer(kAlice, channel, "660");
-  writer.expect("ok 0");
+  FarWriter writer = writing_as(kAlice, channel, "660");
   writer.publish(1, 1, kSmall, "caps");
   Peer("as", words(kBob, "look", {channel})).expect("ready 0 caps ");
   const std::string refused = Peer("as", words(kMallory, "look", {channel})).hear();
@@ -418,42 +367,38 @@ TEST(who_may_attach_may_look_and_others_are_told_why_not) {
   // Its death is seen by those who may look.
   writer.kill();
   CHECK(Peer("as", words(kBob, "look", {channel})).hear().starts_with("dead"));
-  for (const std::string& name : names_of(channel)) shm_unlink(("/" + name).c_str());
+  unlink_names(channel);
 }
 
-TEST(frames_that_may_not_be_looked_at_are_said_to_be_so) {
+TEST_F(OnChannel, frames_that_may_not_be_looked_at_are_said_to_be_so) {
   need_root();
-  const std::string channel = unique_channel();
   const auto writer = open_writer(plain_writer(channel));
   publish(*writer, 1);
-  const std::string path =
-      possum::kShmDirectory + possum::transport::control_name(channel);
+  const std::string path = path_of(channel);
   CHECK(chmod(path.c_str(), 0644) == 0);
   Peer("as", words(kMallory, "look", {channel})).expect("ready 0 - ");
 }
 
-// --- waiting ---------------------------------------------------------------------------
+// --- waiting -------------------------------------------------------------------------
 
 namespace {
 
 // Waits, event after event, until a look shows that; a missed event is a failure.
-void await(possum::ShmWatch& watch, const std::string& channel,
-           ChannelCondition condition) {
+void await(ShmWatch& watch, const std::string& channel, ChannelCondition condition) {
   while (observe_channel(channel).condition != condition) {
     const std::int64_t deadline = in_ms(kLimitMs);
     watch.wait(deadline);
-    CHECK(possum::monotonic_ns() < deadline);
+    CHECK(monotonic_ns() < deadline);
   }
 }
 
 }  // namespace
 
 // Alone in /dev/shm: other channels' events would hide that one is missing.
-TEST(watch_of_everything_tells_of_coming_going_and_death) {
+TEST_F(OnChannel, watch_of_everything_tells_of_coming_going_and_death) {
   const PrivateShm shm(16 << 20);
-  possum::ShmWatch watch(possum::transport::all_control_names());
+  ShmWatch watch(all_control_names());
   watch.arm();
-  const std::string channel = unique_channel();
   for (int round = 0; round < 10; ++round) {
     FarWriter writer(channel);
     await(watch, channel, ChannelCondition::ready);
@@ -466,33 +411,32 @@ TEST(watch_of_everything_tells_of_coming_going_and_death) {
       await(watch, channel, ChannelCondition::absent);
     }
   }
-  for (const std::string& name : names_of(channel)) shm_unlink(("/" + name).c_str());
+  unlink_names(channel);
   await(watch, channel, ChannelCondition::absent);
 }
 
 // Or whoever makes names without end would keep those who look busy.
 TEST(rest_is_ended_by_no_event_and_loses_none) {
   const PrivateShm shm(16 << 20);
-  possum::ShmWatch watch(possum::transport::all_control_names());
+  ShmWatch watch(all_control_names());
   watch.arm();
-  make_name(possum::transport::control_name("one"));
+  make_name(control_name("one"));
   const std::int64_t deadline = in_ms(30);
   watch.rest(deadline);
-  CHECK(possum::monotonic_ns() >= deadline);
+  CHECK(monotonic_ns() >= deadline);
   watch.wait(in_ms(kLimitMs));
-  CHECK(possum::monotonic_ns() < deadline + kLimitMs * kMs);
+  CHECK(monotonic_ns() < deadline + kLimitMs * kMs);
   watch.interrupt(true);
   watch.rest(INT64_MAX);
 }
 
 // Or whoever looks at each event would never sleep again.
-TEST(looking_is_no_event) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, looking_is_no_event) {
   const ForgedChannel forged(channel);
-  possum::ShmWatch watch(possum::transport::control_name(channel));
+  ShmWatch watch(control_name(channel));
   watch.arm();
   observe_channel(channel);
   const std::int64_t deadline = in_ms(50);
   watch.wait(deadline);
-  CHECK(possum::monotonic_ns() >= deadline);
+  CHECK(monotonic_ns() >= deadline);
 }

@@ -21,7 +21,7 @@ const std::string kAliceUid = std::to_string(kAlice.uid);
 
 struct stat status_of(const std::string& file) {
   struct stat info {};
-  CHECK(stat((std::string(possum::kShmDirectory) + "/" + file).c_str(), &info) == 0);
+  CHECK(stat((std::string(kShmDirectory) + "/" + file).c_str(), &info) == 0);
   return info;
 }
 
@@ -34,26 +34,34 @@ void expect_modes(const std::string& channel, unsigned control, unsigned data) {
   }
 }
 
-std::string refused(ErrorCode code) {
-  return "failed " + std::to_string(static_cast<int>(code));
-}
-
-// Who goes on waiting hears at whatever deadline why.
-std::string waits(ErrorCode code) {
-  return "timeout " + std::to_string(static_cast<int>(code));
-}
-
 bool has(const std::string& text, const std::string& part) {
   if (text.find(part) != std::string::npos) return true;
   std::fprintf(stderr, "\"%s\" lacks \"%s\"\n", text.c_str(), part.c_str());
   return false;
 }
 
+void expect_error(Peer& peer, const std::vector<std::string>& parts) {
+  const std::string why = peer.ask("error");
+  for (const std::string& part : parts) CHECK(has(why, part));
+}
+
+// Who goes on waiting hears at whatever deadline why.
+void expect_waits(FarReader reader, ErrorCode code,
+                  const std::vector<std::string>& parts = {}) {
+  reader.order("attach 0", "timeout " + std::to_string(static_cast<int>(code)));
+  expect_error(reader, parts);
+}
+
+void expect_refused(FarWriter writer, ErrorCode code,
+                    const std::vector<std::string>& parts) {
+  writer.expect("failed " + std::to_string(static_cast<int>(code)));
+  expect_error(writer, parts);
+}
+
 // A writer with a frame on the channel.
 FarWriter writing(const User& user, const std::string& channel, const std::string& perms,
                   const std::string& group = "") {
-  FarWriter writer(user, channel, perms, group);
-  writer.expect("ok 0");
+  FarWriter writer = writing_as(user, channel, perms, group);
   writer.publish(1, 1);
   return writer;
 }
@@ -65,9 +73,7 @@ void expect_frame(FarReader reader) {
 
 }  // namespace
 
-TEST(nobody_else_may_look_by_default) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(plain_writer(channel));
+TEST_F(WithWriter, nobody_else_may_look_by_default) {
   publish(*writer, 1);
   expect_modes(channel, 0600, 0600);
 }
@@ -96,30 +102,15 @@ TEST(umask_of_an_ordinary_writer_does_not_lock_it_out) {
     umask(before);
     expect_frame(FarReader(kBob, channel, kAliceUid));
     expect_modes(channel, 0660, 0640);
-    writer.order("close", "closed");
   }
 }
 
-TEST(name_that_a_umask_locked_is_cleared_by_the_next_writer) {
+TEST_F(OnChannel, name_that_a_umask_locked_is_cleared_by_the_next_writer) {
   need_root();
-  const std::string channel = unique_channel();
-  make_name(possum::transport::control_name(channel));  // all that its writer lived for
-  const std::string path =
-      possum::kShmDirectory + possum::transport::control_name(channel);
+  make_name(control_name(channel));  // all that its writer lived for
+  const std::string path = path_of(channel);
   CHECK(chown(path.c_str(), kAlice.uid, kAlice.gid) == 0 && chmod(path.c_str(), 0) == 0);
   FarWriter writer = writing(kAlice, channel, "600");
-  writer.order("close", "closed");
-}
-
-TEST(umask_of_the_writer_locks_nobody_out) {
-  const std::string channel = unique_channel();
-  const mode_t before = umask(0777);
-  const auto writer = open_writer(plain_writer(channel));
-  publish(*writer, 1);
-  umask(before);
-  FarReader reader(channel);
-  reader.attach();
-  CHECK(reader.frame().key == 1);
 }
 
 // Read permission alone would let others place read locks on the writer's and the
@@ -146,24 +137,31 @@ TEST(perms_are_read_and_write_or_nothing) {
     return options.perms;
   };
   for (const unsigned good : {0600u, 0606u, 0660u, 0666u}) CHECK(proposed(good) == good);
-  CHECK(proposed(0640) == 0660);
-  CHECK(proposed(0620) == 0660);
-  CHECK(proposed(0644) == 0666);
-  CHECK(proposed(0440) == 0660);
-  CHECK(proposed(0400) == 0600);
-  CHECK(proposed(0) == 0600);
-  CHECK(proposed(0777) == 0666);
-  CHECK(proposed(01777) == 0666);
-  CHECK(proposed(0100660) == 0660);
-  // Without the 0 in front of the octal number.
-  CHECK(proposed(600) == 0600);
-  CHECK(proposed(606) == 0606);
-  CHECK(proposed(660) == 0660);
-  CHECK(proposed(666) == 0666);
-  CHECK(proposed(640) == 0660);
-  CHECK(proposed(644) == 0666);
-  CHECK(proposed(440) == 0660);
-  CHECK(proposed(~0u) == 0666);
+  constexpr unsigned kBad[][2] = {
+      {0640, 0660},
+      {0620, 0660},
+      {0644, 0666},
+      {0440, 0660},
+      {0400, 0600},
+      {0, 0600},
+      {0777, 0666},
+      {01777, 0666},
+      {0100660, 0660},
+      // Without the 0 in front of the octal number.
+      {600, 0600},
+      {606, 0606},
+      {660, 0660},
+      {666, 0666},
+      {640, 0660},
+      {644, 0666},
+      {440, 0660},
+      {~0u, 0666},
+  };
+  for (const auto& [perms, use] : kBad) {
+    const unsigned said = proposed(perms);
+    if (said != use) std::fprintf(stderr, "0%o: %o, not %o\n", perms, said, use);
+    CHECK(said == use);
+  }
   for (unsigned perms = 0; perms <= 07777; ++perms) proposed(perms);
 }
 
@@ -205,18 +203,15 @@ TEST(group_is_set_on_every_object) {
   }
 }
 
-TEST(group_that_the_writer_is_not_in_is_refused) {
+TEST_F(OnChannel, group_that_the_writer_is_not_in_is_refused) {
   need_root();
-  const std::string channel = unique_channel();
-  FarWriter writer(kAlice, channel, "660", "12345");
-  writer.expect(refused(ErrorCode::no_permission));
-  CHECK(has(writer.ask("error"), "group"));
+  expect_refused(FarWriter(kAlice, channel, "660", "12345"), ErrorCode::no_permission,
+                 {"group"});
   CHECK(names_of(channel).empty());
 }
 
-TEST(reader_of_the_group_reads_but_cannot_draw) {
+TEST_F(OnChannel, reader_of_the_group_reads_but_cannot_draw) {
   need_root();
-  const std::string channel = unique_channel();
   FarWriter writer = writing(kAlice, channel, "660");
   FarReader reader(kBob, channel, kAliceUid);
   reader.attach();
@@ -230,15 +225,13 @@ TEST(reader_of_the_group_reads_but_cannot_draw) {
   CHECK(names_of(channel).empty());
 }
 
-TEST(reader_of_the_group_draws_on_nothing_but_its_own_page_by_accident) {
+TEST_F(OnChannel, reader_of_the_group_draws_on_nothing_but_its_own_page_by_accident) {
   need_root();
-  const std::string channel = unique_channel();
   FarWriter writer = writing({0, 0}, channel, "660", std::to_string(kGroup));
   // What it maps itself keeps to the rules; what it may open does not have to.
   FarReader reader(kBob, channel);
   reader.attach();
   reader.order("own-units", "1 2 3");
-  writer.order("close", "closed");
 }
 
 TEST(strangers_can_neither_look_nor_take_names_away) {
@@ -260,9 +253,8 @@ TEST(strangers_can_neither_look_nor_take_names_away) {
   }
 }
 
-TEST(blocking_reader_of_the_group_gets_every_frame) {
+TEST_F(OnChannel, blocking_reader_of_the_group_gets_every_frame) {
   need_root();
-  const std::string channel = unique_channel();
   FarWriter writer(Peer("as", words(kAlice, "writer", {channel, "blocking", "660"})));
   writer.expect("ok 0");
   FarReader reader(Peer("as", words(kBob, "reader", {channel, "2", "2", kAliceUid})));
@@ -272,117 +264,71 @@ TEST(blocking_reader_of_the_group_gets_every_frame) {
   writer.publish(1, 200);
   writer.order("eos", "eos");
   reader.expect("eos 200 1");
-  writer.order("close", "closed");
 }
 
-TEST(other_users_channels_need_to_be_allowed) {
+TEST_F(OnChannel, other_users_channels_need_to_be_allowed) {
   need_root();
-  const std::string channel = unique_channel();
   FarWriter writer = writing(kAlice, channel, "660");
-  FarReader strict(kBob, channel);
-  CHECK(strict.ask("attach 0") == waits(ErrorCode::not_owner));
-  const std::string why = strict.ask("error");
-  CHECK(has(why, channel) && has(why, kAliceUid) && has(why, "allowed-owner="));
-  FarReader wrong(kBob, channel, "54399");
-  CHECK(wrong.ask("attach 0") == waits(ErrorCode::not_owner));
+  expect_waits(FarReader(kBob, channel), ErrorCode::not_owner,
+               {channel, kAliceUid, "allowed-owner="});
+  expect_waits(FarReader(kBob, channel, "54399"), ErrorCode::not_owner);
   expect_frame(FarReader(kBob, channel, kAliceUid));
   expect_frame(FarReader(kBob, channel, "any"));
   expect_frame(FarReader(kAlice, channel));
   // Root may open everything, which is no reason to trust it.
-  FarReader root(channel);
-  CHECK(root.ask("attach 0") == waits(ErrorCode::not_owner));
-  writer.order("close", "closed");
+  expect_waits(FarReader(channel), ErrorCode::not_owner);
 }
 
-TEST(channels_of_root_are_accepted) {
+TEST_F(OnChannel, world_writable_channels_need_to_be_asked_for) {
   need_root();
-  const std::string channel = unique_channel();
-  FarWriter writer = writing({0, 0}, channel, "660", std::to_string(kGroup));
-  expect_frame(FarReader(kBob, channel));
-  writer.order("close", "closed");
-}
-
-TEST(world_writable_channels_need_to_be_asked_for) {
-  need_root();
-  const std::string channel = unique_channel();
   FarWriter writer = writing({0, 0}, channel, "666");
-  FarReader careful(kMallory, channel);
-  CHECK(careful.ask("attach 0") == waits(ErrorCode::not_owner));
+  expect_waits(FarReader(kMallory, channel), ErrorCode::not_owner);
   expect_frame(FarReader(kMallory, channel, "0"));
   expect_frame(FarReader(kMallory, channel, "any"));
-  writer.order("close", "closed");
 }
 
-TEST(default_mode_refuses_other_users_and_says_what_to_do) {
+TEST_F(OnChannel, default_mode_refuses_other_users_and_says_what_to_do) {
   need_root();
-  const std::string channel = unique_channel();
   FarWriter writer = writing(kAlice, channel, "600");
-  FarReader stranger(kBob, channel);
-  CHECK(stranger.ask("attach 0") == waits(ErrorCode::not_owner));
-  FarReader allowing(kBob, channel, kAliceUid);
-  CHECK(allowing.ask("attach 0") == waits(ErrorCode::no_permission));
-  const std::string why = allowing.ask("error");
-  CHECK(has(why, channel) && has(why, kAliceUid) && has(why, "perms=0660"));
-  writer.order("close", "closed");
+  expect_waits(FarReader(kBob, channel), ErrorCode::not_owner);
+  expect_waits(FarReader(kBob, channel, kAliceUid), ErrorCode::no_permission,
+               {channel, kAliceUid, "perms=0660"});
 }
 
-TEST(reader_outside_the_group_is_refused) {
+TEST_F(OnChannel, reader_outside_the_group_is_refused) {
   need_root();
-  const std::string channel = unique_channel();
   FarWriter writer = writing(kAlice, channel, "660");
-  FarReader outside(kMallory, channel, "any");
-  CHECK(outside.ask("attach 0") == waits(ErrorCode::no_permission));
-  writer.order("close", "closed");
+  expect_waits(FarReader(kMallory, channel, "any"), ErrorCode::no_permission);
 }
 
-TEST(writer_refuses_a_name_of_another_user_alive_or_dead) {
+TEST_F(OnChannel, writer_refuses_a_name_of_another_user_alive_or_dead) {
   need_root();
-  const std::string channel = unique_channel();
   FarWriter alice = writing(kAlice, channel, "660");
   const auto names = names_of(channel);
   for (const bool dead : {false, true}) {
     if (dead) alice.kill();
     for (const User& user : {kBob, kMallory, User{0, 0}}) {
-      FarWriter other(user, channel);
-      other.expect(refused(ErrorCode::not_owner));
-      const std::string why = other.ask("error");
-      CHECK(has(why, channel) && has(why, kAliceUid) && has(why, "channel="));
+      expect_refused(FarWriter(user, channel), ErrorCode::not_owner,
+                     {channel, kAliceUid, "channel="});
     }
     CHECK(names_of(channel).size() == names.size());  // nobody cleared anything away
   }
-  FarWriter again(kAlice, channel);
-  again.expect("ok 0");
+  FarWriter again = writing_as(kAlice, channel);
   again.order("close", "closed");
   CHECK(names_of(channel).empty());
 }
 
-TEST(busy_channel_of_another_user_in_the_group_stays_theirs) {
-  need_root();
-  const std::string channel = unique_channel();
-  make_name(possum::transport::control_name(channel));
-  const std::string path =
-      possum::kShmDirectory + possum::transport::control_name(channel);
-  CHECK(chown(path.c_str(), kAlice.uid, kAlice.gid) == 0);
-  Error error;
-  const auto writer = Writer::create(plain_writer(channel), {}, error);
-  CHECK(writer->open(error) == WriteStatus::failed);
-  CHECK(error.code == ErrorCode::not_owner && has(error.message, kAliceUid));
-  CHECK(unlink(path.c_str()) == 0);
-}
-
-// --- a member of the group that keeps to no rule
-// ----------------------------------------
+// --- a member of the group that keeps to no rule -------------------------------------
 
 namespace {
 
 // Something is in a page that nobody has, beyond what a writer puts there.
 bool vandalised(const std::string& channel) {
-  using namespace possum::transport::layout;
-  possum::UniqueFd fd(
-      shm_open(possum::transport::control_name(channel).c_str(), O_RDONLY, 0));
-  const auto all = map_whole_control(fd.get(), possum::Access::read_only);
+  using namespace layout;
+  UniqueFd fd(shm_open(control_name(channel).c_str(), O_RDONLY, 0));
+  const auto all = map_whole_control(fd.get(), Access::read_only);
   if (!all) return false;
-  const possum::transport::ControlMap control(all);
+  const ControlMap control(all);
   const auto& page = control.page(kReaders - 1);
   std::uint64_t semaphore = 0;
   std::memcpy(&semaphore, all->data() + all->size() - kSemSharedBytes, sizeof semaphore);
@@ -392,12 +338,11 @@ bool vandalised(const std::string& channel) {
 
 }  // namespace
 
-TEST(a_control_object_that_is_being_made_is_not_looked_at) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, a_control_object_that_is_being_made_is_not_looked_at) {
   CHECK(!vandalised(channel));
-  make_name(possum::transport::control_name(channel));
+  make_name(control_name(channel));
   CHECK(!vandalised(channel));
-  CHECK(shm_unlink(possum::transport::control_name(channel).c_str()) == 0);
+  CHECK(shm_unlink(control_name(channel).c_str()) == 0);
 }
 
 namespace {
@@ -418,13 +363,13 @@ void expect_survival(const std::string& kind) {
   std::uint64_t key = 0;
   int frames = 0;
   const std::int64_t end = in_ms(std::max(1500, soak_seconds() * 1000));
-  while (possum::monotonic_ns() < end) {
-    const std::int64_t before = possum::monotonic_ns();
+  while (monotonic_ns() < end) {
+    const std::int64_t before = monotonic_ns();
     for (int i = 0; i < 10; ++i) {
       const WriteStatus status = try_publish(*writer, ++key);
       CHECK(status == WriteStatus::ok || status == WriteStatus::no_slot);
     }
-    CHECK(possum::monotonic_ns() - before < 1000 * kMs);
+    CHECK(monotonic_ns() - before < 1000 * kMs);
     const std::string status = honest.ask("take 20");
     if (status.starts_with("frame")) {
       ++frames;
@@ -433,7 +378,7 @@ void expect_survival(const std::string& kind) {
       honest.ask("attach 20");
     }
     // A few ticks, but the vandal keeps a processor busy.
-    CHECK(possum::monotonic_ns() - before < 5000 * kMs);
+    CHECK(monotonic_ns() - before < 5000 * kMs);
   }
   std::printf("   %s: %llu frames, %d of them read\n", kind.c_str(),
               static_cast<unsigned long long>(key), frames);

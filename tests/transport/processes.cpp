@@ -13,10 +13,6 @@ using namespace support;
 
 namespace {
 
-void publish_all(Writer& writer, std::uint64_t from, std::uint64_t to) {
-  for (std::uint64_t key = from; key <= to; ++key) publish(writer, key);
-}
-
 bool comes_back(const Writer& writer) {
   return eventually(
       [&] {
@@ -29,7 +25,7 @@ bool comes_back(const Writer& writer) {
 // Publishes for so long and returns the longest that one frame took.
 std::int64_t longest_publish(Writer& writer, std::uint64_t& key, int ms) {
   std::int64_t longest = 0;
-  for (const std::int64_t end = in_ms(ms); possum::monotonic_ns() < end;) {
+  for (const std::int64_t end = in_ms(ms); monotonic_ns() < end;) {
     const std::int64_t before = own_time_ns();
     publish(writer, ++key);
     longest = std::max(longest, own_time_ns() - before);
@@ -41,14 +37,10 @@ std::int64_t longest_publish(Writer& writer, std::uint64_t& key, int ms) {
 
 // --- readers that die ----------------------------------------------------------------
 
-TEST(killed_reader_gives_everything_back) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(plain_writer(channel));
-  Error error;
+TEST_F(WithWriter, killed_reader_gives_everything_back) {
   CHECK(writer->prepare(16, kSmall, error));
   for (int round = 0; round < 5; ++round) {
-    FarReader reader(channel, Policy::drop_oldest, 4);
-    reader.attach();
+    FarReader reader = attached(channel, Policy::drop_oldest, 4);
     for (std::uint64_t key = 1; key <= 5; ++key) {
       publish(*writer, key);
       reader.frame();
@@ -60,13 +52,10 @@ TEST(killed_reader_gives_everything_back) {
   }
 }
 
-TEST(stopped_reader_never_makes_the_writer_wait) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, stopped_reader_never_makes_the_writer_wait) {
   const auto writer = open_writer(plain_writer(channel, 6));
-  FarReader stopped(channel, Policy::drop_oldest, 3);
-  FarReader lively(channel, Policy::drop_oldest, 3);
-  stopped.attach();
-  lively.attach();
+  FarReader stopped = attached(channel, Policy::drop_oldest, 3);
+  FarReader lively = attached(channel, Policy::drop_oldest, 3);
   std::uint64_t key = 0;
   for (int i = 0; i < 4; ++i) {
     publish(*writer, ++key);
@@ -90,13 +79,9 @@ TEST(stopped_reader_never_makes_the_writer_wait) {
   CHECK(lively.frame().key == key);
 }
 
-TEST(reader_killed_while_the_writer_waits_for_it_lets_it_go_on) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(blocking_writer(channel));
-  FarReader other(channel, Policy::blocking, 16);
-  other.attach();
-  FarReader reader(channel, Policy::blocking, 2);
-  reader.attach();
+TEST_F(WithBlockingWriter, reader_killed_while_the_writer_waits_for_it_lets_it_go_on) {
+  FarReader other = attached(channel, Policy::blocking, 16);
+  FarReader reader = attached(channel, Policy::blocking, 2);
   std::atomic<std::uint64_t> published{0};
   std::thread publishing([&] {
     for (std::uint64_t key = 1; key <= 8; ++key) {
@@ -112,11 +97,9 @@ TEST(reader_killed_while_the_writer_waits_for_it_lets_it_go_on) {
   for (std::uint64_t seq = 1; seq <= 8; ++seq) CHECK(other.frame().seq == seq);
 }
 
-TEST(blocking_reader_that_leaves_lets_the_writer_go_on) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, blocking_reader_that_leaves_lets_the_writer_go_on) {
   const auto writer = open_writer(blocking_writer(channel, 3));
-  FarReader reader(channel, Policy::blocking, 16);
-  reader.attach();
+  FarReader reader = attached(channel, Policy::blocking, 16);
   std::thread publishing([&] { publish_all(*writer, 1, 20); });
   CHECK(reader.frame().seq == 1);
   reader.order("detach", "detached");
@@ -124,67 +107,12 @@ TEST(blocking_reader_that_leaves_lets_the_writer_go_on) {
   CHECK(reader.all_intact());
 }
 
-TEST(frames_outlive_the_reader_that_left_and_count_until_released) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(plain_writer(channel, 6));
-  Error error;
-  CHECK(writer->prepare(6, kSmall, error));
-  FarReader reader(channel, Policy::drop_oldest, 4);
-  reader.attach();
-  publish_all(*writer, 1, 3);
-  for (int i = 0; i < 3; ++i) CHECK(!reader.frame().copy);
-  reader.order("destroy", "destroyed");
-  publish_all(*writer, 4, 60);
-  CHECK(reader.all_intact());
-  CHECK(writer->statistics().held == 3);
-  reader.release(3);
-  CHECK(comes_back(*writer));
-}
-
-TEST(random_kills_of_readers_leak_nothing) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(blocking_writer(channel, 8));
-  std::mt19937 random(17);
-  const auto policy = [&] { return static_cast<Policy>(random() % 3); };
-  std::vector<FarReader> readers;
-  std::atomic<bool> stop{false};
-  std::atomic<std::uint64_t> published{0};
-  std::thread publishing([&] {
-    while (!stop) publish(*writer, ++published);
-  });
-  const std::int64_t end = in_ms(std::max(3, soak_seconds()) * 1000);
-  int kills = 0;
-  while (possum::monotonic_ns() < end || kills <= 20) {  // an emulator is slow
-    while (readers.size() < 5) {
-      readers.emplace_back(channel, policy(), 1 + random() % 4);
-      readers.back().attach();
-      if (random() % 2) readers.back().tell("drain");
-    }
-    const std::size_t victim = random() % readers.size();
-    std::this_thread::sleep_for(std::chrono::microseconds(random() % 10'000));
-    readers[victim].kill();
-    if (victim + 1 != readers.size()) readers[victim] = std::move(readers.back());
-    readers.pop_back();
-    ++kills;
-  }
-  for (FarReader& reader : readers) reader.kill();
-  stop = true;
-  publishing.join();
-  std::printf("   %d kills, %llu frames\n", kills,
-              static_cast<unsigned long long>(published.load()));
-  CHECK(comes_back(*writer));
-  const auto fresh = attach_reader(reader_of(channel));
-  CHECK(key_of(take(*fresh)) == published);
-}
-
 // --- a reader taken for dead ---------------------------------------------------------
 
-TEST(reader_whose_descriptors_were_closed_gets_an_error_and_hurts_nobody) {
-  const std::string channel = unique_channel();
-  const auto writer = open_prepared(plain_writer(channel));
+TEST_F(WithPreparedWriter,
+       reader_whose_descriptors_were_closed_gets_an_error_and_hurts_nobody) {
   publish(*writer, 1);
-  FarReader careless(channel);
-  careless.attach();
+  FarReader careless = attached(channel);
   CHECK(careless.frame().key == 1);
   careless.order("closefrom", "closed");
   CHECK(eventually([&] { return writer->active_readers() == 0; }, 2000));
@@ -204,8 +132,7 @@ TEST(reader_whose_descriptors_were_closed_gets_an_error_and_hurts_nobody) {
 
 // --- writers that die ----------------------------------------------------------------
 
-TEST(reader_takes_what_it_was_offered_then_finds_the_successor) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, reader_takes_what_it_was_offered_then_finds_the_successor) {
   auto writer = std::make_unique<FarWriter>(channel);
   const auto reader = attach_reader(reader_of(channel, Policy::drop_oldest, 8));
   writer->publish(1, 5);
@@ -214,13 +141,12 @@ TEST(reader_takes_what_it_was_offered_then_finds_the_successor) {
   writer->kill();
   for (std::uint64_t key = 2; key <= 5; ++key) CHECK(key_of(take(*reader)) == key);
   Frame frame;
-  const std::int64_t before = possum::monotonic_ns();
+  const std::int64_t before = monotonic_ns();
   CHECK(try_take(*reader, frame) == TakeStatus::disconnected);
-  CHECK(possum::monotonic_ns() - before < 1000 * kMs);
+  CHECK(monotonic_ns() - before < 1000 * kMs);
   CHECK(try_take(*reader, frame) == TakeStatus::disconnected);
   writer = std::make_unique<FarWriter>(channel);
   writer->publish(100, 100);
-  Error error;
   CHECK(reader->attach(in_ms(kLimitMs), error) == AttachStatus::attached);
   CHECK(reader->incarnation() != first && reader->incarnation() != 0);
   const Frame next = take(*reader);
@@ -229,56 +155,23 @@ TEST(reader_takes_what_it_was_offered_then_finds_the_successor) {
   writer->order("close", "closed");
 }
 
-TEST(sleeping_reader_learns_of_the_writers_death) {
-  const std::string channel = unique_channel();
-  FarWriter writer(channel);
-  FarReader reader(channel);
-  reader.attach();
+TEST_F(WithFarWriter, sleeping_reader_learns_of_the_writers_death) {
+  FarReader reader = attached(channel);
   writer.publish(1, 1);
   reader.frame();
   reader.tell("take 20000");
-  const std::int64_t before = possum::monotonic_ns();
+  const std::int64_t before = monotonic_ns();
   writer.kill();
   reader.expect("disconnected");
-  CHECK(possum::monotonic_ns() - before < 1000 * kMs);
+  CHECK(monotonic_ns() - before < 1000 * kMs);
   open_writer(plain_writer(channel))->close();
 }
 
-TEST(sleeping_reader_learns_at_once_that_the_writer_closed) {
-  const std::string channel = unique_channel();
-  FarWriter writer(channel);
-  FarReader reader(channel);
-  reader.attach();
+TEST_F(WithFarWriter, sleeping_reader_learns_at_once_that_the_writer_closed) {
+  FarReader reader = attached(channel);
   reader.tell("take 20000");
   writer.order("close", "closed");
   reader.expect("disconnected");
-}
-
-TEST(killed_and_restarted_writers_are_followed_frame_by_frame) {
-  const std::string channel = unique_channel();
-  Error error;
-  const auto reader = Reader::create(reader_of(channel, Policy::drop_oldest, 4), error);
-  std::mt19937 random(23);
-  std::uint64_t incarnation = 0;
-  for (int life = 0; life < 12; ++life) {
-    FarWriter writer(channel);
-    CHECK(reader->attach(in_ms(kLimitMs), error) == AttachStatus::attached);
-    CHECK(reader->incarnation() != incarnation);
-    incarnation = reader->incarnation();
-    writer.tell("publish 1 100000 2000 caps-of-life-" + std::to_string(life));
-    Frame frame;
-    for (int i = 0; i < 20; ++i) CHECK(try_take(*reader, frame) == TakeStatus::frame);
-    CHECK(*frame.caps() == "caps-of-life-" + std::to_string(life));
-    std::this_thread::sleep_for(std::chrono::microseconds(random() % 3000));
-    writer.kill();  // in the middle of something
-    TakeStatus status;
-    do {
-      status = try_take(*reader, frame);
-    } while (status == TakeStatus::frame);
-    CHECK(status == TakeStatus::disconnected);
-    frame = Frame();
-  }
-  open_writer(plain_writer(channel))->close();
 }
 
 // --- forks ---------------------------------------------------------------------------
@@ -288,8 +181,7 @@ TEST(child_of_a_writer_does_not_keep_the_channel) {
     const std::string channel = unique_channel();
     FarWriter writer(channel);
     writer.publish(1, 3);
-    FarReader reader(channel);
-    reader.attach();
+    FarReader reader = attached(channel);
     CHECK(reader.frame().key == 3);
     const pid_t child = std::stoi(writer.ask(how));
     reader.tell("take 20000");
@@ -307,8 +199,7 @@ TEST(child_of_a_reader_does_not_keep_its_slots) {
   for (const std::string how : {"fork", "exec", "vfork", "spawn"}) {
     const std::string channel = unique_channel();
     const auto writer = open_prepared(plain_writer(channel));
-    FarReader reader(channel);
-    reader.attach();
+    FarReader reader = attached(channel);
     publish(*writer, 1);
     reader.frame();
     const pid_t child = std::stoi(reader.ask(how));
@@ -319,78 +210,20 @@ TEST(child_of_a_reader_does_not_keep_its_slots) {
   }
 }
 
-TEST(handles_are_dead_in_a_forked_child) {
-  const std::string channel = unique_channel();
-  FarWriter writer(channel);
-  writer.publish(1, 2);
-  writer.order("use-in-child", "refused");
-  writer.publish(3, 3);
-  FarReader reader(channel);
-  reader.attach();
-  CHECK(reader.frame().key == 3);
-  reader.order("use-in-child", "refused");
-  // The parents' sides are whole.
-  writer.publish(4, 4);
-  CHECK(reader.frame().key == 4);
-  CHECK(reader.all_intact());
-  CHECK(names_of(channel).size() > 1);
-  writer.order("close", "closed");
-  CHECK(names_of(channel).empty());
-}
-
 // --- a reader that lies --------------------------------------------------------------
-
-TEST(reader_that_scribbles_over_its_pages_hurts_only_itself) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(plain_writer(channel, 32));
-  Error error;
-  CHECK(writer->prepare(32, kSmall, error));  // more than it can claim to hold
-  FarReader honest(channel, Policy::drop_oldest, 3);
-  honest.attach();
-  FarReader liar(channel);
-  liar.attach();
-  liar.order("scribble", "scribbling");
-  std::uint64_t key = 0;
-  std::uint64_t seen = 0;
-  const std::int64_t end = in_ms(std::max(2, soak_seconds()) * 1000);
-  while (possum::monotonic_ns() < end || seen <= 100) {
-    const std::int64_t before = possum::monotonic_ns();
-    publish(*writer, ++key);
-    CHECK(possum::monotonic_ns() - before < 1000 * kMs);
-    const Taken t = honest.take();
-    CHECK(t.status == "frame" && t.key > seen);
-    seen = t.key;
-    honest.release();
-  }
-  liar.kill();
-  CHECK(eventually([&] { return writer->active_readers() == 1; }, 2000));
-  CHECK(eventually([&] { return writer->statistics().held == 0; }, 2000));
-  for (int i = 0; i < 20; ++i) {
-    publish(*writer, ++key);
-    CHECK(honest.frame().key == key);
-  }
-}
 
 // A page that its reader says nobody has, and has wiped, may be taken before the writer
 // recycles it. The next reader must not pay for that.
-TEST(reader_that_leaves_its_page_by_a_lie_harms_no_successor) {
-  using namespace possum::transport::layout;
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, reader_that_leaves_its_page_by_a_lie_harms_no_successor) {
+  using namespace layout;
   const auto writer = open_prepared(plain_writer(channel));
   publish(*writer, 1);
   {
-    Error error;
-    possum::transport::OpenControl open;
-    CHECK(open_control({channel, {}, false}, open, error) ==
-          possum::transport::OpenStatus::ok);
-    CHECK(open.lock.try_lock(kReaderByte) == possum::LockFd::Result::ok);
-    CHECK(map_own_page(open, 0, error));
-    ReaderUnit& page = open.control.page(0);
+    BareReader liar;
+    CHECK(liar.settle(channel));
+    ReaderUnit& page = liar.page();
     const std::uint64_t free = page.cfg;
-    Config cfg = unpack(free);
-    cfg.state = PageState::active;
-    page.cfg = pack(cfg);
-    open.attention().ring();
+    liar.enter(Policy::drop_oldest, 3);
     CHECK(eventually([&] { return (page.grant & kAdmitted) != 0; }));
     page.word = 0;
     page.grant = 0;
@@ -400,26 +233,18 @@ TEST(reader_that_leaves_its_page_by_a_lie_harms_no_successor) {
   CHECK(key_of(take(*next)) == 1);
   writer->set_eos();
   Frame none;
-  Error error;
-  CHECK(next->take(in_ms(kLimitMs), none, error) == possum::transport::TakeStatus::eos);
+  CHECK(next->take(in_ms(kLimitMs), none, error) == TakeStatus::eos);
 }
 
 // Whoever writes in a page that nobody has is given nothing, and keeps nothing.
-TEST(reader_that_takes_without_attaching_holds_nothing) {
-  const std::string channel = unique_channel();
-  const auto writer = open_prepared(plain_writer(channel));
+TEST_F(WithPreparedWriter, reader_that_takes_without_attaching_holds_nothing) {
   {
-    Error error;
-    possum::transport::OpenControl open;
-    CHECK(open_control({.channel = channel}, open, error) ==
-          possum::transport::OpenStatus::ok);
-    CHECK(open.lock.try_lock(possum::transport::layout::kReaderByte) ==
-          possum::LockFd::Result::ok);
-    CHECK(map_own_page(open, 0, error));
-    auto& word = open.control.page(0).word;
+    BareReader thief;
+    CHECK(thief.settle(channel));
+    auto& word = thief.page().word;
     for (std::uint64_t key = 1; key <= 5; ++key) {
       publish(*writer, key);
-      CHECK(possum::transport::layout::offered_of(word) == 0);
+      CHECK(layout::offered_of(word) == 0);
       word = ~std::uint64_t{0};
       CHECK(writer->statistics().held == 0);
       word = 0;

@@ -18,7 +18,7 @@
 #include "transport/reader_core.h"
 
 using namespace support;
-using possum::transport::layout::PageState;
+using layout::PageState;
 
 namespace {
 
@@ -34,7 +34,7 @@ class Load {
   explicit Load(std::string channel, int seconds)
       : channel_(std::move(channel)), end_ns_(in_ms(seconds * 1000)) {}
   const std::string& channel() const { return channel_; }
-  bool over() const { return possum::monotonic_ns() >= end_ns_; }
+  bool over() const { return monotonic_ns() >= end_ns_; }
   std::int64_t soon() const { return std::min(end_ns_, in_ms(50)); }
   void count_frame() { frames_.fetch_add(1, relaxed); }
   std::uint64_t frames() const { return frames_.load(relaxed); }
@@ -114,7 +114,7 @@ void write_frames(Load& load, Writer& writer, unsigned seed) {
 
 // Another thread of the writing process: looks, waits, borrows and interrupts.
 void disturb_writer(Load& load, Writer& writer) {
-  const std::atomic<unsigned> never{possum::transport::layout::kReaders + 1};
+  const std::atomic<unsigned> never{layout::kReaders + 1};
   Error error;
   while (!load.over()) {
     static_cast<void>(writer.statistics());
@@ -232,18 +232,13 @@ void read_frames(Load& load, Habits habits, Drain& drain) {
   disturb.join();
 }
 
-// A reader without a Reader: it takes frames, looks at them, and is gone without a word.
-// Its lock falls with its descriptors, as the kernel would have it after a SIGKILL.
-class Mortal {
+// It takes frames, looks at them, and is gone without a word.
+class Mortal : public BareReader {
  public:
   struct Env {
-    possum::transport::OpenControl& open;
-    possum::transport::layout::ReaderUnit& page(unsigned r) const {
-      return open.control.page(r);
-    }
-    possum::transport::layout::ControlHeader& header() const {
-      return open.control.header();
-    }
+    OpenControl& open;
+    layout::ReaderUnit& page(unsigned r) const { return open.control.page(r); }
+    layout::ControlHeader& header() const { return open.control.header(); }
     void ring_writer() { open.room().ring(); }
     void ring_both() {
       open.attention().ring();
@@ -251,88 +246,44 @@ class Mortal {
     }
   };
 
-  // False: no page is free.
-  bool enter(const std::string& channel, Policy policy) {
-    channel_ = channel;
-    if (open_control({.channel = channel}, open_, error_) !=
-        possum::transport::OpenStatus::ok) {
-      return false;
-    }
-    for (page_ = 0; page_ < possum::transport::layout::kReaders; ++page_) {
-      if (!free_page() || open_.lock.try_lock(possum::transport::layout::kReaderByte +
-                                              page_) != possum::LockFd::Result::ok) {
-        continue;
-      }
-      if (free_page()) break;
-      open_.lock.unlock(possum::transport::layout::kReaderByte + page_);
-    }
-    if (page_ == possum::transport::layout::kReaders) return false;
-    CHECK(map_own_page(open_, page_, error_));
-    auto& cfg = open_.control.page(page_).cfg;
-    const auto now =
-        possum::transport::layout::unpack(cfg.load(std::memory_order_acquire));
-    cfg.store(possum::transport::layout::pack({now.epoch, 4, policy, PageState::active}),
-              std::memory_order_seq_cst);
-    open_.attention().ring();
-    return true;
-  }
-
   // Takes up to `count` frames, lets go of every other one.
   void live(Load& load, unsigned count) {
-    Env env{open_};
-    possum::transport::ReaderCore<Env> core(env, {page_, epoch()});
+    Env env{*this};
+    ReaderCore<Env> core(env, tenancy);
     std::uint64_t last_seq = 0;
     for (unsigned taken = 0; taken < count && !load.over();) {
       const auto found = core.take(last_seq, ~0u);
       if (!found) {
-        if (!open_.lock.held_by_other(possum::transport::layout::kOwnerByte)) return;
+        if (!lock.held_by_other(layout::kOwnerByte)) return;
         std::this_thread::sleep_for(std::chrono::microseconds(100));
         continue;
       }
-      look_at(found->slot, found->seq);
+      look_at(load, found->slot, found->seq);
       last_seq = found->seq;
       if (++taken % 2) core.release(found->slot);
     }
   }
 
-  void die() { open_ = {}; }
-
  private:
-  std::uint32_t epoch() const {
-    return possum::transport::layout::unpack(
-               open_.control.page(page_).cfg.load(std::memory_order_acquire))
-        .epoch;
-  }
-  bool free_page() const {
-    return possum::transport::layout::unpack(
-               open_.control.page(page_).cfg.load(std::memory_order_acquire))
-               .state == PageState::free;
-  }
-  void look_at(unsigned slot, std::uint64_t seq) {
+  void look_at(const Load& load, unsigned slot, std::uint64_t seq) const {
     const std::uint32_t object =
-        open_.control.header().slot[slot].object.load(std::memory_order_acquire);
-    const std::string name =
-        possum::transport::data_name(channel_, open_.incarnation, object);
-    const possum::UniqueFd fd(shm_open(name.c_str(), O_RDONLY, 0));
+        control.header().slot[slot].object.load(std::memory_order_acquire);
+    const std::string name = data_name(load.channel(), incarnation, object);
+    const UniqueFd fd(shm_open(name.c_str(), O_RDONLY, 0));
     if (!fd) return;  // the writer has stopped
+    Error error;
     struct stat info {};
     CHECK(fstat(fd.get(), &info) == 0);
-    const auto mapping =
-        possum::ShmObject::map(fd.get(), static_cast<std::size_t>(info.st_size),
-                               possum::Access::read_only, false, error_);
+    const auto mapping = ShmObject::map(fd.get(), static_cast<std::size_t>(info.st_size),
+                                        Access::read_only, false, error);
     CHECK(mapping);
-    possum::transport::layout::DataHeader header;
+    layout::DataHeader header;
     std::memcpy(&header, mapping->data(), sizeof header);
-    possum::transport::layout::FrameDescriptor frame;
+    layout::FrameDescriptor frame;
     std::memcpy(&frame, mapping->data() + sizeof header, sizeof frame);
     CHECK(frame.seq == seq);
     CHECK(shows(mapping->data() + header.pixels_offset, frame.data_bytes, frame.offset));
   }
-
-  std::string channel_;
-  possum::transport::OpenControl open_;
-  unsigned page_ = 0;
-  Error error_;
 };
 
 void live_and_die(Load& load, unsigned seed) {
@@ -340,10 +291,12 @@ void live_and_die(Load& load, unsigned seed) {
   constexpr Policy kPolicies[] = {Policy::drop_oldest, Policy::drop_newest,
                                   Policy::blocking};
   while (!load.over()) {
-    Mortal reader;
-    if (!reader.enter(load.channel(), kPolicies[random() % 3])) continue;
-    reader.live(load, 1 + random() % 12);
-    reader.die();
+    {
+      Mortal reader;
+      if (!reader.settle(load.channel())) continue;
+      reader.enter(kPolicies[random() % 3], 4);
+      reader.live(load, 1 + random() % 12);
+    }
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
 }
@@ -386,12 +339,10 @@ void run_load(const WriterOptions& options, const std::vector<Habits>& all) {
 }  // namespace
 
 #ifdef __SANITIZE_THREAD__
-TEST(both_ends_share_one_mapping) {
+TEST_F(OnChannel, both_ends_share_one_mapping) {
   if (std::getenv("POSSUM_TWO_MAPPINGS")) check::skip("two mappings are asked for");
-  const std::string channel = unique_channel();
   const auto writer = open_writer(plain_writer(channel));
   SlotRef ref;
-  Error error;
   CHECK(writer->acquire(kSmall, sizeof kCaps, 0, ref, error) == WriteStatus::ok);
   draw(ref.data, kSmall, 1);
   auto frame = descriptor_for(1, kSmall);
@@ -422,9 +373,7 @@ TEST(few_slots_for_dropping_readers) {
 
 // Who attaches maps objects that were offered to nobody yet: only their number says that
 // they are complete.
-TEST(objects_are_complete_when_their_number_is_known) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(plain_writer(channel));
+TEST_F(WithWriter, objects_are_complete_when_their_number_is_known) {
   std::atomic<bool> over{false};
   std::thread attaching([&] {
     Error error;
@@ -434,7 +383,6 @@ TEST(objects_are_complete_when_their_number_is_known) {
       reader->detach();
     }
   });
-  Error error;
   for (std::size_t pages = 1; pages <= 300; ++pages) {
     CHECK(writer->prepare(8, pages * 4096, error));  // replaces all that is too small
   }

@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mount.h>
-#include <sys/resource.h>
 
 #include "inspect/observer.h"
 #include "support/containers.h"
@@ -67,98 +66,74 @@ void expect_no_reader(const std::string& channel, const std::vector<std::string>
 void expect_reader(const std::string& channel) { attach_reader(reader_of(channel)); }
 
 // As many descriptors as there are, and so many more.
-class FewDescriptors {
- public:
-  explicit FewDescriptors(rlim_t more) {
-    CHECK(getrlimit(RLIMIT_NOFILE, &before_) == 0);
-    const int next = dup(0);
-    CHECK(next >= 0);
-    close(next);
-    const rlimit few = {static_cast<rlim_t>(next) + more, before_.rlim_max};
-    CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0);
-  }
-  ~FewDescriptors() { raise(); }
-  void raise() const { CHECK(setrlimit(RLIMIT_NOFILE, &before_) == 0); }
-
- private:
-  rlimit before_{};
-};
+SoftLimit few_descriptors(rlim_t more) {
+  const int next = dup(0);
+  CHECK(next >= 0 && close(next) == 0);
+  return SoftLimit(RLIMIT_NOFILE, static_cast<rlim_t>(next) + more);
+}
 
 const std::vector<std::string> kTooManyFiles = {"Too many open files", "ulimit -n"};
 
 }  // namespace
 
-// --- this process
-// ------------------------------------------------------------------------
+// --- this process --------------------------------------------------------------------
 
-TEST(descriptors_of_a_writer) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, descriptors_of_a_writer) {
   const auto writer = new_writer(plain_writer(channel));
   for (const rlim_t more : {0, 1}) {
-    const FewDescriptors few(more);
+    const SoftLimit few = few_descriptors(more);
     expect_no_writer(*writer, kTooManyFiles);
-    few.raise();
+    few.lift();
   }
   expect_writer(*writer);
   {
-    const FewDescriptors few(0);
+    const SoftLimit few = few_descriptors(0);
     Error error;
     CHECK(!writer->prepare(8, kSmall, error));
     expect_said(error.message, kTooManyFiles);
-    few.raise();
+    few.lift();
     CHECK(writer->prepare(8, kSmall, error));
   }
 }
 
-TEST(descriptors_of_a_reader) {
-  const std::string channel = unique_channel();
-  FarWriter writer(channel);
+TEST_F(WithFarWriter, descriptors_of_a_reader) {
   for (const rlim_t more : {0, 1}) {
-    const FewDescriptors few(more);
+    const SoftLimit few = few_descriptors(more);
     expect_no_reader(channel, kTooManyFiles);
-    few.raise();
+    few.lift();
     expect_reader(channel);
   }
   // Of the frames' objects, later.
   const auto reader = attach_reader(reader_of(channel));
-  const FewDescriptors few(0);
+  const SoftLimit few = few_descriptors(0);
   writer.publish(1, 1, 100'000);
   Frame frame;
-  Error error;
   CHECK(reader->take(in_ms(kLimitMs), frame, error) == TakeStatus::failed);
   expect_said(error.message, {"frames of channel", kTooManyFiles[0], kTooManyFiles[1]});
   CHECK(error.message.find("restart its writer") == std::string::npos);
-  few.raise();
+  few.lift();
   expect_reader(channel);
-  writer.order("close", "closed");
 }
 
-TEST(descriptors_of_who_looks) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(plain_writer(channel));
+TEST_F(WithWriter, descriptors_of_who_looks) {
   publish(*writer, 1);
   for (const rlim_t more : {0, 1}) {
-    const FewDescriptors few(more);
+    const SoftLimit few = few_descriptors(more);
     const auto seen = possum::inspect::observe_channel(channel);
     expect_said(more == 0 ? seen.problem : seen.frame_problem, kTooManyFiles);
   }
   CHECK(possum::inspect::observe_channel(channel).frame.has_value());
 }
 
-TEST(size_of_files) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, size_of_files) {
   const auto writer = new_writer(plain_writer(channel));
-  rlimit before{};
-  CHECK(getrlimit(RLIMIT_FSIZE, &before) == 0);
-  const rlimit little = {4096, before.rlim_max};
-  CHECK(setrlimit(RLIMIT_FSIZE, &little) == 0);
+  const SoftLimit little(RLIMIT_FSIZE, 4096);
   expect_no_writer(*writer, {"ulimit -f"});
-  CHECK(setrlimit(RLIMIT_FSIZE, &before) == 0);
+  little.lift();
   expect_writer(*writer);
 }
 
-TEST(second_writer_of_one_process) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, second_writer_of_one_process) {
   const auto first = open_writer(plain_writer(channel));
   const auto second = new_writer(plain_writer(channel));
   expect_no_writer(*second, {"already written by this process (", "close its writer"});
@@ -170,24 +145,15 @@ TEST(second_writer_of_one_process) {
   expect_writer(*second);
 }
 
-TEST(writer_that_lost_its_channel_opens_again) {
-  const std::string channel = unique_channel();
-  std::atomic<bool> lost{false};
-  possum::transport::WriterEvents events;
-  events.lost = [&](const Error& error) {
-    expect_said(error.message, {"not a shared memory object", "remove it"});
-    lost = true;
-  };
-  const auto writer = open_writer(plain_writer(channel), events);
-  const std::string path =
-      possum::kShmDirectory + possum::transport::control_name(channel);
+TEST_F(WithLosses, writer_that_lost_its_channel_opens_again) {
+  const std::string path = path_of(channel);
   CHECK(mkdir((path + ".aside").c_str(), 0700) == 0);
   // In one step: the writer makes its channel anew as soon as the name is free.
   CHECK(renameat2(AT_FDCWD, (path + ".aside").c_str(), AT_FDCWD, path.c_str(),
                   RENAME_EXCHANGE) == 0 &&
         unlink((path + ".aside").c_str()) == 0);
-  CHECK(eventually([&] { return lost.load(); }));
-  Error error;
+  CHECK(eventually([&] { return lost == 1; }));
+  expect_said(why.message, {"not a shared memory object", "remove it"});
   SlotRef slot;
   CHECK(writer->acquire(kSmall, 0, 0, slot, error) == WriteStatus::failed);
   expect_said(error.message, {"remove it"});
@@ -197,11 +163,9 @@ TEST(writer_that_lost_its_channel_opens_again) {
   CHECK(key_of(take(*attach_reader(reader_of(channel)))) == 1);
 }
 
-// --- other processes
-// ---------------------------------------------------------------------
+// --- other processes -----------------------------------------------------------------
 
-TEST(writer_in_another_process) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, writer_in_another_process) {
   FarWriter other(channel);
   const auto writer = new_writer(plain_writer(channel));
   expect_no_writer(
@@ -211,9 +175,8 @@ TEST(writer_in_another_process) {
   expect_writer(*writer);
 }
 
-TEST(writer_in_another_pid_namespace) {
+TEST_F(OnChannel, writer_in_another_pid_namespace) {
   need_root();
-  const std::string channel = unique_channel();
   Container box;
   box.pid = true;
   BoxedWriter other(box, channel);
@@ -225,15 +188,11 @@ TEST(writer_in_another_pid_namespace) {
   expect_writer(*writer);
 }
 
-TEST(writer_of_another_version) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(plain_writer(channel));
-  const possum::UniqueFd fd(
-      shm_open(possum::transport::control_name(channel).c_str(), O_RDWR | O_CLOEXEC, 0));
-  const std::uint32_t other = possum::transport::layout::kVersion + 1;
-  const std::uint32_t own = possum::transport::layout::kVersion;
-  const auto at =
-      static_cast<off_t>(offsetof(possum::transport::layout::ControlHeader, version));
+TEST_F(WithWriter, writer_of_another_version) {
+  const UniqueFd fd(shm_open(control_name(channel).c_str(), O_RDWR | O_CLOEXEC, 0));
+  const std::uint32_t other = layout::kVersion + 1;
+  const std::uint32_t own = layout::kVersion;
+  const auto at = static_cast<off_t>(offsetof(layout::ControlHeader, version));
   CHECK(pwrite(fd.get(), &other, sizeof other, at) == sizeof other);
   expect_no_reader(channel, {"layout " + std::to_string(other), "this is layout",
                              "use the same version"});
@@ -241,12 +200,10 @@ TEST(writer_of_another_version) {
   expect_reader(channel);
 }
 
-// --- /dev/shm
-// ----------------------------------------------------------------------------
+// --- /dev/shm ------------------------------------------------------------------------
 
-TEST(mount_that_may_only_be_read) {
+TEST_F(OnChannel, mount_that_may_only_be_read) {
   const PrivateShm shm(kShmBytes);
-  const std::string channel = unique_channel();
   const auto other = open_writer(plain_writer("other"));
   const auto writer = new_writer(plain_writer(channel));
   // A second mount of the same: the first has files that are open for writing.
@@ -325,39 +282,29 @@ TEST(mount_that_this_user_may_not_write) {
   refused.hear();
   expect_said(refused.ask("error"), {"Permission denied", "chmod 1777 /dev/shm"});
   CHECK(chmod("/dev/shm", 01777) == 0);
-  FarWriter writer(kAlice, "x");
-  writer.expect("ok 0");
-  writer.order("close", "closed");
+  FarWriter writer = writing_as(kAlice, "x");
 }
 
-TEST(group_that_this_user_is_not_in) {
+TEST_F(OnChannel, group_that_this_user_is_not_in) {
   need_root();
-  const std::string channel = unique_channel();
   FarWriter refused(kAlice, channel, "660", "12345");
   refused.hear();
   expect_said(refused.ask("error"), {"group", "Operation not permitted", "member of"});
-  FarWriter writer(kAlice, channel, "660", std::to_string(kGroup));
-  writer.expect("ok 0");
-  writer.order("close", "closed");
+  FarWriter writer = writing_as(kAlice, channel, "660", std::to_string(kGroup));
 }
 
 // A umask hid even the owner's bits, or somebody took them away, and the writer died.
-TEST(leftovers_that_their_owner_may_not_open_are_cleared_away) {
+TEST_F(OnChannel, leftovers_that_their_owner_may_not_open_are_cleared_away) {
   need_root();
-  const std::string channel = unique_channel();
-  FarWriter dead(kAlice, channel);
-  dead.expect("ok 0");
+  FarWriter dead = writing_as(kAlice, channel);
   dead.kill();
-  CHECK(chmod((possum::kShmDirectory + possum::transport::control_name(channel)).c_str(),
-              0) == 0);
-  FarWriter writer(kAlice, channel);
-  writer.expect("ok 0");
+  CHECK(chmod((path_of(channel)).c_str(), 0) == 0);
+  FarWriter writer = writing_as(kAlice, channel);
   writer.order("close", "closed");
   CHECK(names_of(channel).empty());
 }
 
-// --- refusals that no test may bring about for all programs of the machine
-// ----------------------------
+// --- refusals that no test may bring about for all programs of the machine -----------
 
 // CHANNEL, which another process writes to: what it says when shared memory objects
 // cannot be opened, for each reason that the system can have.
@@ -409,9 +356,7 @@ ROLE(refused_opens) {
   return 0;
 }
 
-TEST(open_files_of_the_machine_and_every_other_reason) {
-  const std::string channel = unique_channel();
-  FarWriter writer(channel);
+TEST_F(WithFarWriter, open_files_of_the_machine_and_every_other_reason) {
   writer.publish(1, 1);
   Peer refused("refused_opens", {channel});
   std::uint64_t key = 1;
@@ -424,7 +369,6 @@ TEST(open_files_of_the_machine_and_every_other_reason) {
   const int status = refused.join();
   if (status == check::kSkipped) check::skip("the kernel has no filter that asks back");
   CHECK(status == 0);
-  writer.order("close", "closed");
 }
 
 ROLE(refused_threads) {
@@ -450,12 +394,9 @@ TEST(threads_of_a_writer) {
 // The limit that people meet: of the processes and threads of one user.
 ROLE(few_threads) {
   const auto writer = new_writer(plain_writer(args.at(0)));
-  rlimit before{};
-  CHECK(getrlimit(RLIMIT_NPROC, &before) == 0);
-  const rlimit few = {1, before.rlim_max};
-  CHECK(setrlimit(RLIMIT_NPROC, &few) == 0);
+  const SoftLimit few(RLIMIT_NPROC, 1);
   expect_no_writer(*writer, {"No thread could be started", "ulimit -u"});
-  CHECK(setrlimit(RLIMIT_NPROC, &before) == 0);
+  few.lift();
   expect_writer(*writer);
   return 0;
 }

@@ -6,7 +6,6 @@
 // /dev/shm in a mount namespace; where that is not permitted everything is skipped.
 #include <errno.h>
 #include <sys/mount.h>
-#include <sys/resource.h>
 
 #include <atomic>
 
@@ -25,8 +24,8 @@ void shm_of(std::size_t kib) {
   if (!entered) check::skip("mount namespaces are not permitted here");
   static bool mounted = false;
   const std::string size = "mode=1777,size=" + std::to_string(kib) + "k";
-  if (mount("tmpfs", possum::kShmDirectory, "tmpfs", mounted ? MS_REMOUNT : 0,
-            size.c_str()) != 0) {
+  if (mount("tmpfs", kShmDirectory, "tmpfs", mounted ? MS_REMOUNT : 0, size.c_str()) !=
+      0) {
     check::skip("a tmpfs cannot be mounted here");
   }
   mounted = true;
@@ -39,7 +38,7 @@ class Ballast {
   explicit Ballast(std::size_t leave) {
     fd_ = open((kPath).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     CHECK(fd_ >= 0);
-    const std::size_t bytes = possum::shm_free_bytes() - leave;
+    const std::size_t bytes = shm_free_bytes() - leave;
     CHECK(posix_fallocate(fd_, 0, static_cast<off_t>(bytes)) == 0);
   }
   ~Ballast() {
@@ -48,15 +47,15 @@ class Ballast {
   }
 
  private:
-  const std::string kPath = std::string(possum::kShmDirectory) + "/ballast";
+  const std::string kPath = std::string(kShmDirectory) + "/ballast";
   int fd_;
 };
 
 struct Limits {
   std::atomic<int> events{0};
   std::atomic<unsigned> slots{0};
-  possum::transport::WriterEvents events_of() {
-    possum::transport::WriterEvents result;
+  WriterEvents events_of() {
+    WriterEvents result;
     result.pool_limited = [this](unsigned count, const Error& error) {
       CHECK(error.code == ErrorCode::no_space);
       slots = count;
@@ -68,19 +67,16 @@ struct Limits {
 
 }  // namespace
 
-TEST(fewer_slots_when_not_all_fit) {
+TEST_F(OnChannel, fewer_slots_when_not_all_fit) {
   shm_of_mib(32);
-  const std::string channel = unique_channel();
   Limits limits;
   const auto writer = open_writer(plain_writer(channel), limits.events_of());
-  Error error;
   CHECK(writer->prepare(16, 6 * kMiB, error));
   const unsigned slots = writer->statistics().slots;
   CHECK(slots == 5);  // 5 x 6 of 32 MiB
   CHECK(eventually([&] { return limits.events == 1; }));
   CHECK(limits.slots == slots);
-  FarReader reader(channel, Policy::drop_oldest, 3);
-  reader.attach();
+  FarReader reader = attached(channel, Policy::drop_oldest, 3);
   for (std::uint64_t key = 1; key <= 30; ++key) {
     publish(*writer, key, 6 * kMiB);
     CHECK(reader.frame().key == key);
@@ -89,9 +85,8 @@ TEST(fewer_slots_when_not_all_fit) {
   CHECK(limits.events == 1);  // once per shortage
 }
 
-TEST(shortage_while_growing_on_demand_is_told_too) {
+TEST_F(OnChannel, shortage_while_growing_on_demand_is_told_too) {
   shm_of_mib(16);
-  const std::string channel = unique_channel();
   Limits limits;
   const auto writer = open_writer(plain_writer(channel), limits.events_of());
   const auto reader = attach_reader(reader_of(channel));
@@ -104,7 +99,7 @@ TEST(shortage_while_growing_on_demand_is_told_too) {
   CHECK(eventually([&] { return limits.events == 1; }));
   CHECK(limits.slots >= 3 && limits.slots <= 5);
   // It is tried again twice a second or more, and told once.
-  for (const std::int64_t end = in_ms(700); possum::monotonic_ns() < end;) {
+  for (const std::int64_t end = in_ms(700); monotonic_ns() < end;) {
     publish(*writer, 50, 3 * kMiB);
     take(*reader);
   }
@@ -112,11 +107,9 @@ TEST(shortage_while_growing_on_demand_is_told_too) {
   for (const Frame& frame : held) CHECK(intact(frame));
 }
 
-TEST(no_room_for_three_slots_is_an_error_with_numbers) {
+TEST_F(OnChannel, no_room_for_three_slots_is_an_error_with_numbers) {
   shm_of_mib(16);
-  const std::string channel = unique_channel();
   const auto writer = open_writer(plain_writer(channel));
-  Error error;
   CHECK(!writer->prepare(3, 8 * kMiB, error));
   CHECK(error.code == ErrorCode::no_space);
   CHECK(error.needed_bytes >= 24 * kMiB && error.needed_bytes < 25 * kMiB);
@@ -133,10 +126,8 @@ TEST(no_room_for_three_slots_is_an_error_with_numbers) {
   for (std::uint64_t key = 1; key <= 5; ++key) publish(*writer, key, 8 * kMiB);
 }
 
-TEST(no_room_for_the_control_object_is_an_error_that_leaves_nothing) {
+TEST_F(OnChannel, no_room_for_the_control_object_is_an_error_that_leaves_nothing) {
   shm_of(64);
-  const std::string channel = unique_channel();
-  Error error;
   const auto writer = Writer::create(plain_writer(channel), {}, error);
   CHECK(writer->open(error) == WriteStatus::failed);
   CHECK(error.code == ErrorCode::no_space);
@@ -144,20 +135,6 @@ TEST(no_room_for_the_control_object_is_an_error_that_leaves_nothing) {
 }
 
 namespace {
-
-// The largest file that this process may make (setrlimit(2)), while it lives.
-class FileLimit {
- public:
-  explicit FileLimit(std::size_t bytes) {
-    CHECK(getrlimit(RLIMIT_FSIZE, &before_) == 0);
-    const rlimit limit = {bytes, before_.rlim_max};
-    CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
-  }
-  ~FileLimit() { setrlimit(RLIMIT_FSIZE, &before_); }
-
- private:
-  rlimit before_{};
-};
 
 void expect_limit_named(const Error& error) {
   CHECK(error.code == ErrorCode::system);
@@ -168,12 +145,10 @@ void expect_limit_named(const Error& error) {
 }  // namespace
 
 // The kernel would end the process by SIGXFSZ.
-TEST(limit_on_the_size_of_files_is_an_error_that_names_it) {
+TEST_F(OnChannel, limit_on_the_size_of_files_is_an_error_that_names_it) {
   shm_of_mib(64);
-  const std::string channel = unique_channel();
-  Error error;
   {
-    const FileLimit limit(64 << 10);
+    const SoftLimit limit(RLIMIT_FSIZE, 64 << 10);
     const auto writer = Writer::create(plain_writer(channel), {}, error);
     CHECK(writer->open(error) == WriteStatus::failed);
     expect_limit_named(error);
@@ -181,7 +156,7 @@ TEST(limit_on_the_size_of_files_is_an_error_that_names_it) {
   }
   const auto writer = open_writer(plain_writer(channel));
   {
-    const FileLimit limit(kMiB);
+    const SoftLimit limit(RLIMIT_FSIZE, kMiB);
     CHECK(!writer->prepare(4, 2 * kMiB, error));
     expect_limit_named(error);
     SlotRef ref;
@@ -192,29 +167,11 @@ TEST(limit_on_the_size_of_files_is_an_error_that_names_it) {
   publish(*writer, 2, 2 * kMiB);
 }
 
-TEST(hoarding_lossless_reader_gets_forty_frames_without_room) {
+TEST_F(OnChannel, two_hoarding_lossless_readers_get_forty_frames_without_room) {
   shm_of_mib(4);
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(blocking_writer(channel, 4));
-  FarReader reader(channel, Policy::blocking, 3);
-  reader.attach();
-  std::thread publishing([&] {
-    for (std::uint64_t key = 1; key <= 40; ++key) publish(*writer, key, kMiB);
-  });
-  for (std::uint64_t seq = 1; seq <= 40; ++seq) CHECK(reader.frame().seq == seq);
-  publishing.join();
-  CHECK(reader.all_intact());
-  CHECK(writer->statistics().slots == 3);
-}
-
-TEST(two_hoarding_lossless_readers_get_forty_frames_without_room) {
-  shm_of_mib(4);
-  const std::string channel = unique_channel();
   const auto writer = open_writer(blocking_writer(channel, 16));
-  FarReader one(channel, Policy::blocking, 3);
-  FarReader two(channel, Policy::blocking, 16);
-  one.attach();
-  two.attach();
+  FarReader one = attached(channel, Policy::blocking, 3);
+  FarReader two = attached(channel, Policy::blocking, 16);
   std::thread publishing([&] {
     for (std::uint64_t key = 1; key <= 40; ++key) publish(*writer, key, kMiB);
   });
@@ -224,13 +181,12 @@ TEST(two_hoarding_lossless_readers_get_forty_frames_without_room) {
   }
   publishing.join();
   CHECK(one.all_intact() && two.all_intact());
+  CHECK(writer->statistics().slots == 3);
 }
 
-TEST(larger_frames_take_the_place_of_smaller_ones) {
+TEST_F(OnChannel, larger_frames_take_the_place_of_smaller_ones) {
   shm_of_mib(32);
-  const std::string channel = unique_channel();
   const auto writer = open_writer(plain_writer(channel));
-  Error error;
   CHECK(writer->prepare(16, 2 * kMiB, error));
   const auto reader = attach_reader(reader_of(channel));
   std::uint64_t key = 0;
@@ -247,9 +203,8 @@ TEST(larger_frames_take_the_place_of_smaller_ones) {
   }
 }
 
-TEST(frames_for_which_there_is_no_room_at_all_are_an_error) {
+TEST_F(OnChannel, frames_for_which_there_is_no_room_at_all_are_an_error) {
   shm_of_mib(32);
-  const std::string channel = unique_channel();
   const auto writer = open_writer(plain_writer(channel));
   const auto reader = attach_reader(reader_of(channel));
   std::vector<Frame> held;
@@ -258,7 +213,6 @@ TEST(frames_for_which_there_is_no_room_at_all_are_an_error) {
     held.push_back(take(*reader));
   }
   SlotRef ref;
-  Error error;
   CHECK(eventually([&] {
     const WriteStatus status = writer->acquire(31 * kMiB, 10, 0, ref, error);
     CHECK(status == WriteStatus::no_slot || status == WriteStatus::failed);
@@ -276,11 +230,9 @@ TEST(frames_for_which_there_is_no_room_at_all_are_an_error) {
   }));
 }
 
-TEST(longer_caps_and_metas_without_room_end_in_frames_or_an_error) {
+TEST_F(OnChannel, longer_caps_and_metas_without_room_end_in_frames_or_an_error) {
   shm_of_mib(8);
-  const std::string channel = unique_channel();
   const auto writer = open_writer(plain_writer(channel));
-  Error error;
   CHECK(writer->prepare(16, kMiB, error));
   const auto reader = attach_reader(reader_of(channel));
   std::uint64_t key = 0;
@@ -295,12 +247,10 @@ TEST(longer_caps_and_metas_without_room_end_in_frames_or_an_error) {
   }
 }
 
-TEST(pool_grows_again_when_there_is_room_again) {
+TEST_F(OnChannel, pool_grows_again_when_there_is_room_again) {
   shm_of_mib(64);
-  const std::string channel = unique_channel();
   Limits limits;
   const auto writer = open_writer(plain_writer(channel, 12), limits.events_of());
-  Error error;
   CHECK(writer->prepare(3, 2 * kMiB, error));
   const auto reader = attach_reader(reader_of(channel));
   std::vector<Frame> held;
@@ -322,13 +272,11 @@ TEST(pool_grows_again_when_there_is_room_again) {
   for (const Frame& frame : held) CHECK(intact(frame));
 }
 
-TEST(full_mount_and_a_death_leave_nothing_after_the_next_writer) {
+TEST_F(OnChannel, full_mount_and_a_death_leave_nothing_after_the_next_writer) {
   shm_of_mib(16);
-  const std::string channel = unique_channel();
   FarWriter writer(channel);
   writer.publish(1, 3, 4 * kMiB);
   writer.kill();
   const auto next = open_writer(plain_writer(channel));
-  Error error;
   CHECK(next->prepare(3, 5 * kMiB, error));  // fits only if the dead one's are gone
 }

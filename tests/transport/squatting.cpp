@@ -18,8 +18,8 @@ using namespace support;
 namespace {
 
 // Calls of shm_open() and of ppoll().
-std::atomic<unsigned> opened{0};
-std::atomic<unsigned> polled{0};
+std::atomic<unsigned> opens{0};
+std::atomic<unsigned> polls{0};
 
 std::mutex draws_mutex;
 std::deque<std::uint32_t> draws;  // what comes before real random numbers
@@ -50,7 +50,7 @@ std::uint32_t number_of(const std::string& name) {
 std::vector<std::uint32_t> numbers(const std::string& channel) {
   std::vector<std::uint32_t> result;
   for (const std::string& name : names_of(channel)) {
-    const auto info = possum::stat_name("/" + name);
+    const auto info = stat_name("/" + name);
     if (name.starts_with("possum-d.") && info && info->st_size > 0) {
       result.push_back(number_of(name));
     }
@@ -75,22 +75,20 @@ extern "C" ssize_t getrandom(void* to, size_t bytes, unsigned flags) {
 }
 
 extern "C" int shm_open(const char* name, int flags, mode_t mode) {
-  ++opened;
-  return open((possum::kShmDirectory + std::string(name)).c_str(),
-              flags | O_NOFOLLOW | O_CLOEXEC, mode);
+  ++opens;
+  return open((kShmDirectory + std::string(name)).c_str(), flags | O_NOFOLLOW | O_CLOEXEC,
+              mode);
 }
 
 extern "C" int ppoll(pollfd* fds, nfds_t count, const timespec* timeout,
                      const sigset_t*) {
-  ++polled;
+  ++polls;
   timespec left = *timeout;  // the kernel says what was left
   return static_cast<int>(syscall(SYS_ppoll, fds, count, &left, nullptr, 0));
 }
 
-TEST(objects_have_the_numbers_that_are_drawn_but_none_twice_and_never_zero) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(plain_writer(channel));
-  Error error;
+TEST_F(WithWriter,
+       objects_have_the_numbers_that_are_drawn_but_none_twice_and_never_zero) {
   {
     const Rigged rigged{0, 7, 7, 0, 9, 7, 9, 4'000'000'000};
     CHECK(writer->prepare(3, kSmall, error) && rigged.left() == 0);
@@ -104,14 +102,12 @@ TEST(objects_have_the_numbers_that_are_drawn_but_none_twice_and_never_zero) {
   CHECK((numbers(channel) == std::vector<std::uint32_t>{11, 12, 13}));
 }
 
-TEST(names_that_somebody_took_are_passed_over) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, names_that_somebody_took_are_passed_over) {
   const auto writer = open_writer(plain_writer(channel, 8));
   const auto reader = attach_reader(reader_of(channel));
   std::vector<std::string> squatted;
   for (const std::uint32_t number : {1u, 2u, 3u}) {
-    squatted.push_back(
-        possum::transport::data_name(channel, writer->incarnation(), number));
+    squatted.push_back(data_name(channel, writer->incarnation(), number));
     make_name(squatted.back());
   }
   {
@@ -134,16 +130,14 @@ TEST(names_that_somebody_took_are_passed_over) {
   }
   held.clear();
   for (const std::string& name : squatted) {
-    CHECK(possum::stat_name(name)->st_size == 0);  // nobody touched it
+    CHECK(stat_name(name)->st_size == 0);  // nobody touched it
     CHECK(shm_unlink(name.c_str()) == 0);
   }
 }
 
 // Anybody can count.
-TEST(numbers_say_nothing_about_the_next_ones) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, numbers_say_nothing_about_the_next_ones) {
   const auto writer = open_writer(plain_writer(channel, 16));
-  Error error;
   CHECK(writer->prepare(16, kSmall, error));
   const std::vector<std::uint32_t> drawn = numbers(channel);
   CHECK(drawn.size() == 16);
@@ -151,39 +145,11 @@ TEST(numbers_say_nothing_about_the_next_ones) {
   CHECK(drawn.back() - drawn.front() > 1u << 24);
 }
 
-TEST(channel_name_that_another_user_took_is_said_to_be_theirs) {
-  need_root();
-  constexpr uid_t kMallory = 54303;
-  const std::string channel = unique_channel();
-  const std::string path =
-      possum::kShmDirectory + possum::transport::control_name(channel);
-  const std::function<bool()> squats[] = {
-      [&] { return mknod(path.c_str(), S_IFREG | 0600, 0) == 0; },
-      [&] { return mknod(path.c_str(), S_IFREG | 0666, 0) == 0; },
-      [&] { return mkdir(path.c_str(), 0700) == 0; },
-      [&] { return mkfifo(path.c_str(), 0666) == 0; },
-      [&] { return symlink("/dev/null", path.c_str()) == 0; },
-  };
-  for (const auto& squat : squats) {
-    CHECK(squat() && lchown(path.c_str(), kMallory, kMallory) == 0);
-    Error error;
-    const auto writer = Writer::create(plain_writer(channel), {}, error);
-    CHECK(writer->open(error) == WriteStatus::failed);
-    const bool file =
-        std::filesystem::is_regular_file(std::filesystem::symlink_status(path));
-    CHECK(error.message.find(file ? "belongs to user 54303" : "remove it (" + path) !=
-          std::string::npos);
-    CHECK(error.message.ends_with("choose another name with channel="));
-    CHECK(remove(path.c_str()) == 0);
-  }
-}
-
 // Each time there is something to look at, or nothing any more. Once it is another name.
 TEST(names_that_come_and_go_without_end_do_not_keep_a_reader_busy) {
   for (const bool own : {true, false}) {
     const std::string channel = unique_channel();
-    const std::string path = possum::kShmDirectory + possum::transport::control_name(
-                                                         own ? channel : channel + "x");
+    const std::string path = kShmDirectory + control_name(own ? channel : channel + "x");
     const pid_t squatter = fork();
     if (squatter == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -194,39 +160,37 @@ TEST(names_that_come_and_go_without_end_do_not_keep_a_reader_busy) {
     }
     Error error;
     const auto reader = Reader::create(reader_of(channel), error);
-    const std::int64_t start = possum::monotonic_ns();
-    opened = polled = 0;
+    const std::int64_t start = monotonic_ns();
+    opens = polls = 0;
     CHECK(reader->attach(in_ms(1000), error) == AttachStatus::timeout);
     CHECK(kill(squatter, SIGKILL) == 0 && waitpid(squatter, nullptr, 0) == squatter);
     unlink(path.c_str());
-    const auto took_ms = static_cast<unsigned>((possum::monotonic_ns() - start) / kMs);
-    std::printf("   %u opened, %u polled in %u ms\n", opened.load(), polled.load(),
+    const auto took_ms = static_cast<unsigned>((monotonic_ns() - start) / kMs);
+    std::printf("   %u opened, %u polled in %u ms\n", opens.load(), polls.load(),
                 took_ms);
     // Two for each look; one look in 5 ms while somebody may be setting up a channel.
-    CHECK(opened <= 2 * (50 + took_ms / 5) && polled <= 2 * (50 + took_ms / 5));
+    CHECK(opens <= 2 * (50 + took_ms / 5) && polls <= 2 * (50 + took_ms / 5));
   }
 }
 
 // Until the name of a dead writer is its successor's there is no moment for anybody else.
-TEST(name_of_a_dead_writer_goes_to_its_successor_and_to_nobody_who_waits_for_it) {
+TEST_F(OnChannel,
+       name_of_a_dead_writer_goes_to_its_successor_and_to_nobody_who_waits_for_it) {
   need_root();
-  const std::string channel = unique_channel();
   const auto die_as_writer = [&] {
-    possum::transport::Claim claim;  // given up without a word
+    Claim claim;  // given up without a word
     Error error;
-    const auto status =
-        possum::transport::claim_channel({channel, {}, false}, claim, error);
-    if (status != possum::transport::ClaimStatus::ok) {
+    const auto status = claim_channel({channel, {}, false}, claim, error);
+    if (status != ClaimStatus::ok) {
       std::fprintf(stderr, "%s\n", error.message.c_str());
     }
-    return status == possum::transport::ClaimStatus::ok;
+    return status == ClaimStatus::ok;
   };
   CHECK(die_as_writer());
   Process squatter([&] {
     CHECK(setresuid(54303, 54303, 54303) == 0);
     CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
-    const std::string path =
-        possum::kShmDirectory + possum::transport::control_name(channel);
+    const std::string path = path_of(channel);
     while (open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600) < 0) {
     }
     pause();
@@ -236,27 +200,24 @@ TEST(name_of_a_dead_writer_goes_to_its_successor_and_to_nobody_who_waits_for_it)
   squatter.kill();
   CHECK(ours);
   // As it is left by a successor that died meanwhile, too.
-  make_name(possum::transport::data_name(channel, 0, 77));
+  make_name(data_name(channel, 0, 77));
   const auto writer = open_writer(plain_writer(channel));
   CHECK(names_of(channel).size() == 1);
 }
 
 // They cost the time to read their names, and no memory.
-TEST(data_names_of_other_users_stay_and_are_in_nobodys_way) {
+TEST_F(OnChannel, data_names_of_other_users_stay_and_are_in_nobodys_way) {
   need_root();
-  const std::string channel = unique_channel();
   std::vector<std::string> squatted;
   for (std::uint32_t i = 0; i < 2000; ++i) {
-    squatted.push_back(possum::transport::data_name(channel, i, i));
+    squatted.push_back(data_name(channel, i, i));
     make_name(squatted.back());
-    CHECK(chown((possum::kShmDirectory + squatted.back()).c_str(), 54303, 54303) == 0);
+    CHECK(chown((kShmDirectory + squatted.back()).c_str(), 54303, 54303) == 0);
   }
-  FarWriter writer(User{54301, 54301}, channel);
-  writer.expect("ok 0");
+  FarWriter writer = writing_as(User{54301, 54301}, channel);
   writer.publish(1, 3);
   writer.kill();
-  FarWriter again(User{54301, 54301}, channel);
-  again.expect("ok 0");
+  FarWriter again = writing_as(User{54301, 54301}, channel);
   again.publish(1, 3);
   again.order("close", "closed");
   CHECK(names_of(channel).size() == squatted.size());

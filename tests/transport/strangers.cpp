@@ -10,7 +10,6 @@
 
 using namespace support;
 using namespace possum;
-using namespace possum::transport;
 
 namespace {
 
@@ -60,9 +59,8 @@ std::vector<std::string> reader_arguments(const std::string& channel) {
 
 }  // namespace
 
-TEST(writer_of_another_word_size_is_refused) {
+TEST_F(OnChannel, writer_of_another_word_size_is_refused) {
   const std::vector<std::string> program = {peer_32()};
-  const std::string channel = unique_channel();
   Peer writer("writer", {channel, "plain"}, program);
   writer.expect("ok 0");
   writer.order("publish 1 5 4096", "ok");
@@ -77,9 +75,8 @@ TEST(writer_of_another_word_size_is_refused) {
   CHECK(names_of(channel).empty());
 }
 
-TEST(reader_of_another_word_size_refuses) {
+TEST_F(OnChannel, reader_of_another_word_size_refuses) {
   const std::vector<std::string> program = {peer_32()};
-  const std::string channel = unique_channel();
   const auto writer = open_writer(plain_writer(channel));
   publish(*writer, 1);
   Peer reader("reader", reader_arguments(channel), program);
@@ -90,9 +87,8 @@ TEST(reader_of_another_word_size_refuses) {
 }
 
 // Names and lock bytes are the same for all.
-TEST(writer_of_another_word_size_finds_the_channel_taken) {
+TEST_F(OnChannel, writer_of_another_word_size_finds_the_channel_taken) {
   const std::vector<std::string> program = {peer_32()};
-  const std::string channel = unique_channel();
   FarWriter holder(channel);
   Peer second("writer", {channel, "plain"}, program);
   second.expect(refused(ErrorCode::busy));
@@ -108,9 +104,8 @@ TEST(writer_of_another_word_size_finds_the_channel_taken) {
   CHECK(names_of(channel).empty());
 }
 
-TEST(writer_with_another_c_library_is_refused) {
+TEST_F(OnChannel, writer_with_another_c_library_is_refused) {
   const std::vector<std::string> program = {peer_musl()};
-  const std::string channel = unique_channel();
   Peer writer("writer", {channel}, program);
   writer.expect("ok 0");
   expect_refusal(channel, abi(64, 2));

@@ -17,7 +17,6 @@
 
 using namespace support;
 using namespace possum;
-using namespace possum::transport;
 
 namespace {
 
@@ -205,7 +204,7 @@ struct Traffic {
   }
 };
 
-std::string path_of(const std::string& file) {
+std::string shm_path(const std::string& file) {
   return std::string(kShmDirectory) + "/" + file;
 }
 
@@ -225,10 +224,10 @@ std::vector<std::string> files_of(const std::string& channel, Which which) {
 // How much is left of it; names that are gone by now are passed over.
 void cut(const std::string& file, bool half, bool and_back) {
   struct stat info {};
-  if (stat(path_of(file).c_str(), &info) != 0) return;
+  if (stat(shm_path(file).c_str(), &info) != 0) return;
   const off_t left = half ? info.st_size / 2 : 0;
-  if (truncate(path_of(file).c_str(), left) == 0 && and_back) {
-    CHECK(truncate(path_of(file).c_str(), info.st_size) == 0 || errno == ENOENT);
+  if (truncate(shm_path(file).c_str(), left) == 0 && and_back) {
+    CHECK(truncate(shm_path(file).c_str(), info.st_size) == 0 || errno == ENOENT);
   }
 }
 
@@ -264,19 +263,6 @@ TEST(objects_truncated_and_made_long_again_are_made_anew) {
   truncate_under_load(false, true);
 }
 
-// Nothing tells that the second half of a frame is zeros where it is as long as before;
-// the next frame in that slot is whole again.
-TEST(objects_cut_by_half_and_made_long_again_tear_nothing) {
-  Traffic traffic;
-  const std::int64_t end = in_ms(1000 * rounds() / 2);
-  while (monotonic_ns() < end) {
-    for (const auto& file : files_of(traffic.channel, Which::data)) cut(file, true, true);
-    traffic.readers[0].await_more("frames", 1);
-  }
-  traffic.await_frames();
-  traffic.finish();
-}
-
 // As fast as can be, whatever the writer makes of it meanwhile.
 TEST(steady_truncation_never_ends_a_guarded_process) {
   Traffic traffic;
@@ -306,8 +292,7 @@ TEST(headers_that_are_overwritten_are_made_anew) {
         offsetof(ControlHeader, incarnation), offsetof(ControlHeader, flags),
         layout::kConstantHeaderBytes - 1, offsetof(ControlHeader, slot[0].object)}) {
     traffic.expect_new_channel([&] {
-      possum::UniqueFd fd(
-          shm_open(possum::transport::control_name(traffic.channel).c_str(), O_RDWR, 0));
+      UniqueFd fd(shm_open(control_name(traffic.channel).c_str(), O_RDWR, 0));
       unsigned char byte = 0;
       CHECK(pread(fd.get(), &byte, 1, static_cast<off_t>(at)) == 1);
       byte ^= 0xff;
@@ -326,8 +311,7 @@ TEST(truncated_data_harms_nobody_who_waits) {
     const std::string channel = unique_channel();
     FarWriter writer(channel);
     writer.publish(1, 1, kBytes);
-    FarReader reader(channel);
-    reader.attach();
+    FarReader reader = attached(channel);
     CHECK(reader.frame().key == 1);
     reader.release();
     for (const auto& file : files_of(channel, Which::data)) cut(file, half, false);
@@ -338,11 +322,9 @@ TEST(truncated_data_harms_nobody_who_waits) {
 }
 
 // The memory of a file belongs to whoever touches it first, which a reader would do.
-TEST(memory_that_a_writer_has_given_back_is_nobody_elses_to_pay) {
+TEST_F(OnChannel, memory_that_a_writer_has_given_back_is_nobody_elses_to_pay) {
   constexpr std::size_t kLarge = 4 << 20;
-  const std::string channel = unique_channel();
   const auto writer = open_writer(plain_writer(channel, 8));
-  Error error;
   CHECK(writer->prepare(8, kLarge, error));
   publish(*writer, 1, kLarge);
   std::uint64_t kept = 0;  // of memory, in blocks
@@ -370,9 +352,7 @@ TEST(memory_that_a_writer_has_given_back_is_nobody_elses_to_pay) {
 }
 
 // Downstream touched it in that moment, and sees zeros for good.
-TEST(truncation_that_is_over_is_told_if_it_was_met) {
-  const std::string channel = unique_channel();
-  FarWriter writer(channel);
+TEST_F(WithFarWriter, truncation_that_is_over_is_told_if_it_was_met) {
   writer.publish(1, 1, kBytes);
   ReaderOptions options = reader_of(channel);
   options.bus_guard = true;
@@ -381,29 +361,23 @@ TEST(truncation_that_is_over_is_told_if_it_was_met) {
   writer.stop();
   std::map<std::string, std::uintmax_t> sizes;
   for (const auto& file : files_of(channel, Which::data)) {
-    sizes[path_of(file)] = std::filesystem::file_size(path_of(file));
+    sizes[shm_path(file)] = std::filesystem::file_size(shm_path(file));
     cut(file, true, false);
   }
   CHECK(word_at(held, kBytes - 8) == 0);
   for (const auto& [path, size] : sizes) std::filesystem::resize_file(path, size);
   Frame frame;
-  Error error;
   CHECK(reader->take(in_ms(kLimitMs), frame, error) == TakeStatus::failed);
   CHECK(clear_error(error, channel));
   CHECK(word_at(held, 0) == 0);  // the first half too, which was not cut
   writer.go_on();
-  writer.order("close", "closed");
 }
 
 // Between two frames a reader only trusts a page that is its own.
-TEST(reader_page_that_was_wiped_is_the_corrupt_error) {
-  const std::string channel = unique_channel();
-  FarWriter writer(channel);
+TEST_F(WithFarWriter, reader_page_that_was_wiped_is_the_corrupt_error) {
   writer.publish(1, 1);
   const auto reader = attach_reader(reader_of(channel));
-  OpenControl open;
-  Error error;
-  CHECK(open_control({.channel = channel}, open, error) == OpenStatus::ok);
+  OpenControl open = opened(channel);
   CHECK(map_own_page(open, 0, error));
   auto& cfg = open.control.page(0).cfg;
   // In the first tenancy and in a later one.
@@ -423,7 +397,6 @@ TEST(reader_page_that_was_wiped_is_the_corrupt_error) {
     writer.go_on();
     CHECK(eventually([&] { return layout::unpack(cfg.load()).epoch == epoch + 1; }));
   }
-  writer.order("close", "closed");
 }
 
 // --- names ---------------------------------------------------------------------------
@@ -449,7 +422,7 @@ TEST(removed_names_are_made_anew) { remove_under_load(Which::all); }
 
 TEST(renamed_control_object_is_a_lost_name) {
   Traffic traffic;
-  const std::string name = path_of(names_of(traffic.channel).front());
+  const std::string name = shm_path(names_of(traffic.channel).front());
   const std::string control = kShmDirectory + control_name(traffic.channel);
   const std::string stolen = control + "-stolen";
   traffic.expect_new_channel(
@@ -467,16 +440,17 @@ constexpr uid_t kStranger = 54303;
 // Something that is not what its name says. Remembers what it was.
 class Thing {
  public:
-  enum Kind { symlink_to_file, fifo, directory, socket_file, foreign_file };
-  static constexpr Kind kAll[] = {symlink_to_file, fifo, directory, socket_file,
-                                  foreign_file};
+  enum Kind { link_to_file, dangling_link, fifo, directory, socket_file, foreign_file };
+  static constexpr Kind kAll[] = {link_to_file, dangling_link, fifo,
+                                  directory,    socket_file,   foreign_file};
 
   Thing(Kind kind, std::string path, const std::string& content)
       : path_(std::move(path)) {
     switch (kind) {
-      case symlink_to_file:
+      case link_to_file:
+      case dangling_link:
         target_ = path_ + "-target";
-        write_file(target_, content);
+        if (kind == link_to_file) write_file(target_, content);
         CHECK(::symlink(target_.c_str(), path_.c_str()) == 0);
         break;
       case fifo:
@@ -490,16 +464,16 @@ class Thing {
         break;
       case foreign_file:
         write_file(path_, content);
-        CHECK(chown(path_.c_str(), kStranger, kStranger) == 0);
         break;
     }
+    CHECK(lchown(path_.c_str(), kStranger, kStranger) == 0);
     before_ = status(path_);
     if (!target_.empty()) target_before_ = status(target_);
   }
   ~Thing() {
     if (!target_.empty()) {
       CHECK(same(status(target_), target_before_));
-      CHECK(unlink(target_.c_str()) == 0);
+      unlink(target_.c_str());
     }
     std::filesystem::remove(path_);
   }
@@ -540,10 +514,13 @@ class Thing {
 };
 
 std::string content_of(const std::string& file) {
-  std::ifstream stream(path_of(file), std::ios::binary);
+  std::ifstream stream(shm_path(file), std::ios::binary);
   return {std::istreambuf_iterator<char>(stream), {}};
 }
 
+bool says(const Error& error, const std::string& text) {
+  return error.message.find(text) != std::string::npos;
+}
 bool names_the_channel(const Error& error, const std::string& channel) {
   return error.message.find("\"" + channel + "\"") != std::string::npos;
 }
@@ -558,7 +535,9 @@ TEST(something_else_under_a_control_name_is_refused_and_left_alone) {
   need_root();
   for (const Thing::Kind kind : Thing::kAll) {
     const std::string channel = unique_channel();
-    const Thing thing(kind, kShmDirectory + control_name(channel), "");
+    const Thing thing(kind, path_of(channel), "");
+    const std::string what =
+        kind == Thing::foreign_file ? "belongs to user" : "not a shared memory object";
     Error error;
     WriterOptions options = plain_writer(channel);
     options.claim_timeout_ns = 0;
@@ -566,11 +545,13 @@ TEST(something_else_under_a_control_name_is_refused_and_left_alone) {
     CHECK(writer->open(error) == WriteStatus::failed);
     CHECK(error.code == refusal_of(kind, ErrorCode::system) &&
           names_the_channel(error, channel));
+    CHECK(says(error, what) && error.message.ends_with("another name with channel="));
+    CHECK(says(error, "remove it (" + path_of(channel)) == (kind != Thing::foreign_file));
     // A reader waits for a writer to come in its place.
     const auto reader = Reader::create(reader_of(channel), error);
     CHECK(reader->attach(in_ms(100), error) == AttachStatus::timeout);
     CHECK(error.code == refusal_of(kind, ErrorCode::not_found) &&
-          names_the_channel(error, channel));
+          names_the_channel(error, channel) && says(error, what));
     CHECK(thing.untouched());
   }
 }
@@ -578,29 +559,21 @@ TEST(something_else_under_a_control_name_is_refused_and_left_alone) {
 TEST(live_writer_whose_name_is_something_else_now_gives_up_and_leaves_it_alone) {
   need_root();
   for (const Thing::Kind kind : Thing::kAll) {
-    const std::string channel = unique_channel();
-    std::atomic<int> lost{0};
-    Error why;
-    WriterEvents events;
-    events.lost = [&](const Error& error) {
-      why = error;
-      ++lost;
-    };
-    auto writer = open_writer(plain_writer(channel), events);
-    publish(*writer, 1);
-    const std::string control = kShmDirectory + control_name(channel);
+    WithLosses on;
+    publish(*on.writer, 1);
+    const std::string control = path_of(on.channel);
     // At once: the writer shall not find the name free.
     const std::string aside = control + "-aside";
-    std::unique_ptr<Thing> thing = std::make_unique<Thing>(kind, aside, "");
+    const Thing thing(kind, aside, "");
     if (kind == Thing::directory) CHECK(unlink(control.c_str()) == 0);
     CHECK(rename(aside.c_str(), control.c_str()) == 0);
-    CHECK(eventually([&] { return lost.load() == 1; }));
-    CHECK(why.code == refusal_of(kind, ErrorCode::system) &&
-          names_the_channel(why, channel));
-    CHECK(try_publish(*writer, 2) == WriteStatus::failed);
-    writer.reset();
+    CHECK(eventually([&] { return on.lost == 1; }));
+    CHECK(on.why.code == refusal_of(kind, ErrorCode::system) &&
+          names_the_channel(on.why, on.channel));
+    CHECK(try_publish(*on.writer, 2) == WriteStatus::failed);
+    on.writer.reset();
     CHECK(rename(control.c_str(), aside.c_str()) == 0);  // still there
-    CHECK(thing->untouched());
+    CHECK(thing.untouched());
   }
 }
 
@@ -609,8 +582,7 @@ namespace {
 // Somebody who holds another channel's name, for as long as he is left alone.
 class Holder {
  public:
-  explicit Holder(const std::string& channel)
-      : name_(kShmDirectory + control_name(channel)) {
+  explicit Holder(const std::string& channel) : name_(path_of(channel)) {
     peer_.emplace(own_);
     peer_->stop();
     CHECK(rename((kShmDirectory + control_name(own_)).c_str(), name_.c_str()) == 0);
@@ -643,17 +615,11 @@ WriteStatus publish_while(Writer& writer, WriteStatus status) {
 
 }  // namespace
 
-TEST(frames_are_dropped_while_somebody_holds_a_lost_name) {
-  const std::string channel = unique_channel();
-  std::atomic<int> lost{0};
-  WriterEvents events;
-  events.lost = [&](const Error&) { ++lost; };
-  const auto writer = open_writer(plain_writer(channel), events);
+TEST_F(WithLosses, frames_are_dropped_while_somebody_holds_a_lost_name) {
   publish(*writer, 1);
   Holder holder(channel);
   CHECK(publish_while(*writer, WriteStatus::ok) == WriteStatus::no_slot);
   CHECK(lost == 0 && writer->is_open());
-  Error error;
   CHECK(writer->prepare(3, kSmall, error));
   CHECK(!writer->lend(kSmall));
   const std::atomic<unsigned> one{1};
@@ -664,9 +630,7 @@ TEST(frames_are_dropped_while_somebody_holds_a_lost_name) {
   holder.die_and_leave_nothing();
 }
 
-TEST(channel_is_made_anew_when_the_holder_of_its_name_goes) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(plain_writer(channel));
+TEST_F(WithWriter, channel_is_made_anew_when_the_holder_of_its_name_goes) {
   publish(*writer, 1);
   Holder holder(channel);
   CHECK(publish_while(*writer, WriteStatus::ok) == WriteStatus::no_slot);
@@ -674,26 +638,19 @@ TEST(channel_is_made_anew_when_the_holder_of_its_name_goes) {
   holder.die();
   const auto reader = attach_reader(reader_of(channel));
   Frame frame;
-  Error error;
   CHECK(reader->take(in_ms(kLimitMs), frame, error) == TakeStatus::eos);
   CHECK(try_publish(*writer, 7) == WriteStatus::ok && key_of(take(*reader)) == 7);
   const std::atomic<unsigned> one{1};
   CHECK(writer->wait_readers(one, error, kForever) == WriteStatus::ok);
 }
 
-TEST(close_does_not_wait_for_a_lost_name) {
-  const std::string channel = unique_channel();
-  bool lost = false;
-  WriterEvents events;
-  events.lost = [&](const Error&) { lost = true; };
-  const auto writer = open_writer(plain_writer(channel), events);
+TEST_F(WithLosses, close_does_not_wait_for_a_lost_name) {
   publish(*writer, 1);
   Holder holder(channel);
   CHECK(publish_while(*writer, WriteStatus::ok) == WriteStatus::no_slot);
   writer->close();
-  CHECK(!lost && !writer->is_open());
+  CHECK(lost == 0 && !writer->is_open());
   holder.die_and_leave_nothing();
-  Error error;
   CHECK(writer->open(error) == WriteStatus::ok &&
         try_publish(*writer, 2) == WriteStatus::ok);
 }
@@ -712,7 +669,7 @@ TEST(something_else_under_a_data_name_is_refused_and_left_alone) {
       for (const auto& file : files_of(channel, Which::data)) {
         const std::string content = content_of(file);
         CHECK(shm_unlink(("/" + file).c_str()) == 0);
-        things.push_back(std::make_unique<Thing>(kind, path_of(file), content));
+        things.push_back(std::make_unique<Thing>(kind, shm_path(file), content));
       }
       const auto reader = attach_reader(reader_of(channel));
       Frame frame;
@@ -733,14 +690,12 @@ TEST(something_else_under_a_data_name_is_refused_and_left_alone) {
 // --- the writer's own hand -----------------------------------------------------------
 
 // Nobody is offered a frame that was drawn into the void.
-TEST(frame_whose_object_was_truncated_while_it_was_drawn_is_dropped) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, frame_whose_object_was_truncated_while_it_was_drawn_is_dropped) {
   WriterOptions options = plain_writer(channel);
   options.bus_guard = true;
   const auto writer = open_writer(options);
   const std::uint64_t first = writer->incarnation();
   SlotRef ref;
-  Error error;
   CHECK(writer->acquire(kBytes, sizeof kCaps, 0, ref, error) == WriteStatus::ok);
   for (const auto& file : files_of(channel, Which::data)) cut(file, false, false);
   draw(ref.data, kBytes, 1);

@@ -18,6 +18,7 @@
 #include "transport/reader_core.h"
 
 using namespace support;
+using layout::PageState;
 
 namespace {
 
@@ -25,10 +26,6 @@ std::vector<std::byte> some_metas(std::size_t bytes) {
   std::vector<std::byte> metas(bytes);
   draw(metas.data(), bytes, bytes);
   return metas;
-}
-
-void publish_all(Writer& writer, std::uint64_t from, std::uint64_t to) {
-  for (std::uint64_t key = from; key <= to; ++key) publish(writer, key);
 }
 
 bool nothing_held(const Writer& writer) {
@@ -49,6 +46,16 @@ WriteStatus publish_ref(Writer& writer, const SlotRef& ref, std::uint64_t key,
   return writer.publish(ref, frame, kCaps, {}, zero_copy, error);
 }
 
+// Publishes one frame, tried again and again.
+std::function<WriteStatus()> publication(Writer& writer, std::uint64_t key) {
+  const SlotRef ref = acquired(writer);
+  draw(ref.data, kSmall, key);
+  return [&writer, ref, frame = descriptor_for(key, kSmall)]() mutable {
+    Error error;
+    return writer.publish(ref, frame, kCaps, {}, false, error);
+  };
+}
+
 // Runs `call`, which waits, until interrupt() ends it.
 void expect_interrupted(const std::string& channel, Writer& writer,
                         const std::function<WriteStatus()>& call) {
@@ -59,10 +66,10 @@ void expect_interrupted(const std::string& channel, Writer& writer,
   });
   await_asleep([&] { return writer_sleeps(channel); });
   CHECK(!ended);
-  const std::int64_t before = possum::monotonic_ns();
+  const std::int64_t before = monotonic_ns();
   writer.interrupt(true);
   waiting.join();
-  CHECK(possum::monotonic_ns() - before < 1000 * kMs);
+  CHECK(monotonic_ns() - before < 1000 * kMs);
   CHECK(call() == WriteStatus::interrupted);  // until interrupt(false)
   writer.interrupt(false);
 }
@@ -73,9 +80,8 @@ void expect_interrupted(const std::string& channel, Writer& writer,
 
 // Elements that work in blocks do. Frames that fill whole pages end where their object
 // does.
-TEST(bytes_just_past_a_frame_are_there_and_nobody_elses) {
+TEST_F(OnChannel, bytes_just_past_a_frame_are_there_and_nobody_elses) {
   constexpr std::size_t kPast = 4096;
-  const std::string channel = unique_channel();
   const auto writer = open_writer(plain_writer(channel));
   const auto reader = attach_reader(reader_of(channel));
   for (const std::size_t bytes : {kSmall, 3 * kSmall, kSmall + 1}) {
@@ -96,36 +102,27 @@ TEST(bytes_just_past_a_frame_are_there_and_nobody_elses) {
   }
 }
 
-TEST(late_joiner_gets_the_newest_frame_and_no_gap) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(plain_writer(channel));
+TEST_F(WithWriter, late_joiner_gets_the_newest_frame_and_no_gap) {
   publish_all(*writer, 1, 5);
   for (const Policy policy : {Policy::drop_oldest, Policy::drop_newest}) {
-    FarReader reader(channel, policy);
-    reader.attach();
+    FarReader reader = attached(channel, policy);
     const Taken first = reader.frame();
     CHECK(first.key == 5 && first.seq == 5 && first.missed == 0);
     CHECK(reader.take(0).status == "timeout");
   }
 }
 
-TEST(page_of_a_reader_that_left_offers_the_newest_frame_again) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(plain_writer(channel));
+TEST_F(WithWriter, page_of_a_reader_that_left_offers_the_newest_frame_again) {
   publish_all(*writer, 1, 3);
-  possum::transport::OpenControl open;
-  Error error;
-  CHECK(open_control({.channel = channel}, open, error) ==
-        possum::transport::OpenStatus::ok);
+  OpenControl open = opened(channel);
   const auto recycled = [&] {
-    const auto cfg = possum::transport::layout::unpack(open.control.page(0).cfg.load());
-    return cfg.state == possum::transport::layout::PageState::free;
+    const auto cfg = layout::unpack(open.control.page(0).cfg.load());
+    return cfg.state == PageState::free;
   };
   for (std::uint64_t key = 4; key < 10; ++key) {
     CHECK(
         eventually(recycled));  // the writer's housekeeping says nothing when it is done
-    FarReader reader(channel);
-    reader.attach();
+    FarReader reader = attached(channel);
     CHECK(reader.frame().key == key - 1);
     publish(*writer, key);
     CHECK(reader.frame().key == key);
@@ -136,23 +133,8 @@ TEST(page_of_a_reader_that_left_offers_the_newest_frame_again) {
   }
 }
 
-TEST(reader_that_came_first_gets_everything_it_has_room_for) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(plain_writer(channel));
-  FarReader reader(channel, Policy::drop_oldest, 4);
-  reader.attach();
-  publish_all(*writer, 1, 4);
-  for (std::uint64_t key = 1; key <= 4; ++key) {
-    const Taken t = reader.frame();
-    CHECK(t.key == key && t.seq == key && t.missed == 0);
-  }
-}
-
-TEST(drop_oldest_keeps_the_newest_frames) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(plain_writer(channel));
-  FarReader reader(channel, Policy::drop_oldest, 3);
-  reader.attach();
+TEST_F(WithWriter, drop_oldest_keeps_the_newest_frames) {
+  FarReader reader = attached(channel, Policy::drop_oldest, 3);
   publish(*writer, 1);
   CHECK(reader.frame().key == 1);
   publish_all(*writer, 2, 10);
@@ -166,11 +148,8 @@ TEST(drop_oldest_keeps_the_newest_frames) {
   CHECK(info.dropped == 6 && info.delivered == 4);
 }
 
-TEST(drop_newest_keeps_the_oldest_frames) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(plain_writer(channel));
-  FarReader reader(channel, Policy::drop_newest, 3);
-  reader.attach();
+TEST_F(WithWriter, drop_newest_keeps_the_oldest_frames) {
+  FarReader reader = attached(channel, Policy::drop_newest, 3);
   publish_all(*writer, 1, 10);
   for (std::uint64_t key = 1; key <= 3; ++key) CHECK(reader.frame().seq == key);
   CHECK(reader.take(0).status == "timeout");
@@ -194,9 +173,7 @@ TEST(as_many_frames_wait_as_the_reader_wants) {
   }
 }
 
-TEST(skip_to_newest_counts_what_it_skips) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(plain_writer(channel));
+TEST_F(WithWriter, skip_to_newest_counts_what_it_skips) {
   const auto reader = attach_reader(reader_of(channel, Policy::drop_oldest, 8));
   publish(*writer, 1);
   CHECK(take(*reader).missed() == 0);
@@ -208,23 +185,19 @@ TEST(skip_to_newest_counts_what_it_skips) {
   CHECK(reader->statistics().missed == 4 && reader->statistics().frames == 2);
 }
 
-TEST(caps_metas_and_descriptor_arrive_as_given) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(plain_writer(channel));
-  const auto reader = attach_reader(reader_of(channel));
+TEST_F(WithReader, caps_metas_and_descriptor_arrive_as_given) {
   const auto metas = some_metas(333);
   const SlotRef ref = acquired(*writer);
   draw(ref.data + 64, 1000, 9);
   auto sent = descriptor_for(9, 1000);
   sent.data_offset = 64;
   sent.pts_ns = -5;
-  sent.dts_ns = possum::transport::layout::kNoTime;
+  sent.dts_ns = layout::kNoTime;
   sent.duration_ns = 40;
   sent.buffer_flags = 0xf0f0;
   sent.plane_count = 2;
   sent.planes[0] = {0, 500, -64, 0};
   sent.planes[1] = {500, 500, 32, 0};
-  Error error;
   CHECK(writer->publish(ref, sent, kCaps, metas, false, error) == WriteStatus::ok);
   const Frame got = take(*reader);
   CHECK(std::memcmp(&got.descriptor(), &sent, sizeof sent) == 0);
@@ -234,11 +207,8 @@ TEST(caps_metas_and_descriptor_arrive_as_given) {
 
 // --- blocking readers ----------------------------------------------------------------
 
-TEST(blocking_reader_gets_every_frame) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(blocking_writer(channel));
-  FarReader reader(channel, Policy::blocking, 2);
-  reader.attach();
+TEST_F(WithBlockingWriter, blocking_reader_gets_every_frame) {
+  FarReader reader = attached(channel, Policy::blocking, 2);
   reader.tell("drain");
   publish_all(*writer, 1, 2000);
   writer->set_eos();
@@ -246,19 +216,12 @@ TEST(blocking_reader_gets_every_frame) {
   CHECK(writer->statistics().readers.at(0).dropped == 0);
 }
 
-TEST(writer_waits_for_room_and_an_interrupted_publish_loses_nothing) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(blocking_writer(channel));
-  FarReader reader(channel, Policy::blocking, 2);
-  FarReader other(channel, Policy::drop_oldest, 8);
-  reader.attach();
-  other.attach();
+TEST_F(WithBlockingWriter,
+       writer_waits_for_room_and_an_interrupted_publish_loses_nothing) {
+  FarReader reader = attached(channel, Policy::blocking, 2);
+  FarReader other = attached(channel, Policy::drop_oldest, 8);
   publish_all(*writer, 1, 2);
-  const SlotRef ref = acquired(*writer);
-  draw(ref.data, kSmall, 3);
-  auto frame = descriptor_for(3, kSmall);
-  Error error;
-  const auto call = [&] { return writer->publish(ref, frame, kCaps, {}, false, error); };
+  const auto call = publication(*writer, 3);
   expect_interrupted(channel, *writer, call);
   // The reader that had room has the frame already.
   for (std::uint64_t seq = 1; seq <= 3; ++seq) CHECK(other.frame().seq == seq);
@@ -272,16 +235,10 @@ TEST(writer_waits_for_room_and_an_interrupted_publish_loses_nothing) {
   CHECK(other.frame().seq == 4);
 }
 
-TEST(abandoned_publish_is_missed_by_those_who_had_no_room) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(blocking_writer(channel));
+TEST_F(WithBlockingWriter, abandoned_publish_is_missed_by_those_who_had_no_room) {
   const auto reader = attach_reader(reader_of(channel, Policy::blocking, 1));
   publish(*writer, 1);
-  const SlotRef ref = acquired(*writer);
-  draw(ref.data, kSmall, 2);
-  auto frame = descriptor_for(2, kSmall);
-  Error error;
-  const auto call = [&] { return writer->publish(ref, frame, kCaps, {}, false, error); };
+  const auto call = publication(*writer, 2);
   expect_interrupted(channel, *writer, call);
   writer->abandon_publish();
   CHECK(take(*reader).descriptor().seq == 1);
@@ -290,13 +247,11 @@ TEST(abandoned_publish_is_missed_by_those_who_had_no_room) {
   CHECK(third.descriptor().seq == 3 && third.missed() == 1);
 }
 
-TEST(interrupt_ends_acquire) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, interrupt_ends_acquire) {
   const auto writer = open_writer(blocking_writer(channel, 3));
   const auto reader = attach_reader(reader_of(channel, Policy::blocking, 16));
   publish_all(*writer, 1, 3);  // every slot waits for the reader
   SlotRef ref;
-  Error error;
   const auto call = [&] { return writer->acquire(kSmall, 10, 0, ref, error); };
   expect_interrupted(channel, *writer, call);
   for (std::uint64_t seq = 1; seq <= 3; ++seq) take(*reader);
@@ -304,10 +259,7 @@ TEST(interrupt_ends_acquire) {
   writer->give_back(ref);
 }
 
-TEST(interrupt_ends_drain_and_wait_readers) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(blocking_writer(channel));
-  Error error;
+TEST_F(WithBlockingWriter, interrupt_ends_drain_and_wait_readers) {
   expect_interrupted(channel, *writer, [&] { return writer->wait_readers(1, error); });
   const auto reader = attach_reader(reader_of(channel, Policy::blocking, 4));
   publish_all(*writer, 1, 2);
@@ -318,9 +270,7 @@ TEST(interrupt_ends_drain_and_wait_readers) {
   CHECK(writer->drain(error) == WriteStatus::ok);
 }
 
-TEST(wait_readers_ends_when_enough_are_there) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(plain_writer(channel));
+TEST_F(WithWriter, wait_readers_ends_when_enough_are_there) {
   std::atomic<bool> ended{false};
   std::thread waiting([&] {
     Error error;
@@ -337,9 +287,7 @@ TEST(wait_readers_ends_when_enough_are_there) {
 
 // All of them sleep at one doorbell. The publishing thread must not have to wait until it
 // looks by itself, every 20 ms, because the others took its ring.
-TEST(threads_that_wait_at_once_leave_each_other_their_rings) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(blocking_writer(channel));
+TEST_F(WithBlockingWriter, threads_that_wait_at_once_leave_each_other_their_rings) {
   const auto reader = attach_reader(reader_of(channel, Policy::blocking, 1));
   publish(*writer, 0);
   std::thread waiting([&] {
@@ -357,11 +305,11 @@ TEST(threads_that_wait_at_once_leave_each_other_their_rings) {
     std::atomic<std::int64_t> published_ns{0};
     std::thread publishing([&] {
       publish(*writer, key);
-      published_ns = possum::monotonic_ns();
+      published_ns = monotonic_ns();
     });
     // It has found no room.
     CHECK(eventually([&] { return writer->statistics().frames == key + 1; }));
-    const std::int64_t before_ns = possum::monotonic_ns();
+    const std::int64_t before_ns = monotonic_ns();
     const Frame frame = take(*reader);  // rings once, and not again before it is released
     publishing.join();
     delays_ns.push_back(published_ns - before_ns);
@@ -373,39 +321,33 @@ TEST(threads_that_wait_at_once_leave_each_other_their_rings) {
   draining.join();
 }
 
-TEST(blocking_reader_needs_the_writers_consent) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(plain_writer(channel));
-  Error error;
+TEST_F(WithWriter, blocking_reader_needs_the_writers_consent) {
   const auto reader = Reader::create(reader_of(channel, Policy::blocking), error);
   CHECK(reader->attach(in_ms(kLimitMs), error) == AttachStatus::failed);
   CHECK(error.code == ErrorCode::blocking);
   CHECK(error.message.find("allow-blocking") != std::string::npos);
 }
 
-TEST(reader_that_blocks_too_long_is_demoted) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, reader_that_blocks_too_long_is_demoted) {
   WriterOptions options = blocking_writer(channel);
   options.max_blocking_ns = 60 * kMs;
   std::atomic<std::uint32_t> demoted_pid{0};
-  possum::transport::WriterEvents events;
+  WriterEvents events;
   events.reader_demoted = [&](unsigned, std::uint32_t pid) { demoted_pid = pid; };
   const auto writer = open_writer(options, events);
-  FarReader stuck(channel, Policy::blocking, 2);
-  FarReader lively(channel, Policy::blocking, 2);
-  stuck.attach();
-  lively.attach();
+  FarReader stuck = attached(channel, Policy::blocking, 2);
+  FarReader lively = attached(channel, Policy::blocking, 2);
   lively.tell("drain");
   publish_all(*writer, 1, 2);
-  const std::int64_t before = possum::monotonic_ns();
+  const std::int64_t before = monotonic_ns();
   publish(*writer, 3);
-  const std::int64_t waited = possum::monotonic_ns() - before;
+  const std::int64_t waited = monotonic_ns() - before;
   CHECK(waited >= 60 * kMs && waited < 2000 * kMs);
   CHECK(
       eventually([&] { return demoted_pid == static_cast<std::uint32_t>(stuck.pid()); }));
-  const std::int64_t then = possum::monotonic_ns();
+  const std::int64_t then = monotonic_ns();
   publish_all(*writer, 4, 100);
-  CHECK(possum::monotonic_ns() - then < 3000 * kMs);  // far from 60 ms each
+  CHECK(monotonic_ns() - then < 3000 * kMs);  // far from 60 ms each
   writer->set_eos();
   lively.expect("eos 100 1");  // the other one lost nothing
   for (const auto& info : writer->statistics().readers) {
@@ -415,123 +357,73 @@ TEST(reader_that_blocks_too_long_is_demoted) {
   CHECK(stuck.frame().seq == 100);
 }
 
-// Attached by the rules, and then it keeps all that it is offered, where others copy.
-class Hoarder {
- public:
-  explicit Hoarder(const std::string& channel) {
-    Error error;
-    CHECK(open_control({.channel = channel}, open_, error) ==
-          possum::transport::OpenStatus::ok);
-    Pages pages{open_};
-    const auto tenancy = possum::transport::lock_free_page(pages);
-    CHECK(tenancy && map_own_page(open_, tenancy->page, error));
-    page_ = &open_.control.page(tenancy->page);
-    page_->cfg.store(
-        possum::transport::layout::pack({tenancy->epoch, 16, Policy::drop_oldest,
-                                         possum::transport::layout::PageState::active}));
-    open_.attention().ring();
+// A blocking reader beside one that attached by the rules, and then keeps all that it is
+// offered, where others copy. In the end it has all slots.
+struct Hoarded : OnChannel {
+  static constexpr int kSlots = 5;
+
+  Hoarded() {
+    WriterOptions options = blocking_writer(channel, kSlots);
+    options.max_blocking_ns = 60 * kMs;
+    writer = open_writer(options);
+    lossless = attach_reader(reader_of(channel, Policy::blocking));
+    CHECK(hoarder.emplace().settle(channel));
+    hoarder->enter(Policy::drop_oldest, 16);
+    // The other reader takes each frame and lets go of it.
+    while (take_all(hoarder->page().word) < kSlots) send();
   }
-  // Returns how many it has.
-  int take_all() {
-    std::uint64_t word = page_->word.load();
-    std::uint64_t next = 0;
-    do {
-      const std::uint32_t all = possum::transport::layout::offered_of(word) |
-                                possum::transport::layout::taken_of(word);
-      next = possum::transport::layout::make_word(0, all);
-    } while (!page_->word.compare_exchange_weak(word, next));
-    return std::popcount(possum::transport::layout::taken_of(next));
+  void send() {
+    publish(*writer, ++key);
+    CHECK(key_of(take(*lossless)) == key);
   }
+  WriteStatus acquire() {
+    SlotRef ref;
+    return writer->acquire(kSmall, sizeof kCaps, 0, ref, error, in_ms(kLimitMs));
+  }
+
+  std::unique_ptr<Writer> writer;
+  std::unique_ptr<Reader> lossless;
+  std::optional<BareReader> hoarder;
+  std::uint64_t key = 0;
 
  private:
-  struct Pages {
-    possum::transport::OpenControl& open;
-    possum::transport::layout::ReaderUnit& page(unsigned r) const {
-      return open.control.page(r);
-    }
-    bool lock_page(unsigned r) const {
-      return open.lock.try_lock(possum::transport::layout::kReaderByte + r) ==
-             possum::LockFd::Result::ok;
-    }
-    void unlock_page(unsigned r) const {
-      open.lock.unlock(possum::transport::layout::kReaderByte + r);
-    }
-  };
-  possum::transport::OpenControl open_;
-  possum::transport::layout::ReaderUnit* page_ = nullptr;
+  // Returns how many it has.
+  static int take_all(std::atomic<std::uint64_t>& word) {
+    std::uint64_t now = word.load();
+    std::uint64_t next = 0;
+    do {
+      next = layout::make_word(0, layout::offered_of(now) | layout::taken_of(now));
+    } while (!word.compare_exchange_weak(now, next));
+    return std::popcount(layout::taken_of(next));
+  }
 };
 
-namespace {
-
-// Until the hoarder has all slots; the other reader takes each frame and lets go of it.
-std::uint64_t publish_until_hoarded(Writer& writer, Reader& honest, Hoarder& hoarder,
-                                    int slots) {
-  std::uint64_t key = 0;
-  int hoarded = 0;
-  while (hoarded < slots) {
-    publish(writer, ++key);
-    CHECK(key_of(take(honest)) == key);
-    hoarded = hoarder.take_all();
-  }
-  return key;
-}
-
-WriteStatus acquire(Writer& writer, SlotRef& ref) {
-  Error error;
-  return writer.acquire(kSmall, sizeof kCaps, 0, ref, error, in_ms(kLimitMs));
-}
-
-}  // namespace
-
 // Nobody who may hold up the writer has anything left to take.
-TEST(reader_that_hoards_holds_up_nobody_beyond_the_bound_of_blocking_readers) {
-  constexpr unsigned kSlots = 5;
-  const std::string channel = unique_channel();
-  WriterOptions options = blocking_writer(channel, kSlots);
-  options.max_blocking_ns = 60 * kMs;
-  const auto writer = open_writer(options);
-  const auto lossless = attach_reader(reader_of(channel, Policy::blocking));
-  std::optional<Hoarder> hoarder(channel);
-  std::uint64_t key = publish_until_hoarded(*writer, *lossless, *hoarder, kSlots);
-  SlotRef ref;
-  for (int frames = 1; frames <= 3; ++frames) {
-    CHECK(acquire(*writer, ref) == WriteStatus::no_slot);
-    CHECK(writer->statistics().no_slot == static_cast<std::uint64_t>(frames));
+TEST_F(Hoarded, reader_that_hoards_holds_up_nobody_beyond_the_bound_of_blocking_readers) {
+  for (std::uint64_t frames = 1; frames <= 3; ++frames) {
+    CHECK(acquire() == WriteStatus::no_slot);
+    CHECK(writer->statistics().no_slot == frames);
   }
   CHECK(!writer->statistics().readers.at(0).demoted);  // it is not to blame
   // With the liar gone nothing is missing.
   hoarder.reset();
-  for (int frames = 0; frames < 20; ++frames) {
-    publish(*writer, ++key);
-    CHECK(key_of(take(*lossless)) == key);
-  }
+  for (int frames = 0; frames < 20; ++frames) send();
 }
 
 // Each new tenant of a page may hold up the writer, but not a wait that has begun
 // already.
-TEST(blocking_readers_that_come_and_go_do_not_stretch_the_bound) {
-  constexpr unsigned kSlots = 5;
-  const std::string channel = unique_channel();
-  WriterOptions options = blocking_writer(channel, kSlots);
-  options.max_blocking_ns = 60 * kMs;
-  const auto writer = open_writer(options);
-  const auto lossless = attach_reader(reader_of(channel, Policy::blocking));
-  std::optional<Hoarder> hoarder(channel);
-  publish_until_hoarded(*writer, *lossless, *hoarder, kSlots);
+TEST_F(Hoarded, blocking_readers_that_come_and_go_do_not_stretch_the_bound) {
   std::atomic<bool> over{false};
   std::thread crowd([&] {
-    Error error;
-    const auto reader = Reader::create(reader_of(channel, Policy::blocking), error);
+    Error why;
+    const auto reader = Reader::create(reader_of(channel, Policy::blocking), why);
     while (!over) {
-      CHECK(reader->attach(in_ms(kLimitMs), error) == AttachStatus::attached);
+      CHECK(reader->attach(in_ms(kLimitMs), why) == AttachStatus::attached);
       // About half of what the writer lets it stand still for.
       std::this_thread::sleep_for(std::chrono::milliseconds(30));
     }
   });
-  SlotRef ref;
-  for (int frames = 0; frames < 3; ++frames) {
-    CHECK(acquire(*writer, ref) == WriteStatus::no_slot);
-  }
+  for (int frames = 0; frames < 3; ++frames) CHECK(acquire() == WriteStatus::no_slot);
   over = true;
   crowd.join();
 }
@@ -543,18 +435,16 @@ class Restless {
   enum class Does { flip, offer };
 
   Restless(const std::string& channel, unsigned page, Does what) {
-    possum::UniqueFd fd(
-        shm_open(possum::transport::control_name(channel).c_str(), O_RDWR, 0));
+    UniqueFd fd(shm_open(control_name(channel).c_str(), O_RDWR, 0));
     Error error;
-    object_ = map_whole_control(fd.get(), possum::Access::read_write);
+    object_ = map_whole_control(fd.get(), Access::read_write);
     CHECK(object_);
-    semaphore_ = possum::transport::SemaphoreMapping::map(
-        fd.get(), possum::transport::layout::kReaderUnit + page, error);
+    semaphore_ = SemaphoreMapping::map(fd.get(), layout::kReaderUnit + page, error);
     CHECK(semaphore_);
-    auto& unit = possum::transport::ControlMap(object_).page(page);
+    auto& unit = ControlMap(object_).page(page);
     thread_ = std::thread([this, &unit, what] {
-      constexpr std::uint64_t kBit = possum::transport::layout::make_word(1u << 31, 0);
-      possum::transport::Doorbell bell(unit.bell, *semaphore_);
+      constexpr std::uint64_t kBit = layout::make_word(1u << 31, 0);
+      Doorbell bell(unit.bell, *semaphore_);
       while (!over_) {
         if (what == Does::flip) {
           unit.word.fetch_xor(kBit);
@@ -572,14 +462,13 @@ class Restless {
   }
 
  private:
-  std::shared_ptr<possum::ShmObject> object_;
-  std::unique_ptr<possum::transport::SemaphoreMapping> semaphore_;
+  std::shared_ptr<ShmObject> object_;
+  std::unique_ptr<SemaphoreMapping> semaphore_;
   std::atomic<bool> over_{false};
   std::thread thread_;
 };
 
-TEST(reader_that_only_moves_is_demoted_too) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, reader_that_only_moves_is_demoted_too) {
   WriterOptions options = blocking_writer(channel);
   options.max_blocking_ns = 60 * kMs;
   const auto writer = open_writer(options);
@@ -597,25 +486,20 @@ TEST(reader_that_only_moves_is_demoted_too) {
   watchdog.join();
 }
 
-TEST(offer_that_cannot_be_taken_ends_the_reader) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(plain_writer(channel));
-  const auto reader = attach_reader(reader_of(channel));
+TEST_F(WithReader, offer_that_cannot_be_taken_ends_the_reader) {
   const Restless restless(channel, 0, Restless::Does::offer);
   std::atomic<bool> over{false};
   std::thread watchdog([&] {
     if (!eventually([&] { return over.load(); }, 5000)) reader->interrupt(true);
   });
   Frame frame;
-  Error error;
   CHECK(reader->take(in_ms(kLimitMs), frame, error) == TakeStatus::failed);
   CHECK(error.code == ErrorCode::corrupt);
   over = true;
   watchdog.join();
 }
 
-TEST(slow_but_steady_blocking_reader_is_not_demoted) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, slow_but_steady_blocking_reader_is_not_demoted) {
   WriterOptions options = blocking_writer(channel);
   options.max_blocking_ns = 1000 * kMs;
   const auto writer = open_writer(options);
@@ -631,17 +515,11 @@ TEST(slow_but_steady_blocking_reader_is_not_demoted) {
   CHECK(!writer->statistics().readers.at(0).demoted);
 }
 
-TEST(reader_that_takes_its_place_during_an_interrupted_publish_gets_the_frame_once) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(blocking_writer(channel));
-  FarReader gone(channel, Policy::blocking, 1);
-  gone.attach();
+TEST_F(WithBlockingWriter,
+       reader_that_takes_its_place_during_an_interrupted_publish_gets_the_frame_once) {
+  FarReader gone = attached(channel, Policy::blocking, 1);
   publish(*writer, 1);
-  const SlotRef ref = acquired(*writer);
-  draw(ref.data, kSmall, 2);
-  auto frame = descriptor_for(2, kSmall);
-  Error error;
-  const auto call = [&] { return writer->publish(ref, frame, kCaps, {}, false, error); };
+  const auto call = publication(*writer, 2);
   expect_interrupted(channel, *writer, call);
   gone.kill();
   CHECK(eventually([&] { return writer->active_readers() == 0; }));
@@ -657,30 +535,24 @@ TEST(reader_that_takes_its_place_during_an_interrupted_publish_gets_the_frame_on
   CHECK(intact(held));
 }
 
-TEST(frame_larger_than_its_slot_is_refused) {
-  const auto writer = open_writer(plain_writer(unique_channel()));
+TEST_F(WithWriter, frame_larger_than_its_slot_is_refused) {
   const SlotRef ref = acquired(*writer);
-  Error error;
-  auto frame = descriptor_for(1, ref.capacity + 1);
-  CHECK(writer->publish(ref, frame, kCaps, {}, false, error) == WriteStatus::failed);
-  CHECK(error.code == ErrorCode::settings);
-  frame = descriptor_for(1, ref.capacity);
-  frame.data_offset = 1;
-  CHECK(writer->publish(ref, frame, kCaps, {}, false, error) == WriteStatus::failed);
-  frame.data_offset = UINT64_MAX;
-  CHECK(writer->publish(ref, frame, kCaps, {}, false, error) == WriteStatus::failed);
-  const std::string caps(100'000, 'x');
-  frame = descriptor_for(1, 1);
-  CHECK(writer->publish(ref, frame, caps, {}, false, error) == WriteStatus::failed);
+  const auto refused = [&](std::size_t offset, std::size_t bytes, std::size_t caps) {
+    auto frame = descriptor_for(1, bytes);
+    frame.data_offset = offset;
+    return writer->publish(ref, frame, std::string(caps, 'x'), {}, false, error) ==
+               WriteStatus::failed &&
+           error.code == ErrorCode::settings;
+  };
+  CHECK(refused(0, ref.capacity + 1, 10) && refused(1, ref.capacity, 10));
+  CHECK(refused(UINT64_MAX, ref.capacity, 10) && refused(0, 1, 100'000));
   writer->give_back(ref);
   publish(*writer, 2);
 }
 
 // --- changes of size and caps --------------------------------------------------------
 
-TEST(caps_change_with_the_frame_that_has_them) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(plain_writer(channel));
+TEST_F(WithWriter, caps_change_with_the_frame_that_has_them) {
   const auto reader = attach_reader(reader_of(channel, Policy::drop_oldest, 8));
   const std::string caps[] = {"video/x-raw, a", "video/x-raw, b", "video/x-raw, a"};
   for (int i = 0; i < 6; ++i) {
@@ -695,11 +567,9 @@ TEST(caps_change_with_the_frame_that_has_them) {
   }
 }
 
-TEST(caps_and_metas_larger_than_their_room_replace_the_object) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, caps_and_metas_larger_than_their_room_replace_the_object) {
   const auto writer = open_writer(plain_writer(channel, 4));
-  FarReader reader(channel, Policy::drop_oldest, 2);
-  reader.attach();
+  FarReader reader = attached(channel, Policy::drop_oldest, 2);
   publish(*writer, 1);
   reader.frame();  // held over everything that follows
   std::uint64_t key = 1;
@@ -718,27 +588,7 @@ TEST(caps_and_metas_larger_than_their_room_replace_the_object) {
   }
 }
 
-TEST(frames_grow_and_shrink) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(plain_writer(channel, 6));
-  FarReader reader(channel, Policy::drop_oldest, 2);
-  reader.attach();
-  std::uint64_t key = 0;
-  for (const std::size_t bytes :
-       {std::size_t{1}, std::size_t{4096}, std::size_t{4097}, std::size_t{1'000'000},
-        std::size_t{10}, std::size_t{5'000'000}, std::size_t{300}}) {
-    for (int i = 0; i < 3; ++i) {
-      publish(*writer, ++key, bytes);
-      const Taken t = reader.frame();
-      CHECK(t.key == key && t.bytes == bytes && t.missed == 0);
-      CHECK(reader.all_intact());
-      if (key > 2) reader.release();
-    }
-  }
-}
-
-TEST(held_frames_keep_their_bytes_through_everything) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, held_frames_keep_their_bytes_through_everything) {
   std::vector<Frame> held;
   {
     FarWriter writer(channel);
@@ -768,9 +618,7 @@ TEST(held_frames_keep_their_bytes_through_everything) {
   }
 }
 
-TEST(moved_frames_keep_their_lease) {
-  const std::string channel = unique_channel();
-  const auto writer = open_prepared(plain_writer(channel));
+TEST_F(WithPreparedWriter, moved_frames_keep_their_lease) {
   const auto reader = attach_reader(reader_of(channel));
   publish(*writer, 1);
   Frame a = take(*reader);
@@ -785,9 +633,7 @@ TEST(moved_frames_keep_their_lease) {
   CHECK(writer->statistics().held == 0);
 }
 
-TEST(frame_is_released_from_any_thread_and_after_its_reader) {
-  const std::string channel = unique_channel();
-  const auto writer = open_prepared(plain_writer(channel));
+TEST_F(WithPreparedWriter, frame_is_released_from_any_thread_and_after_its_reader) {
   auto reader = attach_reader(reader_of(channel));
   publish(*writer, 1);
   Frame first = take(*reader);
@@ -803,14 +649,12 @@ TEST(frame_is_released_from_any_thread_and_after_its_reader) {
   CHECK(writer->statistics().held == 1);
   std::thread([frame = std::move(second)]() mutable { frame = Frame(); }).join();
   CHECK(nothing_held(*writer));
+  CHECK(eventually([&] { return writer->statistics().readers.empty(); }));
 }
 
 // --- where slots come from -----------------------------------------------------------
 
-TEST(frame_is_a_lease_while_slots_circulate) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(plain_writer(channel));
-  const auto reader = attach_reader(reader_of(channel));
+TEST_F(WithReader, frame_is_a_lease_while_slots_circulate) {
   for (std::uint64_t key = 1; key <= 100; ++key) {
     publish(*writer, key);
     take(*reader);
@@ -820,10 +664,7 @@ TEST(frame_is_a_lease_while_slots_circulate) {
   CHECK(writer->statistics().slots <= 4);
 }
 
-TEST(writer_uses_the_lowest_free_slot) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(plain_writer(channel));
-  Error error;
+TEST_F(WithWriter, writer_uses_the_lowest_free_slot) {
   CHECK(writer->prepare(8, kSmall, error));
   for (std::uint64_t key = 1; key <= 50; ++key) {
     const SlotRef ref = acquired(*writer);
@@ -871,27 +712,7 @@ TEST(hoarding_reader_gets_private_copies_and_every_frame) {
   }
 }
 
-TEST(two_hoarding_blocking_readers_get_every_frame_of_four_slots) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(blocking_writer(channel, 4));
-  FarReader one(channel, Policy::blocking, 3);
-  FarReader two(channel, Policy::blocking, 5);
-  one.attach();
-  two.attach();
-  std::thread publishing([&] { publish_all(*writer, 1, 60); });
-  for (std::uint64_t seq = 1; seq <= 60; ++seq) {
-    CHECK(one.frame().seq == seq);
-    CHECK(two.frame().seq == seq);
-  }
-  publishing.join();
-  CHECK(one.all_intact() && two.all_intact());
-  one.release(60);
-  two.release(60);
-  CHECK(nothing_held(*writer));
-}
-
-TEST(hoarding_dropping_readers_never_stop_the_writer) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, hoarding_dropping_readers_never_stop_the_writer) {
   const auto writer = open_writer(plain_writer(channel, 4));
   std::vector<std::unique_ptr<Reader>> readers;
   std::vector<Frame> held;
@@ -909,11 +730,9 @@ TEST(hoarding_dropping_readers_never_stop_the_writer) {
   CHECK(writer->statistics().no_slot == 0);
 }
 
-TEST(oldest_waiting_frames_are_stolen_from_dropping_readers) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, oldest_waiting_frames_are_stolen_from_dropping_readers) {
   const auto writer = open_writer(plain_writer(channel, 4));
-  FarReader idle(channel, Policy::drop_oldest, 16);
-  idle.attach();
+  FarReader idle = attached(channel, Policy::drop_oldest, 16);
   publish_all(*writer, 1, 200);
   CHECK(writer->statistics().no_slot == 0 && writer->statistics().slots == 4);
   std::uint64_t expected = 197;
@@ -926,13 +745,10 @@ TEST(oldest_waiting_frames_are_stolen_from_dropping_readers) {
   CHECK(last == 200);
 }
 
-TEST(frames_of_a_blocking_reader_are_not_stolen) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, frames_of_a_blocking_reader_are_not_stolen) {
   const auto writer = open_writer(blocking_writer(channel, 4));
-  FarReader slow(channel, Policy::blocking, 16);
-  FarReader quick(channel, Policy::drop_oldest, 16);
-  slow.attach();
-  quick.attach();
+  FarReader slow = attached(channel, Policy::blocking, 16);
+  FarReader quick = attached(channel, Policy::drop_oldest, 16);
   std::thread publishing([&] { publish_all(*writer, 1, 300); });
   for (std::uint64_t seq = 1; seq <= 300; ++seq) {
     CHECK(slow.frame().seq == seq);
@@ -977,10 +793,8 @@ TEST(lent_slots_and_hoarding_readers_leave_the_writer_enough) {
   for (const unsigned lend : {1u, 3u, 5u}) {
     const std::string channel = unique_channel();
     const auto writer = open_writer(blocking_writer(channel, 8));
-    FarReader hoarder(channel, Policy::blocking, 2);
-    FarReader dropper(channel, Policy::drop_oldest, 2);
-    hoarder.attach();
-    dropper.attach();
+    FarReader hoarder = attached(channel, Policy::blocking, 2);
+    FarReader dropper = attached(channel, Policy::drop_oldest, 2);
     Error error;
     CHECK(writer->prepare(8, kSmall, error));
     std::vector<SlotRef> lent;
@@ -1001,8 +815,7 @@ TEST(lent_slots_and_hoarding_readers_leave_the_writer_enough) {
   }
 }
 
-TEST(hoarders_leave_room_to_lend) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, hoarders_leave_room_to_lend) {
   const auto writer = open_writer(plain_writer(channel, 8));
   const auto reader = attach_reader(reader_of(channel));
   std::vector<Frame> held;
@@ -1019,11 +832,9 @@ TEST(hoarders_leave_room_to_lend) {
   for (const SlotRef& ref : lent) writer->give_back(ref);
 }
 
-TEST(lent_slot_is_published_without_a_copy_and_comes_back) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, lent_slot_is_published_without_a_copy_and_comes_back) {
   const auto writer = open_writer(plain_writer(channel, 8));
   const auto reader = attach_reader(reader_of(channel, Policy::drop_oldest, 4));
-  Error error;
   CHECK(writer->prepare(4, kSmall, error));
   const SlotRef ref = *writer->lend(kSmall);
   draw(ref.data, kSmall, 1);
@@ -1069,26 +880,13 @@ TEST(acquired_slot_that_is_given_back_is_used_again) {
 
 // --- end of stream and flush ---------------------------------------------------------
 
-TEST(eos_comes_after_the_last_frame) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(plain_writer(channel));
-  FarReader reader(channel, Policy::drop_oldest, 8);
-  reader.attach();
+TEST_F(WithWriter, eos_comes_after_the_last_frame) {
+  FarReader reader = attached(channel, Policy::drop_oldest, 8);
   publish_all(*writer, 1, 5);
   writer->set_eos();
   for (std::uint64_t seq = 1; seq <= 5; ++seq) CHECK(reader.frame().seq == seq);
   CHECK(reader.take().status == "eos");
   CHECK(reader.take().status == "eos");
-}
-
-TEST(eos_wakes_a_reader_that_sleeps) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(plain_writer(channel));
-  FarReader reader(channel);
-  reader.attach();
-  reader.tell("take 20000");
-  writer->set_eos();
-  reader.expect("eos");
 }
 
 TEST(eos_holds_after_its_writer_is_gone) {
@@ -1113,11 +911,8 @@ TEST(eos_holds_after_its_writer_is_gone) {
   }
 }
 
-TEST(new_frame_after_eos_clears_it) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(plain_writer(channel));
-  FarReader reader(channel);
-  reader.attach();
+TEST_F(WithWriter, new_frame_after_eos_clears_it) {
+  FarReader reader = attached(channel);
   publish(*writer, 1);
   writer->set_eos();
   CHECK(reader.frame().seq == 1);
@@ -1127,9 +922,7 @@ TEST(new_frame_after_eos_clears_it) {
   CHECK(reader.take(0).status == "timeout");
 }
 
-TEST(eos_can_be_ignored) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(plain_writer(channel));
+TEST_F(WithWriter, eos_can_be_ignored) {
   ReaderOptions options = reader_of(channel);
   options.ignore_eos = true;
   const auto reader = attach_reader(options);
@@ -1140,13 +933,9 @@ TEST(eos_can_be_ignored) {
   CHECK(try_take(*reader, frame) == TakeStatus::frame);
 }
 
-TEST(flush_withdraws_waiting_frames_but_not_from_blocking_readers) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(blocking_writer(channel));
-  FarReader dropping(channel, Policy::drop_oldest, 8);
-  FarReader blocking(channel, Policy::blocking, 8);
-  dropping.attach();
-  blocking.attach();
+TEST_F(WithBlockingWriter, flush_withdraws_waiting_frames_but_not_from_blocking_readers) {
+  FarReader dropping = attached(channel, Policy::drop_oldest, 8);
+  FarReader blocking = attached(channel, Policy::blocking, 8);
   publish_all(*writer, 1, 3);
   writer->set_eos();
   writer->flush();
@@ -1158,12 +947,9 @@ TEST(flush_withdraws_waiting_frames_but_not_from_blocking_readers) {
   CHECK(blocking.frame().seq == 4);
 }
 
-TEST(drain_waits_for_blocking_readers_only) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(blocking_writer(channel));
+TEST_F(WithBlockingWriter, drain_waits_for_blocking_readers_only) {
   const auto dropping = attach_reader(reader_of(channel));
   publish(*writer, 1);
-  Error error;
   CHECK(writer->drain(error) == WriteStatus::ok);
   auto blocking = attach_reader(reader_of(channel, Policy::blocking, 4));
   take(*blocking);
@@ -1175,14 +961,12 @@ TEST(drain_waits_for_blocking_readers_only) {
 
 // --- waiting and counting ------------------------------------------------------------
 
-TEST(waits_of_the_writer_end_at_their_deadline_and_go_on) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, waits_of_the_writer_end_at_their_deadline_and_go_on) {
   auto writer = open_writer(blocking_writer(channel, 3));
   auto reader = attach_reader(reader_of(channel, Policy::blocking, 1));
   publish(*writer, 0);
-  Error error;
   const std::atomic<unsigned> two{2};
-  const std::int64_t before = possum::monotonic_ns();
+  const std::int64_t before = monotonic_ns();
   CHECK(writer->wait_readers(two, error, in_ms(20)) == WriteStatus::timeout);
   CHECK(writer->drain(error, in_ms(20)) == WriteStatus::timeout);
   SlotRef ref;
@@ -1191,7 +975,7 @@ TEST(waits_of_the_writer_end_at_their_deadline_and_go_on) {
   auto frame = descriptor_for(1, kSmall);
   CHECK(writer->publish(ref, frame, kCaps, {}, false, error, in_ms(20)) ==
         WriteStatus::timeout);
-  CHECK(possum::monotonic_ns() - before >= 60 * kMs);
+  CHECK(monotonic_ns() - before >= 60 * kMs);
   const Frame held = take(*reader);
   CHECK(writer->publish(ref, frame, kCaps, {}, false, error, 0) == WriteStatus::ok);
   // One is held, one offered, one the writer's; then there is none.
@@ -1204,14 +988,11 @@ TEST(waits_of_the_writer_end_at_their_deadline_and_go_on) {
         WriteStatus::ok);
 }
 
-TEST(take_waits_until_its_deadline_or_an_interrupt) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(plain_writer(channel));
-  const auto reader = attach_reader(reader_of(channel));
+TEST_F(WithReader, take_waits_until_its_deadline_or_an_interrupt) {
   Frame frame;
-  const std::int64_t before = possum::monotonic_ns();
+  const std::int64_t before = monotonic_ns();
   CHECK(try_take(*reader, frame, 60) == TakeStatus::timeout);
-  const std::int64_t waited = possum::monotonic_ns() - before;
+  const std::int64_t waited = monotonic_ns() - before;
   CHECK(waited >= 60 * kMs && waited < 2000 * kMs);
   std::thread taking([&] { CHECK(try_take(*reader, frame) == TakeStatus::interrupted); });
   await_asleep([&] { return reader_sleeps(channel); });
@@ -1223,26 +1004,20 @@ TEST(take_waits_until_its_deadline_or_an_interrupt) {
   CHECK(try_take(*reader, frame) == TakeStatus::frame);
 }
 
-TEST(detached_reader_takes_nothing_and_attaches_again) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(plain_writer(channel));
-  const auto reader = attach_reader(reader_of(channel));
+TEST_F(WithReader, detached_reader_takes_nothing_and_attaches_again) {
   publish(*writer, 1);
   take(*reader);
   reader->detach();
   CHECK(!reader->attached() && reader->incarnation() == 0);
   Frame frame;
   CHECK(try_take(*reader, frame) == TakeStatus::disconnected);
-  Error error;
   CHECK(reader->attach(in_ms(kLimitMs), error) == AttachStatus::attached);
   CHECK(reader->incarnation() == writer->incarnation());
   CHECK(key_of(take(*reader)) == 1);
   CHECK(reader->statistics().attachments == 2 && reader->statistics().frames == 2);
 }
 
-TEST(thirty_two_readers_attach_and_the_next_one_waits_for_a_page) {
-  const std::string channel = unique_channel();
-  const auto writer = open_writer(plain_writer(channel));
+TEST_F(WithWriter, thirty_two_readers_attach_and_the_next_one_waits_for_a_page) {
   publish(*writer, 1);
   std::vector<std::unique_ptr<Reader>> readers;
   for (int i = 0; i < 32; ++i) {
@@ -1264,8 +1039,7 @@ TEST(thirty_two_readers_attach_and_the_next_one_waits_for_a_page) {
   CHECK(next.frame().key == 2);
 }
 
-TEST(events_tell_who_came_and_who_went_and_why) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, events_tell_who_came_and_who_went_and_why) {
   std::mutex lock;
   std::vector<std::string> log;
   const auto has = [&](const std::string& line) {
@@ -1278,7 +1052,7 @@ TEST(events_tell_who_came_and_who_went_and_why) {
     const std::lock_guard guard(lock);
     log.push_back(line);
   };
-  possum::transport::WriterEvents events;
+  WriterEvents events;
   events.reader_attached = [&](unsigned index, std::uint32_t pid) {
     add("attached " + std::to_string(index) + " " + std::to_string(pid));
   };
@@ -1286,9 +1060,8 @@ TEST(events_tell_who_came_and_who_went_and_why) {
     add(std::string(reason) + " " + std::to_string(index));
   };
   const auto writer = open_writer(plain_writer(channel), events);
-  FarReader one(channel);
+  FarReader one = attached(channel);
   FarReader two(channel);
-  one.attach();
   CHECK(has("attached 0 " + std::to_string(one.pid())));
   two.attach();
   CHECK(has("attached 1 " + std::to_string(two.pid())));
@@ -1298,18 +1071,17 @@ TEST(events_tell_who_came_and_who_went_and_why) {
   CHECK(has("died 1"));
 }
 
-TEST(readers_that_come_are_noticed_at_once) {
+TEST_F(OnChannel, readers_that_come_are_noticed_at_once) {
   std::atomic<std::int64_t> noticed_ns{0};
-  possum::transport::WriterEvents events;
+  WriterEvents events;
   events.reader_attached = [&](unsigned, std::uint32_t) {
-    noticed_ns.store(possum::monotonic_ns());
+    noticed_ns.store(monotonic_ns());
   };
-  const std::string channel = unique_channel();
   const auto writer = open_writer(plain_writer(channel), events);
   std::vector<std::int64_t> delays_ns;
   for (int i = 0; i < 9; ++i) {
     noticed_ns.store(0);
-    const std::int64_t before = possum::monotonic_ns();
+    const std::int64_t before = monotonic_ns();
     const auto reader = attach_reader(reader_of(channel));
     CHECK(eventually([&] { return noticed_ns.load() != 0; }));
     delays_ns.push_back(noticed_ns.load() - before);
@@ -1320,38 +1092,28 @@ TEST(readers_that_come_are_noticed_at_once) {
 }
 
 // A reader's own page and the bells are all that it needs.
-TEST(reader_that_comes_and_goes_without_end_does_not_flood_the_application) {
+TEST_F(OnChannel, reader_that_comes_and_goes_without_end_does_not_flood_the_application) {
   std::atomic<int> told{0};
-  possum::transport::WriterEvents events;
+  WriterEvents events;
   events.reader_attached = [&](unsigned, std::uint32_t) { ++told; };
   events.reader_detached = [&](unsigned, const char*) { ++told; };
-  const std::string channel = unique_channel();
   const auto writer = open_writer(plain_writer(channel), events);
-  possum::transport::OpenControl open;
-  Error error;
-  CHECK(open_control({.channel = channel}, open, error) ==
-        possum::transport::OpenStatus::ok);
-  CHECK(open.lock.try_lock(possum::transport::layout::kReaderByte) ==
-        possum::LockFd::Result::ok);
-  CHECK(map_own_page(open, 0, error));
-  const std::int64_t start = possum::monotonic_ns();
-  possum::transport::layout::Config cfg;
-  for (int turn = 0; possum::monotonic_ns() - start < 500 * kMs; ++turn) {
-    cfg.state = turn % 2 ? possum::transport::layout::PageState::left
-                         : possum::transport::layout::PageState::active;
-    open.control.page(0).cfg.store(possum::transport::layout::pack(cfg));
-    open.attention().ring_self();
+  BareReader restless;
+  CHECK(restless.settle(channel));
+  const std::int64_t start = monotonic_ns();
+  layout::Config cfg;
+  for (int turn = 0; monotonic_ns() - start < 500 * kMs; ++turn) {
+    cfg.state = turn % 2 ? PageState::left : PageState::active;
+    restless.page().cfg.store(layout::pack(cfg));
+    restless.attention().ring_self();
     if (turn % 65 == 0) std::this_thread::yield();
   }
-  const std::int64_t passes = 34 + (possum::monotonic_ns() - start) / (10 * kMs);
+  const std::int64_t passes = 34 + (monotonic_ns() - start) / (10 * kMs);
   CHECK(told.load() > 20 && told.load() <= 2 * passes);
 }
 
-TEST(statistics_count_what_happened) {
-  const std::string channel = unique_channel();
-  const auto writer = open_prepared(plain_writer(channel));
-  FarReader reader(channel, Policy::drop_newest, 2);
-  reader.attach();
+TEST_F(WithPreparedWriter, statistics_count_what_happened) {
+  FarReader reader = attached(channel, Policy::drop_newest, 2);
   publish_all(*writer, 1, 5);
   reader.frame();
   const auto s = writer->statistics();
