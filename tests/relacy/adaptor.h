@@ -139,11 +139,9 @@ inline rl::memory_order order_at(Site site) {
 template <class T>
 class Atomic {
  public:
-  explicit Atomic(const char* name) : name_(name) {}
-
-  // For the test itself: outside of threads, and what nobody in the model can see.
-  void set(T value) { value_.store(value, rl::mo_relaxed, RL_INFO); }
-  T now() const { return value_.debug_value(); }
+  explicit Atomic(const char* name, T value = 0) : name_(name) {
+    value_.store(value, rl::mo_relaxed, RL_INFO);
+  }
 
   T load(memory_order order, const char* function = __builtin_FUNCTION(),
          unsigned line = __builtin_LINE()) const {
@@ -208,6 +206,7 @@ inline void expect(bool condition, const char* what) {
 // stands for the bound of a wait, which orders nothing.
 class Semaphore {
  public:
+  Semaphore() { set(0); }
   void set(unsigned value) { value_.store(value, rl::mo_relaxed, RL_INFO); }
 
   bool try_wait() {

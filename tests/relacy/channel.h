@@ -44,19 +44,12 @@ inline const Scenario* scenario = nullptr;
 
 struct Page {
   Atomic<std::uint64_t> word{"word"};
-  Atomic<std::uint64_t> cfg{"cfg"};
+  Atomic<std::uint64_t> cfg{"cfg", layout::pack({})};
   Atomic<std::uint32_t> grant{"grant"};
   Atomic<std::uint32_t> waiting{"waiting"};
   Semaphore semaphore;
   rl::atomic<unsigned> lock;  // the byte lock; the kernel's own locking orders
-  Page() {
-    word.set(0);
-    cfg.set(layout::pack({}));
-    grant.set(0);
-    waiting.set(0);
-    semaphore.set(0);
-    lock.store(0, rl::mo_relaxed, RL_INFO);
-  }
+  Page() { lock.store(0, rl::mo_relaxed, RL_INFO); }
   bool try_lock() {
     unsigned free = 0;
     return lock.compare_exchange_strong(free, 1, rl::mo_acquire, RL_INFO, rl::mo_relaxed,
@@ -68,27 +61,17 @@ struct Page {
 struct SlotEntry {
   Atomic<std::uint64_t> seq{"seq"};
   Atomic<std::uint32_t> object{"object"};
-  SlotEntry() {
-    seq.set(0);
-    object.set(0);
-  }
 };
 
 template <unsigned Slots>
 struct Header {
-  Atomic<std::uint32_t> state{"state"};
-  Atomic<std::uint32_t> reserve{"reserve"};
+  Atomic<std::uint32_t> state{"state",
+                              static_cast<std::uint32_t>(layout::ChannelState::ready)};
+  Atomic<std::uint32_t> reserve{"reserve", 1};
   Atomic<std::uint32_t> admitted{"admitted"};
   Atomic<std::uint32_t> have{"have"};
   Atomic<std::uint32_t> latest{"latest"};
   SlotEntry slot[Slots];
-  Header() {
-    state.set(static_cast<std::uint32_t>(layout::ChannelState::ready));
-    reserve.set(1);
-    admitted.set(0);
-    have.set(0);
-    latest.set(0);
-  }
 };
 
 // As possum::SharedSemaphore.
@@ -141,10 +124,9 @@ class Channel : public rl::test_suite<Channel<Readers, Pages, Slots>, 1 + Reader
       accesses_left[1 + rl::rand(Readers)] =
           static_cast<int>(rl::rand(s.reader_lifetime));
     }
-    room_waiting_.set(0);
-    room_semaphore_.set(0);
     owner_.store(1, rl::mo_relaxed, RL_INFO);
     readers_left_ = Readers;
+    page_of_.fill(kNoPage);
   }
 
   void thread(unsigned index) {
@@ -180,6 +162,7 @@ class Channel : public rl::test_suite<Channel<Readers, Pages, Slots>, 1 + Reader
  private:
   using Self = Channel;
   static constexpr unsigned kObjects = 16;
+  static constexpr unsigned kNoPage = ~0u;
 
   struct WriterEnv {
     Self& c;
@@ -224,11 +207,11 @@ class Channel : public rl::test_suite<Channel<Readers, Pages, Slots>, 1 + Reader
     bool linked() const { return c.linked_; }
     bool lock_page(unsigned r) {
       if (!c.pages_[r].try_lock()) return false;
-      c.page_of_[index] = static_cast<int>(r);
+      c.page_of_[index] = r;
       return true;
     }
     void unlock_page(unsigned r) {
-      c.page_of_[index] = -1;
+      c.page_of_[index] = kNoPage;
       c.pages_[r].unlock();
     }
     possum::transport::Mapped map(unsigned s, std::uint32_t object) {
@@ -263,8 +246,7 @@ class Channel : public rl::test_suite<Channel<Readers, Pages, Slots>, 1 + Reader
   Bell room() { return Bell(room_waiting_, room_semaphore_); }
   Bell reader_bell(unsigned r) { return Bell(pages_[r].waiting, pages_[r].semaphore); }
 
-  // --- the writer
-  // --------------------------------------------------------------------------
+  // --- the writer --------------------------------------------------------------------
 
   void write() {
     const Scenario& s = *scenario;
@@ -366,8 +348,7 @@ class Channel : public rl::test_suite<Channel<Readers, Pages, Slots>, 1 + Reader
     if (a_reader_died_) core.recycle();  // the bound of the wait
   }
 
-  // --- a reader
-  // ----------------------------------------------------------------------------
+  // --- a reader ----------------------------------------------------------------------
 
   void read(unsigned index) {
     const ReaderPlan& plan = scenario->reader[index];
@@ -466,8 +447,7 @@ class Channel : public rl::test_suite<Channel<Readers, Pages, Slots>, 1 + Reader
     return static_cast<unsigned>(std::popcount(have));
   }
 
-  // --- deaths
-  // ------------------------------------------------------------------------------
+  // --- deaths ------------------------------------------------------------------------
 
   // The kernel frees the locks; peers learn of it at the bound of their waits.
   void bury(unsigned index) {
@@ -476,7 +456,7 @@ class Channel : public rl::test_suite<Channel<Readers, Pages, Slots>, 1 + Reader
       stop();
       return;
     }
-    if (page_of_[index - 1] >= 0) pages_[page_of_[index - 1]].unlock();
+    if (page_of_[index - 1] != kNoPage) pages_[page_of_[index - 1]].unlock();
     a_reader_died_ = true;
     room_semaphore_.tick();
   }
@@ -494,7 +474,7 @@ class Channel : public rl::test_suite<Channel<Readers, Pages, Slots>, 1 + Reader
   std::array<bool, kObjects> named_{};
   bool linked_ = true;  // the control object
   std::array<std::uint32_t, Pages> leased_{};
-  std::array<int, Readers> page_of_ = no_pages();
+  std::array<unsigned, Readers> page_of_;
   std::array<Seen, Readers> seen_{};
   unsigned published_ = 0;
   unsigned published_before_end_ = 0;
@@ -502,12 +482,6 @@ class Channel : public rl::test_suite<Channel<Readers, Pages, Slots>, 1 + Reader
   unsigned lent_ = 0;
   bool the_writer_is_gone_ = false;
   bool a_reader_died_ = false;
-
-  static std::array<int, Readers> no_pages() {
-    std::array<int, Readers> none;
-    none.fill(-1);
-    return none;
-  }
 };
 
 }  // namespace model
