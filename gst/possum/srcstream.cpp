@@ -5,6 +5,7 @@
 // thread: a PROGRESS message sent during a state change would hang gst-launch-1.0.
 #include "srcstream.h"
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -475,6 +476,7 @@ void SrcStream::note_frame(const transport::Frame& frame) {
   }
   if (std::exchange(new_writer_, false)) {
     doubted_ = false;
+    clocks_apart_ns_.reset();
     latency_.restart();
     timeline_.restart();
   } else if (descriptor.flush_id != flush_id_) {
@@ -487,11 +489,24 @@ void SrcStream::note_frame(const transport::Frame& frame) {
   flush_id_ = descriptor.flush_id;
 }
 
+// When a frame came that another clock says was published then: the least time on the
+// way so far is how far the clocks are apart. So one that had to wait here is older than
+// one that did not, and a sink that waits for the latency of each keeps up.
+std::int64_t SrcStream::arrival_ns(std::int64_t published_ns, std::int64_t now_ns) {
+  const std::int64_t apart_ns = since(published_ns, now_ns);
+  if (apart_ns == kNoTime) return now_ns;
+  clocks_apart_ns_ = std::min(clocks_apart_ns_.value_or(apart_ns), apart_ns);
+  const std::int64_t waited_ns = elapsed_ns(*clocks_apart_ns_, apart_ns);
+  return now_ns - std::min(waited_ns, kNanosecondsPerSecond);
+}
+
 // Another clock than ours, or nonsense: a sink that believes it waits for ever.
 void SrcStream::doubt_times(FrameDescriptor& frame, bool strange_clock,
                             std::int64_t now_ns) {
   if (!strange_clock && transport::plausible_times(frame, now_ns)) return;
-  transport::stamp_arrival(frame, now_ns);
+  if (!clocks_apart_ns_) latency_.restart();  // what was believed so far
+  transport::stamp_arrival(frame, arrival_ns(frame.publish_ns, now_ns));
+  frame.latency_ns = 0;  // of what came before
   const bool used = settings_.is_live && !gst_base_src_get_do_timestamp(base_) &&
                     settings_.timestamp_mode == TimestampMode::clock;
   if (!used || std::exchange(doubted_, true)) return;

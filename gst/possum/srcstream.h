@@ -98,6 +98,7 @@ class SrcStream {
   void log_copied(const char* why);
 
   void note_frame(const transport::Frame& frame);
+  std::int64_t arrival_ns(std::int64_t published_ns, std::int64_t now_ns);
   void doubt_times(FrameDescriptor& frame, bool strange_clock, std::int64_t now_ns);
   void measure(const FrameDescriptor& frame, std::uint64_t missed, std::int64_t now_ns);
   void warn_of_small_buffer(std::uint64_t missed);
@@ -119,12 +120,13 @@ class SrcStream {
   GstVideoInfo info_;
   std::optional<bool> knows_strides_;  // downstream's answer, for the current caps
   RunningTimeline timeline_;
-  std::uint64_t incarnation_ = 0;    // of the writer that was attached to last
-  bool new_writer_ = false;          // no frame of it has come yet
-  std::uint64_t taken_ = 0;          // frames since the attachment
-  std::uint32_t flush_id_ = 0;       // of the newest frame
-  bool doubted_ = false;             // this writer's times, and that was told
-  bool waited_ = false;              // connect() had to, and that was told
+  std::uint64_t incarnation_ = 0;  // of the writer that was attached to last
+  bool new_writer_ = false;        // no frame of it has come yet
+  std::uint64_t taken_ = 0;        // frames since the attachment
+  std::uint32_t flush_id_ = 0;     // of the newest frame
+  bool doubted_ = false;           // this writer's times, and that was told
+  std::optional<std::int64_t> clocks_apart_ns_;  // this writer's and ours, at most
+  bool waited_ = false;                          // connect() had to, and that was told
   bool discont_ = true;              // the next frame follows none that went before
   std::int64_t asked_ns_ = 0;        // when create() was called
   bool caught_up_ = false;           // frames that waited were let go of

@@ -170,6 +170,7 @@ void LatencyEstimate::note(std::int64_t writer_latency_ns, std::int64_t age_ns) 
 void LatencyEstimate::restart() {
   min_ns_.store(0, std::memory_order_relaxed);
   captured_ns_ = kNoTime;
+  announced_at_ns_.reset();
 }
 
 void LatencyEstimate::note_spacing(std::int64_t nominal_ns, std::int64_t capture_ns,

@@ -98,7 +98,7 @@ class LatencyEstimate {
   // `buffers`: how many frames may wait before one is lost; 0: none ever is.
   explicit LatencyEstimate(unsigned buffers) : buffers_(buffers) {}
   void set_buffers(unsigned buffers) { buffers_ = buffers; }
-  // Another writer: what was measured before says nothing about it.
+  // Another writer, or another clock: what was measured before says nothing about it.
   void restart();
   void note(std::int64_t writer_latency_ns, std::int64_t age_ns);
   // How far frames are apart: `nominal_ns` as their caps say, or, where that is 0, what

@@ -738,6 +738,30 @@ GST_START_TEST(times_hours_ahead_become_arrival_with_one_warning) {
 }
 GST_END_TEST
 
+// Else a sink that waits for the latency from each frame's time falls behind.
+GST_START_TEST(doubted_frames_that_had_to_wait_came_when_they_came) {
+  const std::string channel = unique_channel();
+  StrangeWriter writer(channel);
+  Consumer consumer(channel);
+  consumer.start();
+  consumer.hold_up();
+  const std::int64_t before_ns = possum::monotonic_ns();
+  writer.publish(0, 120 * kMinuteNs);
+  consumer.wait_held_up();
+  writer.publish(0, 120 * kMinuteNs);
+  const std::int64_t after_ns = possum::monotonic_ns();
+  while (possum::monotonic_ns() < after_ns + 2 * (after_ns - before_ns)) {
+  }
+  consumer.let_through();
+  const GstClockTime first = consumer.pull().pts();
+  const GstClockTime second = consumer.pull().pts();
+  fail_unless(second >= first &&
+                  second - first <= static_cast<GstClockTime>(after_ns - before_ns),
+              "%" GST_TIME_FORMAT " to %" GST_TIME_FORMAT, GST_TIME_ARGS(first),
+              GST_TIME_ARGS(second));
+}
+GST_END_TEST
+
 GST_START_TEST(frame_published_in_the_future_stands_for_its_arrival) {
   const std::string channel = unique_channel();
   StrangeWriter writer(channel);
@@ -864,6 +888,7 @@ static Suite* time_suite() {
   tcase_add_test(tcase, latency_starts_afresh_with_a_new_writer);
   tcase_add_test(tcase, a_synchronising_sink_drops_nothing);
   tcase_add_test(tcase, times_hours_ahead_become_arrival_with_one_warning);
+  tcase_add_test(tcase, doubted_frames_that_had_to_wait_came_when_they_came);
   tcase_add_test(tcase, frame_published_in_the_future_stands_for_its_arrival);
   tcase_add_test(tcase,
                  frame_published_before_anybody_came_for_it_stands_for_its_arrival);
