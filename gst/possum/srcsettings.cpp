@@ -272,8 +272,8 @@ void install_src_properties(GObjectClass* klass) {
    *
    * "clock": a frame's PTS is when it was captured, or, of a writer that is not live,
    * when its sink shows it, in this pipeline's running time, so that two pipelines agree
-   * on it. Of a writer with sync=false, and of a live one that runs ahead of the clock, it
-   * is when the frame was published.
+   * on it. Of a writer with sync=false, and of a live one that runs ahead of the clock,
+   * it is when the frame was published.
    *
    * "running-time", for the hand-over of recorded material: PTS and DTS are the running
    * times of the writer. They are neither its time stamps nor positions in a file: they
