@@ -179,8 +179,7 @@ TEST(no_execution_fails) {
     first += kRound;
   } while (Clock::now() < end);
   recording = false;
-  std::printf("   %llu executions of each scenario\n",
-              static_cast<unsigned long long>(first - 1));
+  check::note("   %lld executions of each scenario\n", first - 1);
 }
 
 TEST(every_access_that_orders_has_a_row) {

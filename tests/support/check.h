@@ -122,6 +122,12 @@ struct Skip {
 
 [[noreturn]] inline void skip(const std::string& reason) { throw Skip{reason}; }
 
+// printf() of numbers of any kind, each as %lld.
+template <class... Numbers>
+void note(const char* format, Numbers... numbers) {
+  std::printf(format, static_cast<long long>(numbers)...);
+}
+
 inline void run(const Test& test, bool& skipped) {
   const std::size_t open_before = support::open_descriptors().size();
   try {

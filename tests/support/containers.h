@@ -187,8 +187,10 @@ class BoxedReader : public Contained<FarReader> {
 class BoxedWriter : public Contained<FarWriter> {
  public:
   BoxedWriter(const Container& box, const std::string& channel,
-              const std::string& perms = "600")
-      : Contained(box, "writer", {channel, "blocking", perms}) {}
+              const std::string& says = "ok 0")
+      : Contained(box, "writer", {channel, "blocking"}) {
+    expect(says);
+  }
 };
 
 }  // namespace support

@@ -82,6 +82,16 @@ inline void await_asleep(const std::function<bool()>& asleep) {
   }
 }
 
+// Does it contain that? Prints both where it does not.
+inline bool says(const std::string& text, const std::string& part) {
+  if (text.find(part) != std::string::npos) return true;
+  std::fprintf(stderr, "\"%s\" lacks \"%s\"\n", text.c_str(), part.c_str());
+  return false;
+}
+inline bool says(const Error& error, const std::string& part) {
+  return says(error.message, part);
+}
+
 // Another soft limit (setrlimit(2)) of this process.
 class SoftLimit {
  public:
@@ -208,17 +218,18 @@ inline std::unique_ptr<Writer> open_prepared(WriterOptions options) {
   return writer;
 }
 
-inline WriterOptions blocking_writer(const std::string& channel, unsigned slots = 16) {
-  WriterOptions options;
-  options.channel = channel;
-  options.slots = slots;
-  options.allow_blocking = true;
-  return options;
-}
 inline WriterOptions plain_writer(const std::string& channel, unsigned slots = 16) {
   WriterOptions options;
   options.channel = channel;
   options.slots = slots;
+  return options;
+}
+// It may be held up for so long, or as long as by default.
+inline WriterOptions blocking_writer(const std::string& channel, unsigned slots = 16,
+                                     int max_blocking_ms = 0) {
+  WriterOptions options = plain_writer(channel, slots);
+  options.allow_blocking = true;
+  if (max_blocking_ms != 0) options.max_blocking_ns = max_blocking_ms * kMs;
   return options;
 }
 inline ReaderOptions reader_of(const std::string& channel,

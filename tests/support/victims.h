@@ -7,11 +7,11 @@
 #pragma once
 
 #include <signal.h>
-#include <sys/resource.h>
 
 #include <deque>
 
 #include "support/crash_points.h"
+#include "support/peers.h"
 #include "support/watcher.h"
 
 namespace support {
@@ -96,27 +96,25 @@ class Sender {
       return text(status);
     }
     if (order == "readers") return text(writer_->wait_readers(unsigned(count), error));
+    const auto come = [](const std::function<bool()>& condition) {
+      return eventually(condition) ? "ok" : "no";
+    };
     if (order == "alone") {  // with so many readers
-      return eventually([&] { return writer_->active_readers() == count; }) ? "ok" : "no";
+      return come([&] { return writer_->active_readers() == count; });
     }
     if (order == "grown") {
-      return eventually([&] { return writer_->statistics().slots >= count; }) ? "ok"
-                                                                              : "no";
+      return come([&] { return writer_->statistics().slots >= count; });
     }
     if (order == "renewed") {
-      return eventually([&] {
+      return come([&] {
         const std::uint64_t now = writer_->incarnation();
         return now != 0 && now != incarnation_;
-      })
-                 ? "ok"
-                 : "no";
+      });
     }
     if (order == "limit") {  // of a file's size; 0: none
       signal(SIGXFSZ, SIG_IGN);
-      rlimit limit{};
-      CHECK(getrlimit(RLIMIT_FSIZE, &limit) == 0);
-      limit.rlim_cur = count == 0 ? limit.rlim_max : count;
-      CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+      limit_.reset();
+      if (count != 0) limit_.emplace(RLIMIT_FSIZE, count);
       return "ok";
     }
     if (order == "eos") writer_->set_eos();
@@ -165,6 +163,7 @@ class Sender {
   std::uint64_t seq_ = 0;
   std::deque<SlotRef> lent_;
   std::vector<SlotRef> kept_;
+  std::optional<SoftLimit> limit_;
 };
 
 // CHANNEL SLOTS KIND: blocking, or impatient with blocking readers.
@@ -219,10 +218,7 @@ ROLE(viewer) {
     } else if (order == "take") {
       for (; count > 0 && answer == "ok"; --count) {
         const TakeStatus status = take_one(kLimitMs);
-        answer = status == TakeStatus::frame          ? "ok"
-                 : status == TakeStatus::eos          ? "eos"
-                 : status == TakeStatus::disconnected ? "disconnected"
-                                                      : "no";
+        answer = status == TakeStatus::frame ? "ok" : text_of(status);
       }
     } else if (order == "through") {  // takes so many and gives each back
       for (; count > 0; --count) {

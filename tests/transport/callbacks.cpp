@@ -85,9 +85,7 @@ void bring_about_detached(Scene& scene) {
 void bring_about_demoted(Scene& scene) {
   WriterEvents events;
   events.reader_demoted = [&](unsigned, std::uint32_t) { scene.called(); };
-  WriterOptions options = blocking_writer(scene.channel);
-  options.max_blocking_ns = 10 * kMs;
-  scene.open(options, events);
+  scene.open(blocking_writer(scene.channel, 16, 10), events);
   scene.reader = attach_reader(reader_of(scene.channel, Policy::blocking, 1));
   publish(*scene.writer, 1);
   publish(*scene.writer, 2);

@@ -76,7 +76,6 @@ void expect_channel_through(const Container& box, const Container& other) {
   {
     const std::string channel = unique_channel();
     BoxedWriter writer(box, channel);
-    writer.expect("ok 0");
     FarReader reader(channel, Policy::blocking);
     expect_traffic(writer, reader, box.clock_s == 0);
     expect_death_of_writer_noticed(writer, reader);
@@ -95,7 +94,6 @@ void expect_channel_through(const Container& box, const Container& other) {
   }
   const std::string channel = unique_channel();
   BoxedWriter writer(box, channel);
-  writer.expect("ok 0");
   BoxedReader first(other, channel);
   expect_traffic(writer, first, box.clock_s == other.clock_s);
   expect_death_of_reader_noticed(writer, first);
@@ -103,7 +101,6 @@ void expect_channel_through(const Container& box, const Container& other) {
   second.attach();
   expect_death_of_writer_noticed(writer, second);
   BoxedWriter next(other, channel);
-  next.expect("ok 0");
   expect_successor(second, next);
   CHECK(names_of(channel).empty());
 }
@@ -162,7 +159,6 @@ TEST(containers_of_root) {
 TEST_F(OnChannel, rootless_containers_of_one_user) {
   need_root();
   BoxedWriter writer(rootless(kAlice), channel);
-  writer.expect("ok 0");
   BoxedReader inside(rootless(kAlice), channel);
   expect_traffic(writer, inside);
   inside.kill_inside();
@@ -184,16 +180,16 @@ TEST_F(OnChannel, owner_that_the_container_does_not_know_needs_to_be_allowed_as_
   CHECK(strict.ask("attach 0") ==
         "timeout " + std::to_string(static_cast<int>(ErrorCode::not_owner)));
   const std::string why = strict.ask("error");
-  CHECK(why.find("65534") != std::string::npos);
-  CHECK(why.find("allowed-owner=65534") != std::string::npos);
+  CHECK(says(why, "65534"));
+  CHECK(says(why, "allowed-owner=65534"));
   for (const std::string owner : {"65534", "any"}) {
     BoxedReader allowing(rootless(kBob), channel, Policy::drop_oldest, owner);
     allowing.attach();
     CHECK(allowing.frame().key == 1);
   }
-  BoxedWriter thief(rootless(kBob), channel);
-  thief.expect("failed " + std::to_string(static_cast<int>(ErrorCode::not_owner)));
-  CHECK(thief.ask("error").find("65534") != std::string::npos);
+  BoxedWriter thief(rootless(kBob), channel,
+                    "failed " + std::to_string(static_cast<int>(ErrorCode::not_owner)));
+  CHECK(says(thief.ask("error"), "65534"));
   writer.order("close", "closed");
   CHECK(names_of(channel).empty());
 }
@@ -211,7 +207,6 @@ TEST_F(OnChannel, stranger_in_a_container_stays_outside_of_a_private_channel) {
 TEST_F(OnChannel, two_containers_on_one_small_mount) {
   const PrivateShm shm(64 * kMiB);
   BoxedWriter writer(with(&Container::everything), channel);
-  writer.expect("ok 0");
   BoxedReader reader(with(&Container::everything), channel);
   reader.attach();
   expect_lossless(writer, reader, 30, 12 * kMiB);

@@ -213,6 +213,12 @@ void finish(Stage& stage) {
 
 // --- scenarios -----------------------------------------------------------------------
 
+// Whether the victim dies or not.
+struct Finally {
+  const std::function<void()> act;
+  ~Finally() { act(); }
+};
+
 // As a stream ends that lossless readers shall have all of.
 void end_well(Stage& stage) {
   stage.victim->order("eos");
@@ -357,13 +363,8 @@ void leave(Stage& stage) {
   stage.at_hold = [&](const std::string& point) {
     if (point.starts_with("stop.")) look_late(stage.others[0]);
   };
-  try {
-    v.order("close");
-  } catch (const Died&) {
-    look_late(stage.others[0]);
-    throw;
-  }
-  look_late(stage.others[0]);
+  const Finally look{[&] { look_late(stage.others[0]); }};
+  v.order("close");
 }
 
 // Readers have died with frames in their hands, asleep, and after they left.
@@ -505,22 +506,18 @@ void race_for_a_page(Stage& stage) {
     other.kill();
   };
   Victim& v = stage.viewer(Policy::drop_oldest, 3);
-  try {
-    v.order("attach");
-    writer.go_on();
-    CHECK(writer.ask("alone 1").starts_with("ok"));  // now it is admitted
-    CHECK(writer.ask("publish 3 4096").starts_with("ok"));
-    v.order("take 3");
-    v.order("detach");
-    v.order("release 3");
-    CHECK(writer.ask("alone 0").starts_with("ok"));
-  } catch (const Died&) {
+  const Finally end{[&] {
     writer.go_on();
     CHECK(writer.ask("alone 0").starts_with("ok"));
     CHECK(writer.ask("close").starts_with("ok"));
-    throw;
-  }
-  CHECK(writer.ask("close").starts_with("ok"));
+  }};
+  v.order("attach");
+  writer.go_on();
+  CHECK(writer.ask("alone 1").starts_with("ok"));  // now it is admitted
+  CHECK(writer.ask("publish 3 4096").starts_with("ok"));
+  v.order("take 3");
+  v.order("detach");
+  v.order("release 3");
 }
 
 // Its writer died with a frame that nobody can open any more.

@@ -36,25 +36,6 @@ std::uint64_t number_from(const char* variable, std::uint64_t otherwise) {
   return text ? std::strtoull(text, nullptr, 10) : otherwise;
 }
 
-// Where cores go.
-class Graveyard {
- public:
-  ~Graveyard() { std::filesystem::remove_all(path_); }
-  const std::string& path() const { return path_; }
-  // How many there were.
-  unsigned clear() const {
-    unsigned cores = 0;
-    std::error_code ignored;
-    for (const auto& entry : std::filesystem::directory_iterator(path_)) {
-      cores += std::filesystem::remove(entry.path(), ignored) ? 1 : 0;
-    }
-    return cores;
-  }
-
- private:
-  const std::string path_ = make_directory();
-};
-
 struct Actor {
   std::optional<Process> process;  // none: the cell is empty
   std::uint32_t generation = 0;    // which process of this cell it is
@@ -223,7 +204,7 @@ class Run {
     actor = {};
     actor.process.emplace(Peer(role, args, check::program(),
                                ProcessOptions{.environment = environment_,
-                                              .directory = graveyard_.path(),
+                                              .directory = graveyard_,
                                               .keep = {board_.fd()}}));
     actor.generation = generation;
     actor.moved_ns = actor.fed_ns = monotonic_ns();
@@ -315,7 +296,10 @@ class Run {
       if (dead.writer && dead.let_go && !dead.owner) ++tally_.heirs_lost;
       if (number == SIGSEGV) {
         ++(dead.writer ? tally_.writers_dumped : tally_.readers_dumped);
-        tally_.cores += graveyard_.clear();
+        std::error_code ignored;
+        for (const auto& entry : std::filesystem::directory_iterator(graveyard_)) {
+          tally_.cores += std::filesystem::remove(entry.path(), ignored) ? 1 : 0;
+        }
       } else {
         ++(dead.writer ? tally_.writers_killed : tally_.readers_killed);
       }
@@ -574,7 +558,7 @@ class Run {
   const Rule& rule_;
   const unsigned readers_;
   SharedBoard board_;
-  Graveyard graveyard_;
+  const std::string graveyard_ = make_directory();  // where cores go
   const std::uint64_t seed_;
   std::mt19937_64 decisions_;
   std::mt19937_64 races_;

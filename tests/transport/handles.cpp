@@ -111,9 +111,7 @@ TEST_F(OnChannel, slot_is_as_large_as_was_asked_for_whatever_others_borrow_meanw
 
 namespace {
 
-bool tells_of_fork(const Error& error) {
-  return error.message.find("fork()") != std::string::npos;
-}
+bool tells_of_fork(const Error& error) { return says(error, "fork()"); }
 
 }  // namespace
 

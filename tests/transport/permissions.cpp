@@ -34,15 +34,9 @@ void expect_modes(const std::string& channel, unsigned control, unsigned data) {
   }
 }
 
-bool has(const std::string& text, const std::string& part) {
-  if (text.find(part) != std::string::npos) return true;
-  std::fprintf(stderr, "\"%s\" lacks \"%s\"\n", text.c_str(), part.c_str());
-  return false;
-}
-
 void expect_error(Peer& peer, const std::vector<std::string>& parts) {
   const std::string why = peer.ask("error");
-  for (const std::string& part : parts) CHECK(has(why, part));
+  for (const std::string& part : parts) CHECK(says(why, part));
 }
 
 // Who goes on waiting hears at whatever deadline why.
@@ -126,7 +120,7 @@ TEST(perms_are_read_and_write_or_nothing) {
     CHECK(error.code == ErrorCode::settings);
     char octal[16];
     std::snprintf(octal, sizeof octal, "perms=0%o ", perms);
-    CHECK(has(error.message, octal));
+    CHECK(says(error, octal));
     // What it says last works.
     constexpr char kUse[] = "use perms=";
     const auto at = error.message.find(kUse);
@@ -170,10 +164,10 @@ TEST(group_without_permission_is_refused) {
   options.group = getegid();
   Error error;
   CHECK(!Writer::create(options, {}, error) && error.code == ErrorCode::settings);
-  CHECK(has(error.message, "use perms=0660 (octal)"));
+  CHECK(says(error, "use perms=0660 (octal)"));
   options.perms = 0606;
   CHECK(!Writer::create(options, {}, error));
-  CHECK(has(error.message, "use perms=0666 (octal)"));
+  CHECK(says(error, "use perms=0666 (octal)"));
   options.perms = 0660;
   CHECK(Writer::create(options, {}, error) != nullptr);
 }
@@ -380,8 +374,7 @@ void expect_survival(const std::string& kind) {
     // A few ticks, but the vandal keeps a processor busy.
     CHECK(monotonic_ns() - before < 5000 * kMs);
   }
-  std::printf("   %s: %llu frames, %d of them read\n", kind.c_str(),
-              static_cast<unsigned long long>(key), frames);
+  check::note(("   " + kind + ": %lld frames, %lld of them read\n").c_str(), key, frames);
   CHECK(eventually([&] { return vandalised(options.channel); }));
   vandal.kill();
   honest.order("detach", "detached");

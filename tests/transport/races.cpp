@@ -328,11 +328,8 @@ void run_load(const WriterOptions& options, const std::vector<Habits>& all) {
   readers.join();
   disturb.join();
   const auto s = writer->statistics();
-  std::printf("   %llu written, %llu without a copy, %llu without a slot, %llu read\n",
-              static_cast<unsigned long long>(s.frames),
-              static_cast<unsigned long long>(s.zero_copy),
-              static_cast<unsigned long long>(s.no_slot),
-              static_cast<unsigned long long>(load.frames()));
+  check::note("   %lld written, %lld without a copy, %lld without a slot, %lld read\n",
+              s.frames, s.zero_copy, s.no_slot, load.frames());
   CHECK(load.frames() > 10 && s.zero_copy > 10);
 }
 
@@ -353,14 +350,13 @@ TEST_F(OnChannel, both_ends_share_one_mapping) {
 #endif
 
 TEST(everything_at_once) {
-  auto options = blocking_writer(unique_channel(), 24);
-  options.max_blocking_ns = 50 * kMs;
-  run_load(options, {{Policy::drop_oldest, 1, 0, 0, false},
-                     {Policy::drop_oldest, 3, 2, 0, true},
-                     {Policy::drop_newest, 2, 3, 50, false},
-                     {Policy::blocking, 2, 1, 0, true},
-                     {Policy::blocking, 1, 2, 40, false},
-                     {Policy::drop_oldest, 2, 12, 0, false}});
+  run_load(blocking_writer(unique_channel(), 24, 50),
+           {{Policy::drop_oldest, 1, 0, 0, false},
+            {Policy::drop_oldest, 3, 2, 0, true},
+            {Policy::drop_newest, 2, 3, 50, false},
+            {Policy::blocking, 2, 1, 0, true},
+            {Policy::blocking, 1, 2, 40, false},
+            {Policy::drop_oldest, 2, 12, 0, false}});
 }
 
 // Hardly a free slot: the writer steals what the readers are about to take.
@@ -477,7 +473,6 @@ TEST(writers_come_and_go) {
     std::this_thread::sleep_for(std::chrono::milliseconds(opened++ % 4));
   }
   readers.join();
-  std::printf("   %u channels, %llu read\n", opened,
-              static_cast<unsigned long long>(load.frames()));
+  check::note("   %lld channels, %lld read\n", opened, load.frames());
   CHECK(opened > 1 && load.frames() > 10);
 }

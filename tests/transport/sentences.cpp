@@ -168,9 +168,10 @@ TEST_F(WithLosses, writer_that_lost_its_channel_opens_again) {
 TEST_F(OnChannel, writer_in_another_process) {
   FarWriter other(channel);
   const auto writer = new_writer(plain_writer(channel));
-  expect_no_writer(
-      *writer,
-      {"already written by pid " + std::to_string(other.pid()) + " (", "stop it or"});
+  expect_no_writer(*writer, {"\"" + channel + "\"",
+                             "already written by pid " + std::to_string(other.pid()) +
+                                 " (" + process_name() + ")",
+                             "stop it or"});
   other.kill();
   expect_writer(*writer);
 }
@@ -180,7 +181,6 @@ TEST_F(OnChannel, writer_in_another_pid_namespace) {
   Container box;
   box.pid = true;
   BoxedWriter other(box, channel);
-  other.expect("ok 0");
   const auto writer = new_writer(plain_writer(channel));
   expect_no_writer(
       *writer, {"already written by a process of another namespace", "stop it there"});

@@ -114,9 +114,9 @@ TEST_F(OnChannel, no_room_for_three_slots_is_an_error_with_numbers) {
   CHECK(error.code == ErrorCode::no_space);
   CHECK(error.needed_bytes >= 24 * kMiB && error.needed_bytes < 25 * kMiB);
   CHECK(error.free_bytes >= 15 * kMiB && error.free_bytes <= 16 * kMiB);
-  CHECK(error.message.find("needs at least 25 MiB (3 slots)") != std::string::npos);
-  CHECK(error.message.find("15 MiB free") != std::string::npos);
-  CHECK(error.message.find("--shm-size") != std::string::npos);
+  CHECK(says(error, "needs at least 25 MiB (3 slots)"));
+  CHECK(says(error, "15 MiB free"));
+  CHECK(says(error, "--shm-size"));
   SlotRef ref;
   error = {};
   CHECK(writer->acquire(8 * kMiB, 10, 0, ref, error) == WriteStatus::failed);
@@ -138,8 +138,8 @@ namespace {
 
 void expect_limit_named(const Error& error) {
   CHECK(error.code == ErrorCode::system);
-  CHECK(error.message.find("ulimit -f unlimited") != std::string::npos);
-  CHECK(error.detail.find("RLIMIT_FSIZE") != std::string::npos);
+  CHECK(says(error, "ulimit -f unlimited"));
+  CHECK(says(error.detail, "RLIMIT_FSIZE"));
 }
 
 }  // namespace

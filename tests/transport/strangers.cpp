@@ -37,8 +37,8 @@ void expect_both_sides(const std::string& why, const std::string& channel,
   std::printf("   %s\n", why.c_str());
   CHECK(why.starts_with("channel \"" + channel +
                         "\" was made by an incompatible possum (abi " + writer_abi));
-  CHECK(why.find("this is " + reader_abi) != std::string::npos);
-  CHECK(why.find("same version and C library") != std::string::npos);
+  CHECK(says(why, "this is " + reader_abi));
+  CHECK(says(why, "same version and C library"));
 }
 
 void expect_refusal(const std::string& channel, const std::string& writer_abi) {
@@ -92,8 +92,7 @@ TEST_F(OnChannel, writer_of_another_word_size_finds_the_channel_taken) {
   FarWriter holder(channel);
   Peer second("writer", {channel, "plain"}, program);
   second.expect(refused(ErrorCode::busy));
-  CHECK(second.ask("error").find("pid " + std::to_string(holder.pid())) !=
-        std::string::npos);
+  CHECK(says(second.ask("error"), "pid " + std::to_string(holder.pid())));
   second.finish();
   holder.kill();
   const std::size_t left = names_of(channel).size();

@@ -77,9 +77,8 @@ bool intact_or_zero(const Frame& frame) {
 }
 
 bool clear_error(const Error& error, const std::string& channel) {
-  return error.code == ErrorCode::corrupt &&
-         error.message.find("\"" + channel + "\"") != std::string::npos &&
-         error.message.find("restart its writer") != std::string::npos;
+  return error.code == ErrorCode::corrupt && says(error, "\"" + channel + "\"") &&
+         says(error, "restart its writer");
 }
 
 }  // namespace
@@ -187,15 +186,11 @@ struct Traffic {
       CHECK(reader.count("torn") == 0 && reader.count("strange") == 0);
     }
     CHECK(writer.count("failed") == 0);
-    std::printf(
-        "   %llu frames sent, %llu and %llu read, %llu and %llu errors; noticed "
-        "within %lld ms\n",
-        static_cast<unsigned long long>(writer.count("ok")),
-        static_cast<unsigned long long>(readers[0].count("frames")),
-        static_cast<unsigned long long>(readers[1].count("frames")),
-        static_cast<unsigned long long>(readers[0].count("failed")),
-        static_cast<unsigned long long>(readers[1].count("failed")),
-        static_cast<long long>(slowest_ns / kMs));
+    check::note("   %lld frames sent, %lld and %lld read, %lld and %lld errors; ",
+                writer.count("ok"), readers[0].count("frames"),
+                readers[1].count("frames"), readers[0].count("failed"),
+                readers[1].count("failed"));
+    check::note("noticed within %lld ms\n", slowest_ns / kMs);
     // One tick, and what a loaded machine adds.
     CHECK(slowest_ns < 2000 * kMs);
     for (Busy& reader : readers) reader.stop();
@@ -277,7 +272,7 @@ TEST(steady_truncation_never_ends_a_guarded_process) {
     std::this_thread::sleep_for(std::chrono::microseconds(random() % 3000));
   }
   traffic.await_frames();
-  std::printf("   %llu cuts\n", static_cast<unsigned long long>(cuts));
+  check::note("   %lld cuts\n", cuts);
   traffic.finish();
 }
 
@@ -518,11 +513,8 @@ std::string content_of(const std::string& file) {
   return {std::istreambuf_iterator<char>(stream), {}};
 }
 
-bool says(const Error& error, const std::string& text) {
-  return error.message.find(text) != std::string::npos;
-}
 bool names_the_channel(const Error& error, const std::string& channel) {
-  return error.message.find("\"" + channel + "\"") != std::string::npos;
+  return says(error, "\"" + channel + "\"");
 }
 
 ErrorCode refusal_of(Thing::Kind kind, ErrorCode otherwise) {
@@ -676,8 +668,7 @@ TEST(something_else_under_a_data_name_is_refused_and_left_alone) {
       Error error;
       CHECK(reader->take(in_ms(kLimitMs), frame, error) == TakeStatus::failed);
       CHECK(error.code == ErrorCode::corrupt || error.code == ErrorCode::system);
-      CHECK(names_the_channel(error, channel) &&
-            error.message.find("restart its writer") != std::string::npos);
+      CHECK(names_the_channel(error, channel) && says(error, "restart its writer"));
       for (const auto& thing : things) CHECK(thing->untouched());
     }
     // It may take names of its own away, nothing else.

@@ -325,16 +325,14 @@ TEST_F(WithWriter, blocking_reader_needs_the_writers_consent) {
   const auto reader = Reader::create(reader_of(channel, Policy::blocking), error);
   CHECK(reader->attach(in_ms(kLimitMs), error) == AttachStatus::failed);
   CHECK(error.code == ErrorCode::blocking);
-  CHECK(error.message.find("allow-blocking") != std::string::npos);
+  CHECK(says(error, "allow-blocking"));
 }
 
 TEST_F(OnChannel, reader_that_blocks_too_long_is_demoted) {
-  WriterOptions options = blocking_writer(channel);
-  options.max_blocking_ns = 60 * kMs;
   std::atomic<std::uint32_t> demoted_pid{0};
   WriterEvents events;
   events.reader_demoted = [&](unsigned, std::uint32_t pid) { demoted_pid = pid; };
-  const auto writer = open_writer(options, events);
+  const auto writer = open_writer(blocking_writer(channel, 16, 60), events);
   FarReader stuck = attached(channel, Policy::blocking, 2);
   FarReader lively = attached(channel, Policy::blocking, 2);
   lively.tell("drain");
@@ -363,9 +361,7 @@ struct Hoarded : OnChannel {
   static constexpr int kSlots = 5;
 
   Hoarded() {
-    WriterOptions options = blocking_writer(channel, kSlots);
-    options.max_blocking_ns = 60 * kMs;
-    writer = open_writer(options);
+    writer = open_writer(blocking_writer(channel, kSlots, 60));
     lossless = attach_reader(reader_of(channel, Policy::blocking));
     CHECK(hoarder.emplace().settle(channel));
     hoarder->enter(Policy::drop_oldest, 16);
@@ -469,9 +465,7 @@ class Restless {
 };
 
 TEST_F(OnChannel, reader_that_only_moves_is_demoted_too) {
-  WriterOptions options = blocking_writer(channel);
-  options.max_blocking_ns = 60 * kMs;
-  const auto writer = open_writer(options);
+  const auto writer = open_writer(blocking_writer(channel, 16, 60));
   const auto stuck = attach_reader(reader_of(channel, Policy::blocking));
   const Restless restless(channel, 0, Restless::Does::flip);
   publish_all(*writer, 1, 3);
@@ -500,9 +494,7 @@ TEST_F(WithReader, offer_that_cannot_be_taken_ends_the_reader) {
 }
 
 TEST_F(OnChannel, slow_but_steady_blocking_reader_is_not_demoted) {
-  WriterOptions options = blocking_writer(channel);
-  options.max_blocking_ns = 1000 * kMs;
-  const auto writer = open_writer(options);
+  const auto writer = open_writer(blocking_writer(channel, 16, 1000));
   const auto reader = attach_reader(reader_of(channel, Policy::blocking, 1));
   std::thread reading([&] {
     for (std::uint64_t seq = 1; seq <= 12; ++seq) {  // longer in all, each time far less
@@ -813,23 +805,6 @@ TEST(lent_slots_and_hoarding_readers_leave_the_writer_enough) {
     }
     CHECK(writer->statistics().no_slot == 0);
   }
-}
-
-TEST_F(OnChannel, hoarders_leave_room_to_lend) {
-  const auto writer = open_writer(plain_writer(channel, 8));
-  const auto reader = attach_reader(reader_of(channel));
-  std::vector<Frame> held;
-  std::vector<SlotRef> lent;
-  for (std::uint64_t key = 1; key <= 40; ++key) {
-    publish(*writer, key);
-    held.push_back(take(*reader));
-    // Lending may be refused, but never takes what the writer needs.
-    if (auto ref = writer->lend(kSmall)) lent.push_back(*ref);
-  }
-  CHECK(!lent.empty());
-  CHECK(std::all_of(held.begin(), held.end(), intact));
-  CHECK(writer->statistics().no_slot == 0);
-  for (const SlotRef& ref : lent) writer->give_back(ref);
 }
 
 TEST_F(OnChannel, lent_slot_is_published_without_a_copy_and_comes_back) {
