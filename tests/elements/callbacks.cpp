@@ -20,13 +20,8 @@
 #include <utility>
 #include <vector>
 
-#include "support/elements.h"
 #include "support/mount_namespace.h"
-
-// Last: it includes gstcheck.h.
 #include "support/suite.h"
-
-using namespace elements;
 
 namespace {
 
@@ -376,11 +371,10 @@ bool permitted(Does does, Thread thread) {
   return true;
 }
 
-}  // namespace
-
-GST_START_TEST(anything_may_be_called_in_any_call_to_the_application) {
-  const Occasion& occasion = kOccasions[__i__ / std::size(kCalls)];
-  const Call& call = kCalls[__i__ % std::size(kCalls)];
+TESTS(anything_may_be_called_in_any_call_to_the_application,
+      std::size(kOccasions) * std::size(kCalls)) {
+  const Occasion& occasion = kOccasions[i / std::size(kCalls)];
+  const Call& call = kCalls[i % std::size(kCalls)];
   if (!permitted(call.does, occasion.thread)) return;
   g_print("%s: %s\n", occasion.name, call.name);
   const std::size_t descriptors = open_descriptors().size();
@@ -401,11 +395,13 @@ GST_START_TEST(anything_may_be_called_in_any_call_to_the_application) {
       "the end of a thread");
   clean_up();
 }
-GST_END_TEST
 
 // --- devices -------------------------------------------------------------------------
 
-namespace {
+// Device providers live, with what they have open, from their first use on.
+struct ProvidersStay {
+  ~ProvidersStay() { count_leftovers(); }
+};
 
 // A provider and a monitor, and a channel that makes one of them call.
 class DeviceScene {
@@ -561,50 +557,51 @@ constexpr DeviceCall kDeviceCalls[] = {
     {"end of the channel", [](DeviceScene& scene) { scene.producer.stop(); }},
 };
 
-}  // namespace
-
-GST_START_TEST(anything_may_be_called_when_devices_come_and_go) {
-  const DeviceOccasion& occasion = kDeviceOccasions[__i__ / std::size(kDeviceCalls)];
-  const DeviceCall& call = kDeviceCalls[__i__ % std::size(kDeviceCalls)];
+TESTS(anything_may_be_called_when_devices_come_and_go,
+      std::size(kDeviceOccasions) * std::size(kDeviceCalls)) {
+  const DeviceOccasion& occasion = kDeviceOccasions[i / std::size(kDeviceCalls)];
+  const DeviceCall& call = kDeviceCalls[i % std::size(kDeviceCalls)];
   g_print("%s: %s\n", occasion.name, call.name);
+  const ProvidersStay stay;
   DeviceScene scene(call.act);
   occasion.bring_about(scene);
   scene.let_act();
 }
-GST_END_TEST
 
-// By a monitor, as most applications have it.
-GST_START_TEST(a_monitor_may_be_stopped_by_what_it_says) {
-  Producer producer(unique_channel());
-  const Ref<GstObject> object{GST_OBJECT_CAST(gst_device_monitor_new())};
-  auto* const monitor = GST_DEVICE_MONITOR(object.get());
-  gst_device_monitor_add_filter(monitor, "Video/Source", nullptr);
+// By a monitor, as most applications have it. What the provider's thread still uses when
+// it has stopped its monitor stays.
+TEST(a_monitor_may_be_stopped_by_what_it_says) {
+  const ProvidersStay stay;
+  Producer producer;
   struct Stop {
-    GstDeviceMonitor* monitor;
+    GstDeviceMonitor* monitor = gst_device_monitor_new();
     Event stopped;
-  } stop{monitor, {}};
-  const Ref<GstBus> bus{gst_device_monitor_get_bus(monitor)};
+  };
+  static Stop& stop = *new Stop;
+  gst_device_monitor_add_filter(stop.monitor, "Video/Source", nullptr);
+  const Ref<GstBus> bus{gst_device_monitor_get_bus(stop.monitor)};
   gst_bus_set_sync_handler(
       bus.get(),
-      +[](GstBus*, GstMessage* message, gpointer data) {
-        auto* const self = static_cast<Stop*>(data);
+      +[](GstBus*, GstMessage* message, gpointer) {
         if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_DEVICE_ADDED &&
-            !self->stopped.is_set()) {
-          gst_device_monitor_stop(self->monitor);
-          self->stopped.set();
+            !stop.stopped.is_set()) {
+          gst_device_monitor_stop(stop.monitor);
+          stop.stopped.set();
         }
         gst_message_unref(message);
         return GST_BUS_DROP;
       },
-      &stop, nullptr);
-  fail_unless(gst_device_monitor_start(monitor));
+      nullptr, nullptr);
+  fail_unless(gst_device_monitor_start(stop.monitor));
   producer.start().push(1);
   stop.stopped.wait("the end of the monitor");
+  producer.stop();
+  await([] { return channel_mappings().empty(); }, "the end of the provider's thread");
 }
-GST_END_TEST
 
-GST_START_TEST(a_monitor_may_be_started_again_by_what_it_says) {
-  Producer producer(unique_channel());
+TEST(a_monitor_may_be_started_again_by_what_it_says) {
+  const ProvidersStay stay;
+  Producer producer;
   const Ref<GstObject> object{GST_OBJECT_CAST(gst_device_monitor_new())};
   auto* const monitor = GST_DEVICE_MONITOR(object.get());
   gst_device_monitor_add_filter(monitor, "Video/Source", nullptr);
@@ -637,22 +634,5 @@ GST_START_TEST(a_monitor_may_be_started_again_by_what_it_says) {
   again.removed.wait("the end of the device");
   gst_device_monitor_stop(monitor);
 }
-GST_END_TEST
 
-static Suite* callbacks_suite() {
-  Suite* suite = suite_create("callbacks");
-  tcase_add_loop_test(new_case(suite, "elements"),
-                      anything_may_be_called_in_any_call_to_the_application, 0,
-                      static_cast<int>(std::size(kOccasions) * std::size(kCalls)));
-  // Device providers live, with what they have open, from their first use on.
-  TCase* const devices = tcase_create("devices");
-  suite_add_tcase(suite, devices);
-  tcase_add_loop_test(
-      devices, anything_may_be_called_when_devices_come_and_go, 0,
-      static_cast<int>(std::size(kDeviceOccasions) * std::size(kDeviceCalls)));
-  tcase_add_test(devices, a_monitor_may_be_stopped_by_what_it_says);
-  tcase_add_test(devices, a_monitor_may_be_started_again_by_what_it_says);
-  return suite;
-}
-
-GST_CHECK_MAIN(callbacks)
+}  // namespace

@@ -11,7 +11,6 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
-#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -22,17 +21,12 @@
 #include <utility>
 #include <vector>
 
-#include "support/elements.h"
 #include "support/mount_namespace.h"
 #include "support/players.h"
+#include "support/properties.h"
 #include "support/refusals.h"
-#include "support/users.h"
-#include "transport/layout.h"
-
-// Last: it includes gstcheck.h.
 #include "support/suite.h"
-
-using namespace elements;
+#include "transport/layout.h"
 
 namespace {
 
@@ -191,8 +185,7 @@ class Promptly {
 
 // The caps of a device whose channel has no frame yet.
 Ref<GstCaps> any_raw_video() {
-  const Ref<GstElement> src{static_cast<GstElement*>(
-      gst_object_ref_sink(gst_element_factory_make("possumsrc", nullptr)))};
+  const Ref<GstElement> src = make("possumsrc");
   const Ref<GstPad> pad{gst_element_get_static_pad(src.get(), "src")};
   return Ref<GstCaps>{gst_pad_get_pad_template_caps(pad.get())};
 }
@@ -239,7 +232,7 @@ class Decoy {
 
 }  // namespace
 
-GST_START_TEST(the_provider_says_what_it_is) {
+TEST(the_provider_says_what_it_is) {
   const Ref<GstObject> found{
       GST_OBJECT_CAST(gst_device_provider_factory_find("possumdeviceprovider"))};
   fail_unless(found != nullptr);
@@ -256,9 +249,8 @@ GST_START_TEST(the_provider_says_what_it_is) {
   fail_unless(
       gst_device_provider_can_monitor(GST_DEVICE_PROVIDER(find_provider().get())));
 }
-GST_END_TEST
 
-GST_START_TEST(a_probe_lists_channels_that_are_written_to) {
+TEST(a_probe_lists_channels_that_are_written_to) {
   const std::string channel = unique_channel();
   Producer producer(channel, "allow-blocking=true");
   fail_if(probe(channel));
@@ -286,9 +278,8 @@ GST_START_TEST(a_probe_lists_channels_that_are_written_to) {
   producer.stop();
   fail_if(probe(channel));
 }
-GST_END_TEST
 
-GST_START_TEST(channels_are_followed_as_they_come_and_go) {
+TEST(channels_are_followed_as_they_come_and_go) {
   const std::string before = unique_channel();
   Producer first(before);
   first.start().push(1);
@@ -312,9 +303,8 @@ GST_START_TEST(channels_are_followed_as_they_come_and_go) {
   first.stop();
   follower.wait_removed(before);
 }
-GST_END_TEST
 
-GST_START_TEST(caps_that_change_make_another_device) {
+TEST(caps_that_change_make_another_device) {
   const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(1);
@@ -333,9 +323,8 @@ GST_START_TEST(caps_that_change_make_another_device) {
   producer.stop();
   follower.wait_removed(channel);  // and no more changes
 }
-GST_END_TEST
 
-GST_START_TEST(a_killed_writer_is_noticed) {
+TEST(a_killed_writer_is_noticed) {
   const std::string channel = unique_channel();
   const Follower follower;
   support::Process writer = support::launch(
@@ -353,13 +342,11 @@ GST_START_TEST(a_killed_writer_is_noticed) {
   successor.start();
   follower.wait_added(channel);
 }
-GST_END_TEST
 
-GST_START_TEST(a_device_makes_a_reader_that_plays) {
-  const std::string channel = unique_channel();
-  Producer producer(channel);
+TEST(a_device_makes_a_reader_that_plays) {
+  Producer producer;
   producer.start().push(1);
-  const Device device = probe(channel);
+  const Device device = probe(producer.channel());
   const Ref<GstElement> element = device.element();
   expect_equal(GST_OBJECT_NAME(element.get()), "made");
   const Pipeline pipeline;
@@ -370,26 +357,21 @@ GST_START_TEST(a_device_makes_a_reader_that_plays) {
   pipeline.set_state(GST_STATE_PLAYING);
   pipeline.wait_eos();
 }
-GST_END_TEST
 
-GST_START_TEST(a_device_reconfigures_readers_that_are_not_running) {
-  const std::string channel = unique_channel();
-  Producer producer(channel);
+TEST(a_device_reconfigures_readers_that_are_not_running) {
+  Producer producer;
   producer.start().push(1);
-  const Device device = probe(channel);
-  Consumer consumer(unique_channel());
+  const Device device = probe(producer.channel());
+  Consumer consumer;
   fail_unless(gst_device_reconfigure_element(device.get(), consumer.src()));
-  consumer.start();
-  expect_equal(consumer.pull_value(), 1);
+  expect_equal(consumer.start().pull_value(), 1);
   fail_if(gst_device_reconfigure_element(device.get(), consumer.src()));
-  const Producer idle(unique_channel());
+  const Producer idle;
   fail_if(gst_device_reconfigure_element(device.get(), idle.sink()));
 }
-GST_END_TEST
 
-GST_START_TEST(a_device_monitor_shows_channels) {
-  const std::string channel = unique_channel();
-  Producer producer(channel);
+TEST(a_device_monitor_shows_channels) {
+  Producer producer;
   producer.start().push(1);
   const std::size_t before = open_descriptors().size();
   // Providers of other plugins keep descriptors for good once they were asked.
@@ -405,27 +387,26 @@ GST_START_TEST(a_device_monitor_shows_channels) {
   auto* monitor = GST_DEVICE_MONITOR(object.get());
   fail_unless(
       gst_device_monitor_add_filter(monitor, "Video/Source", caps_of(kSmall).get()) != 0);
-  fail_unless(find(Devices{gst_device_monitor_get_devices(monitor)}, channel));
+  fail_unless(find(Devices{gst_device_monitor_get_devices(monitor)}, producer.channel()));
   fail_unless(gst_device_monitor_start(monitor));
-  fail_unless(find(Devices{gst_device_monitor_get_devices(monitor)}, channel));
+  fail_unless(find(Devices{gst_device_monitor_get_devices(monitor)}, producer.channel()));
   gst_device_monitor_stop(monitor);
 
   const Ref<GstObject> other{GST_OBJECT(gst_device_monitor_new())};
   monitor = GST_DEVICE_MONITOR(other.get());
   gst_device_monitor_add_filter(monitor, "Video/Source", caps_of(kOther).get());
-  fail_if(find(Devices{gst_device_monitor_get_devices(monitor)}, channel));
+  fail_if(find(Devices{gst_device_monitor_get_devices(monitor)}, producer.channel()));
 }
-GST_END_TEST
 
 // Names for which nothing may be waited and at which nothing may break.
-GST_START_TEST(what_is_no_channel_is_passed_over) {
-  const std::string channel = unique_channel();
-  Producer producer(channel);
+TEST(what_is_no_channel_is_passed_over) {
+  Producer producer;
   producer.start().push(1);
   Decoy fifo(unique_channel());
   fail_unless(mkfifo(fifo.path().c_str(), 0600) == 0);
   Decoy link(unique_channel());
-  fail_unless(symlink(("possum-c." + channel).c_str(), link.path().c_str()) == 0);
+  fail_unless(symlink(("possum-c." + producer.channel()).c_str(), link.path().c_str()) ==
+              0);
   Decoy directory(unique_channel());
   fail_unless(mkdir(directory.path().c_str(), 0700) == 0);
   Decoy empty(unique_channel());
@@ -444,22 +425,21 @@ GST_START_TEST(what_is_no_channel_is_passed_over) {
   for (const Decoy* decoy : all) {
     fail_if(probe(decoy->channel()), "%s", decoy->path().c_str());
   }
-  fail_unless(probe(channel));
+  fail_unless(probe(producer.channel()));
   const Follower follower;
   for (const Decoy* decoy : all) {
     fail_if(follower.listed(decoy->channel()), "%s", decoy->path().c_str());
   }
-  fail_unless(follower.listed(channel));
+  fail_unless(follower.listed(producer.channel()));
   for (const Decoy* decoy : {&nonsense, &brief, &sparse}) decoy->unlock();
 }
-GST_END_TEST
 
 // Whatever stands in the memory of a channel, for which a look has as long as it lasts.
-GST_START_TEST(damaged_channels_do_no_harm) {
-  const std::string channel = unique_channel();
-  Producer producer(channel);
+TEST(damaged_channels_do_no_harm) {
+  Producer producer;
   producer.start().push(1);
-  const std::string genuine = support::contents("/dev/shm/possum-c." + channel);
+  const std::string genuine =
+      support::contents("/dev/shm/possum-c." + producer.channel());
   Decoy decoy(unique_channel());
   decoy.hold(genuine);
   decoy.lock();
@@ -487,10 +467,9 @@ GST_START_TEST(damaged_channels_do_no_harm) {
   decoy.unlock();
   follower.wait_removed(decoy.channel());
 }
-GST_END_TEST
 
 // One object would be thousands of devices.
-GST_START_TEST(hard_links_are_no_devices) {
+TEST(hard_links_are_no_devices) {
   const std::string channel = unique_channel();
   Producer producer(channel);
   producer.start().push(1);
@@ -506,9 +485,8 @@ GST_START_TEST(hard_links_are_no_devices) {
   fail_unless(unlink(path_of(other).c_str()) == 0);
   follower.wait_added(channel);
 }
-GST_END_TEST
 
-GST_START_TEST(thousands_of_dead_names_cost_little) {
+TEST(thousands_of_dead_names_cost_little) {
   constexpr int kMany = 6000;
   std::vector<std::unique_ptr<Decoy>> decoys;
   const std::string own = unique_channel();
@@ -516,22 +494,17 @@ GST_START_TEST(thousands_of_dead_names_cost_little) {
     decoys.push_back(std::make_unique<Decoy>(own + "-" + std::to_string(i)));
     decoys.back()->hold("x");
   }
-  const std::string channel = unique_channel();
-  Producer producer(channel);
+  Producer producer;
   producer.start().push(1);
   {
     const Promptly promptly;
-    fail_unless(probe(channel));
+    fail_unless(probe(producer.channel()));
   }
   fail_if(probe(own + "-0"));
 }
-GST_END_TEST
 
-GST_START_TEST(channels_of_others_are_shown_as_far_as_the_kernel_allows) {
-  if (!support::may_become_others()) {
-    g_print("SKIPPED %s: acting as other users needs root\n", __func__);
-    return;
-  }
+TEST(channels_of_others_are_shown_as_far_as_the_kernel_allows) {
+  if (!may_become_others()) return;
   const std::string closed = unique_channel();
   const std::string open = unique_channel();
   Producer hidden(closed);
@@ -546,33 +519,26 @@ GST_START_TEST(channels_of_others_are_shown_as_far_as_the_kernel_allows) {
   fail_unless(device && device.has_caps(kSmall));
   expect_equal(device.text("user"), "0 (root)");
 }
-GST_END_TEST
 
-GST_START_TEST(caps_that_others_write_are_not_read) {
-  if (!support::may_become_others()) {
-    g_print("SKIPPED %s: acting as other users needs root\n", __func__);
-    return;
-  }
-  const std::string channel = unique_channel();
-  Producer producer(channel);
+TEST(caps_that_others_write_are_not_read) {
+  if (!may_become_others()) return;
+  Producer producer;
   producer.start().push(1);
-  support::give_channel_to(channel, 54321);
-  const Device device = probe(channel);
+  support::give_channel_to(producer.channel(), 54321);
+  const Device device = probe(producer.channel());
   fail_unless(device && gst_caps_is_equal(device.caps().get(), any_raw_video().get()));
   fail_unless(device.text("user").starts_with("54321"));
 }
-GST_END_TEST
 
-GST_START_TEST(start_and_stop_leave_nothing_behind) {
-  const std::string channel = unique_channel();
-  Producer producer(channel);
+TEST(start_and_stop_leave_nothing_behind) {
+  Producer producer;
   producer.start().push(1);
   const std::size_t threads_before = threads();
   const Ref<GstObject> provider = find_provider();
   const Ref<GstBus> bus{gst_device_provider_get_bus(GST_DEVICE_PROVIDER(provider.get()))};
   for (int round = 0; round < 30; ++round) {
     const Follower follower;
-    if (round % 2 == 0) follower.wait_added(channel);
+    if (round % 2 == 0) follower.wait_added(producer.channel());
   }
   expect_equal(threads(), threads_before);
   const std::string later = unique_channel();
@@ -589,23 +555,21 @@ GST_START_TEST(start_and_stop_leave_nothing_behind) {
     outer.wait_removed(later);
   }
   // A device outlives all.
-  const Device device = probe(channel);
+  const Device device = probe(producer.channel());
   producer.stop();
-  expect_equal(device.text("channel"), channel);
+  expect_equal(device.text("channel"), producer.channel());
   device.element();
 }
-GST_END_TEST
 
 // A storm of names must neither hang nor blind it.
-GST_START_TEST(a_provider_without_a_thread_does_not_start) {
+TEST(a_provider_without_a_thread_does_not_start) {
   support::Refusals& system = support::Refusals::to_this_process();
   if (!system.work()) {
     g_print("SKIPPED %s: the kernel has no filter that asks back\n", __func__);
     return;
   }
   ++descriptors_before;  // it is there for good
-  const std::string channel = unique_channel();
-  Producer producer(channel);
+  Producer producer;
   producer.start().push(1);
   {
     const Ref<GstObject> provider = find_provider();
@@ -614,11 +578,10 @@ GST_START_TEST(a_provider_without_a_thread_does_not_start) {
     system.threads(0);
   }
   const Follower follower;
-  fail_unless(follower.listed(channel));
+  fail_unless(follower.listed(producer.channel()));
 }
-GST_END_TEST
 
-GST_START_TEST(a_storm_of_names_hides_nobody) {
+TEST(a_storm_of_names_hides_nobody) {
   const std::string channel = unique_channel();
   const Follower follower;
   std::atomic<bool> enough{false};
@@ -638,43 +601,13 @@ GST_START_TEST(a_storm_of_names_hides_nobody) {
   }
   enough = true;
 }
-GST_END_TEST
 
-static Suite* devices_suite() {
-  Suite* suite = suite_create("devices");
-  TCase* tcase = tcase_create("devices");
-  // The only provider there is of a kind lives, and has a bus, from its first use on.
-  tcase_add_checked_fixture(
-      tcase, [] { find_provider(); }, nullptr);
-  tcase_add_checked_fixture(tcase, count_leftovers, expect_no_leftovers);
-  suite_add_tcase(suite, tcase);
-  tcase_add_test(tcase, the_provider_says_what_it_is);
-  tcase_add_test(tcase, a_probe_lists_channels_that_are_written_to);
-  tcase_add_test(tcase, channels_are_followed_as_they_come_and_go);
-  tcase_add_test(tcase, caps_that_change_make_another_device);
-  tcase_add_test(tcase, a_killed_writer_is_noticed);
-  tcase_add_test(tcase, a_device_makes_a_reader_that_plays);
-  tcase_add_test(tcase, a_device_reconfigures_readers_that_are_not_running);
-  tcase_add_test(tcase, a_device_monitor_shows_channels);
-  tcase_add_test(tcase, what_is_no_channel_is_passed_over);
-  tcase_add_test(tcase, damaged_channels_do_no_harm);
-  tcase_add_test(tcase, hard_links_are_no_devices);
-  tcase_add_test(tcase, thousands_of_dead_names_cost_little);
-  tcase_add_test(tcase, channels_of_others_are_shown_as_far_as_the_kernel_allows);
-  tcase_add_test(tcase, caps_that_others_write_are_not_read);
-  tcase_add_test(tcase, start_and_stop_leave_nothing_behind);
-  tcase_add_test(tcase, a_provider_without_a_thread_does_not_start);
-  tcase_add_test(tcase, a_storm_of_names_hides_nobody);
-  return suite;
-}
+// The only provider there is of a kind lives, and has a bus, from its first use on.
+[[maybe_unused]] static const auto first_use = before_each = [] { find_provider(); };
 
 // What other tests do to their channels would be events here, too.
-int main(int argc, char** argv) {
-  if (!support::leave_mount_namespace() ||
-      mount("tmpfs", "/dev/shm", "tmpfs", 0, nullptr) != 0) {
-    std::fprintf(stderr, "no /dev/shm of one's own: %s\n", std::strerror(errno));
-    return 77;
-  }
-  gst_check_init(&argc, &argv);
-  return gst_check_run_suite(devices_suite(), "devices", __FILE__);
-}
+[[maybe_unused]] static const auto needs = before_all = [] {
+  const bool own = support::leave_mount_namespace() &&
+                   mount("tmpfs", "/dev/shm", "tmpfs", 0, nullptr) == 0;
+  return own ? "" : std::string("no /dev/shm of one's own: ") + std::strerror(errno);
+};

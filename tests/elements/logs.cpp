@@ -11,12 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "support/elements.h"
-
-// Last: it includes gstcheck.h.
 #include "support/suite.h"
-
-using namespace elements;
 
 namespace {
 
@@ -86,15 +81,14 @@ std::string control_path(const std::string& channel) {
 
 }  // namespace
 
-GST_START_TEST(a_sink_says_what_becomes_of_its_channel) {
-  const std::string channel = unique_channel();
-  Producer producer(channel);
+TEST(a_sink_says_what_becomes_of_its_channel) {
+  Producer producer;
   Log log("possum*:7");
   producer.start().push(1);
   log.await("INFO possumsink: the channel is made");
   fail_if(log.has("INFO possumsink: the channel is made,"));
   log.await("INFO possumsink: the pool has 3 slots, ");
-  Consumer consumer(channel);
+  Consumer consumer(producer.channel());
   consumer.start();
   std::vector<Frame> held;
   held.push_back(consumer.pull());
@@ -104,14 +98,13 @@ GST_START_TEST(a_sink_says_what_becomes_of_its_channel) {
     held.push_back(consumer.pull());
   }
   log.await("INFO possumsink: the pool has 5 slots, ");
-  fail_unless(std::remove(control_path(channel).c_str()) == 0);
+  fail_unless(std::remove(control_path(producer.channel()).c_str()) == 0);
   log.await("INFO possumsink: the channel is made anew");
   producer.stop();
   log.await("INFO possumsink: the channel is closed, after 4 frames");
 }
-GST_END_TEST
 
-GST_START_TEST(a_sink_says_that_it_takes_over_from_a_dead_writer) {
+TEST(a_sink_says_that_it_takes_over_from_a_dead_writer) {
   const std::string channel = unique_channel();
   std::ofstream(control_path(channel)) << std::string(4096, '\0');
   Producer producer(channel);
@@ -119,11 +112,9 @@ GST_START_TEST(a_sink_says_that_it_takes_over_from_a_dead_writer) {
   producer.start().push(1);
   log.await("INFO possumsink: the channel is made, over what a dead writer left");
 }
-GST_END_TEST
 
-GST_START_TEST(a_sink_says_why_a_frame_was_copied_or_dropped) {
-  const std::string channel = unique_channel();
-  Producer producer(channel, "", {true, 0});
+TEST(a_sink_says_why_a_frame_was_copied_or_dropped) {
+  Producer producer(unique_channel(), "", {true, 0});
   Log log("possum*:7");
   producer.start().push(1);
   log.await("INFO possumsink: a frame is copied, more may follow: it lies in no slot");
@@ -139,18 +130,16 @@ GST_START_TEST(a_sink_says_why_a_frame_was_copied_or_dropped) {
   log.await("INFO possumsink: a frame is dropped, more may follow: fewer readers than ");
   log.await("DEBUG possumsink: dropped: fewer readers than min-readers: ");
 }
-GST_END_TEST
 
-GST_START_TEST(a_src_says_whom_it_reads_and_what_it_missed_and_copied) {
-  const std::string channel = unique_channel();
-  Consumer consumer(channel, "max-buffers=1 copy-frames=true");
+TEST(a_src_says_whom_it_reads_and_what_it_missed_and_copied) {
+  Consumer consumer(unique_channel(), "max-buffers=1 copy-frames=true");
   Log log("possum*:7");
   consumer.start();
   log.await("INFO possumsrc: waiting: ");
-  Producer producer(channel);
+  Producer producer(consumer.channel());
   consumer.hold_up();
   producer.start().push(1);
-  log.await("INFO possumsrc: Attached to channel \"" + channel + "\" of pid ");
+  log.await("INFO possumsrc: Attached to channel \"" + consumer.channel() + "\" of pid ");
   log.await("INFO possumsrc: new caps ");
   log.await("INFO possumsrc: a frame is copied, more may follow: copy-frames");
   log.await("DEBUG possumsrc: copied: copy-frames");
@@ -164,16 +153,12 @@ GST_START_TEST(a_src_says_whom_it_reads_and_what_it_missed_and_copied) {
   consumer.stop();
   log.await("INFO possumsrc: has left the channel");
 }
-GST_END_TEST
 
-GST_START_TEST(channel_events_are_all_that_info_says) {
-  const std::string channel = unique_channel();
-  Producer producer(channel);
-  Consumer consumer(channel);
+TEST(channel_events_are_all_that_info_says) {
+  Producer producer;
+  Consumer consumer(producer.channel());
   Log log("possum*:4");
-  producer.start().push(1);
-  consumer.start();
-  consumer.pull();
+  begin(producer, consumer);
   log.await("INFO possumsink: reader 0 attached");
   log.await("INFO possumsink: the pool has ");
   const std::size_t before = log.count();
@@ -183,17 +168,3 @@ GST_START_TEST(channel_events_are_all_that_info_says) {
   }
   expect_equal(log.count(), before);
 }
-GST_END_TEST
-
-static Suite* logs_suite() {
-  Suite* suite = suite_create("logs");
-  TCase* tcase = new_case(suite, "logs");
-  tcase_add_test(tcase, a_sink_says_what_becomes_of_its_channel);
-  tcase_add_test(tcase, a_sink_says_that_it_takes_over_from_a_dead_writer);
-  tcase_add_test(tcase, a_sink_says_why_a_frame_was_copied_or_dropped);
-  tcase_add_test(tcase, a_src_says_whom_it_reads_and_what_it_missed_and_copied);
-  tcase_add_test(tcase, channel_events_are_all_that_info_says);
-  return suite;
-}
-
-GST_CHECK_MAIN(logs)

@@ -15,15 +15,9 @@
 #include <string>
 #include <vector>
 
-#include "support/elements.h"
-#include "support/users.h"
-#include "transport/layout.h"
-#include "transport/writer.h"
-
-// Last: it includes gstcheck.h.
+#include "support/properties.h"
+#include "support/strange_writer.h"
 #include "support/suite.h"
-
-using namespace elements;
 
 namespace {
 
@@ -34,12 +28,10 @@ std::string gray(int width, int height) {
 
 // --- what upstream does to a possumsink ----------------------------------------------
 
+using Step = std::function<void(Producer&)>;
+
 void stream_start(const Producer& producer) {
   producer.event(gst_event_new_stream_start("test"));
-}
-
-bool caps(const Producer& producer, const std::string& text) {
-  return producer.event(gst_event_new_caps(caps_of(text).get()));
 }
 
 void segment(const Producer& producer) {
@@ -48,32 +40,59 @@ void segment(const Producer& producer) {
   producer.segment(whole);
 }
 
-void begin(const Producer& producer, const std::string& text = kSmall) {
+// Whatever becomes of it.
+Step caps(const std::string& text) {
+  return [text](const Producer& producer) {
+    producer.event(gst_event_new_caps(caps_of(text).get()));
+  };
+}
+
+void begin(const Producer& producer) {
   stream_start(producer);
-  require(caps(producer, text), "refused: " + text);
+  producer.caps(kSmall);
   segment(producer);
 }
 
-// As an element does that does not look at what became of its events.
-GstFlowReturn chain(const Producer& producer, Ref<GstBuffer> buffer) {
-  const Ref<GstPad> pad{gst_element_get_static_pad(producer.sink(), "sink")};
-  return gst_pad_chain(pad.get(), buffer.release());
+void another_frame(const Producer& producer) { producer.push(2); }
+void flush(const Producer& producer) { producer.flush(); }
+void start_again(Producer& producer) {
+  producer.stop();
+  producer.open();
 }
 
-Ref<GstBuffer> without_memory() {
+void gap_and_query(const Producer& producer) {
+  const Ref<GstQuery> query{gst_query_new_allocation(nullptr, TRUE)};
+  require(!gst_pad_peer_query(producer.pad(), query.get()), "a pool for no caps");
+  producer.event(gst_event_new_gap(0, GST_MSECOND));
+}
+
+// The last frame, as an element pushes it that does not look at what became of its
+// events.
+GstFlowReturn chain(const Producer& producer) {
+  const Ref<GstPad> pad{gst_element_get_static_pad(producer.sink(), "sink")};
+  return gst_pad_chain(pad.get(), new_frame(1).release());
+}
+
+template <gsize bytes = kSmallBytes>
+GstFlowReturn push(const Producer& producer) {
+  return producer.try_push(new_frame(1, bytes));
+}
+
+GstFlowReturn push_no_memory(const Producer& producer) {
   Ref<GstBuffer> buffer{gst_buffer_new()};
   stamp(buffer.get(), 1);
-  return buffer;
+  return producer.try_push(std::move(buffer));
 }
 
 enum class Outcome { shown, left_out, refused };
 
-// `play` ends with a frame of value 1 and returns what became of it.
+// What comes before a frame of value 1, and what becomes of it.
 struct Order {
   const char* name;
-  std::function<GstFlowReturn(Producer&)> play;
+  std::vector<Step> before;
+  GstFlowReturn (*last)(const Producer&);
   Outcome outcome;
-  std::vector<std::string> words;  // of the error, if it is refused
+  std::vector<std::string> words = {};  // of the error, if it is refused
 };
 
 const std::string kUnknown =
@@ -84,141 +103,74 @@ const std::string kHuge =
 const std::vector<std::string> kNoCaps = {"without caps", "set caps on the source",
                                           "capsfilter", "before possumsink"};
 
+// The frame's caps are refused with these words.
+Order refuses(const char* text, const std::vector<std::string>& words) {
+  return {text, {stream_start, caps(text), segment}, push, Outcome::refused, words};
+}
+
 const std::vector<Order>& orders() {
+  using enum Outcome;
+  static const std::string too_long =
+      std::string(kSmall) + ",my-field=" + std::string(16384, 'x');
   static const std::vector<Order> all = {
-      {"a frame first of all", [](Producer& p) { return chain(p, new_frame(1)); },
-       Outcome::refused, kNoCaps},
-      {"a frame before caps",
-       [](Producer& p) {
-         stream_start(p);
-         segment(p);
-         return p.try_push(new_frame(1));
-       },
-       Outcome::refused, kNoCaps},
+      {"a frame first of all", {}, chain, refused, kNoCaps},
+      {"a frame before caps", {stream_start, segment}, push, refused, kNoCaps},
       {"a frame without memory before caps",
-       [](Producer& p) {
-         stream_start(p);
-         segment(p);
-         return p.try_push(without_memory());
-       },
-       Outcome::refused, kNoCaps},
+       {stream_start, segment},
+       push_no_memory,
+       refused,
+       kNoCaps},
       {"a gap and a query before caps",
-       [](Producer& p) {
-         stream_start(p);
-         segment(p);
-         const Ref<GstQuery> query{gst_query_new_allocation(nullptr, TRUE)};
-         require(!gst_pad_peer_query(p.pad(), query.get()), "a pool for no caps");
-         p.event(gst_event_new_gap(0, GST_MSECOND));
-         return p.try_push(new_frame(1));
-       },
-       Outcome::refused, kNoCaps},
-      {"a frame before a segment",
-       [](Producer& p) {
-         stream_start(p);
-         caps(p, kSmall);
-         return p.try_push(new_frame(1));
-       },
-       Outcome::shown,
-       {}},
+       {stream_start, segment, gap_and_query},
+       push,
+       refused,
+       kNoCaps},
+      {"a frame before a segment", {stream_start, caps(kSmall)}, push, shown},
       {"a frame after caps that are refused",
-       [](Producer& p) {
-         stream_start(p);
-         caps(p, kUnknown);
-         segment(p);
-         return chain(p, new_frame(1));
-       },
-       Outcome::refused,
+       {stream_start, caps(kUnknown), segment},
+       chain,
+       refused,
        {"OF_TOMORROW"}},
       {"a frame after caps that are refused behind others",
-       [](Producer& p) {
-         begin(p);
-         caps(p, kHuge);
-         return chain(p, new_frame(1));
-       },
-       Outcome::refused,
+       {begin, caps(kHuge)},
+       chain,
+       refused,
        {"smaller size"}},
       {"a frame after caps that are refused behind a frame",
-       [](Producer& p) {
-         begin(p);
-         p.push(2);
-         caps(p, kHuge);
-         return chain(p, new_frame(1));
-       },
-       Outcome::refused,
+       {begin, another_frame, caps(kHuge)},
+       chain,
+       refused,
        {"smaller size"}},
-      {"a frame of an impossible size",
-       [](Producer& p) {
-         stream_start(p);
-         caps(p, kHuge);
-         segment(p);
-         return p.try_push(new_frame(1));
-       },
-       Outcome::refused,
-       {"smaller size"}},
-      {"caps of another kind",
-       [](Producer& p) {
-         stream_start(p);
-         caps(p, "image/jpeg,width=16,height=16,framerate=25/1");
-         segment(p);
-         return p.try_push(new_frame(1));
-       },
-       Outcome::refused,
-       {"image/jpeg"}},
       {"caps twice",
-       [](Producer& p) {
-         begin(p, gray(8, 8));
-         caps(p, kSmall);
-         return p.try_push(new_frame(1));
-       },
-       Outcome::shown,
-       {}},
-      {"a frame after a flush",
-       [](Producer& p) {
-         begin(p);
-         p.flush();
-         return p.try_push(new_frame(1));
-       },
-       Outcome::shown,
-       {}},
-      {"a frame without bytes",
-       [](Producer& p) {
-         begin(p);
-         return p.try_push(new_frame(1, 0));
-       },
-       Outcome::left_out,
-       {}},
-      {"a frame without memory",
-       [](Producer& p) {
-         begin(p);
-         return p.try_push(without_memory());
-       },
-       Outcome::left_out,
-       {}},
-      {"a frame that is too short",
-       [](Producer& p) {
-         begin(p);
-         return p.try_push(new_frame(1, kSmallBytes - 1));
-       },
-       Outcome::left_out,
-       {}},
-      {"a frame that is too long",
-       [](Producer& p) {
-         begin(p);
-         return p.try_push(new_frame(1, 3 * kSmallBytes));
-       },
-       Outcome::shown,
-       {}},
+       {stream_start, caps(gray(8, 8)), segment, caps(kSmall)},
+       push,
+       shown},
+      {"a frame after a flush", {begin, flush}, push, shown},
+      {"a frame without bytes", {begin}, push<0>, left_out},
+      {"a frame without memory", {begin}, push_no_memory, left_out},
+      {"a frame that is too short", {begin}, push<kSmallBytes - 1>, left_out},
+      {"a frame that is too long", {begin}, push<3 * kSmallBytes>, shown},
       {"a frame without caps in the second life",
-       [](Producer& p) {
-         begin(p);
-         p.push(2);
-         p.stop();
-         p.open();
-         stream_start(p);
-         segment(p);
-         return p.try_push(new_frame(1));
-       },
-       Outcome::refused, kNoCaps},
+       {begin, another_frame, start_again, stream_start, segment},
+       push,
+       refused,
+       kNoCaps},
+      refuses(kHuge.c_str(), {"smaller size"}),
+      refuses(too_long.c_str(), {"16384", "capssetter"}),
+      refuses("image/jpeg,width=16,height=16,framerate=25/1",
+              {"image/jpeg", "Put decodebin before possumsink"}),
+      refuses("video/x-bayer,format=bggr,width=16,height=16,framerate=25/1",
+              {"bayer2rgb"}),
+      refuses(
+          "video/x-raw(memory:GLMemory),format=RGBA,width=16,height=16,framerate=25/1",
+          {"Put gldownload before possumsink", "memory:GLMemory"}),
+      refuses("video/x-raw,format=I420,width=16,framerate=25/1",
+              {"capssetter", "no height"}),
+      refuses("video/x-raw,format=I420,width=16,height=16,framerate=25/1,"
+              "interlace-mode=alternate",
+              {"video/x-raw(format:Interlaced)"}),
+      refuses("audio/x-raw,rate=8000",
+              {"Choose other caps", "audio/x-raw", "video/x-raw"}),
   };
   return all;
 }
@@ -227,11 +179,12 @@ void expect_refusal(Producer& producer, const Order& order, GstFlowReturn flow) 
   expect_equal(flow, GST_FLOW_NOT_NEGOTIATED);
   const Report error = producer.pipeline().wait_error();
   expect_equal(error.source, "sink");
-  for (const std::string& word : order.words) {
-    require(error.says(word), "no \"" + word + "\" in: " + error.text);
-  }
+  require(order.words == kNoCaps ? error.is(GST_CORE_ERROR, GST_CORE_ERROR_NEGOTIATION)
+                                 : error.is(GST_STREAM_ERROR, GST_STREAM_ERROR_FORMAT),
+          error.text);
+  error.expect_words(order.words);
   // It is not said again.
-  expect_equal(chain(producer, new_frame(1)), GST_FLOW_NOT_NEGOTIATED);
+  expect_equal(chain(producer), GST_FLOW_NOT_NEGOTIATED);
   producer.pipeline().expect_only_generic_errors();
   // Started again it works. After a preroll that failed, GstBaseSink frees the caps it
   // had only then: on the way from PAUSED.
@@ -250,7 +203,8 @@ void play(const Order& order, const std::string& properties) {
   const std::string channel = unique_channel();
   Producer producer(channel, properties);
   producer.open();
-  const GstFlowReturn flow = order.play(producer);
+  for (const Step& step : order.before) step(producer);
+  const GstFlowReturn flow = order.last(producer);
   if (order.outcome == Outcome::refused) return expect_refusal(producer, order, flow);
   expect_equal(flow, GST_FLOW_OK);
   if (order.outcome == Outcome::left_out) {
@@ -267,23 +221,20 @@ void play(const Order& order, const std::string& properties) {
   producer.pipeline().expect_no_error();
 }
 
-}  // namespace
-
 // --- upstream ------------------------------------------------------------------------
 
 // The loop's index is that of an order.
-GST_START_TEST(a_sink_survives_every_order_of_events) {
+TESTS(a_sink_survives_every_order_of_events, orders().size()) {
   gst_check_add_log_filter("GStreamer", G_LOG_LEVEL_WARNING,
                            g_regex_new("Got data flow before", {}, {}, nullptr),
                            is_expected, nullptr, nullptr);
-  const Order& order = orders()[static_cast<std::size_t>(__i__)];
+  const Order& order = orders()[i];
   g_print("%s\n", order.name);
   play(order, "");
 }
-GST_END_TEST
 
 // Whoever waits for readers first would wait for ever.
-GST_START_TEST(frames_without_caps_are_an_error_before_any_reader_came) {
+TEST(frames_without_caps_are_an_error_before_any_reader_came) {
   Producer producer(unique_channel(), "min-readers=1");
   producer.open();
   stream_start(producer);
@@ -291,57 +242,9 @@ GST_START_TEST(frames_without_caps_are_an_error_before_any_reader_came) {
   expect_equal(producer.try_push(new_frame(1)), GST_FLOW_NOT_NEGOTIATED);
   fail_unless(producer.pipeline().wait_error().says("without caps"));
 }
-GST_END_TEST
 
-GST_START_TEST(caps_that_are_too_long_are_told_to_the_writer) {
-  Producer producer(unique_channel());
-  producer.open();
-  stream_start(producer);
-  caps(producer, std::string(kSmall) + ",my-field=" + std::string(16384, 'x'));
-  segment(producer);
-  expect_equal(producer.try_push(new_frame(1)), GST_FLOW_NOT_NEGOTIATED);
-  const Report error = producer.pipeline().wait_error();
-  fail_unless(error.is(GST_STREAM_ERROR, GST_STREAM_ERROR_FORMAT));
-  fail_unless(error.says("16384") && error.says("capssetter"), "%s", error.text.c_str());
-  producer.pipeline().expect_only_generic_errors();
-}
-GST_END_TEST
-
-GST_START_TEST(what_upstream_must_change_is_named) {
-  struct Row {
-    const char* caps;
-    std::vector<std::string> words;
-  };
-  const Row rows[] = {
-      {"image/jpeg,width=16,height=16,framerate=25/1",
-       {"Put decodebin before possumsink"}},
-      {"video/x-bayer,format=bggr,width=16,height=16,framerate=25/1", {"bayer2rgb"}},
-      {"video/x-raw(memory:GLMemory),format=RGBA,width=16,height=16,framerate=25/1",
-       {"Put gldownload before possumsink", "memory:GLMemory"}},
-      {"video/x-raw,format=I420,width=16,framerate=25/1", {"capssetter", "no height"}},
-      {"video/x-raw,format=I420,width=16,height=16,framerate=25/1,"
-       "interlace-mode=alternate",
-       {"video/x-raw(format:Interlaced)"}},
-      {"audio/x-raw,rate=8000", {"Choose other caps", "audio/x-raw", "video/x-raw"}},
-  };
-  for (const Row& row : rows) {
-    Producer producer(unique_channel());
-    producer.open();
-    stream_start(producer);
-    caps(producer, row.caps);
-    segment(producer);
-    expect_equal(producer.try_push(new_frame(1)), GST_FLOW_NOT_NEGOTIATED);
-    const Report error = producer.pipeline().wait_error();
-    for (const std::string& word : row.words) {
-      require(error.says(word), "no \"" + word + "\" in: " + error.text);
-    }
-    producer.pipeline().expect_only_generic_errors();
-  }
-}
-GST_END_TEST
-
-GST_START_TEST(who_only_asks_about_caps_makes_no_error) {
-  Producer producer(unique_channel());
+TEST(who_only_asks_about_caps_makes_no_error) {
+  Producer producer;
   producer.start().push(1);
   for (const char* text : {"image/jpeg", "video/x-raw(memory:GLMemory),format=RGBA"}) {
     fail_if(gst_pad_peer_query_accept_caps(producer.pad(), caps_of(text).get()));
@@ -349,17 +252,13 @@ GST_START_TEST(who_only_asks_about_caps_makes_no_error) {
   producer.push(2);
   producer.pipeline().expect_no_error();
 }
-GST_END_TEST
 
 // --- both ends -----------------------------------------------------------------------
 
-GST_START_TEST(both_ends_know_every_format_of_the_gstreamer_that_runs) {
+TEST(both_ends_know_every_format_of_the_gstreamer_that_runs) {
   Ref<GstCaps> templates[2];
   for (int i = 0; i < 2; ++i) {
-    GstElementFactory* factory =
-        gst_element_factory_find(i == 0 ? "possumsink" : "possumsrc");
-    const Ref<GstElement> element{gst_element_factory_create(factory, nullptr)};
-    gst_object_unref(factory);
+    const Ref<GstElement> element = make(i == 0 ? "possumsink" : "possumsrc");
     const Ref<GstPad> pad{
         gst_element_get_static_pad(element.get(), i == 0 ? "sink" : "src")};
     templates[i].reset(gst_pad_get_pad_template_caps(pad.get()));
@@ -375,150 +274,73 @@ GST_START_TEST(both_ends_know_every_format_of_the_gstreamer_that_runs) {
                 text.c_str());
   }
 }
-GST_END_TEST
 
 // --- downstream ----------------------------------------------------------------------
-
-namespace {
-
-// A writer that sends whatever texts and frames a test wants.
-class Liar {
- public:
-  Liar() : channel_(unique_channel()) {
-    possum::transport::WriterOptions options;
-    options.channel = channel_;
-    options.allow_blocking = true;
-    writer_ = possum::transport::Writer::create(options, {}, error_);
-    require(writer_->open(error_) == possum::transport::WriteStatus::ok, error_.message);
-  }
-  const std::string& channel() const { return channel_; }
-  unsigned readers() const { return writer_->active_readers(); }
-  // Frames of that many bytes, all of this value.
-  void send(const std::string& caps, guint8 value = 1, std::size_t bytes = kSmallBytes,
-            unsigned planes = 0) {
-    possum::transport::SlotRef slot;
-    require(writer_->acquire(std::max<std::size_t>(bytes, 1), caps.size(), 0, slot,
-                             error_) == possum::transport::WriteStatus::ok,
-            error_.message);
-    std::memset(slot.data, value, bytes);
-    possum::transport::layout::FrameDescriptor frame{};
-    frame.data_bytes = bytes;
-    frame.plane_count = planes;
-    if (planes > 0) frame.frame_flags = possum::transport::layout::kFramePlanes;
-    require(writer_->publish(slot, frame, caps, {}, false, error_) ==
-                possum::transport::WriteStatus::ok,
-            error_.message);
-  }
-
- private:
-  const std::string channel_;
-  possum::Error error_;
-  std::unique_ptr<possum::transport::Writer> writer_;
-};
 
 struct Sent {
   const char* name;
   std::string caps;
+  std::vector<std::string> words = {};  // of the error; none: the picture is shown
   std::size_t bytes = kSmallBytes;
   unsigned planes = 0;
-  std::vector<std::string> words;  // of the error; none: the picture is shown
 };
 
 const std::vector<Sent>& sent() {
   static const std::vector<Sent> all = {
-      {"raw video", kSmall, kSmallBytes, 0, {}},
-      {"more bytes than the picture has", kSmall, 3 * kSmallBytes, 0, {}},
-      {"fewer bytes", kSmall, kSmallBytes - 1, 0, {"do not fit its caps"}},
-      {"no bytes", kSmall, 0, 0, {"do not fit its caps"}},
-      {"another number of planes", kSmall, kSmallBytes, 2, {"do not fit its caps"}},
-      {"no caps", "", kSmallBytes, 0, {"no raw video", "restart its writer"}},
-      {"caps that are none", "{{{", kSmallBytes, 0, {"no raw video"}},
-      {"caps without a size",
-       "video/x-raw, format=I420",
-       kSmallBytes,
-       0,
-       {"no raw video"}},
+      {"raw video", kSmall},
+      {"more bytes than the picture has", kSmall, {}, 3 * kSmallBytes},
+      {"fewer bytes", kSmall, {"do not fit its caps"}, kSmallBytes - 1},
+      {"no bytes", kSmall, {"do not fit its caps"}, 0},
+      {"another number of planes", kSmall, {"do not fit its caps"}, kSmallBytes, 2},
+      {"no caps", "", {"no raw video", "restart its writer"}},
+      {"caps that are none", "{{{", {"no raw video"}},
+      {"caps without a size", "video/x-raw, format=I420", {"no raw video"}},
       {"caps that are not fixed",
        "video/x-raw, format={I420, NV12}, width=16, height=16",
-       kSmallBytes,
-       0,
        {"no raw video"}},
-      {"two structures",
-       std::string(kSmall) + "; " + kSmall,
-       kSmallBytes,
-       0,
-       {"no raw video"}},
+      {"two structures", std::string(kSmall) + "; " + kSmall, {"no raw video"}},
       {"an impossible size",
        "video/x-raw, format=I420, width=2147483647, height=2147483647, framerate=1/1",
-       kSmallBytes,
-       0,
        {"no raw video"}},
       {"memory of another kind",
        "video/x-raw(memory:GLMemory), format=RGBA, width=16, height=16",
-       kSmallBytes,
-       0,
        {"no raw video"}},
-      {"a format of tomorrow",
-       kUnknown,
-       kSmallBytes,
-       0,
-       {"OF_TOMORROW", "GStreamer 1.", "videoconvert"}},
+      {"a format of tomorrow", kUnknown, {"OF_TOMORROW", "GStreamer 1.", "videoconvert"}},
       {"a format that is none for bytes",
        "video/x-raw, format=ENCODED, width=16, height=16",
-       kSmallBytes,
-       0,
        {"ENCODED"}},
       {"a structure of Python",
        "application/x-possum-struct, name=Point, dtype=\"f4\"",
-       16,
-       0,
-       {"carries application/x-possum-struct", "libpossum or Python"}},
+       {"carries application/x-possum-struct", "libpossum or Python"},
+       16},
       {"pictures in JPEG",
        "image/jpeg, width=(int)16, height=(int)16",
-       16,
-       0,
-       {"carries image/jpeg", "libpossum or Python"}},
+       {"carries image/jpeg", "libpossum or Python"},
+       16},
       {"a field of the application",
-       std::string(kSmall) + ", lens=(string)\"wide, \\\"1\\\"\"",
-       kSmallBytes,
-       0,
-       {}},
+       std::string(kSmall) + ", lens=(string)\"wide, \\\"1\\\"\""},
       {"a field with a structure in it",
-       std::string(kSmall) + ", a=(structure)\"b, c=(int)1;\", d=[ 1, 2 ], e=<1>",
-       kSmallBytes,
-       0,
-       {}},
-      {"bytes that are no text",
-       std::string(kSmall) + ", a=\"\\377\"",
-       kSmallBytes,
-       0,
-       {}},
+       std::string(kSmall) + ", a=(structure)\"b, c=(int)1;\", d=[ 1, 2 ], e=<1>"},
+      {"bytes that are no text", std::string(kSmall) + ", a=\"\\377\""},
       {"a colour space that is none",
        "video/x-raw, format=I420, width=16, height=16, colorimetry=\"\\377\"",
-       kSmallBytes,
-       0,
        {"no raw video"}},
       {"views that are none",
        std::string(kSmall) + ", multiview-mode=x",
-       kSmallBytes,
-       0,
        {"no raw video"}},
-      {"a field with a comma in a word",
-       std::string(kSmall) + ", a=b\\,c=(int)1",
-       kSmallBytes,
-       0,
-       {}},
+      {"a field with a comma in a word", std::string(kSmall) + ", a=b\\,c=(int)1"},
   };
   return all;
 }
 
-}  // namespace
-
-GST_START_TEST(a_reader_survives_whatever_a_writer_sends) {
-  const Sent& what = sent()[static_cast<std::size_t>(__i__)];
+TESTS(a_reader_survives_whatever_a_writer_sends, sent().size()) {
+  const Sent& what = sent()[i];
   g_print("%s\n", what.name);
-  Liar liar;
-  liar.send(what.caps, 1, what.bytes, what.planes);
+  StrangeWriter liar;
+  liar.send(what.caps, 1, what.bytes, [&](auto& frame) {
+    frame.plane_count = what.planes;
+    if (what.planes > 0) frame.frame_flags = possum::transport::layout::kFramePlanes;
+  });
   Consumer consumer(liar.channel());
   consumer.start();
   if (what.words.empty()) {
@@ -528,15 +350,12 @@ GST_START_TEST(a_reader_survives_whatever_a_writer_sends) {
   }
   const Report error = consumer.pipeline().wait_error();
   expect_equal(error.source, "src");
-  for (const std::string& word : what.words) {
-    require(error.says(word), "no \"" + word + "\" in: " + error.text);
-  }
+  error.expect_words(what.words);
   consumer.wait_eos();
   consumer.pipeline().expect_only_generic_errors();
 }
-GST_END_TEST
 
-GST_START_TEST(what_downstream_lacks_is_named_and_what_is_there_is_not) {
+TEST(what_downstream_lacks_is_named_and_what_is_there_is_not) {
   struct Row {
     const char* channel;  // caps there
     const char* elements;
@@ -582,7 +401,7 @@ GST_START_TEST(what_downstream_lacks_is_named_and_what_is_there_is_not) {
        {"Put"}},
   };
   for (const Row& row : rows) {
-    Liar liar;
+    StrangeWriter liar;
     liar.send(row.channel);
     Pipeline reader("possumsrc name=src channel=" + liar.channel() + " ! " +
                     row.elements + " ! fakesink");
@@ -591,9 +410,7 @@ GST_START_TEST(what_downstream_lacks_is_named_and_what_is_there_is_not) {
     require(error.is(GST_STREAM_ERROR, GST_STREAM_ERROR_FORMAT), error.text);
     expect_equal(error.source, "src");
     require(error.says("channel \"" + liar.channel() + "\" now carries "), error.text);
-    for (const std::string& word : row.words) {
-      require(error.says(word), "no \"" + word + "\" in: " + error.text);
-    }
+    error.expect_words(row.words);
     for (const std::string& word : row.others) {
       require(!error.says(word), "\"" + word + "\" in: " + error.text);
     }
@@ -601,9 +418,6 @@ GST_START_TEST(what_downstream_lacks_is_named_and_what_is_there_is_not) {
     reader.expect_only_generic_errors();
   }
 }
-GST_END_TEST
-
-namespace {
 
 // Names and values that never were before, short and long, until a channel carries no
 // more.
@@ -619,10 +433,8 @@ std::string new_caps(unsigned number) {
   }
 }
 
-}  // namespace
-
-GST_START_TEST(a_field_that_downstream_misses_is_named) {
-  Liar liar;
+TEST(a_field_that_downstream_misses_is_named) {
+  StrangeWriter liar;
   liar.send(kSmall);
   Consumer consumer(liar.channel(), "", {true, "video/x-raw,format=I420,lens=wide"});
   consumer.start();
@@ -631,15 +443,13 @@ GST_START_TEST(a_field_that_downstream_misses_is_named) {
                   error.says("lens=wide"),
               "%s", error.text.c_str());
 }
-GST_END_TEST
 
 // Nobody downstream is asked again, or told.
-GST_START_TEST(a_change_of_fields_that_are_left_out_is_no_change) {
-  Liar liar;
+TEST(a_change_of_fields_that_are_left_out_is_no_change) {
+  StrangeWriter liar;
   liar.send(kSmall);
   Consumer consumer(liar.channel(), "leaky-type=none");
-  consumer.start();
-  expect_equal(consumer.pull_value(), 1);
+  expect_equal(consumer.start().pull_value(), 1);
   std::atomic<int> asked{0};
   const Ref<GstPad> pad{gst_element_get_static_pad(consumer.src(), "src")};
   gst_pad_add_probe(
@@ -666,11 +476,10 @@ GST_START_TEST(a_change_of_fields_that_are_left_out_is_no_change) {
   expect_equal(asked.load(), 0);
   consumer.stop();
 }
-GST_END_TEST
 
 // GStreamer's parser keeps each name for ever.
-GST_START_TEST(a_writer_that_changes_its_caps_for_ever_takes_no_memory) {
-  Liar liar;
+TEST(a_writer_that_changes_its_caps_for_ever_takes_no_memory) {
+  StrangeWriter liar;
   const Pipeline reader("possumsrc leaky-type=none channel=" + liar.channel() +
                         " ! fakesink name=out async=false sync=false");
   liar.send(kSmall);
@@ -693,12 +502,11 @@ GST_START_TEST(a_writer_that_changes_its_caps_for_ever_takes_no_memory) {
   fail_unless(kFreedMemoryIsKept || after < before + 4096, "%zu kB became %zu", before,
               after);
 }
-GST_END_TEST
 
 // --- before the first frame ----------------------------------------------------------
 
-GST_START_TEST(a_live_reader_sends_caps_and_segment_before_it_takes_a_frame) {
-  Liar liar;
+TEST(a_live_reader_sends_caps_and_segment_before_it_takes_a_frame) {
+  StrangeWriter liar;
   liar.send(kSmall);
   Consumer consumer(liar.channel(), "leaky-type=none");
   consumer.start(GST_STATE_PAUSED);
@@ -707,17 +515,12 @@ GST_START_TEST(a_live_reader_sends_caps_and_segment_before_it_takes_a_frame) {
   // It holds nobody up, nor is it there for those who wait for readers.
   expect_equal(liar.readers(), 0);
   fail_unless(gst_caps_is_equal(consumer.query_caps().get(), caps_of(kSmall).get()));
-  consumer.start();
-  expect_equal(consumer.pull_value(), 1);
+  expect_equal(consumer.start().pull_value(), 1);
 }
-GST_END_TEST
 
-GST_START_TEST(caps_of_other_users_are_read_only_if_one_allows_them) {
-  if (!support::may_become_others()) {
-    g_print("SKIPPED %s: acting as other users needs root\n", __func__);
-    return;
-  }
-  Liar liar;
+TEST(caps_of_other_users_are_read_only_if_one_allows_them) {
+  if (!may_become_others()) return;
+  StrangeWriter liar;
   liar.send(kSmall);
   support::give_channel_to(liar.channel(), 54321);
   // What is known before the first frame is there when the state has changed.
@@ -730,38 +533,33 @@ GST_START_TEST(caps_of_other_users_are_read_only_if_one_allows_them) {
     fail_unless(trusting.has_caps());
   }
 }
-GST_END_TEST
 
-GST_START_TEST(the_caps_of_the_first_frame_rule_whatever_was_sent_before) {
-  const std::string channel = unique_channel();
-  Producer first(channel);
+TEST(the_caps_of_the_first_frame_rule_whatever_was_sent_before) {
+  Producer first;
   first.start().push(1);
-  Consumer consumer(channel);
+  Consumer consumer(first.channel());
   consumer.start(GST_STATE_PAUSED);
   consumer.wait_caps();
   first.stop();
-  Producer second(channel);
+  Producer second(first.channel());
   second.start(gray(8, 8)).push(new_frame(2, 64));
   consumer.start();
   const Frame frame = consumer.pull();
   expect_equal(frame.value(), 2);
   fail_unless(gst_caps_is_subset(frame.caps.get(), caps_of(gray(8, 8)).get()));
 }
-GST_END_TEST
 
 // The frames may have others by the time they come.
-GST_START_TEST(caps_that_downstream_refuses_early_are_no_error) {
-  Liar liar;
+TEST(caps_that_downstream_refuses_early_are_no_error) {
+  StrangeWriter liar;
   liar.send(gray(8, 8), 1, 64);
   Consumer consumer(liar.channel(), "", {true, "video/x-raw,format=I420"});
   consumer.start(GST_STATE_PAUSED);
   liar.send(kSmall, 2);
-  consumer.start();
-  expect_equal(consumer.pull_value(), 2);
+  expect_equal(consumer.start().pull_value(), 2);
 }
-GST_END_TEST
 
-GST_START_TEST(a_compositor_starts_with_the_size_of_the_channel) {
+TEST(a_compositor_starts_with_the_size_of_the_channel) {
   const std::string channel = unique_channel();
   const Pipeline writer(
       "videotestsrc is-live=true ! "
@@ -784,30 +582,5 @@ GST_START_TEST(a_compositor_starts_with_the_size_of_the_channel) {
                 text.c_str());
   }
 }
-GST_END_TEST
 
-static Suite* negotiation_suite() {
-  Suite* suite = suite_create("negotiation");
-  TCase* tcase = new_case(suite, "negotiation");
-  tcase_add_loop_test(tcase, a_sink_survives_every_order_of_events, 0,
-                      static_cast<int>(orders().size()));
-  tcase_add_test(tcase, frames_without_caps_are_an_error_before_any_reader_came);
-  tcase_add_test(tcase, caps_that_are_too_long_are_told_to_the_writer);
-  tcase_add_test(tcase, what_upstream_must_change_is_named);
-  tcase_add_test(tcase, who_only_asks_about_caps_makes_no_error);
-  tcase_add_test(tcase, both_ends_know_every_format_of_the_gstreamer_that_runs);
-  tcase_add_loop_test(tcase, a_reader_survives_whatever_a_writer_sends, 0,
-                      static_cast<int>(sent().size()));
-  tcase_add_test(tcase, what_downstream_lacks_is_named_and_what_is_there_is_not);
-  tcase_add_test(tcase, a_field_that_downstream_misses_is_named);
-  tcase_add_test(tcase, a_change_of_fields_that_are_left_out_is_no_change);
-  tcase_add_test(tcase, a_writer_that_changes_its_caps_for_ever_takes_no_memory);
-  tcase_add_test(tcase, a_live_reader_sends_caps_and_segment_before_it_takes_a_frame);
-  tcase_add_test(tcase, caps_of_other_users_are_read_only_if_one_allows_them);
-  tcase_add_test(tcase, the_caps_of_the_first_frame_rule_whatever_was_sent_before);
-  tcase_add_test(tcase, caps_that_downstream_refuses_early_are_no_error);
-  tcase_add_test(tcase, a_compositor_starts_with_the_size_of_the_channel);
-  return suite;
-}
-
-GST_CHECK_MAIN(negotiation)
+}  // namespace

@@ -16,13 +16,8 @@
 #include <utility>
 #include <vector>
 
-#include "support/elements.h"
 #include "support/properties.h"
-
-// Last: it includes gstcheck.h.
 #include "support/suite.h"
-
-using namespace elements;
 
 namespace {
 
@@ -58,15 +53,6 @@ constexpr Property kSrcProperties[] = {
     {"sigbus-guard", "false", kReady},   {"stats", nullptr, kNever},
 };
 
-std::string serialized(GObject* object, GParamSpec* spec) {
-  GValue value = G_VALUE_INIT;
-  g_value_init(&value, spec->value_type);
-  g_object_get_property(object, spec->name, &value);
-  const Ref<gchar> text{gst_value_serialize(&value)};
-  g_value_unset(&value);
-  return text ? text.get() : "NULL";
-}
-
 // `settings` has a value for each property, other than the present one: "name=value ...".
 // Those that may not change while the element runs stay what they are, with a warning;
 // the others are what they were set to, without one.
@@ -80,14 +66,11 @@ void expect_mutability(const Pipeline& pipeline, GstElement* element,
     const Property* const known = std::find_if(
         begin, end, [&](const Property& property) { return name == property.name; });
     fail_unless(known != end, "%s is no property", name.c_str());
-    auto* const object = G_OBJECT(element);
-    GParamSpec* const spec =
-        g_object_class_find_property(G_OBJECT_GET_CLASS(object), name.c_str());
-    const std::string before = serialized(object, spec);
+    const std::string before = serialized(element, name);
     set_properties(element, name + "=" + before);
     fail_if(pipeline.posted(GST_MESSAGE_WARNING), "%s is what it was", name.c_str());
     set_properties(element, word);
-    const bool changed = serialized(object, spec) != before;
+    const bool changed = serialized(element, name) != before;
     const bool mutable_now = known->mutability == kPlaying;
     fail_unless(changed == mutable_now, "%s: changed %d", name.c_str(), changed);
     if (mutable_now) continue;
@@ -109,19 +92,10 @@ std::string default_of(GParamSpec* spec) {
 
 void expect_properties(const char* factory, const Property* begin, const Property* end) {
   const Ref<GstElement> element = make(factory);
-  const GType type = G_OBJECT_TYPE(element.get());
-  guint own = 0;
-  guint count = 0;
-  GParamSpec** all =
-      g_object_class_list_properties(G_OBJECT_GET_CLASS(element.get()), &count);
-  for (guint i = 0; i < count; ++i) own += all[i]->owner_type == type;
-  g_free(all);
-  expect_equal(own, end - begin);
+  expect_equal(own_properties(element.get()).size(), end - begin);
 
   for (const Property* p = begin; p != end; ++p) {
-    GParamSpec* spec =
-        g_object_class_find_property(G_OBJECT_GET_CLASS(element.get()), p->name);
-    fail_unless(spec != nullptr, "no property %s", p->name);
+    GParamSpec* spec = spec_of(element.get(), p->name);
     fail_unless(strlen(g_param_spec_get_blurb(spec)) > 10, "%s is not described",
                 p->name);
     const bool writable = (spec->flags & G_PARAM_WRITABLE) != 0;
@@ -133,17 +107,8 @@ void expect_properties(const char* factory, const Property* begin, const Propert
         "%s may change at other times", p->name);
     expect_equal(default_of(spec), p->initial);
     // And the object agrees with its class.
-    GValue value = G_VALUE_INIT;
-    g_value_init(&value, spec->value_type);
-    g_object_get_property(G_OBJECT(element.get()), p->name, &value);
-    fail_unless(g_param_value_defaults(spec, &value), "%s does not start as it says",
-                p->name);
-    g_value_unset(&value);
+    expect_equal(serialized(element.get(), p->name), p->initial);
   }
-}
-
-GParamSpec* spec_of(GstElement* element, const char* name) {
-  return g_object_class_find_property(G_OBJECT_GET_CLASS(element), name);
 }
 
 void expect_uint_range(const char* factory, const char* name, guint low, guint high) {
@@ -317,36 +282,32 @@ bool is_documented(const std::string& head) {
 
 }  // namespace
 
-GST_START_TEST(neither_element_is_plugged_automatically) {
+TEST(neither_element_is_plugged_automatically) {
   expect_factory("possumsink", "Sink/Video");
   expect_factory("possumsrc", "Source/Video");
 }
-GST_END_TEST
 
-GST_START_TEST(templates_have_every_raw_format_and_alternate_fields) {
+TEST(templates_have_every_raw_format_and_alternate_fields) {
   expect_every_format(template_caps("possumsink", GST_PAD_SINK).get());
   expect_every_format(template_caps("possumsrc", GST_PAD_SRC).get());
 }
-GST_END_TEST
 
-GST_START_TEST(sink_properties_start_as_documented) {
+TEST(sink_properties_start_as_documented) {
   expect_properties("possumsink", std::begin(kSinkProperties), std::end(kSinkProperties));
   expect_uint_range("possumsink", "slots", 3, 32);
   expect_uint_range("possumsink", "perms", 0, G_MAXUINT);
   expect_uint_range("possumsink", "min-readers", 0, 32);
 }
-GST_END_TEST
 
-GST_START_TEST(src_properties_start_as_documented) {
+TEST(src_properties_start_as_documented) {
   expect_properties("possumsrc", std::begin(kSrcProperties), std::end(kSrcProperties));
   expect_uint_range("possumsrc", "max-buffers", 1, 16);
   expect_enum("leaky-type", {"none", "upstream", "downstream"});
   expect_enum("on-disconnect", {"wait", "eos", "error"});
   expect_enum("timestamp-mode", {"clock", "running-time"});
 }
-GST_END_TEST
 
-GST_START_TEST(base_class_defaults_suit_shared_memory) {
+TEST(base_class_defaults_suit_shared_memory) {
   const Ref<GstElement> sink = make("possumsink");
   fail_if(get<gboolean>(sink.get(), "enable-last-sample"));
   fail_unless(get<gboolean>(sink.get(), "sync"));
@@ -355,24 +316,23 @@ GST_START_TEST(base_class_defaults_suit_shared_memory) {
   fail_unless(gst_base_src_is_live(GST_BASE_SRC(src.get())));
   fail_if(get<gboolean>(src.get(), "do-timestamp"));
 }
-GST_END_TEST
 
-GST_START_TEST(properties_keep_what_they_are_set_to) {
+TEST(properties_keep_what_they_are_set_to) {
   const Ref<GstElement> sink = make("possumsink");
   set_properties(sink.get(), std::string("channel=cam.1 ") + kEverySinkProperty);
   expect_equal(text_property(sink.get(), "channel"), "cam.1");
-  expect_every_sink_property(sink.get());
+  expect_properties(sink.get(), kEverySinkProperty);
   expect_equal(get<guint>(sink.get(), "num-readers"), 0);
 
   const Ref<GstElement> src = make("possumsrc");
   set_properties(src.get(), std::string("channel=cam.1 ") + kEverySrcProperty);
   expect_equal(text_property(src.get(), "channel"), "cam.1");
-  expect_every_src_property(src.get());
+  expect_properties(src.get(), kEverySrcProperty);
+  fail_if(gst_base_src_is_live(GST_BASE_SRC(src.get())));
 }
-GST_END_TEST
 
-GST_START_TEST(a_property_of_a_running_sink_changes_at_once_or_with_a_warning) {
-  Producer producer(unique_channel());
+TEST(a_property_of_a_running_sink_changes_at_once_or_with_a_warning) {
+  Producer producer;
   producer.start().push(1);
   expect_mutability(producer.pipeline(), producer.sink(), std::begin(kSinkProperties),
                     std::end(kSinkProperties),
@@ -385,10 +345,9 @@ GST_START_TEST(a_property_of_a_running_sink_changes_at_once_or_with_a_warning) {
   set_properties(producer.sink(), "slots=9");
   expect_equal(get<guint>(producer.sink(), "slots"), 9);
 }
-GST_END_TEST
 
-GST_START_TEST(a_property_of_a_running_src_changes_at_once_or_with_a_warning) {
-  Consumer consumer(unique_channel());
+TEST(a_property_of_a_running_src_changes_at_once_or_with_a_warning) {
+  Consumer consumer;
   consumer.start();
   expect_mutability(consumer.pipeline(), consumer.src(), std::begin(kSrcProperties),
                     std::end(kSrcProperties),
@@ -396,40 +355,36 @@ GST_START_TEST(a_property_of_a_running_src_changes_at_once_or_with_a_warning) {
   fail_unless(gst_base_src_is_live(GST_BASE_SRC(consumer.src())));
   consumer.stop();
   set_properties(consumer.src(), kEverySrcProperty);
-  expect_every_src_property(consumer.src());
+  expect_properties(consumer.src(), kEverySrcProperty);
 }
-GST_END_TEST
 
-GST_START_TEST(perms_become_the_mode_of_the_objects) {
-  const std::string channel = unique_channel();
-  Producer producer(channel, "perms=432");  // 0660
+TEST(perms_become_the_mode_of_the_objects) {
+  Producer producer(unique_channel(), "perms=432");  // 0660
   producer.start();
   producer.push(1);
   unsigned data_objects = 0;
   for (const std::string& name : own_names()) {
     const auto mode =
         static_cast<unsigned>(std::filesystem::status("/dev/shm/" + name).permissions());
-    const bool control = name == "possum-c." + channel;
+    const bool control = name == "possum-c." + producer.channel();
     data_objects += !control;
     expect_equal(mode, control ? 0660 : 0640);
   }
   fail_unless(data_objects >= 3);
 }
-GST_END_TEST
 
-GST_START_TEST(readers_are_notified_and_signalled) {
-  const std::string channel = unique_channel();
-  Producer producer(channel);
+TEST(readers_are_notified_and_signalled) {
+  Producer producer;
   const SignalLog log(producer.sink());
   SignalCount notify(producer.sink(), "notify::num-readers");
   producer.start().push(1);
   expect_equal(num_readers(producer.sink()), 0);
 
-  Consumer first(channel);
+  Consumer first(producer.channel());
   first.start();
   notify.wait_until([&] { return notify.count() == 1; });
   expect_equal(num_readers(producer.sink()), 1);
-  Consumer second(channel);
+  Consumer second(producer.channel());
   second.start();
   notify.wait_until([&] { return notify.count() == 2; });
   expect_equal(num_readers(producer.sink()), 2);
@@ -447,14 +402,12 @@ GST_START_TEST(readers_are_notified_and_signalled) {
   expect_equal(lines[2], "detached 0 left");
   expect_equal(lines[3], "detached 1 left");
 }
-GST_END_TEST
 
-GST_START_TEST(sink_stats_count_what_happened) {
-  const std::string channel = unique_channel();
-  Producer producer(channel);
+TEST(sink_stats_count_what_happened) {
+  Producer producer;
   expect_sink_fields(stats_of(producer.sink()).get());
   producer.start().push(1);
-  Consumer consumer(channel, "leaky-type=upstream");
+  Consumer consumer(producer.channel(), "leaky-type=upstream");
   consumer.start();
   const Frame held = consumer.pull();
   const Ref<GstBufferPool> pool = producer.pool();
@@ -462,15 +415,15 @@ GST_START_TEST(sink_stats_count_what_happened) {
   expect_equal(consumer.pull_value(), 2);
 
   expect_sink_fields(stats_of(producer.sink()).get());
-  expect_equal(producer.stat("frames"), 2);
-  expect_equal(producer.stat("bytes"), 2 * kSmallBytes);
-  expect_equal(producer.stat("zero-copy"), 1);
-  expect_equal(producer.stat("copied"), 1);
-  expect_equal(producer.stat("rendered"), 2);
-  expect_equal(producer.stat("dropped"), 0);
-  expect_equal(producer.stat("no-slot"), 0);
-  expect_equal(producer.stat("discarded"), 0);
-  expect_equal(producer.stat("held"), 1);
+  producer.expect_stats({{"frames", 2},
+                         {"bytes", 2 * kSmallBytes},
+                         {"zero-copy", 1},
+                         {"copied", 1},
+                         {"rendered", 2},
+                         {"dropped", 0},
+                         {"no-slot", 0},
+                         {"discarded", 0},
+                         {"held", 1}});
   fail_unless(producer.stat("slots") >= 3);
 
   const auto readers = readers_of(producer.sink());
@@ -490,35 +443,30 @@ GST_START_TEST(sink_stats_count_what_happened) {
   expect_equal(number(readers[0].get(), "dropped"), 0);
   gst_buffer_pool_set_active(pool.get(), FALSE);
 }
-GST_END_TEST
 
-GST_START_TEST(src_stats_count_what_happened) {
-  const std::string channel = unique_channel();
-  Producer producer(channel);
-  Consumer consumer(channel);
+TEST(src_stats_count_what_happened) {
+  Producer producer;
+  Consumer consumer(producer.channel());
   fail_unless(stats_of(consumer.src()) == nullptr);
-  producer.start().push(1);
-  consumer.start();
-  consumer.pull();
+  begin(producer, consumer);
   expect_src_fields(stats_of(consumer.src()).get());
   producer.push(2);
   consumer.pull();
-  expect_equal(consumer.stat("frames"), 2);
-  expect_equal(consumer.stat("bytes"), 2 * kSmallBytes);
-  expect_equal(consumer.stat("missed"), 0);
-  expect_equal(consumer.stat("copied"), 0);
-  expect_equal(consumer.stat("reconnects"), 0);
-  expect_equal(consumer.stat("writer-pid"), getpid());
+  consumer.expect_stats({{"frames", 2},
+                         {"bytes", 2 * kSmallBytes},
+                         {"missed", 0},
+                         {"copied", 0},
+                         {"reconnects", 0},
+                         {"writer-pid", getpid()}});
   fail_unless(consumer.stat("age") < patience_ns());
   consumer.stop();
   expect_src_fields(stats_of(consumer.src()).get());
   expect_equal(consumer.stat("frames"), 2);
 }
-GST_END_TEST
 
 // GstParentBufferMeta keeps memory alive and says nothing about the picture.
-GST_START_TEST(metas_that_do_not_cross_are_counted_by_name) {
-  Producer producer(unique_channel());
+TEST(metas_that_do_not_cross_are_counted_by_name) {
+  Producer producer;
   producer.start().push(1);
   Ref<GstBuffer> frame = new_frame(2);
   gst_buffer_add_video_region_of_interest_meta(frame.get(), "face", 1, 2, 3, 4);
@@ -533,22 +481,17 @@ GST_START_TEST(metas_that_do_not_cross_are_counted_by_name) {
   expect_equal(gst_structure_n_fields(metas), 1);
   expect_equal(number(metas, g_type_name(GST_VIDEO_REGION_OF_INTEREST_META_API_TYPE)), 1);
 }
-GST_END_TEST
 
 // For the reference: a block of its own, which says since when.
-GST_START_TEST(every_property_and_signal_has_its_block_of_documentation) {
+TEST(every_property_and_signal_has_its_block_of_documentation) {
   for (const char* factory : {"possumsink", "possumsrc"}) {
     const Ref<GstElement> element = make(factory);
     const GType type = G_OBJECT_TYPE(element.get());
     std::vector<std::string> names;
-    guint count = 0;
-    GParamSpec** const specs =
-        g_object_class_list_properties(G_OBJECT_GET_CLASS(element.get()), &count);
-    for (guint i = 0; i < count; ++i) {
-      if (specs[i]->owner_type == type)
-        names.push_back(std::string(":") + specs[i]->name);
+    for (const GParamSpec* spec : own_properties(element.get())) {
+      names.push_back(std::string(":") + spec->name);
     }
-    g_free(specs);
+    guint count = 0;
     guint* const signals = g_signal_list_ids(type, &count);
     for (guint i = 0; i < count; ++i) {
       names.push_back(std::string("::") + g_signal_name(signals[i]));
@@ -560,26 +503,3 @@ GST_START_TEST(every_property_and_signal_has_its_block_of_documentation) {
     }
   }
 }
-GST_END_TEST
-
-static Suite* properties_suite() {
-  Suite* suite = suite_create("properties");
-  TCase* tcase = new_case(suite, "properties");
-  tcase_add_test(tcase, neither_element_is_plugged_automatically);
-  tcase_add_test(tcase, templates_have_every_raw_format_and_alternate_fields);
-  tcase_add_test(tcase, sink_properties_start_as_documented);
-  tcase_add_test(tcase, src_properties_start_as_documented);
-  tcase_add_test(tcase, base_class_defaults_suit_shared_memory);
-  tcase_add_test(tcase, properties_keep_what_they_are_set_to);
-  tcase_add_test(tcase, a_property_of_a_running_sink_changes_at_once_or_with_a_warning);
-  tcase_add_test(tcase, a_property_of_a_running_src_changes_at_once_or_with_a_warning);
-  tcase_add_test(tcase, perms_become_the_mode_of_the_objects);
-  tcase_add_test(tcase, readers_are_notified_and_signalled);
-  tcase_add_test(tcase, sink_stats_count_what_happened);
-  tcase_add_test(tcase, src_stats_count_what_happened);
-  tcase_add_test(tcase, metas_that_do_not_cross_are_counted_by_name);
-  tcase_add_test(tcase, every_property_and_signal_has_its_block_of_documentation);
-  return suite;
-}
-
-GST_CHECK_MAIN(properties)

@@ -7,13 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "support/elements.h"
-#include "support/waits.h"
-
-// Last: it includes gstcheck.h.
 #include "support/suite.h"
-
-using namespace elements;
 
 namespace {
 
@@ -55,17 +49,6 @@ class StuckPush {
   std::optional<Task> push_;
 };
 
-GstClockTime running_time(GstElement* element) {
-  const Ref<GstClock> clock{gst_element_get_clock(element)};
-  return gst_clock_get_time(clock.get()) - gst_element_get_base_time(element);
-}
-
-Ref<GstBuffer> frame_at(guint8 value, GstClockTime pts) {
-  Ref<GstBuffer> frame = new_frame(value);
-  GST_BUFFER_PTS(frame.get()) = pts;
-  return frame;
-}
-
 void press_on(GstElement* pipeline, GstState low, unsigned times) {
   for (unsigned i = 0; i < times; ++i) {
     const bool up = i % 2 == 0;
@@ -75,14 +58,11 @@ void press_on(GstElement* pipeline, GstState low, unsigned times) {
   }
 }
 
-}  // namespace
-
 // --- preroll -------------------------------------------------------------------------
 
-GST_START_TEST(preroll_publishes_and_render_of_that_frame_does_not) {
-  const std::string channel = unique_channel();
-  Producer producer(channel);
-  Consumer consumer(channel);
+TEST(preroll_publishes_and_render_of_that_frame_does_not) {
+  Producer producer;
+  Consumer consumer(producer.channel());
   producer.pause();
   Task first([&] { producer.push(1); });
   consumer.start();
@@ -95,18 +75,13 @@ GST_START_TEST(preroll_publishes_and_render_of_that_frame_does_not) {
   const Frame next = consumer.pull();
   expect_equal(next.value(), 2);
   fail_if(next.has(GST_BUFFER_FLAG_DISCONT));
-  expect_equal(producer.stat("frames"), 2);
-  expect_equal(producer.stat("rendered"), 2);
+  producer.expect_stats({{"frames", 2}, {"rendered", 2}});
 }
-GST_END_TEST
 
-GST_START_TEST(frame_interrupted_by_pause_is_published_once) {
-  const std::string channel = unique_channel();
-  Producer producer(channel);
-  Consumer consumer(channel);
-  producer.start().push(1);
-  consumer.start();
-  expect_equal(consumer.pull_value(), 1);
+TEST(frame_interrupted_by_pause_is_published_once) {
+  Producer producer;
+  Consumer consumer(producer.channel());
+  begin(producer, consumer);
   for (guint8 value = 2; value < 6; ++value) {
     producer.pipeline().set_state(GST_STATE_PAUSED);
     Task push([&] { producer.push(value); });
@@ -117,11 +92,8 @@ GST_START_TEST(frame_interrupted_by_pause_is_published_once) {
   expect_equal(producer.stat("frames"), 5);
   expect_equal(consumer.stat("missed"), 0);
 }
-GST_END_TEST
 
 // --- what GstBaseSink drops ----------------------------------------------------------
-
-namespace {
 
 constexpr char kPunctual[] = "sync=true async=false max-lateness=1";
 
@@ -146,14 +118,11 @@ struct SingleBuffer {
   const GstBuffer* address = nullptr;
 };
 
-}  // namespace
-
 // The next frame comes in the very buffer of one that was begun in PAUSED, interrupted,
 // and dropped because it was late.
-GST_START_TEST(a_frame_is_not_taken_for_one_that_was_dropped) {
-  const std::string channel = unique_channel();
-  Producer producer(channel, std::string("allow-blocking=true ") + kPunctual);
-  Consumer consumer(channel, kBlocking);
+TEST(a_frame_is_not_taken_for_one_that_was_dropped) {
+  Producer producer(unique_channel(), std::string("allow-blocking=true ") + kPunctual);
+  Consumer consumer(producer.channel(), kBlocking);
   const SingleBuffer buffer;
   GstElement* const pipeline = producer.pipeline().get();
   const auto soon = [&] { return running_time(pipeline) + 100 * GST_MSECOND; };
@@ -175,9 +144,8 @@ GST_START_TEST(a_frame_is_not_taken_for_one_that_was_dropped) {
   fail_unless(consumer.pull_values(3) == std::vector({1, 2, 4}));
   next.join();
 }
-GST_END_TEST
 
-GST_START_TEST(a_frame_that_was_shown_in_paused_and_dropped_gives_its_buffer_back) {
+TEST(a_frame_that_was_shown_in_paused_and_dropped_gives_its_buffer_back) {
   Producer producer(unique_channel(), kPunctual);
   const SingleBuffer buffer;
   producer.start();
@@ -194,16 +162,12 @@ GST_START_TEST(a_frame_that_was_shown_in_paused_and_dropped_gives_its_buffer_bac
   next.join();
   expect_equal(producer.stat("frames"), 2);
 }
-GST_END_TEST
 
 // One by one, as they would come without it.
-GST_START_TEST(frames_of_a_list_are_all_published) {
-  const std::string channel = unique_channel();
-  Producer producer(channel);
-  Consumer consumer(channel, "max-buffers=8");
-  producer.start().push(1);
-  consumer.start();
-  expect_equal(consumer.pull_value(), 1);
+TEST(frames_of_a_list_are_all_published) {
+  Producer producer;
+  Consumer consumer(producer.channel(), "max-buffers=8");
+  begin(producer, consumer);
   GstBufferList* const list = gst_buffer_list_new();
   const Ref<GstBuffer> twice = new_frame(3);
   gst_buffer_list_add(list, new_frame(2).release());
@@ -212,27 +176,24 @@ GST_START_TEST(frames_of_a_list_are_all_published) {
   expect_equal(gst_pad_push_list(producer.pad(), list), GST_FLOW_OK);
   fail_unless(consumer.pull_values(3) == std::vector({2, 3, 3}));
 }
-GST_END_TEST
 
 // --- clock ---------------------------------------------------------------------------
 
-GST_START_TEST(live_upstream_is_never_delayed) {
+TEST(live_upstream_is_never_delayed) {
   Producer producer(unique_channel(), "sync=true", {true, 0});
   producer.start().push(1);
   producer.push(frame_at(2, 3600 * GST_SECOND));
   fail_unless(running_time(producer.sink()) < 3600 * GST_SECOND);
 }
-GST_END_TEST
 
-GST_START_TEST(other_upstream_is_paced_by_the_clock) {
+TEST(other_upstream_is_paced_by_the_clock) {
   Producer producer(unique_channel(), "sync=true");
   producer.start().push(1);
   producer.push(frame_at(2, 200 * GST_MSECOND));
   fail_unless(running_time(producer.sink()) >= 200 * GST_MSECOND);
 }
-GST_END_TEST
 
-GST_START_TEST(upstream_is_asked_again_when_it_may_have_changed) {
+TEST(upstream_is_asked_again_when_it_may_have_changed) {
   Producer producer(unique_channel(), "sync=true");
   producer.start().push(1);
   producer.pipeline().play();  // which sends a LATENCY event
@@ -250,11 +211,8 @@ GST_START_TEST(upstream_is_asked_again_when_it_may_have_changed) {
   gst_element_send_event(producer.sink(), gst_event_new_reconfigure());
   producer.push(frame_at(4, 3600 * GST_SECOND));
 }
-GST_END_TEST
 
 // --- waiting for readers -------------------------------------------------------------
-
-namespace {
 
 gint64 ts_offset(GstElement* sink) {
   gint64 offset = 0;
@@ -289,9 +247,7 @@ void expect_smooth(Consumer& consumer, GstClockTime earliest) {
   expect_equal(consumer.stat("missed"), 0);
 }
 
-}  // namespace
-
-GST_START_TEST(paced_film_begins_when_its_readers_are_there) {
+TEST(paced_film_begins_when_its_readers_are_there) {
   const std::string channel = unique_channel();
   const Pipeline writer(
       "videotestsrc num-buffers=20 ! video/x-raw,format=GRAY8,framerate=50/1 ! "
@@ -306,8 +262,7 @@ GST_START_TEST(paced_film_begins_when_its_readers_are_there) {
                GST_STATE_CHANGE_ASYNC);
   expect_equal(stat(sound.get(), "rendered"), 0);
   Consumer consumer(channel, "leaky-type=none max-buffers=16");
-  consumer.start();
-  consumer.pull();  // the preroll
+  consumer.start().pull();  // the preroll
   const Frame second = consumer.pull();
   expect_equal(due(consumer, second) - gst_element_get_base_time(sink.get()),
                GST_SECOND / 50);
@@ -315,51 +270,45 @@ GST_START_TEST(paced_film_begins_when_its_readers_are_there) {
   writer.wait_eos();
   expect_equal(ts_offset(sink.get()), 0);
 }
-GST_END_TEST
 
-GST_START_TEST(paced_film_goes_on_where_it_was_left) {
-  const std::string channel = unique_channel();
-  Producer producer(channel, "sync=true min-readers=1");
-  auto first = std::make_unique<Consumer>(channel);
+TEST(paced_film_goes_on_where_it_was_left) {
+  Producer producer(unique_channel(), "sync=true min-readers=1");
+  auto first = std::make_unique<Consumer>(producer.channel());
   first->start();
   producer.start();
   Task push([&] { play_film(producer, 0); });
   first->pull();
   const GstClockTime left = due(*first, first->pull());
   first.reset();
-  await_sleeping_writer(channel);
+  await_sleeping_writer(producer.channel());
   let_time_pass(producer.sink(), 300 * GST_MSECOND);
-  Consumer second(channel);
-  second.start();
-  second.pull();  // what the first one saw last
+  Consumer second(producer.channel());
+  second.start().pull();  // what the first one saw last
   expect_smooth(second, left + 300 * GST_MSECOND);
   fail_unless(ts_offset(producer.sink()) >= 200 * static_cast<gint64>(GST_MSECOND));
   producer.stop();
   push.join();
   expect_equal(ts_offset(producer.sink()), 0);
 }
-GST_END_TEST
 
 // The sink plays before it has a frame.
-GST_START_TEST(film_begins_with_its_reader_though_the_clock_runs_already) {
-  const std::string channel = unique_channel();
-  Producer producer(channel, "sync=true async=false min-readers=1");
+TEST(film_begins_with_its_reader_though_the_clock_runs_already) {
+  Producer producer(unique_channel(), "sync=true async=false min-readers=1");
   producer.start();
   producer.pipeline().play();
   Task push([&] { play_film(producer, 0); });
-  await_sleeping_writer(channel);
+  await_sleeping_writer(producer.channel());
   let_time_pass(producer.sink(), 300 * GST_MSECOND);
   const GstClockTime before = running_time(producer.sink());
-  Consumer consumer(channel);
+  Consumer consumer(producer.channel());
   consumer.start();
   expect_smooth(consumer, before + gst_element_get_base_time(producer.sink()));
   producer.stop();
   push.join();
 }
-GST_END_TEST
 
 // A live branch makes the whole pipeline play at once.
-GST_START_TEST(film_beside_a_live_source_begins_with_its_reader) {
+TEST(film_beside_a_live_source_begins_with_its_reader) {
   const std::string channel = unique_channel();
   const Pipeline writer(
       "videotestsrc ! video/x-raw,format=GRAY8,framerate=25/1 ! possumsink name=sink "
@@ -372,13 +321,11 @@ GST_START_TEST(film_beside_a_live_source_begins_with_its_reader) {
   fail_unless(base != 0);
   let_time_pass(sink.get(), 300 * GST_MSECOND);
   Consumer consumer(channel);
-  consumer.start();
-  consumer.pull();  // the preroll
+  consumer.start().pull();  // the preroll
   expect_smooth(consumer, base + 300 * GST_MSECOND);
 }
-GST_END_TEST
 
-GST_START_TEST(film_that_nobody_looks_at_can_be_paused_and_goes_on_smoothly) {
+TEST(film_that_nobody_looks_at_can_be_paused_and_goes_on_smoothly) {
   const std::string channel = unique_channel();
   Producer producer(channel, "sync=true min-readers=1");
   auto first = std::make_unique<Consumer>(channel);
@@ -395,74 +342,61 @@ GST_START_TEST(film_that_nobody_looks_at_can_be_paused_and_goes_on_smoothly) {
     await_sleeping_writer(channel);
   }
   Consumer second(channel);
-  second.start();
-  second.pull();
+  second.start().pull();
   expect_smooth(second, 0);
   producer.stop();
   push.join();
 }
-GST_END_TEST
 
-GST_START_TEST(a_flush_ends_the_delay_of_a_film) {
-  const std::string channel = unique_channel();
-  Producer producer(channel, "sync=true async=false min-readers=1 ts-offset=1000");
+TEST(a_flush_ends_the_delay_of_a_film) {
+  Producer producer(unique_channel(),
+                    "sync=true async=false min-readers=1 ts-offset=1000");
   producer.start();
   producer.pipeline().play();
   std::optional<Task> push;
   push.emplace([&] { producer.try_push(new_frame(0)); });
-  await_sleeping_writer(channel);
+  await_sleeping_writer(producer.channel());
   let_time_pass(producer.sink(), 50 * GST_MSECOND);
-  Consumer consumer(channel);
+  Consumer consumer(producer.channel());
   consumer.start().pull();
   push->join();
   fail_unless(ts_offset(producer.sink()) > 40 * static_cast<gint64>(GST_MSECOND));
   producer.flush();
   expect_equal(ts_offset(producer.sink()), 1000);
 }
-GST_END_TEST
 
-GST_START_TEST(live_frames_are_discarded_until_enough_readers_came) {
-  const std::string channel = unique_channel();
-  Producer producer(channel, "min-readers=1", {true, 0});
+TEST(live_frames_are_discarded_until_enough_readers_came) {
+  Producer producer(unique_channel(), "min-readers=1", {true, 0});
   producer.start().push(1);  // preroll
   producer.push(2);
   producer.push(3);
-  expect_equal(producer.stat("discarded"), 2);
-  expect_equal(producer.stat("dropped"), 2);
-  expect_equal(producer.stat("frames"), 1);
-  Consumer consumer(channel);
-  consumer.start();
-  expect_equal(consumer.pull_value(), 1);
-  producer.push(4);
-  expect_equal(consumer.pull_value(), 4);
+  producer.expect_stats({{"discarded", 2}, {"dropped", 2}, {"frames", 1}});
+  Consumer consumer(producer.channel());
+  expect_equal(consumer.start().pull_value(), 1);
+  cross(producer, consumer, 4);
   expect_equal(producer.stat("discarded"), 2);
 }
-GST_END_TEST
 
-GST_START_TEST(other_upstream_waits_in_render_for_enough_readers) {
-  const std::string channel = unique_channel();
-  Producer producer(channel, "min-readers=2");
+TEST(other_upstream_waits_in_render_for_enough_readers) {
+  Producer producer(unique_channel(), "min-readers=2");
   producer.start();
   Task push([&] {
     producer.push(1);
     producer.push(2);
   });
-  Consumer first(channel);
-  Consumer second(channel);
-  first.start();
-  expect_equal(first.pull_value(), 1);  // preroll waits for nobody
-  await_sleeping_writer(channel);
+  Consumer first(producer.channel());
+  Consumer second(producer.channel());
+  expect_equal(first.start().pull_value(), 1);  // preroll waits for nobody
+  await_sleeping_writer(producer.channel());
   fail_if(push.done());
-  second.start();
-  expect_equal(second.pull_value(), 1);
+  expect_equal(second.start().pull_value(), 1);
   push.join();
   expect_equal(first.pull_value(), 2);
   expect_equal(second.pull_value(), 2);
   expect_equal(producer.stat("discarded"), 0);
 }
-GST_END_TEST
 
-GST_START_TEST(the_only_frame_waits_for_its_reader) {
+TEST(the_only_frame_waits_for_its_reader) {
   const std::string channel = unique_channel();
   Pipeline writer(
       "videotestsrc num-buffers=1 ! video/x-raw,format=GRAY8 ! possumsink "
@@ -475,9 +409,8 @@ GST_START_TEST(the_only_frame_waits_for_its_reader) {
   consumer.wait_eos();
   writer.wait_eos();
 }
-GST_END_TEST
 
-GST_START_TEST(state_change_ends_the_wait_for_readers) {
+TEST(state_change_ends_the_wait_for_readers) {
   for (const GstState state : {GST_STATE_NULL, GST_STATE_READY}) {
     for (const char* sync : {"sync=false", "sync=true"}) {
       const std::string channel = unique_channel();
@@ -494,35 +427,8 @@ GST_START_TEST(state_change_ends_the_wait_for_readers) {
     }
   }
 }
-GST_END_TEST
 
-GST_START_TEST(a_blocking_reader_holds_up_render_until_it_takes_a_frame) {
-  StuckPush stuck;
-  fail_if(stuck.returned());
-  stuck.consumer.let_through();
-  expect_equal(stuck.wait(), GST_FLOW_OK);
-  fail_unless(stuck.consumer.pull_values(3) == std::vector({1, 2, 3}));
-}
-GST_END_TEST
-
-GST_START_TEST(flush_ends_a_wait_for_a_blocking_reader) {
-  StuckPush stuck;
-  stuck.producer.event(gst_event_new_flush_start());
-  expect_equal(stuck.wait(), GST_FLOW_FLUSHING);
-  stuck.producer.event(gst_event_new_flush_stop(TRUE));
-  stuck.producer.pipeline().expect_no_error();
-}
-GST_END_TEST
-
-GST_START_TEST(null_ends_a_wait_for_a_blocking_reader) {
-  StuckPush stuck;
-  stuck.producer.pipeline().stop();
-  expect_equal(stuck.wait(), GST_FLOW_FLUSHING);
-  stuck.producer.pipeline().expect_no_error();
-}
-GST_END_TEST
-
-GST_START_TEST(pause_during_a_wait_loses_no_frame) {
+TEST(pause_during_a_wait_loses_no_frame) {
   StuckPush stuck;
   stuck.producer.pipeline().set_state(GST_STATE_PAUSED);
   fail_if(stuck.returned());
@@ -534,16 +440,11 @@ GST_START_TEST(pause_during_a_wait_loses_no_frame) {
   expect_equal(stuck.consumer.stat("missed"), 0);
   expect_equal(stuck.producer.stat("frames"), 4);
 }
-GST_END_TEST
 
-GST_START_TEST(a_stalled_blocking_reader_is_demoted_and_warned_about) {
-  const std::string channel = unique_channel();
-  Producer producer(channel, "allow-blocking=true max-blocking-time=50000000");
-  Consumer consumer(channel, kBlocking);
-  producer.start().push(1);
-  consumer.hold_up();
-  consumer.start();
-  consumer.wait_held_up();
+TEST(a_stalled_blocking_reader_is_demoted_and_warned_about) {
+  Producer producer(unique_channel(), "allow-blocking=true max-blocking-time=50000000");
+  Consumer consumer(producer.channel(), kBlocking);
+  hold_up(producer, consumer);
   for (guint8 value = 2; value < 10; ++value) producer.push(value);
   const Report warning = producer.pipeline().wait_warning();
   fail_unless(warning.is(GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_BUSY));
@@ -554,18 +455,13 @@ GST_START_TEST(a_stalled_blocking_reader_is_demoted_and_warned_about) {
   consumer.let_through();
   fail_unless(consumer.pull_values(2) == std::vector({1, 9}));
 }
-GST_END_TEST
 
 // --- the end -------------------------------------------------------------------------
 
-GST_START_TEST(eos_reaches_the_reader_after_the_last_frame) {
-  const std::string channel = unique_channel();
-  Producer producer(channel);
-  Consumer consumer(channel, "max-buffers=4");
-  producer.start().push(1);
-  consumer.hold_up();
-  consumer.start();
-  consumer.wait_held_up();
+TEST(eos_reaches_the_reader_after_the_last_frame) {
+  Producer producer;
+  Consumer consumer(producer.channel(), "max-buffers=4");
+  hold_up(producer, consumer);
   producer.push(2);
   producer.push(3);
   producer.eos();
@@ -574,51 +470,36 @@ GST_START_TEST(eos_reaches_the_reader_after_the_last_frame) {
   fail_unless(consumer.pull_values(3) == std::vector({1, 2, 3}));
   consumer.wait_eos();
 }
-GST_END_TEST
 
-GST_START_TEST(late_reader_gets_the_last_frame_and_eos) {
-  const std::string channel = unique_channel();
-  Producer producer(channel);
+TEST(late_reader_gets_the_last_frame_and_eos) {
+  Producer producer;
   producer.start().push(1);
   producer.push(2);
   producer.eos();
-  Consumer consumer(channel);
-  consumer.start();
-  expect_equal(consumer.pull_value(), 2);
+  Consumer consumer(producer.channel());
+  expect_equal(consumer.start().pull_value(), 2);
   consumer.wait_eos();
 }
-GST_END_TEST
 
-GST_START_TEST(flushing_seek_after_eos_goes_on_with_the_same_channel) {
-  const std::string channel = unique_channel();
-  Producer producer(channel);
-  Consumer patient(channel, "ignore-eos=true");
-  producer.start().push(1);
-  patient.start();
-  expect_equal(patient.pull_value(), 1);
+TEST(flushing_seek_after_eos_goes_on_with_the_same_channel) {
+  Producer producer;
+  Consumer patient(producer.channel(), "ignore-eos=true");
+  begin(producer, patient);
   producer.eos();
   producer.flush();
-  producer.push(2);
-  expect_equal(patient.pull_value(), 2);
+  cross(producer, patient, 2);
   expect_equal(patient.stat("reconnects"), 0);
   producer.push(3);
-  Consumer late(channel);
-  late.start();
-  expect_equal(late.pull_value(), 3);
+  Consumer late(producer.channel());
+  expect_equal(late.start().pull_value(), 3);
 }
-GST_END_TEST
 
-GST_START_TEST(eos_waits_for_a_blocking_reader) {
-  const std::string channel = unique_channel();
-  Producer producer(channel, "allow-blocking=true");
-  Consumer consumer(channel, kBlocking);
-  Consumer other(channel);
-  producer.start().push(1);
-  consumer.hold_up();
-  consumer.start();
-  consumer.wait_held_up();
-  other.start();
-  expect_equal(other.pull_value(), 1);
+TEST(eos_waits_for_a_blocking_reader) {
+  Producer producer(unique_channel(), "allow-blocking=true");
+  Consumer consumer(producer.channel(), kBlocking);
+  Consumer other(producer.channel());
+  hold_up(producer, consumer);
+  expect_equal(other.start().pull_value(), 1);
   producer.push(2);
   Task eos([&] { producer.eos(); });
   other.wait_eos();
@@ -630,48 +511,22 @@ GST_START_TEST(eos_waits_for_a_blocking_reader) {
   producer.pipeline().wait_eos();
   consumer.wait_eos();
 }
-GST_END_TEST
 
-GST_START_TEST(eos_wait_ends_when_the_blocking_reader_leaves) {
-  const std::string channel = unique_channel();
-  Producer producer(channel, "allow-blocking=true");
-  Consumer consumer(channel, kBlocking);
-  producer.start().push(1);
-  consumer.hold_up();
-  consumer.start();
-  consumer.wait_held_up();
+TEST(eos_wait_ends_when_the_blocking_reader_leaves) {
+  Producer producer(unique_channel(), "allow-blocking=true");
+  Consumer consumer(producer.channel(), kBlocking);
+  hold_up(producer, consumer);
   producer.push(2);
   Task eos([&] { producer.eos(); });
   consumer.stop();
   eos.join();
   producer.pipeline().wait_eos();
 }
-GST_END_TEST
 
-GST_START_TEST(eos_wait_ends_with_a_state_change) {
-  const std::string channel = unique_channel();
-  Producer producer(channel, "allow-blocking=true");
-  Consumer consumer(channel, kBlocking);
-  producer.start().push(1);
-  consumer.hold_up();
-  consumer.start();
-  consumer.wait_held_up();
-  producer.push(2);
-  Task eos([&] { producer.event(gst_event_new_eos()); });
-  producer.stop();
-  eos.join();
-  producer.pipeline().expect_no_error();
-}
-GST_END_TEST
-
-GST_START_TEST(flush_withdraws_frames_that_dropping_readers_have_not_taken) {
-  const std::string channel = unique_channel();
-  Producer producer(channel);
-  Consumer consumer(channel, "max-buffers=8");
-  producer.start().push(1);
-  consumer.hold_up();
-  consumer.start();
-  consumer.wait_held_up();
+TEST(flush_withdraws_frames_that_dropping_readers_have_not_taken) {
+  Producer producer;
+  Consumer consumer(producer.channel(), "max-buffers=8");
+  hold_up(producer, consumer);
   producer.push(2);
   producer.push(3);
   producer.flush();
@@ -679,16 +534,11 @@ GST_START_TEST(flush_withdraws_frames_that_dropping_readers_have_not_taken) {
   consumer.let_through();
   fail_unless(consumer.pull_values(2) == std::vector({1, 4}));
 }
-GST_END_TEST
 
-GST_START_TEST(flush_leaves_blocking_readers_every_frame) {
-  const std::string channel = unique_channel();
-  Producer producer(channel, "allow-blocking=true");
-  Consumer consumer(channel, "leaky-type=none max-buffers=8");
-  producer.start().push(1);
-  consumer.hold_up();
-  consumer.start();
-  consumer.wait_held_up();
+TEST(flush_leaves_blocking_readers_every_frame) {
+  Producer producer(unique_channel(), "allow-blocking=true");
+  Consumer consumer(producer.channel(), "leaky-type=none max-buffers=8");
+  hold_up(producer, consumer);
   producer.push(2);
   producer.push(3);
   producer.flush();
@@ -696,16 +546,11 @@ GST_START_TEST(flush_leaves_blocking_readers_every_frame) {
   consumer.let_through();
   fail_unless(consumer.pull_values(4) == std::vector({1, 2, 3, 4}));
 }
-GST_END_TEST
 
-GST_START_TEST(stopping_posts_no_error_and_waits_for_nobody) {
-  const std::string channel = unique_channel();
-  Producer producer(channel, "allow-blocking=true");
-  Consumer consumer(channel, kBlocking);
-  producer.start().push(1);
-  consumer.hold_up();
-  consumer.start();
-  consumer.wait_held_up();
+TEST(stopping_posts_no_error_and_waits_for_nobody) {
+  Producer producer(unique_channel(), "allow-blocking=true");
+  Consumer consumer(producer.channel(), kBlocking);
+  hold_up(producer, consumer);
   producer.push(2);
   producer.stop();
   producer.pipeline().expect_no_error();
@@ -713,9 +558,8 @@ GST_START_TEST(stopping_posts_no_error_and_waits_for_nobody) {
   fail_unless(consumer.pull_values(2) == std::vector({1, 2}));
   fail_unless(own_names().empty());
 }
-GST_END_TEST
 
-GST_START_TEST(the_name_is_free_in_ready_and_claimed_in_paused) {
+TEST(the_name_is_free_in_ready_and_claimed_in_paused) {
   const std::string channel = unique_channel();
   const std::string control = "/dev/shm/possum-c." + channel;
   Pipeline pipeline("videotestsrc ! possumsink channel=" + channel);
@@ -726,11 +570,10 @@ GST_START_TEST(the_name_is_free_in_ready_and_claimed_in_paused) {
   pipeline.reach(GST_STATE_READY);
   fail_if(std::filesystem::exists(control));
 }
-GST_END_TEST
 
 // Without a capsfilter: GstBaseTransform 1.22 turns a flush between CAPS and the first
 // buffer into an error of the stream.
-GST_START_TEST(storms_of_state_changes_end_well) {
+TEST(storms_of_state_changes_end_well) {
   const std::string channel = unique_channel();
   for (const GstState low : {GST_STATE_READY, GST_STATE_NULL, GST_STATE_PAUSED}) {
     Pipeline writer("videotestsrc is-live=true ! possumsink channel=" + channel);
@@ -745,9 +588,8 @@ GST_START_TEST(storms_of_state_changes_end_well) {
     reader.expect_no_error();
   }
 }
-GST_END_TEST
 
-GST_START_TEST(storms_end_well_while_a_non_live_writer_waits) {
+TEST(storms_end_well_while_a_non_live_writer_waits) {
   for (const char* sync : {"sync=false", "sync=true"}) {
     const Pipeline writer(std::string("videotestsrc ! possumsink min-readers=1 ") + sync +
                           " channel=" + unique_channel());
@@ -757,10 +599,9 @@ GST_START_TEST(storms_end_well_while_a_non_live_writer_waits) {
     writer.expect_no_error();
   }
 }
-GST_END_TEST
 
 // A thread that was woken for PLAYING may run only when the element is in PAUSED again.
-GST_START_TEST(quick_pauses_never_hang_while_a_non_live_writer_waits) {
+TEST(quick_pauses_never_hang_while_a_non_live_writer_waits) {
   Pipeline writer("videotestsrc ! possumsink sync=false min-readers=1 channel=" +
                   unique_channel());
   // GstBin 1.22 can miss the end of the first preroll when the state changes during it,
@@ -773,49 +614,5 @@ GST_START_TEST(quick_pauses_never_hang_while_a_non_live_writer_waits) {
   writer.stop();
   writer.expect_no_error();
 }
-GST_END_TEST
 
-static Suite* sink_suite() {
-  Suite* suite = suite_create("sink");
-  TCase* tcase = new_case(suite, "sink");
-  tcase_add_test(tcase, preroll_publishes_and_render_of_that_frame_does_not);
-  tcase_add_test(tcase, frame_interrupted_by_pause_is_published_once);
-  tcase_add_test(tcase, a_frame_is_not_taken_for_one_that_was_dropped);
-  tcase_add_test(tcase,
-                 a_frame_that_was_shown_in_paused_and_dropped_gives_its_buffer_back);
-  tcase_add_test(tcase, frames_of_a_list_are_all_published);
-  tcase_add_test(tcase, live_upstream_is_never_delayed);
-  tcase_add_test(tcase, other_upstream_is_paced_by_the_clock);
-  tcase_add_test(tcase, upstream_is_asked_again_when_it_may_have_changed);
-  tcase_add_test(tcase, live_frames_are_discarded_until_enough_readers_came);
-  tcase_add_test(tcase, other_upstream_waits_in_render_for_enough_readers);
-  tcase_add_test(tcase, paced_film_begins_when_its_readers_are_there);
-  tcase_add_test(tcase, paced_film_goes_on_where_it_was_left);
-  tcase_add_test(tcase, film_begins_with_its_reader_though_the_clock_runs_already);
-  tcase_add_test(tcase, film_beside_a_live_source_begins_with_its_reader);
-  tcase_add_test(tcase, film_that_nobody_looks_at_can_be_paused_and_goes_on_smoothly);
-  tcase_add_test(tcase, a_flush_ends_the_delay_of_a_film);
-  tcase_add_test(tcase, the_only_frame_waits_for_its_reader);
-  tcase_add_test(tcase, state_change_ends_the_wait_for_readers);
-  tcase_add_test(tcase, a_blocking_reader_holds_up_render_until_it_takes_a_frame);
-  tcase_add_test(tcase, flush_ends_a_wait_for_a_blocking_reader);
-  tcase_add_test(tcase, null_ends_a_wait_for_a_blocking_reader);
-  tcase_add_test(tcase, pause_during_a_wait_loses_no_frame);
-  tcase_add_test(tcase, a_stalled_blocking_reader_is_demoted_and_warned_about);
-  tcase_add_test(tcase, eos_reaches_the_reader_after_the_last_frame);
-  tcase_add_test(tcase, late_reader_gets_the_last_frame_and_eos);
-  tcase_add_test(tcase, flushing_seek_after_eos_goes_on_with_the_same_channel);
-  tcase_add_test(tcase, eos_waits_for_a_blocking_reader);
-  tcase_add_test(tcase, eos_wait_ends_when_the_blocking_reader_leaves);
-  tcase_add_test(tcase, eos_wait_ends_with_a_state_change);
-  tcase_add_test(tcase, flush_withdraws_frames_that_dropping_readers_have_not_taken);
-  tcase_add_test(tcase, flush_leaves_blocking_readers_every_frame);
-  tcase_add_test(tcase, stopping_posts_no_error_and_waits_for_nobody);
-  tcase_add_test(tcase, the_name_is_free_in_ready_and_claimed_in_paused);
-  tcase_add_test(tcase, storms_of_state_changes_end_well);
-  tcase_add_test(tcase, storms_end_well_while_a_non_live_writer_waits);
-  tcase_add_test(tcase, quick_pauses_never_hang_while_a_non_live_writer_waits);
-  return suite;
-}
-
-GST_CHECK_MAIN(sink)
+}  // namespace

@@ -17,12 +17,7 @@
 
 #include <gst/check/gstharness.h>
 
-#include "support/elements.h"
-
-// Last: it includes gstcheck.h.
 #include "support/suite.h"
-
-using namespace elements;
 
 namespace {
 
@@ -251,15 +246,12 @@ class ForgottenStream {
   const guint handler_;
 };
 
-}  // namespace
-
-GST_START_TEST(sink_in_a_storm) {
+TEST(sink_in_a_storm) {
   const ForgottenStream forgiven;
-  const std::string channel = unique_channel();
-  Producer producer(channel, "max-blocking-time=10000000");
-  Pipeline readers("possumsrc channel=" + channel +
+  Producer producer(unique_channel(), "max-blocking-time=10000000");
+  Pipeline readers("possumsrc channel=" + producer.channel() +
                    " ! fakesink sync=false possumsrc copy-frames=true channel=" +
-                   channel + " ! fakesink sync=false");
+                   producer.channel() + " ! fakesink sync=false");
   readers.set_state(GST_STATE_PLAYING);
   Source upstream(producer);
   Storm storm;
@@ -283,13 +275,12 @@ GST_START_TEST(sink_in_a_storm) {
   forget_messages(producer.pipeline());
   set_properties(producer.sink(), kCalmSink);
   producer.start().push(100);
-  Consumer consumer(channel);
+  Consumer consumer(producer.channel());
   consumer.start();
   expect_frames(producer, consumer);
 }
-GST_END_TEST
 
-GST_START_TEST(src_in_a_storm) {
+TEST(src_in_a_storm) {
   const std::string channel = unique_channel();
   Pipeline reader("possumsrc name=src channel=" + channel +
                   " ! fakesink name=end sync=false");
@@ -318,11 +309,10 @@ GST_START_TEST(src_in_a_storm) {
   await([&] { return rendered(reader, "end") > before + 10; }, "frames after the storm");
   reader.expect_no_error();
 }
-GST_END_TEST
 
 // Without changes of state: an element that is told to flush keeps its state lock, and
 // the sink's answer to it asks the pipeline for latency, which needs the pipeline's.
-GST_START_TEST(src_flushed_in_a_storm) {
+TEST(src_flushed_in_a_storm) {
   const std::string channel = unique_channel();
   Weather weather(channel);
   Pipeline reader("possumsrc name=src channel=" + channel +
@@ -343,10 +333,9 @@ GST_START_TEST(src_flushed_in_a_storm) {
   await([&] { return rendered(reader, "end") > before + 10; }, "frames after the storm");
   reader.expect_no_error();
 }
-GST_END_TEST
 
 // Both sides at once, writer and reader of the same channel.
-GST_START_TEST(both_in_a_storm) {
+TEST(both_in_a_storm) {
   const std::string channel = unique_channel();
   Pipeline writer(
       "videotestsrc is-live=true ! possumsink name=sink allow-blocking=true "
@@ -377,11 +366,8 @@ GST_START_TEST(both_in_a_storm) {
   writer.expect_no_error();
   reader.expect_no_error();
 }
-GST_END_TEST
 
 // --- GstHarness's own ------------------------------------------------------------------
-
-namespace {
 
 struct Harness {
   // Has its properties before it plays, which it does at once.
@@ -416,9 +402,7 @@ struct Harness {
   std::vector<GstHarnessThread*> threads;
 };
 
-}  // namespace
-
-GST_START_TEST(harnessed_sink_in_a_storm) {
+TEST(harnessed_sink_in_a_storm) {
   const ForgottenStream forgiven;
   const std::string channel = unique_channel();
   Pipeline reader("possumsrc channel=" + channel + " ! fakesink name=end sync=false");
@@ -444,9 +428,8 @@ GST_START_TEST(harnessed_sink_in_a_storm) {
       },
       "a frame after the storm");
 }
-GST_END_TEST
 
-GST_START_TEST(harnessed_src_in_a_storm) {
+TEST(harnessed_src_in_a_storm) {
   const std::string channel = unique_channel();
   Weather weather(channel);
   Harness storm("possumsrc", "channel=" + channel);
@@ -465,18 +448,5 @@ GST_START_TEST(harnessed_src_in_a_storm) {
   await([&] { return gst_harness_buffers_received(storm.harness) > before + 10; },
         "frames after the storm");
 }
-GST_END_TEST
 
-static Suite* storms_suite() {
-  Suite* suite = suite_create("storms");
-  TCase* tcase = new_case(suite, "storms");
-  tcase_add_test(tcase, sink_in_a_storm);
-  tcase_add_test(tcase, src_in_a_storm);
-  tcase_add_test(tcase, src_flushed_in_a_storm);
-  tcase_add_test(tcase, both_in_a_storm);
-  tcase_add_test(tcase, harnessed_sink_in_a_storm);
-  tcase_add_test(tcase, harnessed_src_in_a_storm);
-  return suite;
-}
-
-GST_CHECK_MAIN(storms)
+}  // namespace

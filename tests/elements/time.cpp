@@ -5,18 +5,12 @@
 #include <atomic>
 #include <cstddef>
 #include <cstring>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
-#include "support/elements.h"
-#include "transport/writer.h"
-
-// Last: it includes gstcheck.h.
+#include "support/strange_writer.h"
 #include "support/suite.h"
-
-using namespace elements;
 
 namespace {
 
@@ -38,9 +32,7 @@ struct Pair {
   // Sends a frame with these times and takes it.
   Frame send(GstClockTime pts, GstClockTime dts = GST_CLOCK_TIME_NONE,
              GstClockTime duration = GST_CLOCK_TIME_NONE) {
-    Ref<GstBuffer> buffer = new_frame(1);
-    GST_BUFFER_PTS(buffer.get()) = pts;
-    GST_BUFFER_DTS(buffer.get()) = dts;
+    Ref<GstBuffer> buffer = frame_at(1, pts, dts);
     GST_BUFFER_DURATION(buffer.get()) = duration;
     producer.push(std::move(buffer));
     return consumer.pull();
@@ -50,10 +42,6 @@ struct Pair {
     for (GstElement* element : {producer.sink(), consumer.src()}) {
       gst_element_set_base_time(element, gst_element_get_base_time(element) - time);
     }
-  }
-  GstClockTime running_time(GstElement* element) const {
-    const Ref<GstClock> clock{gst_element_get_clock(element)};
-    return gst_clock_get_time(clock.get()) - gst_element_get_base_time(element);
   }
   GstClockTime writer_now() const { return running_time(producer.sink()); }
   GstClockTime reader_now() const { return running_time(consumer.src()); }
@@ -83,53 +71,23 @@ GstSegment segment_from(GstClockTime start, GstClockTime base, double rate = 1.0
   return segment;
 }
 
-// A writer without an element, which may say of its frames what it likes.
-class StrangeWriter {
- public:
-  explicit StrangeWriter(const std::string& channel) {
-    possum::transport::WriterOptions options;
-    options.channel = channel;
-    possum::Error error;
-    writer_ = possum::transport::Writer::create(options, {}, error);
-    require(writer_->open(error) == possum::transport::WriteStatus::ok, error.message);
-  }
-  // Both times relative to now.
-  void publish(std::int64_t published_ns, std::int64_t pts_ns) {
-    const Ref<GstCaps> caps = caps_of(kSmall);
-    const Ref<gchar> text{gst_caps_to_string(caps.get())};
-    GstVideoInfo info;
-    require(gst_video_info_from_caps(&info, caps.get()), "caps");
-    possum::transport::SlotRef slot;
-    possum::Error error;
-    require(writer_->acquire(info.size, std::strlen(text.get()), 0, slot, error) ==
-                possum::transport::WriteStatus::ok,
-            "no slot");
-    possum::transport::layout::FrameDescriptor frame{};
-    frame.data_bytes = info.size;
-    frame.pts_ns = possum::monotonic_ns() + pts_ns;
-    frame.dts_ns = frame.pts_ns;
-    require(writer_->publish(slot, frame, text.get(), {}, false, error) ==
-                possum::transport::WriteStatus::ok,
-            error.message);
-    if (published_ns == 0) return;
-    // Only good while nobody reads yet.
-    const std::int64_t when = possum::monotonic_ns() + published_ns;
-    std::memcpy(slot.mapping->data() + sizeof(possum::transport::layout::DataHeader) +
-                    offsetof(possum::transport::layout::FrameDescriptor, publish_ns),
-                &when, sizeof when);
-  }
-
- private:
-  std::unique_ptr<possum::transport::Writer> writer_;
-};
+// Both times relative to now. The first one only while nobody reads yet.
+void publish(StrangeWriter& writer, std::int64_t published_ns, std::int64_t pts_ns) {
+  const auto slot = writer.send(kSmall, 1, kSmallBytes, [pts_ns](auto& frame) {
+    frame.pts_ns = frame.dts_ns = possum::monotonic_ns() + pts_ns;
+  });
+  if (published_ns == 0) return;
+  const std::int64_t when = possum::monotonic_ns() + published_ns;
+  std::memcpy(slot.mapping->data() + sizeof(possum::transport::layout::DataHeader) +
+                  offsetof(StrangeWriter::Descriptor, publish_ns),
+              &when, sizeof when);
+}
 
 constexpr std::int64_t kMinuteNs = 60 * possum::kNanosecondsPerSecond;
 
-}  // namespace
-
 // --- clock ---------------------------------------------------------------------------
 
-GST_START_TEST(clock_mode_agrees_on_the_capture_time) {
+TEST(clock_mode_agrees_on_the_capture_time) {
   Pair pair;
   const GstClockTime captured = pair.writer_now();
   const Frame frame = pair.send(captured, captured + 3, 40 * GST_MSECOND);
@@ -139,9 +97,8 @@ GST_START_TEST(clock_mode_agrees_on_the_capture_time) {
   expect_time(frame.running_time(), frame.pts());
   fail_unless(frame.pts() <= pair.reader_now());
 }
-GST_END_TEST
 
-GST_START_TEST(clock_mode_looks_through_the_segment) {
+TEST(clock_mode_looks_through_the_segment) {
   Pair pair;
   pair.age(600 * GST_SECOND);
   pair.producer.segment(segment_from(100 * GST_SECOND, 7 * GST_SECOND));
@@ -149,9 +106,8 @@ GST_START_TEST(clock_mode_looks_through_the_segment) {
   expect_time(frame.pts(), pair.moved(10 * GST_SECOND));
   expect_time(frame.dts(), pair.moved(9 * GST_SECOND));
 }
-GST_END_TEST
 
-GST_START_TEST(rate_shortens_times_and_durations) {
+TEST(rate_shortens_times_and_durations) {
   Pair pair;
   pair.age(600 * GST_SECOND);
   pair.producer.segment(segment_from(0, GST_SECOND, 2.0));
@@ -159,18 +115,16 @@ GST_START_TEST(rate_shortens_times_and_durations) {
   expect_time(frame.pts(), pair.moved(3 * GST_SECOND));
   expect_time(GST_BUFFER_DURATION(frame.buffer.get()), 20 * GST_MSECOND);
 }
-GST_END_TEST
 
-GST_START_TEST(spacing_survives_a_change_of_segment) {
+TEST(spacing_survives_a_change_of_segment) {
   Pair pair;
   pair.age(600 * GST_SECOND);
   const GstClockTime before = pair.send(5 * GST_SECOND).pts();
   pair.producer.segment(segment_from(60 * GST_SECOND, 6 * GST_SECOND));
   expect_time(pair.send(60 * GST_SECOND).pts() - before, GST_SECOND);
 }
-GST_END_TEST
 
-GST_START_TEST(a_pause_of_the_writer_shows_in_the_reader) {
+TEST(a_pause_of_the_writer_shows_in_the_reader) {
   Pair pair("", kRecorded, "sync=true");
   pair.send(kFrameTime);
   pair.producer.pipeline().set_state(GST_STATE_PAUSED);
@@ -186,11 +140,10 @@ GST_START_TEST(a_pause_of_the_writer_shows_in_the_reader) {
   const GstClockTime due = pair.writer_now() + 2 * kFrameTime;
   expect_time(pair.send(due).pts(), pair.moved(due));
 }
-GST_END_TEST
 
 // Nobody waits for their moment, so that they have none: the viewer's clock would have to
 // catch up with a whole film.
-GST_START_TEST(frames_that_are_not_paced_stand_for_their_publication) {
+TEST(frames_that_are_not_paced_stand_for_their_publication) {
   Pair pair("", kRecorded, "sync=false");
   const GstClockTime before = pair.reader_now();
   const Frame frame = pair.send(3000 * GST_SECOND, 3000 * GST_SECOND);
@@ -198,10 +151,9 @@ GST_START_TEST(frames_that_are_not_paced_stand_for_their_publication) {
   fail_unless(before <= frame.pts() && frame.pts() <= after);
   expect_time(frame.dts(), kNone);
 }
-GST_END_TEST
 
 // As where a program counts frames and makes them faster than it says.
-GST_START_TEST(frames_of_a_live_source_that_runs_ahead_stand_for_their_publication) {
+TEST(frames_of_a_live_source_that_runs_ahead_stand_for_their_publication) {
   Pair pair;
   const GstClockTime before = pair.reader_now();
   const Frame frame = pair.send(3000 * GST_SECOND, 3000 * GST_SECOND);
@@ -209,18 +161,16 @@ GST_START_TEST(frames_of_a_live_source_that_runs_ahead_stand_for_their_publicati
   fail_unless(before <= frame.pts() && frame.pts() <= after);
   expect_time(frame.dts(), kNone);
 }
-GST_END_TEST
 
-GST_START_TEST(frames_that_are_not_paced_keep_their_running_times) {
+TEST(frames_that_are_not_paced_keep_their_running_times) {
   Pair pair("timestamp-mode=running-time", kRecorded, "sync=false");
   const Frame frame = pair.send(3000 * GST_SECOND, 2999 * GST_SECOND);
   expect_time(frame.pts(), 3000 * GST_SECOND);
   expect_time(frame.dts(), 2999 * GST_SECOND);
 }
-GST_END_TEST
 
 // As every other sink of that pipeline does.
-GST_START_TEST(paced_frames_stand_for_the_moment_that_the_sink_shows_them) {
+TEST(paced_frames_stand_for_the_moment_that_the_sink_shows_them) {
   Pair pair("", kRecorded, "sync=true ts-offset=150000000");
   gst_element_send_event(pair.producer.sink(), gst_event_new_latency(50 * GST_MSECOND));
   const GstClockTime pts = pair.writer_now();
@@ -228,10 +178,9 @@ GST_START_TEST(paced_frames_stand_for_the_moment_that_the_sink_shows_them) {
   expect_time(frame.pts(), pair.moved(pts + 200 * GST_MSECOND));
   fail_unless(pair.reader_now() >= frame.pts());
 }
-GST_END_TEST
 
 // A sink is early by its render-delay, which is part of the pipeline's latency.
-GST_START_TEST(paced_frames_are_not_due_later_than_the_sink_shows_them) {
+TEST(paced_frames_are_not_due_later_than_the_sink_shows_them) {
   Pair pair("", kRecorded, "sync=true render-delay=3000000000");
   gst_element_send_event(pair.producer.sink(), gst_event_new_latency(3 * GST_SECOND));
   const GstClockTime pts = pair.writer_now();
@@ -239,35 +188,26 @@ GST_START_TEST(paced_frames_are_not_due_later_than_the_sink_shows_them) {
   expect_time(frame.pts(), pair.moved(pts));
   fail_unless(pair.reader_now() >= frame.pts());
 }
-GST_END_TEST
 
 // An async=false sink is there before its first frame.
-GST_START_TEST(first_frame_of_a_sink_that_plays_already_has_its_own_time) {
-  const std::string channel = unique_channel();
-  Producer producer(channel, "sync=true async=false");
+TEST(first_frame_of_a_sink_that_plays_already_has_its_own_time) {
+  Producer producer(unique_channel(), "sync=true async=false");
   producer.start();
   producer.pipeline().play();
-  Consumer consumer(channel);
+  Consumer consumer(producer.channel());
   consumer.start();
-  Ref<GstBuffer> first = new_frame(1);
   const GstClockTime due = 200 * GST_MSECOND;
-  GST_BUFFER_PTS(first.get()) = due;
-  producer.push(std::move(first));
+  producer.push(frame_at(1, due));
   expect_time(consumer.pull().pts(), due + gst_element_get_base_time(producer.sink()) -
                                          gst_element_get_base_time(consumer.src()));
 }
-GST_END_TEST
 
-GST_START_TEST(preroll_frame_stands_for_its_publication) {
-  const std::string channel = unique_channel();
-  Consumer consumer(channel);
+TEST(preroll_frame_stands_for_its_publication) {
+  Consumer consumer;
   consumer.start();
   expect_equal(consumer.pipeline().wait_progress().type, GST_PROGRESS_TYPE_START);
-  const Ref<GstClock> clock{gst_element_get_clock(consumer.src())};
-  const auto now = [&] {
-    return gst_clock_get_time(clock.get()) - gst_element_get_base_time(consumer.src());
-  };
-  Producer producer(channel);
+  const auto now = [&] { return running_time(consumer.src()); };
+  Producer producer(consumer.channel());
   producer.pause();
   const GstClockTime before = now();
   Task push([&] { producer.try_push(new_frame(200)); });
@@ -280,15 +220,14 @@ GST_START_TEST(preroll_frame_stands_for_its_publication) {
   expect_time(frame.dts(), kNone);
   producer.stop();
 }
-GST_END_TEST
 
 // A live source makes frames in PLAYING, so that the sink prerolls with a base time.
-GST_START_TEST(first_frame_of_a_live_writer_has_its_capture_time) {
-  const std::string channel = unique_channel();
-  Consumer consumer(channel);
+TEST(first_frame_of_a_live_writer_has_its_capture_time) {
+  Consumer consumer;
   consumer.start();
   expect_equal(consumer.pipeline().wait_progress().type, GST_PROGRESS_TYPE_START);
-  Pipeline writer("videotestsrc is-live=true ! possumsink name=sink channel=" + channel);
+  Pipeline writer("videotestsrc is-live=true ! possumsink name=sink channel=" +
+                  consumer.channel());
   const Ref<GstElement> sink = writer.element("sink");
   const Ref<GstPad> pad{gst_element_get_static_pad(sink.get(), "sink")};
   std::atomic<GstClockTime> captured{kNone};
@@ -305,34 +244,27 @@ GST_START_TEST(first_frame_of_a_live_writer_has_its_capture_time) {
   expect_time(frame.pts(), captured + gst_element_get_base_time(sink.get()) -
                                gst_element_get_base_time(consumer.src()));
 }
-GST_END_TEST
 
-GST_START_TEST(frame_without_pts_stands_for_its_publication) {
+TEST(frame_without_pts_stands_for_its_publication) {
   Pair pair;
   const GstClockTime before = pair.reader_now();
   const Frame frame = pair.send(kNone);
   const GstClockTime after = pair.reader_now();
   fail_unless(before <= frame.pts() && frame.pts() <= after);
 }
-GST_END_TEST
 
-GST_START_TEST(a_frame_from_before_the_own_time_is_at_its_beginning) {
-  const std::string channel = unique_channel();
-  Producer producer(channel);
+TEST(a_frame_from_before_the_own_time_is_at_its_beginning) {
+  Producer producer;
   producer.start().push(0);
-  Ref<GstBuffer> old = new_frame(1);
-  GST_BUFFER_PTS(old.get()) = 0;
-  GST_BUFFER_DTS(old.get()) = 0;
-  producer.push(std::move(old));
-  Consumer consumer(channel);
+  producer.push(frame_at(1, 0, 0));
+  Consumer consumer(producer.channel());
   consumer.start();
   const Frame frame = consumer.pull();
   expect_time(frame.pts(), 0);
   expect_time(frame.dts(), kNone);
 }
-GST_END_TEST
 
-GST_START_TEST(dts_before_the_segment_is_none) {
+TEST(dts_before_the_segment_is_none) {
   Pair pair;
   pair.age(600 * GST_SECOND);
   pair.producer.segment(segment_from(10 * GST_SECOND, 0));
@@ -340,23 +272,19 @@ GST_START_TEST(dts_before_the_segment_is_none) {
   expect_time(frame.pts(), pair.moved(GST_SECOND));
   expect_time(frame.dts(), kNone);
 }
-GST_END_TEST
 
-GST_START_TEST(frames_outside_the_segment_do_not_cross) {
+TEST(frames_outside_the_segment_do_not_cross) {
   Pair pair;
   pair.age(600 * GST_SECOND);
   pair.producer.segment(segment_from(10 * GST_SECOND, 5 * GST_SECOND));
-  Ref<GstBuffer> early = new_frame(5);
-  GST_BUFFER_PTS(early.get()) = GST_SECOND;
-  pair.producer.push(std::move(early));
+  pair.producer.push(frame_at(5, GST_SECOND));
   expect_equal(pair.send(11 * GST_SECOND).value(), 1);
   // One that begins before it counts with the part inside.
   expect_time(pair.send(10 * GST_SECOND - 5, kNone, 20).pts(),
               pair.moved(5 * GST_SECOND));
 }
-GST_END_TEST
 
-GST_START_TEST(times_that_nothing_can_hold_are_none) {
+TEST(times_that_nothing_can_hold_are_none) {
   constexpr GstClockTime kTimes[] = {G_MAXINT64 - 1, G_MAXINT64, G_MAXUINT64 - 1};
   Pair pair;
   for (const GstClockTime time : kTimes) {
@@ -366,22 +294,20 @@ GST_START_TEST(times_that_nothing_can_hold_are_none) {
     expect_time(frame.dts(), kNone);
   }
 }
-GST_END_TEST
 
-GST_START_TEST(do_timestamp_means_arrival) {
+TEST(do_timestamp_means_arrival) {
   Pair pair("do-timestamp=true");
   const GstClockTime before = pair.reader_now();
   const Frame frame = pair.send(3600 * GST_SECOND);
   const GstClockTime after = pair.reader_now();
   fail_unless(before <= frame.pts() && frame.pts() <= after);
 }
-GST_END_TEST
 
 // Else a sink that waits for the latency from each frame's time falls behind.
-GST_START_TEST(do_timestamp_means_arrival_also_of_frames_that_had_to_wait) {
+TEST(do_timestamp_means_arrival_also_of_frames_that_had_to_wait) {
   Pair pair("do-timestamp=true");
   pair.consumer.hold_up();
-  pair.producer.push(new_frame(1));
+  pair.producer.push(1);
   pair.consumer.wait_held_up();
   pair.producer.push(new_frame(2));
   const GstClockTime arrived = pair.reader_now();
@@ -391,11 +317,10 @@ GST_START_TEST(do_timestamp_means_arrival_also_of_frames_that_had_to_wait) {
   fail_unless(waited.pts() <= arrived, "%" GST_TIME_FORMAT, GST_TIME_ARGS(waited.pts()));
   expect_time(waited.dts(), waited.pts());
 }
-GST_END_TEST
 
 // --- running time --------------------------------------------------------------------
 
-GST_START_TEST(running_time_mode_keeps_the_writers_times) {
+TEST(running_time_mode_keeps_the_writers_times) {
   Pair pair("timestamp-mode=running-time");
   pair.producer.segment(segment_from(10 * GST_SECOND, 5 * GST_SECOND));
   const Frame frame = pair.send(12 * GST_SECOND, 11 * GST_SECOND, 7);
@@ -403,16 +328,12 @@ GST_START_TEST(running_time_mode_keeps_the_writers_times) {
   expect_time(frame.dts(), 6 * GST_SECOND);
   expect_time(GST_BUFFER_DURATION(frame.buffer.get()), 7);
 }
-GST_END_TEST
 
-GST_START_TEST(running_time_mode_begins_at_the_readers_running_time) {
-  const std::string channel = unique_channel();
-  Producer producer(channel);
+TEST(running_time_mode_begins_at_the_readers_running_time) {
+  Producer producer;
   producer.start().push(0);
-  Ref<GstBuffer> second = new_frame(1);
-  GST_BUFFER_PTS(second.get()) = 500 * GST_SECOND;
-  producer.push(std::move(second));
-  Consumer consumer(channel, "timestamp-mode=running-time");
+  producer.push(frame_at(1, 500 * GST_SECOND));
+  Consumer consumer(producer.channel(), "timestamp-mode=running-time");
   consumer.start();
   const Frame frame = consumer.pull();
   expect_time(frame.pts(), 500 * GST_SECOND);
@@ -421,9 +342,8 @@ GST_START_TEST(running_time_mode_begins_at_the_readers_running_time) {
   fail_unless(frame.running_time() < patience_ns());
   producer.push(new_frame(2));
 }
-GST_END_TEST
 
-GST_START_TEST(running_time_mode_begins_anew_with_each_writer) {
+TEST(running_time_mode_begins_anew_with_each_writer) {
   Pair pair("timestamp-mode=running-time");
   fail_unless(pair.send(10 * GST_SECOND).segment.base < patience_ns());
   pair.producer.stop();
@@ -436,42 +356,34 @@ GST_START_TEST(running_time_mode_begins_anew_with_each_writer) {
   expect_time(frame.segment.start, 50 * kFrameTime);
   fail_unless(before <= frame.segment.base && frame.segment.base <= after);
 }
-GST_END_TEST
 
 // A live sink leaves out what comes before its readers, but for the first frame.
-GST_START_TEST(running_time_mode_begins_anew_after_what_was_left_out) {
-  const std::string channel = unique_channel();
-  Producer producer(channel, "min-readers=1", kLive);
+TEST(running_time_mode_begins_anew_after_what_was_left_out) {
+  Producer producer(unique_channel(), "min-readers=1", kLive);
   producer.start().push(0);
   producer.push(1);
-  Consumer consumer(channel, "timestamp-mode=running-time");
+  Consumer consumer(producer.channel(), "timestamp-mode=running-time");
   consumer.start().pull();
-  Ref<GstBuffer> next = new_frame(2);
-  GST_BUFFER_PTS(next.get()) = 500 * GST_SECOND;
-  producer.push(std::move(next));
+  producer.push(frame_at(2, 500 * GST_SECOND));
   const Frame frame = consumer.pull();
   expect_time(frame.pts(), 500 * GST_SECOND);
   fail_unless(frame.running_time() < patience_ns());
 }
-GST_END_TEST
 
-GST_START_TEST(running_time_mode_begins_anew_after_a_flush) {
+TEST(running_time_mode_begins_anew_after_a_flush) {
   Pair pair("timestamp-mode=running-time");
   pair.send(10 * GST_SECOND);
   pair.producer.flush();
   const GstClockTime before = pair.reader_now();
-  Ref<GstBuffer> frame = new_frame(1);
-  GST_BUFFER_PTS(frame.get()) = 3 * GST_SECOND;
-  Task push([&] { pair.producer.push(std::move(frame)); });
+  Task push([&] { pair.producer.push(frame_at(1, 3 * GST_SECOND)); });
   const Frame arrived = pair.consumer.pull();
   push.join();
   expect_time(arrived.pts(), 3 * GST_SECOND);
   expect_time(arrived.segment.start, 3 * GST_SECOND);
   fail_unless(arrived.segment.base >= before);
 }
-GST_END_TEST
 
-GST_START_TEST(src_that_is_not_live_begins_at_zero) {
+TEST(src_that_is_not_live_begins_at_zero) {
   Pair pair("is-live=false");
   expect_time(pair.first.segment.base, 0);
   expect_time(pair.first.running_time(), 0);
@@ -479,9 +391,8 @@ GST_START_TEST(src_that_is_not_live_begins_at_zero) {
   expect_time(frame.pts(), 9 * GST_SECOND);
   expect_time(frame.running_time(), 9 * GST_SECOND);
 }
-GST_END_TEST
 
-GST_START_TEST(segments_that_are_not_time_carry_no_times) {
+TEST(segments_that_are_not_time_carry_no_times) {
   Pair pair("timestamp-mode=running-time");
   GstSegment bytes;
   gst_segment_init(&bytes, GST_FORMAT_BYTES);
@@ -490,11 +401,10 @@ GST_START_TEST(segments_that_are_not_time_carry_no_times) {
   expect_time(frame.pts(), kNone);
   expect_time(frame.dts(), kNone);
 }
-GST_END_TEST
 
 // --- latency -------------------------------------------------------------------------
 
-GST_START_TEST(latency_is_the_writers_at_least) {
+TEST(latency_is_the_writers_at_least) {
   Pair pair("", {true, 123 * GST_MSECOND});
   pair.send(pair.writer_now());
   const Consumer::Latency latency = pair.consumer.latency();
@@ -502,30 +412,26 @@ GST_START_TEST(latency_is_the_writers_at_least) {
   fail_unless(latency.min >= 123 * GST_MSECOND && latency.min < GST_SECOND,
               "%" GST_TIME_FORMAT, GST_TIME_ARGS(latency.min));
 }
-GST_END_TEST
 
-GST_START_TEST(latency_from_the_arrival_on_is_not_the_writers) {
+TEST(latency_from_the_arrival_on_is_not_the_writers) {
   Pair pair("do-timestamp=true", {true, 900 * GST_MSECOND});
   fail_unless(pair.consumer.latency().min < 900 * GST_MSECOND);
 }
-GST_END_TEST
 
-GST_START_TEST(most_latency_is_what_the_frames_that_may_wait_last) {
+TEST(most_latency_is_what_the_frames_that_may_wait_last) {
   for (const char* leaky : {"downstream", "upstream"}) {
     Pair pair(std::string("max-buffers=5 leaky-type=") + leaky);
     const Consumer::Latency latency = pair.consumer.latency();
     expect_time(latency.max, latency.min + 5 * kFrameTime);
   }
 }
-GST_END_TEST
 
-GST_START_TEST(there_is_no_most_latency_where_the_writer_waits) {
+TEST(there_is_no_most_latency_where_the_writer_waits) {
   Pair pair("leaky-type=none", kLive, "allow-blocking=true");
   expect_time(pair.consumer.latency().max, kNone);
 }
-GST_END_TEST
 
-GST_START_TEST(without_a_frame_rate_the_distance_of_frames_is_measured) {
+TEST(without_a_frame_rate_the_distance_of_frames_is_measured) {
   Pair pair;
   pair.age(600 * GST_SECOND);
   pair.producer.caps(
@@ -539,9 +445,8 @@ GST_START_TEST(without_a_frame_rate_the_distance_of_frames_is_measured) {
   fail_unless(frame > 70 * GST_MSECOND && frame < 130 * GST_MSECOND, "%" GST_TIME_FORMAT,
               GST_TIME_ARGS(frame));
 }
-GST_END_TEST
 
-GST_START_TEST(pipeline_is_told_when_the_frame_rate_changes) {
+TEST(pipeline_is_told_when_the_frame_rate_changes) {
   Pair pair;
   pair.consumer.pipeline().wait(GST_MESSAGE_LATENCY);
   pair.producer.caps(
@@ -555,9 +460,6 @@ GST_START_TEST(pipeline_is_told_when_the_frame_rate_changes) {
   const Consumer::Latency latency = pair.consumer.latency();
   expect_time(latency.max, latency.min + 3 * GST_SECOND / 5);
 }
-GST_END_TEST
-
-namespace {
 
 // As every application has to answer a LATENCY message; until a warning comes.
 Report adjust_latency_until_warned(const Pipeline& reader) {
@@ -571,14 +473,11 @@ Report adjust_latency_until_warned(const Pipeline& reader) {
   }
 }
 
-}  // namespace
-
-GST_START_TEST(pipeline_with_another_live_branch_is_told_to_add_a_queue) {
-  const std::string channel = unique_channel();
-  Producer producer(channel, "", kLive);
+TEST(pipeline_with_another_live_branch_is_told_to_add_a_queue) {
+  Producer producer(unique_channel(), "", kLive);
   producer.start().push(0);
   const Pipeline reader(
-      "possumsrc channel=" + channel +
+      "possumsrc channel=" + producer.channel() +
       " ! fakesink sync=true videotestsrc is-live=true ! identity name=slow ! "
       "fakesink sync=true");
   const Ref<GstElement> slow = reader.element("slow");
@@ -601,22 +500,18 @@ GST_START_TEST(pipeline_with_another_live_branch_is_told_to_add_a_queue) {
   fail_unless(report.debug.find("Add queues") != std::string::npos, "%s",
               report.debug.c_str());
 }
-GST_END_TEST
 
 // GStreamer 1.22 says nothing of a latency that the application has set.
-GST_START_TEST(frames_missed_for_a_latency_that_was_set_are_told_of) {
-  const std::string channel = unique_channel();
-  Producer producer(channel, "", kLive);
+TEST(frames_missed_for_a_latency_that_was_set_are_told_of) {
+  Producer producer(unique_channel(), "", kLive);
   producer.start().push(0);
-  const Pipeline reader("possumsrc name=src channel=" + channel +
+  const Pipeline reader("possumsrc name=src channel=" + producer.channel() +
                         " ! fakesink sync=true");
   gst_pipeline_set_latency(GST_PIPELINE(reader.get()), 500 * GST_MSECOND);
   reader.set_state(GST_STATE_PLAYING);
   const Ref<GstElement> src = reader.element("src");
   while (stat(src.get(), "missed") == 0) {
-    Ref<GstBuffer> frame = new_frame(1);
-    GST_BUFFER_PTS(frame.get()) = GST_CLOCK_TIME_NONE;
-    producer.push(std::move(frame));
+    producer.push(frame_at(1, GST_CLOCK_TIME_NONE));
   }
   Report report;
   do {
@@ -626,9 +521,8 @@ GST_START_TEST(frames_missed_for_a_latency_that_was_set_are_told_of) {
   fail_unless(report.says("500 ms") && report.says("Add a queue") &&
               report.says("max-buffers=3"));
 }
-GST_END_TEST
 
-GST_START_TEST(latency_covers_the_age_of_frames_but_no_more_than_a_second) {
+TEST(latency_covers_the_age_of_frames_but_no_more_than_a_second) {
   Pair pair("", {true, 0});
   while (pair.writer_now() < 20 * GST_MSECOND) {
   }
@@ -641,9 +535,8 @@ GST_START_TEST(latency_covers_the_age_of_frames_but_no_more_than_a_second) {
   pair.send(0);
   expect_time(pair.consumer.latency().min, GST_SECOND);
 }
-GST_END_TEST
 
-GST_START_TEST(age_contains_the_writers_latency) {
+TEST(age_contains_the_writers_latency) {
   Pair pair("", {true, 400 * GST_MSECOND});
   const GstClockTime base = gst_element_get_base_time(pair.producer.sink());
   gst_element_set_base_time(pair.producer.sink(), base - 300 * GST_MSECOND);
@@ -652,9 +545,8 @@ GST_START_TEST(age_contains_the_writers_latency) {
   fail_unless(min >= 400 * GST_MSECOND && min < 600 * GST_MSECOND, "%" GST_TIME_FORMAT,
               GST_TIME_ARGS(min));
 }
-GST_END_TEST
 
-GST_START_TEST(latency_is_told_once_a_second_at_most_and_never_falls) {
+TEST(latency_is_told_once_a_second_at_most_and_never_falls) {
   Pair pair("", {true, 0});
   pair.consumer.pipeline().posted(GST_MESSAGE_LATENCY);  // perhaps of the first frame
   pair.producer.upstream({true, 50 * GST_MSECOND});
@@ -672,15 +564,13 @@ GST_START_TEST(latency_is_told_once_a_second_at_most_and_never_falls) {
   const auto seconds = static_cast<unsigned>(pair.reader_now() / GST_SECOND);
   fail_unless(messages <= 1 + seconds, "%u messages", messages);
 }
-GST_END_TEST
 
-GST_START_TEST(latency_message_follows_the_first_late_frame) {
+TEST(latency_message_follows_the_first_late_frame) {
   Pair pair("", {true, 50 * GST_MSECOND});
   pair.consumer.pipeline().wait(GST_MESSAGE_LATENCY);
 }
-GST_END_TEST
 
-GST_START_TEST(latency_starts_afresh_with_a_new_writer) {
+TEST(latency_starts_afresh_with_a_new_writer) {
   Pair pair("", {true, 900 * GST_MSECOND});
   fail_unless(pair.consumer.latency().min >= 900 * GST_MSECOND);
   pair.producer.upstream({true, 10 * GST_MSECOND});
@@ -691,42 +581,32 @@ GST_START_TEST(latency_starts_afresh_with_a_new_writer) {
   fail_unless(min >= 10 * GST_MSECOND && min < 900 * GST_MSECOND, "%" GST_TIME_FORMAT,
               GST_TIME_ARGS(min));
 }
-GST_END_TEST
 
-GST_START_TEST(a_synchronising_sink_drops_nothing) {
-  const std::string channel = unique_channel();
-  Producer producer(channel, "", {true, 300 * GST_MSECOND});
-  Pipeline reader("possumsrc max-buffers=16 channel=" + channel +
+TEST(a_synchronising_sink_drops_nothing) {
+  Producer producer(unique_channel(), "", {true, 300 * GST_MSECOND});
+  Pipeline reader("possumsrc max-buffers=16 channel=" + producer.channel() +
                   " ! fakesink name=sink sync=true qos=true max-lateness=0");
   producer.start().push(0);
   reader.set_state(GST_STATE_PLAYING);
   // As every application has to do.
   reader.wait(GST_MESSAGE_LATENCY);
   gst_bin_recalculate_latency(reader.bin());
-  const Ref<GstClock> clock{gst_element_get_clock(producer.sink())};
-  for (int i = 0; i < 10; ++i) {
-    Ref<GstBuffer> frame = new_frame(1);
-    GST_BUFFER_PTS(frame.get()) =
-        gst_clock_get_time(clock.get()) - gst_element_get_base_time(producer.sink());
-    producer.push(std::move(frame));
-  }
+  for (int i = 0; i < 10; ++i) producer.push(frame_at(1, running_time(producer.sink())));
   producer.eos();
   reader.wait_eos();
   const Ref<GstElement> sink = reader.element("sink");
   expect_equal(stat(sink.get(), "rendered") + stat(sink.get(), "dropped"), 11);
   fail_unless(stat(sink.get(), "rendered") >= 10);
 }
-GST_END_TEST
 
 // --- times of another clock ------------------------------------------------------------
 
-GST_START_TEST(times_hours_ahead_become_arrival_with_one_warning) {
-  const std::string channel = unique_channel();
-  StrangeWriter writer(channel);
-  Consumer consumer(channel);
+TEST(times_hours_ahead_become_arrival_with_one_warning) {
+  StrangeWriter writer;
+  Consumer consumer(writer.channel());
   consumer.start();
   for (int i = 0; i < 3; ++i) {
-    writer.publish(0, 120 * kMinuteNs);
+    publish(writer, 0, 120 * kMinuteNs);
     const Frame frame = consumer.pull();
     fail_unless(GST_CLOCK_TIME_IS_VALID(frame.pts()) && frame.pts() < 60 * GST_SECOND);
     fail_if(GST_BUFFER_DTS_IS_VALID(frame.buffer.get()));
@@ -736,19 +616,17 @@ GST_START_TEST(times_hours_ahead_become_arrival_with_one_warning) {
               report.says("time namespace"));
   fail_if(consumer.pipeline().posted(GST_MESSAGE_WARNING));
 }
-GST_END_TEST
 
 // Else a sink that waits for the latency from each frame's time falls behind.
-GST_START_TEST(doubted_frames_that_had_to_wait_came_when_they_came) {
-  const std::string channel = unique_channel();
-  StrangeWriter writer(channel);
-  Consumer consumer(channel);
+TEST(doubted_frames_that_had_to_wait_came_when_they_came) {
+  StrangeWriter writer;
+  Consumer consumer(writer.channel());
   consumer.start();
   consumer.hold_up();
   const std::int64_t before_ns = possum::monotonic_ns();
-  writer.publish(0, 120 * kMinuteNs);
+  publish(writer, 0, 120 * kMinuteNs);
   consumer.wait_held_up();
-  writer.publish(0, 120 * kMinuteNs);
+  publish(writer, 0, 120 * kMinuteNs);
   const std::int64_t after_ns = possum::monotonic_ns();
   while (possum::monotonic_ns() < after_ns + 2 * (after_ns - before_ns)) {
   }
@@ -760,34 +638,27 @@ GST_START_TEST(doubted_frames_that_had_to_wait_came_when_they_came) {
               "%" GST_TIME_FORMAT " to %" GST_TIME_FORMAT, GST_TIME_ARGS(first),
               GST_TIME_ARGS(second));
 }
-GST_END_TEST
 
-GST_START_TEST(frame_published_in_the_future_stands_for_its_arrival) {
-  const std::string channel = unique_channel();
-  StrangeWriter writer(channel);
-  writer.publish(kMinuteNs, kMinuteNs);
-  Consumer consumer(channel);
+TEST(frame_published_in_the_future_stands_for_its_arrival) {
+  StrangeWriter writer;
+  publish(writer, kMinuteNs, kMinuteNs);
+  Consumer consumer(writer.channel());
   consumer.start();
   fail_unless(consumer.pull().pts() < 30 * GST_SECOND);
   consumer.pipeline().wait_warning();
 }
-GST_END_TEST
 
 // As in another time namespace, whose clock is behind.
-GST_START_TEST(frame_published_before_anybody_came_for_it_stands_for_its_arrival) {
-  const std::string channel = unique_channel();
-  StrangeWriter writer(channel);
-  writer.publish(-kMinuteNs, -kMinuteNs);
-  Consumer consumer(channel);
+TEST(frame_published_before_anybody_came_for_it_stands_for_its_arrival) {
+  StrangeWriter writer;
+  publish(writer, -kMinuteNs, -kMinuteNs);
+  Consumer consumer(writer.channel());
   consumer.hold_up();
   consumer.start();
   consumer.wait_held_up();
   fail_if(consumer.pipeline().posted(GST_MESSAGE_WARNING));  // it may have waited
-  writer.publish(-kMinuteNs, -kMinuteNs);
-  const Ref<GstClock> clock{gst_element_get_clock(consumer.src())};
-  const auto now = [&] {
-    return gst_clock_get_time(clock.get()) - gst_element_get_base_time(consumer.src());
-  };
+  publish(writer, -kMinuteNs, -kMinuteNs);
+  const auto now = [&] { return running_time(consumer.src()); };
   consumer.pull();
   const GstClockTime before = now();
   consumer.let_through();
@@ -799,103 +670,40 @@ GST_START_TEST(frame_published_before_anybody_came_for_it_stands_for_its_arrival
               report.says("time namespace"));
   // Whatever else that writer says of its times.
   const GstClockTime after = now();
-  writer.publish(0, -kMinuteNs);
+  publish(writer, 0, -kMinuteNs);
   fail_unless(consumer.pull().pts() >= after);
   fail_if(consumer.pipeline().posted(GST_MESSAGE_WARNING));
 }
-GST_END_TEST
 
-GST_START_TEST(frames_of_a_writer_that_runs_ahead_keep_their_times) {
-  const std::string channel = unique_channel();
-  StrangeWriter writer(channel);
-  Consumer consumer(channel);
+TEST(frames_of_a_writer_that_runs_ahead_keep_their_times) {
+  StrangeWriter writer;
+  Consumer consumer(writer.channel());
   consumer.start();
-  writer.publish(0, 30 * kMinuteNs);
+  publish(writer, 0, 30 * kMinuteNs);
   fail_unless(consumer.pull().pts() > 29 * 60 * GST_SECOND);
   fail_if(consumer.pipeline().posted(GST_MESSAGE_WARNING));
 }
-GST_END_TEST
 
-GST_START_TEST(writers_times_are_not_doubted_where_they_are_not_used) {
-  const std::string channel = unique_channel();
-  StrangeWriter writer(channel);
-  writer.publish(kMinuteNs, 120 * kMinuteNs);
-  Consumer consumer(channel, "timestamp-mode=running-time");
-  consumer.start();
-  consumer.pull();
+TEST(writers_times_are_not_doubted_where_they_are_not_used) {
+  StrangeWriter writer;
+  publish(writer, kMinuteNs, 120 * kMinuteNs);
+  Consumer consumer(writer.channel(), "timestamp-mode=running-time");
+  consumer.start().pull();
   fail_if(consumer.pipeline().posted(GST_MESSAGE_WARNING));
 }
-GST_END_TEST
 
-GST_START_TEST(a_synchronising_sink_does_not_wait_for_times_hours_ahead) {
-  const std::string channel = unique_channel();
-  StrangeWriter writer(channel);
-  const Pipeline reader("possumsrc channel=" + channel + " ! fakesink name=sink");
+TEST(a_synchronising_sink_does_not_wait_for_times_hours_ahead) {
+  StrangeWriter writer;
+  const Pipeline reader("possumsrc channel=" + writer.channel() +
+                        " ! fakesink name=sink");
   const Ref<GstElement> sink = reader.element("sink");
   g_object_set(sink.get(), "sync", TRUE, "signal-handoffs", TRUE, nullptr);
   SignalCount shown(sink.get(), "handoff");
   reader.set_state(GST_STATE_PLAYING);
   for (unsigned i = 1; i <= 3; ++i) {
-    writer.publish(0, 120 * kMinuteNs);
+    publish(writer, 0, 120 * kMinuteNs);
     shown.wait_until([&] { return shown.count() == i; });
   }
 }
-GST_END_TEST
 
-static Suite* time_suite() {
-  Suite* suite = suite_create("time");
-  TCase* tcase = new_case(suite, "time");
-  tcase_add_test(tcase, clock_mode_agrees_on_the_capture_time);
-  tcase_add_test(tcase, clock_mode_looks_through_the_segment);
-  tcase_add_test(tcase, rate_shortens_times_and_durations);
-  tcase_add_test(tcase, spacing_survives_a_change_of_segment);
-  tcase_add_test(tcase, a_pause_of_the_writer_shows_in_the_reader);
-  tcase_add_test(tcase, frames_that_are_not_paced_stand_for_their_publication);
-  tcase_add_test(tcase,
-                 frames_of_a_live_source_that_runs_ahead_stand_for_their_publication);
-  tcase_add_test(tcase, frames_that_are_not_paced_keep_their_running_times);
-  tcase_add_test(tcase, paced_frames_stand_for_the_moment_that_the_sink_shows_them);
-  tcase_add_test(tcase, paced_frames_are_not_due_later_than_the_sink_shows_them);
-  tcase_add_test(tcase, first_frame_of_a_sink_that_plays_already_has_its_own_time);
-  tcase_add_test(tcase, preroll_frame_stands_for_its_publication);
-  tcase_add_test(tcase, first_frame_of_a_live_writer_has_its_capture_time);
-  tcase_add_test(tcase, frame_without_pts_stands_for_its_publication);
-  tcase_add_test(tcase, a_frame_from_before_the_own_time_is_at_its_beginning);
-  tcase_add_test(tcase, dts_before_the_segment_is_none);
-  tcase_add_test(tcase, frames_outside_the_segment_do_not_cross);
-  tcase_add_test(tcase, times_that_nothing_can_hold_are_none);
-  tcase_add_test(tcase, do_timestamp_means_arrival);
-  tcase_add_test(tcase, do_timestamp_means_arrival_also_of_frames_that_had_to_wait);
-  tcase_add_test(tcase, running_time_mode_keeps_the_writers_times);
-  tcase_add_test(tcase, running_time_mode_begins_at_the_readers_running_time);
-  tcase_add_test(tcase, running_time_mode_begins_anew_with_each_writer);
-  tcase_add_test(tcase, running_time_mode_begins_anew_after_what_was_left_out);
-  tcase_add_test(tcase, running_time_mode_begins_anew_after_a_flush);
-  tcase_add_test(tcase, src_that_is_not_live_begins_at_zero);
-  tcase_add_test(tcase, segments_that_are_not_time_carry_no_times);
-  tcase_add_test(tcase, latency_is_the_writers_at_least);
-  tcase_add_test(tcase, latency_from_the_arrival_on_is_not_the_writers);
-  tcase_add_test(tcase, most_latency_is_what_the_frames_that_may_wait_last);
-  tcase_add_test(tcase, there_is_no_most_latency_where_the_writer_waits);
-  tcase_add_test(tcase, without_a_frame_rate_the_distance_of_frames_is_measured);
-  tcase_add_test(tcase, pipeline_is_told_when_the_frame_rate_changes);
-  tcase_add_test(tcase, pipeline_with_another_live_branch_is_told_to_add_a_queue);
-  tcase_add_test(tcase, frames_missed_for_a_latency_that_was_set_are_told_of);
-  tcase_add_test(tcase, latency_covers_the_age_of_frames_but_no_more_than_a_second);
-  tcase_add_test(tcase, age_contains_the_writers_latency);
-  tcase_add_test(tcase, latency_is_told_once_a_second_at_most_and_never_falls);
-  tcase_add_test(tcase, latency_message_follows_the_first_late_frame);
-  tcase_add_test(tcase, latency_starts_afresh_with_a_new_writer);
-  tcase_add_test(tcase, a_synchronising_sink_drops_nothing);
-  tcase_add_test(tcase, times_hours_ahead_become_arrival_with_one_warning);
-  tcase_add_test(tcase, doubted_frames_that_had_to_wait_came_when_they_came);
-  tcase_add_test(tcase, frame_published_in_the_future_stands_for_its_arrival);
-  tcase_add_test(tcase,
-                 frame_published_before_anybody_came_for_it_stands_for_its_arrival);
-  tcase_add_test(tcase, frames_of_a_writer_that_runs_ahead_keep_their_times);
-  tcase_add_test(tcase, writers_times_are_not_doubted_where_they_are_not_used);
-  tcase_add_test(tcase, a_synchronising_sink_does_not_wait_for_times_hours_ahead);
-  return suite;
-}
-
-GST_CHECK_MAIN(time)
+}  // namespace

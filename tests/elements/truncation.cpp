@@ -9,12 +9,7 @@
 #include <filesystem>
 #include <string>
 
-#include "support/elements.h"
-
-// Last: it includes gstcheck.h.
 #include "support/suite.h"
-
-using namespace elements;
 
 namespace {
 
@@ -100,15 +95,13 @@ void survive_truncation(const std::string& prefix) {
 
 }  // namespace
 
-GST_START_TEST(signals_are_left_alone_unless_asked) {
+TEST(signals_are_left_alone_unless_asked) {
   void* const before = bus_handler();
   const std::string channel = unique_channel();
   {
     Producer producer(channel);
-    producer.start().push(1);
     Consumer consumer(channel);
-    consumer.start();
-    expect_equal(consumer.pull_value(), 1);
+    begin(producer, consumer);
     fail_unless(bus_handler() == before);
   }
   Producer producer(channel, kGuarded);
@@ -117,63 +110,36 @@ GST_START_TEST(signals_are_left_alone_unless_asked) {
   void* const guard = bus_handler();
   fail_unless(guard != before);
   Consumer consumer(channel, kGuarded);
-  consumer.start();
-  expect_equal(consumer.pull_value(), 1);
+  expect_equal(consumer.start().pull_value(), 1);
   consumer.stop();
   producer.stop();
   fail_unless(bus_handler() == guard);
 }
-GST_END_TEST
 
-GST_START_TEST(src_alone_may_ask) {
+TEST(src_alone_may_ask) {
   void* const before = bus_handler();
-  const std::string channel = unique_channel();
-  Producer producer(channel);
-  producer.start().push(1);
-  Consumer consumer(channel, kGuarded);
-  consumer.start();
-  expect_equal(consumer.pull_value(), 1);
+  Producer producer;
+  Consumer consumer(producer.channel(), kGuarded);
+  begin(producer, consumer);
   fail_unless(bus_handler() != before);
 }
-GST_END_TEST
 
-GST_START_TEST(truncated_frames_are_one_read_error) { survive_truncation("possum-d."); }
-GST_END_TEST
+TEST(truncated_frames_are_one_read_error) { survive_truncation("possum-d."); }
 
-GST_START_TEST(truncated_control_object_is_one_read_error) {
-  survive_truncation("possum-c.");
-}
-GST_END_TEST
+TEST(truncated_control_object_is_one_read_error) { survive_truncation("possum-c."); }
 
-GST_START_TEST(truncated_channel_is_one_read_error) { survive_truncation("possum-"); }
-GST_END_TEST
+TEST(truncated_channel_is_one_read_error) { survive_truncation("possum-"); }
 
-GST_START_TEST(upstream_may_draw_into_what_is_truncated) {
-  const std::string channel = unique_channel();
-  Producer producer(channel, kGuarded);
+TEST(upstream_may_draw_into_what_is_truncated) {
+  Producer producer(unique_channel(), kGuarded);
   producer.start();
   const Ref<GstBufferPool> pool = producer.pool();
   producer.push(acquire(pool.get(), 1));
   Ref<GstBuffer> drawn = acquire(pool.get());
-  const ino_t old = control_inode(channel);
-  truncate_objects(channel, "possum-d.");
+  const ino_t old = control_inode(producer.channel());
+  truncate_objects(producer.channel(), "possum-d.");
   fill(drawn.get(), 2);
   producer.push(std::move(drawn));  // nobody shall see it
-  expect_new_channel(channel, old, producer);
+  expect_new_channel(producer.channel(), old, producer);
   gst_buffer_pool_set_active(pool.get(), FALSE);
 }
-GST_END_TEST
-
-static Suite* truncation_suite() {
-  Suite* suite = suite_create("truncation");
-  TCase* tcase = new_case(suite, "truncation");
-  tcase_add_test(tcase, signals_are_left_alone_unless_asked);
-  tcase_add_test(tcase, src_alone_may_ask);
-  tcase_add_test(tcase, truncated_frames_are_one_read_error);
-  tcase_add_test(tcase, truncated_control_object_is_one_read_error);
-  tcase_add_test(tcase, truncated_channel_is_one_read_error);
-  tcase_add_test(tcase, upstream_may_draw_into_what_is_truncated);
-  return suite;
-}
-
-GST_CHECK_MAIN(truncation)

@@ -11,13 +11,8 @@
 #include <string_view>
 #include <vector>
 
-#include "support/elements.h"
 #include "support/properties.h"
-
-// Last: it includes gstcheck.h.
 #include "support/suite.h"
-
-using namespace elements;
 
 namespace {
 
@@ -111,7 +106,7 @@ constexpr const char* kPlayers[] = {"playbin", "playbin3", "uridecodebin",
 
 }  // namespace
 
-GST_START_TEST(both_elements_are_found_by_the_scheme) {
+TEST(both_elements_are_found_by_the_scheme) {
   fail_unless(gst_uri_protocol_is_supported(GST_URI_SRC, "possum"));
   fail_unless(gst_uri_protocol_is_supported(GST_URI_SINK, "possum"));
   const struct {
@@ -127,22 +122,20 @@ GST_START_TEST(both_elements_are_found_by_the_scheme) {
     expect_equal(gst_uri_handler_get_uri_type(GST_URI_HANDLER(element.get())), end.type);
   }
 }
-GST_END_TEST
 
-GST_START_TEST(a_uri_sets_the_channel_and_every_parameter) {
+TEST(a_uri_sets_the_channel_and_every_parameter) {
   const Ref<GstElement> src = make("possumsrc");
   accept(src.get(), "possum://cam.1?" + kEverySrcParameter);
   expect_equal(text_property(src.get(), "channel"), "cam.1");
-  expect_every_src_property(src.get());
+  expect_properties(src.get(), kEverySrcProperty);
 
   const Ref<GstElement> sink = make("possumsink");
   accept(sink.get(), "possum://cam.1?" + kEverySinkParameter);
   expect_equal(text_property(sink.get(), "channel"), "cam.1");
-  expect_every_sink_property(sink.get());
+  expect_properties(sink.get(), kEverySinkProperty);
 }
-GST_END_TEST
 
-GST_START_TEST(elements_say_what_is_not_as_by_default) {
+TEST(elements_say_what_is_not_as_by_default) {
   const Ref<GstElement> src = make("possumsrc");
   expect_equal(get_uri(src.get()), "possum://default");
   set_properties(src.get(), "channel=cam max-buffers=1 leaky-type=upstream");
@@ -157,31 +150,22 @@ GST_START_TEST(elements_say_what_is_not_as_by_default) {
   accept(sink.get(), whole_sink);
   expect_equal(get_uri(sink.get()), whole_sink);
 }
-GST_END_TEST
 
 // A parameter that GStreamer adds one day, or we do, is in the two lists above.
-GST_START_TEST(no_parameter_is_forgotten_here) {
+TEST(no_parameter_is_forgotten_here) {
   for (const char* factory : {"possumsrc", "possumsink"}) {
     const Ref<GstElement> element = make(factory);
     const std::string listed =
         "&" + (GST_IS_BASE_SRC(element.get()) ? kEverySrcParameter : kEverySinkParameter);
-    guint count = 0;
-    GParamSpec** all =
-        g_object_class_list_properties(G_OBJECT_GET_CLASS(element.get()), &count);
-    for (guint i = 0; i < count; ++i) {
-      const std::string name = all[i]->name;
-      if (all[i]->owner_type != G_OBJECT_TYPE(element.get()) || name == "channel" ||
-          (all[i]->flags & G_PARAM_WRITABLE) == 0) {
-        continue;
-      }
+    for (const GParamSpec* spec : own_properties(element.get())) {
+      const std::string name = spec->name;
+      if (name == "channel" || (spec->flags & G_PARAM_WRITABLE) == 0) continue;
       fail_unless(listed.find("&" + name + "=") != std::string::npos, "%s", name.c_str());
     }
-    g_free(all);
   }
 }
-GST_END_TEST
 
-GST_START_TEST(what_a_uri_does_not_name_goes_back_to_its_default) {
+TEST(what_a_uri_does_not_name_goes_back_to_its_default) {
   const Ref<GstElement> src = make("possumsrc");
   accept(src.get(), "possum://a?" + kEverySrcParameter);
   g_object_set(src.get(), "do-timestamp", TRUE, nullptr);  // not a parameter
@@ -189,9 +173,8 @@ GST_START_TEST(what_a_uri_does_not_name_goes_back_to_its_default) {
   expect_equal(get_uri(src.get()), "possum://b?max-buffers=2");
   fail_unless(get<gboolean>(src.get(), "do-timestamp"));
 }
-GST_END_TEST
 
-GST_START_TEST(percent_encoding_goes_both_ways) {
+TEST(percent_encoding_goes_both_ways) {
   const Ref<GstElement> src = make("possumsrc");
   accept(src.get(), "POSSUM://%63am%2E1/?%6dax-buffers=%31%36&leaky-type=n%6Fne");
   expect_equal(get_uri(src.get()), "possum://cam.1?leaky-type=none&max-buffers=16");
@@ -209,9 +192,8 @@ GST_START_TEST(percent_encoding_goes_both_ways) {
   g_object_set(src.get(), "channel", "a b/\xff", nullptr);
   fail_unless(get_uri(src.get()).starts_with("possum://a%20b%2F%FF?"));
 }
-GST_END_TEST
 
-GST_START_TEST(odd_but_clear_values_are_taken) {
+TEST(odd_but_clear_values_are_taken) {
   const Ref<GstElement> sink = make("possumsink");
   accept(sink.get(), "possum://x?perms=0660&allow-blocking=yes&group=");
   expect_equal(get<guint>(sink.get(), "perms"), 0660);
@@ -228,9 +210,8 @@ GST_START_TEST(odd_but_clear_values_are_taken) {
     expect_equal(get_uri(sink.get()), "possum://x");
   }
 }
-GST_END_TEST
 
-GST_START_TEST(what_is_no_possum_uri_is_refused_with_a_sentence) {
+TEST(what_is_no_possum_uri_is_refused_with_a_sentence) {
   for (const char* factory : {"possumsrc", "possumsink"}) {
     const Ref<GstElement> element = make(factory);
     for (const char* uri :
@@ -263,9 +244,8 @@ GST_START_TEST(what_is_no_possum_uri_is_refused_with_a_sentence) {
     accept(element.get(), "possum://" + std::string(120, 'x'));
   }
 }
-GST_END_TEST
 
-GST_START_TEST(another_scheme_is_not_ours) {
+TEST(another_scheme_is_not_ours) {
   const Ref<GstElement> src = make("possumsrc");
   for (const char* uri : {"file:///x", "possums://x", "http://x"}) {
     expect_equal(set_uri(src.get(), uri).code, GST_URI_ERROR_UNSUPPORTED_PROTOCOL);
@@ -273,9 +253,8 @@ GST_START_TEST(another_scheme_is_not_ours) {
   expect_equal(set_uri(src.get(), "x").code, GST_URI_ERROR_BAD_URI);
   expect_equal(get_uri(src.get()), "possum://default");
 }
-GST_END_TEST
 
-GST_START_TEST(unknown_parameters_are_refused_by_name) {
+TEST(unknown_parameters_are_refused_by_name) {
   const Ref<GstElement> src = make("possumsrc");
   for (const char* name :
        {"slots", "channel", "stats", "name", "do-timestamp", "Max-Buffers", "max_buffers",
@@ -287,9 +266,8 @@ GST_START_TEST(unknown_parameters_are_refused_by_name) {
   refuse(src.get(), "possum://x?=1", {"\"\""});
   refuse(make("possumsink").get(), "possum://x?max-buffers=1", {"max-buffers", "slots"});
 }
-GST_END_TEST
 
-GST_START_TEST(bad_values_are_refused_with_name_and_range) {
+TEST(bad_values_are_refused_with_name_and_range) {
   const Ref<GstElement> src = make("possumsrc");
   for (const char* value : {"0", "17", "-1", "", "x", "1x", " 1", "1.5", "4294967297",
                             "99999999999999999999", "max", "08", "0x1", "%2B1"}) {
@@ -315,14 +293,12 @@ GST_START_TEST(bad_values_are_refused_with_name_and_range) {
   refuse(sink.get(), "possum://x?perms=0x1b0", {"perms", "0 to 4294967295"});
   refuse(sink.get(), "possum://x?slots=2", {"slots=2", "3 to 32"});
 }
-GST_END_TEST
 
 // Each is tried on its own, so that all of them are.
-GST_START_TEST(a_running_element_keeps_its_uri) {
-  const std::string channel = unique_channel();
-  Producer producer(channel);
-  Consumer consumer(channel);
-  consumer.start();  // waits for its channel
+TEST(a_running_element_keeps_its_uri) {
+  Producer producer;
+  Consumer consumer(producer.channel());
+  consumer.start();  // waits for its producer.channel()
   const std::string before = get_uri(consumer.src());
   const auto refuses = [](GstElement* element) {
     const Answer answer = set_uri(element, "possum://other");
@@ -344,10 +320,9 @@ GST_START_TEST(a_running_element_keeps_its_uri) {
   consumer.pipeline().reach(GST_STATE_READY);
   accept(consumer.src(), "possum://another");
 }
-GST_END_TEST
 
 // Bytes that mean something in URIs, in every order.
-GST_START_TEST(no_uri_does_harm) {
+TEST(no_uri_does_harm) {
   const Ref<GstElement> src = make("possumsrc");
   static constexpr std::string_view kPieces[] = {
       "possum", ":", "/",  "?",           "#",   "@",  "[",  "]",  "%",      "%41",
@@ -369,9 +344,8 @@ GST_START_TEST(no_uri_does_harm) {
   }
   fail_unless(accepted > 100, "%u accepted", accepted);
 }
-GST_END_TEST
 
-GST_START_TEST(every_player_shows_a_channel) {
+TEST(every_player_shows_a_channel) {
   const Picture picture;
   picture.play();
   for (const char* name : kPlayers) {
@@ -381,9 +355,8 @@ GST_START_TEST(every_player_shows_a_channel) {
     pipeline.wait_eos();
   }
 }
-GST_END_TEST
 
-GST_START_TEST(players_wait_for_a_channel) {
+TEST(players_wait_for_a_channel) {
   for (const char* name : kPlayers) {
     const Picture picture;
     const Pipeline pipeline(player(name, "possum://" + picture.channel()));
@@ -393,9 +366,8 @@ GST_START_TEST(players_wait_for_a_channel) {
     pipeline.wait_eos();
   }
 }
-GST_END_TEST
 
-GST_START_TEST(players_tell_what_is_wrong_with_a_uri) {
+TEST(players_tell_what_is_wrong_with_a_uri) {
   for (const char* name : kPlayers) {
     const Pipeline pipeline(player(name, "possum://x?max-buffers=17"));
     pipeline.set_state(GST_STATE_PLAYING);
@@ -404,28 +376,3 @@ GST_START_TEST(players_tell_what_is_wrong_with_a_uri) {
                 report.text.c_str());
   }
 }
-GST_END_TEST
-
-static Suite* uri_suite() {
-  Suite* suite = suite_create("uri");
-  TCase* tcase = new_case(suite, "uri");
-  tcase_add_test(tcase, both_elements_are_found_by_the_scheme);
-  tcase_add_test(tcase, a_uri_sets_the_channel_and_every_parameter);
-  tcase_add_test(tcase, elements_say_what_is_not_as_by_default);
-  tcase_add_test(tcase, no_parameter_is_forgotten_here);
-  tcase_add_test(tcase, what_a_uri_does_not_name_goes_back_to_its_default);
-  tcase_add_test(tcase, percent_encoding_goes_both_ways);
-  tcase_add_test(tcase, odd_but_clear_values_are_taken);
-  tcase_add_test(tcase, what_is_no_possum_uri_is_refused_with_a_sentence);
-  tcase_add_test(tcase, another_scheme_is_not_ours);
-  tcase_add_test(tcase, unknown_parameters_are_refused_by_name);
-  tcase_add_test(tcase, bad_values_are_refused_with_name_and_range);
-  tcase_add_test(tcase, a_running_element_keeps_its_uri);
-  tcase_add_test(tcase, no_uri_does_harm);
-  tcase_add_test(tcase, every_player_shows_a_channel);
-  tcase_add_test(tcase, players_wait_for_a_channel);
-  tcase_add_test(tcase, players_tell_what_is_wrong_with_a_uri);
-  return suite;
-}
-
-GST_CHECK_MAIN(uri)

@@ -11,12 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "support/elements.h"
-
-// Last: it includes gstcheck.h.
 #include "support/suite.h"
-
-using namespace elements;
 
 namespace {
 
@@ -269,47 +264,29 @@ void expect_all_see(const View& view) {
 
 }  // namespace
 
-GST_START_TEST(viewer_without_latency_sees_every_frame_in_its_moment) {
+TEST(viewer_without_latency_sees_every_frame_in_its_moment) {
   expect_all_see({0, 16, false, true});
 }
-GST_END_TEST
 
-GST_START_TEST(viewer_with_a_little_latency_sees_every_frame_in_its_moment) {
+TEST(viewer_with_a_little_latency_sees_every_frame_in_its_moment) {
   expect_all_see({50 * GST_MSECOND, 16, false, true});
 }
-GST_END_TEST
 
-GST_START_TEST(viewer_sees_every_frame_while_as_many_as_its_latency_may_wait) {
+TEST(viewer_sees_every_frame_while_as_many_as_its_latency_may_wait) {
   expect_all_see({300 * GST_MSECOND, 16, false, true});
 }
-GST_END_TEST
 
-GST_START_TEST(viewer_is_told_when_fewer_frames_may_wait_than_its_latency) {
+TEST(viewer_is_told_when_fewer_frames_may_wait_than_its_latency) {
   expect_all_see({300 * GST_MSECOND, 3, false, false});
 }
-GST_END_TEST
 
-GST_START_TEST(viewer_is_told_that_two_seconds_take_a_queue) {
+TEST(viewer_is_told_that_two_seconds_take_a_queue) {
   expect_all_see({2 * GST_SECOND, 16, false, false});
 }
-GST_END_TEST
 
-GST_START_TEST(viewer_with_a_queue_sees_every_frame_two_seconds_later) {
+TEST(viewer_with_a_queue_sees_every_frame_two_seconds_later) {
   expect_all_see({2 * GST_SECOND, 16, true, true});
 }
-GST_END_TEST
 
-static Suite* viewers_suite() {
-  g_main_context_default();  // has a descriptor, which no test leaves behind then
-  Suite* suite = suite_create("viewers");
-  TCase* tcase = new_case(suite, "viewers");
-  tcase_add_test(tcase, viewer_without_latency_sees_every_frame_in_its_moment);
-  tcase_add_test(tcase, viewer_with_a_little_latency_sees_every_frame_in_its_moment);
-  tcase_add_test(tcase, viewer_sees_every_frame_while_as_many_as_its_latency_may_wait);
-  tcase_add_test(tcase, viewer_is_told_when_fewer_frames_may_wait_than_its_latency);
-  tcase_add_test(tcase, viewer_is_told_that_two_seconds_take_a_queue);
-  tcase_add_test(tcase, viewer_with_a_queue_sees_every_frame_two_seconds_later);
-  return suite;
-}
-
-GST_CHECK_MAIN(viewers)
+// It has a descriptor, which no test leaves behind then.
+[[maybe_unused]] static const auto loop = before_each = [] { g_main_context_default(); };

@@ -13,14 +13,8 @@
 #include <gst/check/gsttestclock.h>
 
 #include "base/clock.h"
-#include "support/elements.h"
-#include "support/waits.h"
-#include "transport/reader.h"
-
-// Last: it includes gstcheck.h.
 #include "support/suite.h"
-
-using namespace elements;
+#include "transport/reader.h"
 
 namespace {
 
@@ -141,6 +135,22 @@ void expect_fresh_reader(Consumer& consumer, const std::string& channel) {
   consumer.pipeline().expect_no_error();
 }
 
+// A reader that has had frame 1, and its writer.
+struct Reading {
+  Reading() {
+    producer->start().push(1);
+    consumer.start().pull();
+  }
+  void expect_null_ends() {
+    expect_at_once("going to NULL", [&] { consumer.stop(); });
+    producer.reset();
+    expect_fresh_reader(consumer, channel);
+  }
+  const std::string channel = unique_channel();
+  std::unique_ptr<Producer> producer = std::make_unique<Producer>(channel);
+  Consumer consumer{channel};
+};
+
 void await_connecting(const Consumer& consumer) {
   expect_equal(consumer.pipeline().wait_progress().type, GST_PROGRESS_TYPE_START);
   await_search();
@@ -161,7 +171,7 @@ GstEvent* flushing_seek() {
 
 // --- possumsink: NULL ------------------------------------------------------------------
 
-GST_START_TEST(null_while_the_sink_waits_for_its_name) {
+TEST(null_while_the_sink_waits_for_its_name) {
   const std::string channel = unique_channel();
   auto holder = std::make_unique<Producer>(channel);
   holder->start().push(1);
@@ -178,45 +188,30 @@ GST_START_TEST(null_while_the_sink_waits_for_its_name) {
   holder.reset();
   second.start().push(2);
   Consumer consumer(channel);
-  consumer.start();
-  expect_equal(consumer.pull_value(), 2);
+  expect_equal(consumer.start().pull_value(), 2);
 }
-GST_END_TEST
 
-GST_START_TEST(null_while_the_sink_waits_for_readers) {
-  NoReaders writing;
+template <class Wait>
+void expect_null_ends() {
+  Wait writing;
   expect_stop_at_once(writing.producer.pipeline());
   writing.expect_push(GST_FLOW_FLUSHING);
   writing.expect_fresh_start();
 }
-GST_END_TEST
 
-GST_START_TEST(null_while_the_sink_waits_for_a_blocking_reader) {
-  NoRoom writing;
-  expect_stop_at_once(writing.producer.pipeline());
-  writing.expect_push(GST_FLOW_FLUSHING);
-  writing.expect_fresh_start();
-}
-GST_END_TEST
+TEST(null_while_the_sink_waits_for_readers) { expect_null_ends<NoReaders>(); }
+TEST(null_while_the_sink_waits_for_a_blocking_reader) { expect_null_ends<NoRoom>(); }
+TEST(null_while_the_sink_waits_for_a_slot) { expect_null_ends<NoSlot>(); }
 
-GST_START_TEST(null_while_the_sink_waits_for_a_slot) {
-  NoSlot writing;
-  expect_stop_at_once(writing.producer.pipeline());
-  writing.expect_push(GST_FLOW_FLUSHING);
-  writing.expect_fresh_start();
-}
-GST_END_TEST
-
-GST_START_TEST(null_while_eos_waits_for_a_blocking_reader) {
+TEST(null_while_eos_waits_for_a_blocking_reader) {
   Draining writing;
   expect_stop_at_once(writing.producer.pipeline());
   writing.push->join();
   fail_if(writing.ended);
   writing.expect_fresh_start();
 }
-GST_END_TEST
 
-GST_START_TEST(null_while_the_sink_prerolls) {
+TEST(null_while_the_sink_prerolls) {
   Writing writing("");
   writing.producer.pause();
   writing.push.emplace([&] { writing.flow = writing.producer.try_push(new_frame(1)); });
@@ -226,10 +221,9 @@ GST_START_TEST(null_while_the_sink_prerolls) {
   writing.expect_push(GST_FLOW_FLUSHING);
   writing.expect_fresh_start();
 }
-GST_END_TEST
 
 // Interrupted in the transport, it waits in GstBaseSink.
-GST_START_TEST(null_while_a_blocked_sink_is_paused) {
+TEST(null_while_a_blocked_sink_is_paused) {
   NoRoom writing;
   writing.producer.pipeline().set_state(GST_STATE_PAUSED);
   writing.producer.pipeline().reach(GST_STATE_PAUSED);  // it says so from that wait
@@ -238,9 +232,8 @@ GST_START_TEST(null_while_a_blocked_sink_is_paused) {
   writing.expect_push(GST_FLOW_FLUSHING);
   writing.expect_fresh_start();
 }
-GST_END_TEST
 
-GST_START_TEST(null_while_the_sink_waits_for_the_clock) {
+TEST(null_while_the_sink_waits_for_the_clock) {
   Writing writing("sync=true");
   const Ref<GstClock> clock{gst_test_clock_new()};
   gst_pipeline_use_clock(GST_PIPELINE(writing.producer.pipeline().get()), clock.get());
@@ -254,11 +247,10 @@ GST_START_TEST(null_while_the_sink_waits_for_the_clock) {
   set_properties(writing.producer.sink(), "sync=false");
   writing.expect_fresh_start();
 }
-GST_END_TEST
 
 // --- possumsink: flushes ---------------------------------------------------------------
 
-GST_START_TEST(flushes_end_every_wait_of_the_sink) {
+TEST(flushes_end_every_wait_of_the_sink) {
   const auto expect_flushed = [](Writing& writing, GstFlowReturn wanted) {
     expect_at_once("a flush", [&] {
       writing.producer.event(gst_event_new_flush_start());
@@ -278,9 +270,8 @@ GST_START_TEST(flushes_end_every_wait_of_the_sink) {
   expect_flushed(draining, GST_FLOW_OK);  // of the pushes; EOS itself:
   fail_if(draining.ended);
 }
-GST_END_TEST
 
-GST_START_TEST(a_flushed_writer_goes_on) {
+TEST(a_flushed_writer_goes_on) {
   NoRoom writing;
   writing.producer.event(gst_event_new_flush_start());
   writing.expect_push(GST_FLOW_FLUSHING);
@@ -290,9 +281,8 @@ GST_START_TEST(a_flushed_writer_goes_on) {
   while (writing.consumer.pull_value() != 50) {
   }
 }
-GST_END_TEST
 
-GST_START_TEST(a_flushing_seek_goes_through_a_blocked_sink) {
+TEST(a_flushing_seek_goes_through_a_blocked_sink) {
   const std::string channel = unique_channel();
   Pipeline writer("videotestsrc ! possumsink sync=false allow-blocking=true channel=" +
                   channel);
@@ -312,36 +302,27 @@ GST_START_TEST(a_flushing_seek_goes_through_a_blocked_sink) {
   for (int i = 0; i < 5; ++i) consumer.pull();
   writer.expect_no_error();
 }
-GST_END_TEST
 
 // --- possumsrc: NULL -------------------------------------------------------------------
 
-GST_START_TEST(null_while_the_src_waits_for_a_channel) {
-  const std::string channel = unique_channel();
-  Consumer consumer(channel);
+TEST(null_while_the_src_waits_for_a_channel) {
+  Consumer consumer;
   consumer.start();
   await_connecting(consumer);
   expect_at_once("going to NULL", [&] { consumer.stop(); });
-  expect_fresh_reader(consumer, channel);
+  expect_fresh_reader(consumer, consumer.channel());
 }
-GST_END_TEST
 
-GST_START_TEST(null_while_the_src_waits_for_a_frame) {
-  const std::string channel = unique_channel();
-  auto producer = std::make_unique<Producer>(channel);
-  producer->start().push(1);
-  Consumer consumer(channel);
-  consumer.start();
-  consumer.pull();
-  await_sleeping_reader(channel);
-  expect_at_once("going to NULL", [&] { consumer.stop(); });
-  expect_equal(num_readers(producer->sink()), 0u);
-  producer.reset();
-  expect_fresh_reader(consumer, channel);
+TEST(null_while_the_src_waits_for_a_frame) {
+  Reading reading;
+  await_sleeping_reader(reading.channel);
+  expect_at_once("going to NULL", [&] { reading.consumer.stop(); });
+  expect_equal(num_readers(reading.producer->sink()), 0u);
+  reading.producer.reset();
+  expect_fresh_reader(reading.consumer, reading.channel);
 }
-GST_END_TEST
 
-GST_START_TEST(null_while_the_src_waits_for_a_place) {
+TEST(null_while_the_src_waits_for_a_place) {
   const std::string channel = unique_channel();
   auto producer = std::make_unique<Producer>(channel);
   producer->start().push(1);
@@ -363,45 +344,30 @@ GST_START_TEST(null_while_the_src_waits_for_a_place) {
   producer.reset();
   expect_fresh_reader(consumer, channel);
 }
-GST_END_TEST
 
-GST_START_TEST(null_while_the_src_waits_for_the_next_writer) {
-  const std::string channel = unique_channel();
-  auto producer = std::make_unique<Producer>(channel);
-  producer->start().push(1);
-  Consumer consumer(channel);
-  consumer.start();
-  consumer.pull();
-  producer.reset();
-  await_connecting(consumer);
-  expect_at_once("going to NULL", [&] { consumer.stop(); });
-  expect_fresh_reader(consumer, channel);
+TEST(null_while_the_src_waits_for_the_next_writer) {
+  Reading reading;
+  reading.producer.reset();
+  await_connecting(reading.consumer);
+  reading.expect_null_ends();
 }
-GST_END_TEST
 
 // A live source has its frame and waits in GstBaseSrc.
-GST_START_TEST(null_while_a_frame_waits_for_playing) {
-  const std::string channel = unique_channel();
-  auto producer = std::make_unique<Producer>(channel);
-  producer->start().push(1);
-  Consumer consumer(channel);
-  consumer.start();
-  consumer.pull();
-  consumer.pipeline().reach(GST_STATE_PAUSED);
-  producer->push(2);
-  producer->push(3);
-  expect_at_once("going to NULL", [&] { consumer.stop(); });
-  fail_unless(consumer.waiting() == 0);
-  producer.reset();
-  expect_fresh_reader(consumer, channel);
+TEST(null_while_a_frame_waits_for_playing) {
+  Reading reading;
+  reading.consumer.pipeline().reach(GST_STATE_PAUSED);
+  reading.producer->push(2);
+  reading.producer->push(3);
+  expect_at_once("going to NULL", [&] { reading.consumer.stop(); });
+  fail_unless(reading.consumer.waiting() == 0);
+  reading.producer.reset();
+  expect_fresh_reader(reading.consumer, reading.channel);
 }
-GST_END_TEST
 
-GST_START_TEST(null_while_downstream_prerolls) {
-  const std::string channel = unique_channel();
-  Producer producer(channel);
+TEST(null_while_downstream_prerolls) {
+  Producer producer;
   producer.start().push(1);
-  Pipeline reader("possumsrc name=src is-live=false channel=" + channel +
+  Pipeline reader("possumsrc name=src is-live=false channel=" + producer.channel() +
                   " ! fakesink name=end");
   reader.reach(GST_STATE_PAUSED);  // its sink has the frame and does not return
   expect_stop_at_once(reader);
@@ -412,13 +378,11 @@ GST_START_TEST(null_while_downstream_prerolls) {
   producer.push(2);
   await([&] { return stat(end.get(), "rendered") > before; }, "the next frame");
 }
-GST_END_TEST
 
-GST_START_TEST(null_while_downstream_waits_for_the_clock) {
-  const std::string channel = unique_channel();
-  Producer producer(channel);
+TEST(null_while_downstream_waits_for_the_clock) {
+  Producer producer;
   producer.start().push(1);
-  Pipeline reader("possumsrc is-live=false channel=" + channel +
+  Pipeline reader("possumsrc is-live=false channel=" + producer.channel() +
                   " ! fakesink sync=true name=end");
   const Ref<GstClock> clock{gst_test_clock_new()};
   gst_pipeline_use_clock(GST_PIPELINE(reader.get()), clock.get());
@@ -432,13 +396,11 @@ GST_START_TEST(null_while_downstream_waits_for_the_clock) {
   reader.play();
   expect_stop_at_once(reader);
 }
-GST_END_TEST
 
 // --- possumsrc: flushes and seeks ------------------------------------------------------
 
-GST_START_TEST(flushes_and_seeks_do_not_disturb_a_waiting_src) {
-  const std::string channel = unique_channel();
-  Consumer consumer(channel);
+TEST(flushes_and_seeks_do_not_disturb_a_waiting_src) {
+  Consumer consumer;
   consumer.start();
   await_connecting(consumer);
   for (int i = 0; i < 5; ++i) {
@@ -446,11 +408,11 @@ GST_START_TEST(flushes_and_seeks_do_not_disturb_a_waiting_src) {
     await_search();
     fail_if(gst_pad_push_event(consumer.pad(), flushing_seek()));
   }
-  Producer producer(channel);
+  Producer producer(consumer.channel());
   producer.start().push(1);
   expect_equal(consumer.pull_value(), 1);
   for (int i = 0; i < 5; ++i) {
-    await_sleeping_reader(channel);
+    await_sleeping_reader(consumer.channel());
     expect_at_once("a flush", [&] { flush(consumer); });
     fail_if(gst_pad_push_event(consumer.pad(), flushing_seek()));
     producer.push(static_cast<guint8>(2 + i));
@@ -458,7 +420,6 @@ GST_START_TEST(flushes_and_seeks_do_not_disturb_a_waiting_src) {
   }
   consumer.pipeline().expect_no_error();
 }
-GST_END_TEST
 
 // --- both ------------------------------------------------------------------------------
 
@@ -485,22 +446,20 @@ class StopWatch {
 };
 
 // The housekeeping thread is asleep then, and its next tick 125 ms away on average.
-GST_START_TEST(stopping_a_sink_waits_for_no_tick) {
-  const std::string channel = unique_channel();
-  Producer producer(channel);
+TEST(stopping_a_sink_waits_for_no_tick) {
+  Producer producer;
   StopWatch watch;
   for (int i = 0; i < 20; ++i) {
     producer.start().push(1);
-    await_sleeping_housekeeper(channel);
+    await_sleeping_housekeeper(producer.channel());
     watch.stop([&] { producer.stop(); });
   }
   watch.expect_no_ticks();
 }
-GST_END_TEST
 
 // It would look again 250 ms later.
-GST_START_TEST(stopping_a_searching_src_waits_for_no_tick) {
-  Consumer consumer(unique_channel());
+TEST(stopping_a_searching_src_waits_for_no_tick) {
+  Consumer consumer;
   StopWatch watch;
   for (int i = 0; i < 10; ++i) {
     consumer.start();
@@ -511,9 +470,8 @@ GST_START_TEST(stopping_a_searching_src_waits_for_no_tick) {
   }
   watch.expect_no_ticks();
 }
-GST_END_TEST
 
-GST_START_TEST(who_asks_a_waiting_sink_is_answered_at_once) {
+TEST(who_asks_a_waiting_sink_is_answered_at_once) {
   NoReaders writing;
   expect_at_once("asking", [&] {
     for (int i = 0; i < 100; ++i) {
@@ -522,42 +480,9 @@ GST_START_TEST(who_asks_a_waiting_sink_is_answered_at_once) {
     }
   });
 }
-GST_END_TEST
 
-static Suite* waits_suite() {
-  Suite* suite = suite_create("waits");
-  TCase* sink = new_case(suite, "sink");
-  tcase_add_test(sink, null_while_the_sink_waits_for_its_name);
-  tcase_add_test(sink, null_while_the_sink_waits_for_readers);
-  tcase_add_test(sink, null_while_the_sink_waits_for_a_blocking_reader);
-  tcase_add_test(sink, null_while_the_sink_waits_for_a_slot);
-  tcase_add_test(sink, null_while_eos_waits_for_a_blocking_reader);
-  tcase_add_test(sink, null_while_the_sink_prerolls);
-  tcase_add_test(sink, null_while_a_blocked_sink_is_paused);
-  tcase_add_test(sink, null_while_the_sink_waits_for_the_clock);
-  tcase_add_test(sink, flushes_end_every_wait_of_the_sink);
-  tcase_add_test(sink, a_flushed_writer_goes_on);
-  tcase_add_test(sink, a_flushing_seek_goes_through_a_blocked_sink);
-  tcase_add_test(sink, who_asks_a_waiting_sink_is_answered_at_once);
-  tcase_add_test(sink, stopping_a_sink_waits_for_no_tick);
-  TCase* src = new_case(suite, "src");
-  tcase_add_test(src, null_while_the_src_waits_for_a_channel);
-  tcase_add_test(src, stopping_a_searching_src_waits_for_no_tick);
-  tcase_add_test(src, null_while_the_src_waits_for_a_frame);
-  tcase_add_test(src, null_while_the_src_waits_for_a_place);
-  tcase_add_test(src, null_while_the_src_waits_for_the_next_writer);
-  tcase_add_test(src, null_while_a_frame_waits_for_playing);
-  tcase_add_test(src, null_while_downstream_prerolls);
-  tcase_add_test(src, null_while_downstream_waits_for_the_clock);
-  tcase_add_test(src, flushes_and_seeks_do_not_disturb_a_waiting_src);
-  return suite;
-}
-
-int main(int argc, char** argv) {
-  if (!support::can_see_sleepers()) {
-    std::fprintf(stderr, "SKIPPED: /proc/PID/syscall does not say where threads sleep\n");
-    return 77;
-  }
-  gst_check_init(&argc, &argv);
-  return gst_check_run_suite(waits_suite(), "waits", __FILE__);
-}
+[[maybe_unused]] static const auto needs = before_all = [] {
+  return std::string(support::can_see_sleepers()
+                         ? ""
+                         : "/proc/PID/syscall does not say where threads sleep");
+};

@@ -32,12 +32,30 @@ constexpr std::int64_t kShortNs = 30 * support::kMs;
 
 std::uint64_t number(const std::string& text) { return std::stoull(text); }
 
+void publish(possum_writer* writer, std::uint64_t key, const std::string& caps = kPicture,
+             int line = __builtin_LINE()) {
+  expect(POSSUM_OK, publish_picture(writer, video_of(caps), key), __FILE__, line);
+}
+
+template <class T>
+possum_status write(possum_writer* writer, const std::vector<T>& picture,
+                    const possum_frame_params* params,
+                    std::int64_t deadline_ns = POSSUM_AT_ONCE) {
+  return possum_writer_write(writer, picture.data(), picture.size() * sizeof(T), params,
+                             deadline_ns);
+}
+
+// Within a slot, from its beginning, as params_for() says.
+possum_status publish_slot(possum_writer* writer, possum_slot* slot, std::uint64_t key,
+                           std::int64_t deadline_ns = POSSUM_AT_ONCE) {
+  const possum_frame_params params = params_for(key);
+  return possum_writer_publish(writer, slot, &params, deadline_ns);
+}
+
 bool shows_key(possum_reader* reader, std::uint64_t key) {
   const FrameHandle frame = take(reader);
   return info_of(frame).offset == key && shows_its_key(frame);
 }
-
-}  // namespace
 
 // --- other processes -------------------------------------------------------------------
 
@@ -67,9 +85,8 @@ ROLE(writer) {
 // CHANNEL: waits for a name that another writer holds.
 ROLE(claimer) {
   support::say("claims");
-  open_writer(args[0], kPicture, [](possum_writer_options& options) {
-    options.claim_timeout_ns = POSSUM_FOREVER;
-  });
+  open_writer(args[0], kPicture,
+              [](auto& options) { options.claim_timeout_ns = POSSUM_FOREVER; });
   return 0;
 }
 
@@ -78,6 +95,11 @@ ROLE(claimer) {
 constexpr std::uint64_t kDrawnFrames = 40;  // more than there are slots
 constexpr int kDrawn = 0xee;
 constexpr int kOfAnEarlierHandler = 42;
+
+void blocking_one(possum_reader_options& options) {
+  options.policy = POSSUM_BLOCKING;
+  options.depth = 1;
+}
 
 void copy_on_write(possum_reader_options& options) {
   options.policy = POSSUM_BLOCKING;
@@ -300,8 +322,6 @@ TEST(structs_may_be_those_of_a_later_version) {
   CHECK(earlier[15] == 0 && earlier[16] == 1);
 }
 
-namespace {
-
 // In 1.0, on machines with 64-bit pointers; elsewhere what the structs have today.
 constexpr std::size_t first_size(std::size_t on_64_bits, std::size_t today) {
   return sizeof(void*) == 8 ? on_64_bits : today;
@@ -324,8 +344,6 @@ struct OfSize {
   char* page;
   T* value;
 };
-
-}  // namespace
 
 TEST(programs_built_with_version_1_0_work) {
   const std::string channel = unique_channel();
@@ -380,10 +398,9 @@ TEST(sizes_that_no_struct_has_are_not_believed) {
     possum_video_init(video.value, wrong);
     CHECK(possum_video_to_caps(video.value, nullptr, 0) == 0);
   }
-  const std::string channel = unique_channel();
-  const WriterHandle writer = open_writer(channel, kPicture);
-  const ReaderHandle one = attach_reader(channel);
-  const ReaderHandle two = attach_reader(channel);
+  const auto writer = open_writer(unique_channel(), kPicture);
+  const ReaderHandle one = attach_reader(writer.channel);
+  const ReaderHandle two = attach_reader(writer.channel);
   possum_reader_info infos[2];
   CHECK(possum_writer_get_readers(writer, infos, SIZE_MAX / 2, 2) == 2);
 }
@@ -447,38 +464,32 @@ TEST(frame_arrives_with_all_that_is_known_of_it) {
 }
 
 TEST(recorded_material_has_its_own_time_and_none_of_the_clock) {
-  const std::string channel = unique_channel();
-  const WriterHandle writer = open_writer(channel, kPicture);
-  const ReaderHandle reader = attach_reader(channel);
+  const auto writer = open_writer(unique_channel(), kPicture);
+  const ReaderHandle reader = attach_reader(writer.channel);
   const std::vector<char> picture(video_of(kPicture).bytes);
   possum_frame_params params = params_for(0);
   params.pts_ns = 5'000;
   params.dts_ns = 4'000;
-  EXPECT(POSSUM_OK, possum_writer_write(writer, picture.data(), picture.size(), &params,
-                                        POSSUM_AT_ONCE));
+  EXPECT(POSSUM_OK, write(writer, picture, &params));
   FrameHandle frame = take(reader);
   possum_frame_info info = info_of(frame);
   CHECK(info.pts_ns == 5'000 && info.dts_ns == 4'000);
   CHECK(info.capture_ns == info.publish_ns);
   frame.reset();
   params.pts_ns = -1;
-  EXPECT(POSSUM_ERROR_SETTINGS,
-         possum_writer_write(writer, picture.data(), picture.size(), &params,
-                             POSSUM_AT_ONCE));
+  EXPECT(POSSUM_ERROR_SETTINGS, write(writer, picture, &params));
   // A clock an hour ahead is another clock.
   params = params_for(0);
   params.capture_ns = possum_now_ns() + 7200 * std::int64_t{1'000'000'000};
-  EXPECT(POSSUM_OK, possum_writer_write(writer, picture.data(), picture.size(), &params,
-                                        POSSUM_AT_ONCE));
+  EXPECT(POSSUM_OK, write(writer, picture, &params));
   frame = take(reader);
   info = info_of(frame);
   CHECK(info.capture_ns <= possum_now_ns() && info.capture_ns >= info.publish_ns);
 }
 
 TEST(planes_may_lie_anywhere_in_a_slot) {
-  const std::string channel = unique_channel();
-  const WriterHandle writer = open_writer(channel, kOther);
-  const ReaderHandle reader = attach_reader(channel);
+  const auto writer = open_writer(unique_channel(), kOther);
+  const ReaderHandle reader = attach_reader(writer.channel);
   possum_video video = video_of(kOther);
   possum_frame_params params = params_for(3);
   place_planes({{4096, 64, 0}, {64, 80, 0}}, video, params);
@@ -495,8 +506,7 @@ TEST(planes_may_lie_anywhere_in_a_slot) {
 }
 
 TEST(planes_that_do_not_fit_are_refused_and_the_slot_stays_borrowed) {
-  const std::string channel = unique_channel();
-  const WriterHandle writer = open_writer(channel, kOther);
+  const auto writer = open_writer(unique_channel(), kOther);
   const SlotHandle slot = borrow(writer);
   const auto refused = [&](auto change) {
     possum_frame_params params = params_for(0);
@@ -518,16 +528,14 @@ TEST(planes_that_do_not_fit_are_refused_and_the_slot_stays_borrowed) {
 }
 
 TEST(write_copies_rows_from_any_layout) {
-  const std::string channel = unique_channel();
-  const WriterHandle writer = open_writer(channel, kOther);
-  const ReaderHandle reader = attach_reader(channel);
+  const auto writer = open_writer(unique_channel(), kOther);
+  const ReaderHandle reader = attach_reader(writer.channel);
   possum_video video = video_of(kOther);
   std::vector<unsigned char> memory(6000, 0xee);
   possum_frame_params params = params_for(4);
   place_planes({{3000, 50, 0}, {11, 70, 0}}, video, params);
   draw_picture(video, memory.data(), 4);
-  EXPECT(POSSUM_OK, possum_writer_write(writer, memory.data(), memory.size(), &params,
-                                        POSSUM_AT_ONCE));
+  EXPECT(POSSUM_OK, write(writer, memory, &params));
   FrameHandle frame = take(reader);
   CHECK(shows_its_key(frame) && info_of(frame).planes[0].stride == 36);
   CHECK(info_of(frame).bytes == video_of(kOther).bytes);
@@ -538,9 +546,8 @@ TEST(write_copies_rows_from_any_layout) {
 }
 
 TEST(anything_with_a_media_type_crosses) {
-  const std::string channel = unique_channel();
-  const WriterHandle writer = open_writer(channel, kArray);
-  const ReaderHandle reader = attach_reader(channel);
+  const auto writer = open_writer(unique_channel(), kArray);
+  const ReaderHandle reader = attach_reader(writer.channel);
   float values[32];
   for (int i = 0; i < 32; ++i) values[i] = static_cast<float>(i) / 3;
   EXPECT(POSSUM_OK,
@@ -562,14 +569,13 @@ TEST(anything_with_a_media_type_crosses) {
 }
 
 TEST(caps_change_from_one_frame_to_the_next) {
-  const std::string channel = unique_channel();
-  const WriterHandle writer = open_writer(channel, kPicture, allow_blocking);
-  const ReaderHandle reader = attach_reader(channel, blocking);
+  const auto writer = open_writer(unique_channel(), kPicture, allow_blocking);
+  const ReaderHandle reader = attach_reader(writer.channel, blocking);
   std::vector<FrameHandle> kept;
   for (std::uint64_t key = 0; key < 12; ++key) {
     const char* const caps = key % 4 < 2 ? kPicture : kOther;
     EXPECT(POSSUM_OK, possum_writer_set_caps(writer, caps, 0));
-    EXPECT(POSSUM_OK, publish_picture(writer, video_of(caps), key));
+    publish(writer, key, caps);
     FrameHandle frame = take(reader);
     CHECK(std::string(possum_frame_caps(frame)) == caps && shows_its_key(frame));
     kept.push_back(std::move(frame));
@@ -586,20 +592,19 @@ TEST(caps_change_from_one_frame_to_the_next) {
   EXPECT(POSSUM_ERROR_SETTINGS,
          possum_writer_publish(writer, slot, nullptr, POSSUM_AT_ONCE));
   slot.reset();
-  EXPECT(POSSUM_OK, publish_picture(writer, video_of(kPicture), 99));
+  publish(writer, 99);
   CHECK(shows_key(reader, 99));
 }
 
 TEST(frames_outlive_reader_writer_and_channel) {
-  const std::string channel = unique_channel();
-  WriterHandle writer = open_writer(channel, kPicture);
-  ReaderHandle reader = attach_reader(channel);
-  EXPECT(POSSUM_OK, publish_picture(writer, video_of(kPicture), 5));
+  auto writer = open_writer(unique_channel(), kPicture);
+  ReaderHandle reader = attach_reader(writer.channel);
+  publish(writer, 5);
   FrameHandle frame = take(reader);
   const SlotHandle slot = borrow(writer);
   reader.reset();
   writer.reset();
-  CHECK(support::names_of(channel).empty());
+  CHECK(support::names_of(writer.channel).empty());
   CHECK(possum_frame_ref(frame) == frame);
   possum_frame_release(frame);
   CHECK(shows_its_key(frame));
@@ -608,17 +613,15 @@ TEST(frames_outlive_reader_writer_and_channel) {
 }
 
 TEST(many_threads_release_frames) {
-  const std::string channel = unique_channel();
-  const WriterHandle writer = open_writer(channel, kPicture, allow_blocking);
-  const ReaderHandle reader = attach_reader(channel, [](possum_reader_options& options) {
+  const auto writer = open_writer(unique_channel(), kPicture, allow_blocking);
+  const ReaderHandle reader = attach_reader(writer.channel, [](auto& options) {
     options.policy = POSSUM_BLOCKING;
     options.depth = 8;
   });
-  const possum_video video = video_of(kPicture);
   constexpr std::uint64_t kFrames = 600;
   std::thread publisher([&] {
     for (std::uint64_t key = 0; key < kFrames; ++key) {
-      EXPECT(POSSUM_OK, publish_picture(writer, video, key));
+      publish(writer, key);
     }
   });
   std::mutex lock;
@@ -658,13 +661,12 @@ TEST(many_threads_release_frames) {
 }
 
 TEST(copy_option_gives_slots_back_at_once) {
-  const std::string channel = unique_channel();
-  const WriterHandle writer = open_writer(channel, kPicture);
+  const auto writer = open_writer(unique_channel(), kPicture);
   const ReaderHandle reader =
-      attach_reader(channel, [](possum_reader_options& options) { options.copy = 1; });
+      attach_reader(writer.channel, [](auto& options) { options.copy = 1; });
   std::vector<FrameHandle> kept;
   for (std::uint64_t key = 0; key < 40; ++key) {
-    EXPECT(POSSUM_OK, publish_picture(writer, video_of(kPicture), key));
+    publish(writer, key);
     kept.push_back(take(reader));
     CHECK(info_of(kept.back()).is_copy == 1);
   }
@@ -673,10 +675,9 @@ TEST(copy_option_gives_slots_back_at_once) {
 }
 
 TEST(the_kernel_refuses_to_write_into_a_frame) {
-  const std::string channel = unique_channel();
-  const WriterHandle writer = open_writer(channel, kPicture);
-  EXPECT(POSSUM_OK, publish_picture(writer, video_of(kPicture), 1));
-  Peer vandal("vandal", {channel});
+  const auto writer = open_writer(unique_channel(), kPicture);
+  publish(writer, 1);
+  Peer vandal("vandal", {writer.channel});
   vandal.expect("draws");
   CHECK(!vandal.hear_if_alive());
 }
@@ -684,10 +685,9 @@ TEST(the_kernel_refuses_to_write_into_a_frame) {
 // --- slots -----------------------------------------------------------------------------
 
 TEST(several_slots_may_be_borrowed) {
-  const std::string channel = unique_channel();
-  const WriterHandle writer = open_writer(
-      channel, kPicture, [](possum_writer_options& options) { options.slots = 6; });
-  const ReaderHandle reader = attach_reader(channel);
+  const auto writer =
+      open_writer(unique_channel(), kPicture, [](auto& options) { options.slots = 6; });
+  const ReaderHandle reader = attach_reader(writer.channel);
   const possum_video video = video_of(kPicture);
   SlotHandle slots[4];
   for (SlotHandle& slot : slots) slot = borrow(writer);
@@ -699,8 +699,7 @@ TEST(several_slots_may_be_borrowed) {
     draw_picture(video, possum_slot_data(slots[key]), key);
   }
   for (std::uint64_t key = 0; key < 3; ++key) {
-    const possum_frame_params params = params_for(key);
-    EXPECT(POSSUM_OK, possum_writer_publish(writer, slots[key], &params, POSSUM_AT_ONCE));
+    EXPECT(POSSUM_OK, publish_slot(writer, slots[key], key));
     CHECK(shows_key(reader, key));
     slots[key].reset();
   }
@@ -723,9 +722,8 @@ TEST(several_slots_may_be_borrowed) {
 
 // The natural code for errors is the right one, and a slot can be read while it is there.
 TEST(slot_is_released_once_whatever_publish_said) {
-  const std::string channel = unique_channel();
-  WriterHandle writer = open_writer(channel, kPicture);
-  const ReaderHandle reader = attach_reader(channel);
+  auto writer = open_writer(unique_channel(), kPicture);
+  const ReaderHandle reader = attach_reader(writer.channel);
   const possum_video video = video_of(kPicture);
   SlotHandle slot;
   const auto begin = [&] {
@@ -733,8 +731,7 @@ TEST(slot_is_released_once_whatever_publish_said) {
     draw_picture(video, possum_slot_data(slot), 1);
   };
   const auto publish = [&](possum_status wanted) {
-    const possum_frame_params params = params_for(1);
-    EXPECT(wanted, possum_writer_publish(writer, slot, &params, POSSUM_AT_ONCE));
+    EXPECT(wanted, publish_slot(writer, slot, 1));
     const auto* const first = static_cast<const unsigned char*>(possum_slot_data(slot));
     CHECK(*first == picture_byte(1, 0, 0, 0));
   };
@@ -746,9 +743,9 @@ TEST(slot_is_released_once_whatever_publish_said) {
   slot.reset();
   CHECK(statistics_of(writer).borrowed == 0);
 
-  // A slot of a channel that is made anew carries nothing to its readers.
+  // A slot of a writer.channel that is made anew carries nothing to its readers.
   begin();
-  CHECK(shm_unlink(("/possum-c." + channel).c_str()) == 0);
+  CHECK(shm_unlink(("/possum-c." + writer.channel).c_str()) == 0);
   CHECK(support::eventually([&] { return possum_writer_reader_count(writer) == 0; }));
   publish(POSSUM_NO_SLOT);
   publish(POSSUM_ERROR_STATE);
@@ -767,9 +764,8 @@ TEST(slot_is_released_once_whatever_publish_said) {
 
 // The frames are gone for their readers, but nobody may find other memory there.
 TEST(published_slots_in_hand_keep_no_frame_from_being_written) {
-  const std::string channel = unique_channel();
-  WriterHandle writer = open_writer(
-      channel, kPicture, [](possum_writer_options& options) { options.slots = 4; });
+  auto writer =
+      open_writer(unique_channel(), kPicture, [](auto& options) { options.slots = 4; });
   std::vector<SlotHandle> slots;
   for (std::uint64_t key = 0; key < 40; ++key) {
     slots.push_back(borrow(writer));
@@ -778,7 +774,7 @@ TEST(published_slots_in_hand_keep_no_frame_from_being_written) {
     EXPECT(POSSUM_OK, possum_writer_publish(writer, slot, nullptr, POSSUM_AT_ONCE));
   }
   EXPECT(POSSUM_OK, possum_writer_set_caps(writer, kOther, 0));
-  EXPECT(POSSUM_OK, publish_picture(writer, video_of(kOther), 1));
+  publish(writer, 1, kOther);
   writer.reset();
   for (const SlotHandle& slot : slots) {
     const auto* const bytes = static_cast<const volatile char*>(possum_slot_data(slot));
@@ -797,29 +793,20 @@ TEST(another_writers_slot_is_refused) {
 
 // --- waits -----------------------------------------------------------------------------
 
-namespace {
-
 // A writer whose blocking reader, of depth 1, has one frame waiting.
 struct HeldUp {
   const std::string channel = unique_channel();
   const possum_video video = video_of(kPicture);
   const WriterHandle writer = open_writer(channel, kPicture, allow_blocking);
-  const ReaderHandle reader = attach_reader(channel, [](possum_reader_options& options) {
-    options.policy = POSSUM_BLOCKING;
-    options.depth = 1;
-  });
-  HeldUp() { EXPECT(POSSUM_OK, publish_picture(writer, video, 0)); }
+  const ReaderHandle reader = attach_reader(channel, blocking_one);
+  HeldUp() { publish(writer, 0); }
   SlotHandle unfinished(std::uint64_t key) {
     SlotHandle slot = borrow(writer);
     draw_picture(video, possum_slot_data(slot), key);
-    const possum_frame_params params = params_for(key);
-    EXPECT(POSSUM_TIMEOUT,
-           possum_writer_publish(writer, slot, &params, possum_deadline(kShortNs)));
+    EXPECT(POSSUM_TIMEOUT, publish_slot(writer, slot, key, possum_deadline(kShortNs)));
     return slot;
   }
 };
-
-}  // namespace
 
 TEST(publication_goes_on_after_a_deadline) {
   HeldUp held;
@@ -841,15 +828,15 @@ TEST(publication_can_be_given_up) {
   HeldUp held;
   held.unfinished(1).reset();
   CHECK(shows_key(held.reader, 0));
-  EXPECT(POSSUM_OK, publish_picture(held.writer, held.video, 2));
+  publish(held.writer, 2);
   FrameHandle frame = take(held.reader);
   CHECK(info_of(frame).offset == 2 && info_of(frame).missed == 1);
   frame.reset();
 
-  EXPECT(POSSUM_OK, publish_picture(held.writer, held.video, 3));
+  publish(held.writer, 3);
   SlotHandle slot = held.unfinished(4);
   CHECK(shows_key(held.reader, 3));
-  EXPECT(POSSUM_OK, publish_picture(held.writer, held.video, 5));  // instead
+  publish(held.writer, 5);  // instead
   EXPECT(POSSUM_ERROR_STATE,
          possum_writer_publish(held.writer, slot, nullptr, POSSUM_AT_ONCE));
   CHECK(says("given up"));
@@ -863,113 +850,100 @@ TEST(write_gives_its_frame_up_at_the_deadline) {
   const ReaderHandle other = attach_reader(held.channel);
   CHECK(shows_key(other, 0));
   std::vector<unsigned char> picture(held.video.bytes);
-  const auto write = [&](std::uint64_t key, std::int64_t deadline) {
+  const auto send = [&](std::uint64_t key, std::int64_t deadline) {
     draw_picture(held.video, picture.data(), key);
     const possum_frame_params params = params_for(key);
-    return possum_writer_write(held.writer, picture.data(), picture.size(), &params,
-                               deadline);
+    return write(held.writer, picture, &params, deadline);
   };
-  EXPECT(POSSUM_TIMEOUT, write(1, possum_deadline(kShortNs)));
+  EXPECT(POSSUM_TIMEOUT, send(1, possum_deadline(kShortNs)));
   CHECK(shows_key(other, 1));  // had room
   CHECK(statistics_of(held.writer).borrowed == 0);
   CHECK(shows_key(held.reader, 0));
-  EXPECT(POSSUM_OK, write(2, POSSUM_AT_ONCE));
+  EXPECT(POSSUM_OK, send(2, POSSUM_AT_ONCE));
   CHECK(shows_key(other, 2));
   FrameHandle frame = take(held.reader);
   CHECK(info_of(frame).offset == 2 && info_of(frame).missed == 1 && shows_its_key(frame));
   frame.reset();
 
-  EXPECT(POSSUM_OK, write(3, POSSUM_AT_ONCE));
+  EXPECT(POSSUM_OK, send(3, POSSUM_AT_ONCE));
   possum_writer_interrupt(held.writer, 1);
-  EXPECT(POSSUM_INTERRUPTED, write(4, POSSUM_FOREVER));
+  EXPECT(POSSUM_INTERRUPTED, send(4, POSSUM_FOREVER));
   possum_writer_interrupt(held.writer, 0);
   CHECK(shows_key(held.reader, 3));
-  EXPECT(POSSUM_OK, write(5, POSSUM_AT_ONCE));
+  EXPECT(POSSUM_OK, send(5, POSSUM_AT_ONCE));
   CHECK(shows_key(held.reader, 5));
 }
 
-TEST(interrupt_ends_every_wait) {
-  HeldUp held;
+// A call that waits.
+struct Wait {
+  possum_status in_vain;  // at its deadline
+  std::function<bool()> asleep;
+  std::function<void(int)> interrupt;
+  std::function<possum_status(std::int64_t)> until;
+};
+
+// Each of them, while nothing comes that it waits for.
+struct Waits : HeldUp {
   const ReaderHandle other = open_reader(unique_channel());
+  SlotHandle slot = borrow(writer);
   possum_frame* frame = nullptr;
-  SlotHandle slot = borrow(held.writer);
-  const auto ended = [&](auto wait, auto asleep, auto interrupt) {
+
+  void each(const std::function<void(const Wait&)>& use) {
+    const auto of_writer = [&](auto until) {
+      use({POSSUM_TIMEOUT, [&] { return support::writer_sleeps(channel); },
+           [&](int on) { possum_writer_interrupt(writer, on); }, until});
+    };
+    const auto of_other = [&](auto until) {
+      use({POSSUM_ERROR_NOT_FOUND, support::somebody_searches,
+           [&](int on) { possum_reader_interrupt(other, on); }, until});
+    };
+    of_writer([&](auto ns) { return possum_writer_publish(writer, slot, nullptr, ns); });
+    of_writer([&](auto ns) { return possum_writer_drain(writer, ns); });
+    of_writer([&](auto ns) { return possum_writer_wait_readers(writer, 2, ns); });
+    of_other([&](auto ns) { return possum_reader_attach(other, ns); });
+    of_other([&](auto ns) { return possum_reader_next(other, ns, &frame); });
+    CHECK(shows_key(reader, 0));
+    EXPECT(POSSUM_OK, possum_writer_publish(writer, slot, nullptr, POSSUM_AT_ONCE));
+    slot.reset();
+    take(reader);
+    use({POSSUM_TIMEOUT, [&] { return support::reader_sleeps(channel); },
+         [&](int on) { possum_reader_interrupt(reader, on); },
+         [&](auto ns) { return possum_reader_take(reader, ns, &frame); }});
+    CHECK(frame == nullptr);
+  }
+};
+
+TEST(interrupt_ends_every_wait) {
+  Waits().each([](const Wait& wait) {
     possum_status status = POSSUM_OK;
-    std::thread waiting([&] { status = wait(); });
-    support::await_asleep(asleep);
-    interrupt(1);
+    std::thread waiting([&] { status = wait.until(POSSUM_FOREVER); });
+    support::await_asleep(wait.asleep);
+    wait.interrupt(1);
     waiting.join();
-    interrupt(0);
+    wait.interrupt(0);
     EXPECT(POSSUM_INTERRUPTED, status);
-  };
-  const auto writer_sleeps = [&] { return support::writer_sleeps(held.channel); };
-  const auto end_writer = [&](int on) { possum_writer_interrupt(held.writer, on); };
-  const auto end_other = [&](int on) { possum_reader_interrupt(other, on); };
-  ended([&] { return possum_writer_publish(held.writer, slot, nullptr, POSSUM_FOREVER); },
-        writer_sleeps, end_writer);
-  ended([&] { return possum_writer_drain(held.writer, POSSUM_FOREVER); }, writer_sleeps,
-        end_writer);
-  ended([&] { return possum_writer_wait_readers(held.writer, 2, POSSUM_FOREVER); },
-        writer_sleeps, end_writer);
-  ended([&] { return possum_reader_attach(other, POSSUM_FOREVER); },
-        support::somebody_searches, end_other);
-  ended([&] { return possum_reader_next(other, POSSUM_FOREVER, &frame); },
-        support::somebody_searches, end_other);
-  CHECK(shows_key(held.reader, 0));
-  EXPECT(POSSUM_OK, possum_writer_publish(held.writer, slot, nullptr, POSSUM_AT_ONCE));
-  slot.reset();
-  take(held.reader);
-  ended([&] { return possum_reader_take(held.reader, POSSUM_FOREVER, &frame); },
-        [&] { return support::reader_sleeps(held.channel); },
-        [&](int on) { possum_reader_interrupt(held.reader, on); });
-  CHECK(frame == nullptr);
+  });
 }
 
 TEST(waits_sleep_after_interrupts_on_and_off_at_once) {
-  HeldUp held;
-  const ReaderHandle other = open_reader(unique_channel());
-  possum_frame* frame = nullptr;
-  SlotHandle slot = borrow(held.writer);
-  const auto sleeps = [&](possum_status ended, auto interrupt, auto wait) {
-    support::before_wake_up = [&] { interrupt(0); };
-    interrupt(1);
+  Waits().each([](const Wait& wait) {
+    support::before_wake_up = [&] { wait.interrupt(0); };
+    wait.interrupt(1);
     CHECK(!support::before_wake_up);
     support::check_sleeps(
-        [&](std::int64_t deadline_ns) { EXPECT(ended, wait(deadline_ns)); });
-  };
-  const auto of_writer = [&](int on) { possum_writer_interrupt(held.writer, on); };
-  const auto of_other = [&](int on) { possum_reader_interrupt(other, on); };
-  sleeps(POSSUM_TIMEOUT, of_writer, [&](std::int64_t ns) {
-    return possum_writer_publish(held.writer, slot, nullptr, ns);
+        [&](auto deadline) { EXPECT(wait.in_vain, wait.until(deadline)); });
   });
-  sleeps(POSSUM_TIMEOUT, of_writer,
-         [&](std::int64_t ns) { return possum_writer_drain(held.writer, ns); });
-  sleeps(POSSUM_TIMEOUT, of_writer,
-         [&](std::int64_t ns) { return possum_writer_wait_readers(held.writer, 2, ns); });
-  sleeps(POSSUM_ERROR_NOT_FOUND, of_other,
-         [&](std::int64_t ns) { return possum_reader_next(other, ns, &frame); });
-  sleeps(POSSUM_ERROR_NOT_FOUND, of_other,
-         [&](std::int64_t ns) { return possum_reader_attach(other, ns); });
-  slot.reset();
-  take(held.reader);
-  sleeps(
-      POSSUM_TIMEOUT, [&](int on) { possum_reader_interrupt(held.reader, on); },
-      [&](std::int64_t ns) { return possum_reader_take(held.reader, ns, &frame); });
 }
 
 TEST(every_wait_ends_at_its_deadline) {
-  HeldUp held;
-  const std::int64_t before = possum_now_ns();
-  EXPECT(POSSUM_TIMEOUT,
-         possum_writer_wait_readers(held.writer, 2, possum_deadline(kShortNs)));
-  EXPECT(POSSUM_TIMEOUT, possum_writer_drain(held.writer, possum_deadline(kShortNs)));
-  take(held.reader);
+  Waits().each([](const Wait& wait) {
+    const std::int64_t before = possum_now_ns();
+    EXPECT(wait.in_vain, wait.until(possum_deadline(kShortNs)));
+    CHECK(possum_now_ns() - before >= kShortNs);
+  });
   possum_frame* frame = nullptr;
-  EXPECT(POSSUM_TIMEOUT,
-         possum_reader_take(held.reader, possum_deadline(kShortNs), &frame));
-  CHECK(possum_now_ns() - before >= 3 * kShortNs);
   const ReaderHandle other = open_reader("nobody-writes-here");
-  EXPECT(POSSUM_ERROR_NOT_FOUND, possum_reader_attach(other, possum_deadline(kShortNs)));
+  EXPECT(POSSUM_ERROR_NOT_FOUND, possum_reader_attach(other, POSSUM_AT_ONCE));
   CHECK(says("nobody-writes-here"));
   EXPECT(POSSUM_DISCONNECTED, possum_reader_take(other, POSSUM_AT_ONCE, &frame));
 }
@@ -978,8 +952,7 @@ TEST(every_wait_ends_at_its_deadline) {
 // for its turn keeps its deadline too.
 TEST(threads_take_turns_and_keep_their_deadlines) {
   HeldUp held;
-  std::thread first(
-      [&] { EXPECT(POSSUM_OK, publish_picture(held.writer, held.video, 1)); });
+  std::thread first([&] { publish(held.writer, 1); });
   // Its frame is offered in vain.
   CHECK(support::eventually([&] { return statistics_of(held.writer).frames == 2; }));
   EXPECT(POSSUM_TIMEOUT,
@@ -988,8 +961,6 @@ TEST(threads_take_turns_and_keep_their_deadlines) {
   first.join();
   CHECK(shows_key(held.reader, 1));
 }
-
-namespace {
 
 // One of several threads that use one writer in all ways at once.
 void use_writer(possum_writer* writer, const possum_video& video, unsigned seed) {
@@ -1005,8 +976,7 @@ void use_writer(possum_writer* writer, const possum_video& video, unsigned seed)
     switch (random() % 8) {
       case 0:
         draw_picture(video, picture.data(), params.offset);
-        expected(
-            possum_writer_write(writer, picture.data(), picture.size(), &params, soon()));
+        expected(write(writer, picture, &params, soon()));
         break;
       case 1:
         for (const std::size_t bytes : {1000 + random() % 1000, 1 + random() % 200'000}) {
@@ -1047,15 +1017,9 @@ void use_writer(possum_writer* writer, const possum_video& video, unsigned seed)
   }
 }
 
-}  // namespace
-
 TEST(any_thread_may_do_anything_with_a_writer) {
-  const std::string channel = unique_channel();
-  const WriterHandle writer = open_writer(channel, kPicture, allow_blocking);
-  const ReaderHandle reader = attach_reader(channel, [](possum_reader_options& options) {
-    options.policy = POSSUM_BLOCKING;
-    options.depth = 1;
-  });
+  const auto writer = open_writer(unique_channel(), kPicture, allow_blocking);
+  const ReaderHandle reader = attach_reader(writer.channel, blocking_one);
   std::thread reading([&] {
     std::uint64_t last = 0;
     possum_frame* frame = nullptr;
@@ -1082,13 +1046,11 @@ TEST(any_thread_may_do_anything_with_a_writer) {
 // --- ends ------------------------------------------------------------------------------
 
 TEST(blocking_reader_in_another_process_gets_every_frame_and_the_end) {
-  const std::string channel = unique_channel();
-  const WriterHandle writer = open_writer(channel, kPicture, allow_blocking);
-  Peer reader("lossless_reader", {channel, "2000"});
+  const auto writer = open_writer(unique_channel(), kPicture, allow_blocking);
+  Peer reader("lossless_reader", {writer.channel, "2000"});
   reader.expect("attached");
-  const possum_video video = video_of(kPicture);
   for (std::uint64_t key = 0; key < 2000; ++key) {
-    EXPECT(POSSUM_OK, publish_picture(writer, video, key));
+    publish(writer, key);
   }
   possum_writer_eos(writer);
   EXPECT(POSSUM_OK, possum_writer_drain(writer, in_ms(kLimitMs)));
@@ -1121,47 +1083,43 @@ TEST(reader_follows_a_killed_writer_to_the_next) {
 }
 
 TEST(end_of_stream_is_a_state_or_a_pause) {
-  const std::string channel = unique_channel();
-  WriterHandle writer = open_writer(channel, kPicture);
-  const ReaderHandle reader = attach_reader(channel);
-  const ReaderHandle patient = attach_reader(
-      channel, [](possum_reader_options& options) { options.ignore_eos = 1; });
+  auto writer = open_writer(unique_channel(), kPicture);
+  const ReaderHandle reader = attach_reader(writer.channel);
+  const ReaderHandle patient =
+      attach_reader(writer.channel, [](auto& options) { options.ignore_eos = 1; });
   possum_frame* frame = nullptr;
   possum_writer_eos(writer);
   EXPECT(POSSUM_EOS, possum_reader_take(reader, in_ms(kLimitMs), &frame));
   EXPECT(POSSUM_EOS, possum_reader_next(reader, in_ms(kLimitMs), &frame));
   EXPECT(POSSUM_TIMEOUT, possum_reader_take(patient, possum_deadline(kShortNs), &frame));
-  EXPECT(POSSUM_OK, publish_picture(writer, video_of(kPicture), 1));
+  publish(writer, 1);
   CHECK(shows_key(reader, 1) && shows_key(patient, 1));
   writer.reset();
   EXPECT(POSSUM_DISCONNECTED, possum_reader_take(patient, in_ms(kLimitMs), &frame));
 }
 
 TEST(flush_withdraws_and_shows_in_the_next_frame) {
-  const std::string channel = unique_channel();
-  const WriterHandle writer = open_writer(channel, kPicture);
-  const ReaderHandle reader = attach_reader(channel);
-  const possum_video video = video_of(kPicture);
-  EXPECT(POSSUM_OK, publish_picture(writer, video, 0));
+  const auto writer = open_writer(unique_channel(), kPicture);
+  const ReaderHandle reader = attach_reader(writer.channel);
+  publish(writer, 0);
   FrameHandle frame = take(reader);
   const std::uint32_t before = info_of(frame).flush_id;
   frame.reset();
-  EXPECT(POSSUM_OK, publish_picture(writer, video, 1));
+  publish(writer, 1);
   possum_writer_flush(writer);
   possum_frame* none = nullptr;
   EXPECT(POSSUM_TIMEOUT, possum_reader_take(reader, POSSUM_AT_ONCE, &none));
-  EXPECT(POSSUM_OK, publish_picture(writer, video, 2));
+  publish(writer, 2);
   frame = take(reader);
   CHECK(info_of(frame).offset == 2 && info_of(frame).flush_id != before);
   CHECK(info_of(frame).missed == 1);
 }
 
 TEST(dropping_reader_sees_the_newest) {
-  const std::string channel = unique_channel();
-  const WriterHandle writer = open_writer(channel, kPicture);
-  const ReaderHandle reader = attach_reader(channel);
+  const auto writer = open_writer(unique_channel(), kPicture);
+  const ReaderHandle reader = attach_reader(writer.channel);
   for (std::uint64_t key = 0; key < 20; ++key) {
-    EXPECT(POSSUM_OK, publish_picture(writer, video_of(kPicture), key));
+    publish(writer, key);
   }
   possum_reader_skip_to_newest(reader);
   CHECK(shows_key(reader, 19));
@@ -1170,21 +1128,16 @@ TEST(dropping_reader_sees_the_newest) {
 // --- peers that are in the way ---------------------------------------------------------
 
 TEST(a_second_writer_and_unwanted_blocking_are_refused) {
-  const std::string channel = unique_channel();
-  const WriterHandle writer = open_writer(channel, kPicture);
-  possum_writer_options options;
-  possum_writer_options_init(&options, sizeof options);
-  options.channel = channel.c_str();
+  const auto writer = open_writer(unique_channel(), kPicture);
+  possum_writer_options options = writer_options(writer.channel);
   options.claim_timeout_ns = 0;
   possum_writer* second = nullptr;
   EXPECT(POSSUM_ERROR_BUSY, possum_writer_open(&options, &second));
   CHECK(says(std::to_string(getpid())) && second == nullptr);
-  const ReaderHandle reader = open_reader(channel, blocking);
+  const ReaderHandle reader = open_reader(writer.channel, blocking);
   EXPECT(POSSUM_ERROR_NO_BLOCKING, possum_reader_attach(reader, POSSUM_AT_ONCE));
   CHECK(says("allow_blocking"));
 }
-
-namespace {
 
 // All that a process has, and what it maps later.
 bool may_lock_memory() {
@@ -1200,27 +1153,22 @@ bool may_lock_memory() {
 int outcome_of_role(const char* role, const char* how) {
   const std::string channel = unique_channel();
   WriterHandle writer = open_writer(channel, kPicture, allow_blocking);
-  const possum_video video = video_of(kPicture);
   Peer peer(role, {channel, how});
   EXPECT(POSSUM_OK, possum_writer_wait_readers(writer, 1, in_ms(kLimitMs)));
   for (std::uint64_t key = 0; key < kDrawnFrames; ++key) {
-    EXPECT(POSSUM_OK, publish_picture(writer, video, key));
+    publish(writer, key);
   }
   const int outcome = peer.join();
   writer.reset();
   return outcome;
 }
 
-}  // namespace
-
 TEST(what_is_drawn_on_a_frame_is_in_this_frame_alone) {
-  const std::string channel = unique_channel();
-  const WriterHandle writer = open_writer(channel, kPicture, allow_blocking);
-  const ReaderHandle drawing = attach_reader(channel, copy_on_write);
-  const ReaderHandle looking = attach_reader(channel, copy_on_write);
-  const possum_video video = video_of(kPicture);
+  const auto writer = open_writer(unique_channel(), kPicture, allow_blocking);
+  const ReaderHandle drawing = attach_reader(writer.channel, copy_on_write);
+  const ReaderHandle looking = attach_reader(writer.channel, copy_on_write);
   for (std::uint64_t key = 0; key < kDrawnFrames; ++key) {
-    EXPECT(POSSUM_OK, publish_picture(writer, video, key));
+    publish(writer, key);
     const FrameHandle frame = take(drawing);
     CHECK(info_of(frame).offset == key && shows_its_key(frame));
     draw_on(frame);
@@ -1258,9 +1206,7 @@ TEST(other_faults_end_the_process_as_before) {
 TEST(raw_video_that_no_size_follows_from_is_refused_at_once) {
   const std::string channel = unique_channel();
   const std::string size = ", width=(int)64, height=(int)48";
-  possum_writer_options options;
-  possum_writer_options_init(&options, sizeof options);
-  options.channel = channel.c_str();
+  possum_writer_options options = writer_options(channel);
   possum_writer* writer = nullptr;
   const auto opens = [&](const std::string& caps, std::size_t bytes) {
     options.caps = caps.c_str();
@@ -1280,26 +1226,24 @@ TEST(raw_video_that_no_size_follows_from_is_refused_at_once) {
   const possum_video video = video_of(professional);
   CHECK(video.bytes == 48 * 256 && video.planes[0].width == 11);
   const ReaderHandle reader = attach_reader(channel);
-  EXPECT(POSSUM_OK, publish_picture(writer, video, 7));
+  publish(writer, 7, professional);
   CHECK(shows_key(reader, 7));
   possum_writer_close(writer);
 }
 
 TEST(a_signal_ends_a_program_that_waits_for_a_name) {
-  const std::string channel = unique_channel();
-  const WriterHandle writer = open_writer(channel, kPicture);
-  Peer claimer("claimer", {channel});
+  const auto writer = open_writer(unique_channel(), kPicture);
+  Peer claimer("claimer", {writer.channel});
   claimer.expect("claims");
   claimer.signal(SIGTERM);
   CHECK(claimer.join() == 128 + SIGTERM);
 }
 
 TEST(killed_hoarder_gives_everything_back) {
-  const std::string channel = unique_channel();
-  const WriterHandle writer = open_writer(channel, kPicture, allow_blocking);
+  const auto writer = open_writer(unique_channel(), kPicture, allow_blocking);
   const possum_video video = video_of(kPicture);
-  EXPECT(POSSUM_OK, publish_picture(writer, video, 0));
-  Peer hoarder("hoarder", {channel});
+  publish(writer, 0);
+  Peer hoarder("hoarder", {writer.channel});
   hoarder.expect("holds");
   possum_status status = POSSUM_OK;
   while (status == POSSUM_OK) {
@@ -1310,8 +1254,6 @@ TEST(killed_hoarder_gives_everything_back) {
   EXPECT(POSSUM_OK, publish_picture(writer, video, 2, in_ms(kLimitMs)));
   CHECK(support::eventually([&] { return possum_writer_reader_count(writer) == 0; }));
 }
-
-namespace {
 
 // Each function of possum.h that has a status and takes a reader, a writer or a slot.
 void check_all_calls_are_refused(possum_reader* reader, possum_writer* writer,
@@ -1358,14 +1300,11 @@ void check_all_others_do_nothing(possum_reader* reader, possum_writer* writer,
   possum_reader_close(reader);
 }
 
-}  // namespace
-
 TEST(handles_are_dead_in_a_forked_child) {
-  const std::string channel = unique_channel();
-  const WriterHandle writer = open_writer(channel, kPicture);
-  const ReaderHandle reader = attach_reader(channel);
+  const auto writer = open_writer(unique_channel(), kPicture);
+  const ReaderHandle reader = attach_reader(writer.channel);
   const possum_video video = video_of(kPicture);
-  EXPECT(POSSUM_OK, publish_picture(writer, video, 1));
+  publish(writer, 1);
   FrameHandle frame = take(reader);
   const SlotHandle slot = borrow(writer);
   support::in_child([&] {
@@ -1377,13 +1316,12 @@ TEST(handles_are_dead_in_a_forked_child) {
     EXPECT(POSSUM_OK, possum_frame_get_video(frame, &there));
     possum_frame_release(frame);
     frame.reset();
-    const ReaderHandle own = attach_reader(channel);
+    const ReaderHandle own = attach_reader(writer.channel);
   });
   CHECK(statistics_of(writer).held == 1 && shows_its_key(frame));
   CHECK(statistics_of(writer).borrowed == 1);
   draw_picture(video, possum_slot_data(slot), 2);
-  const possum_frame_params params = params_for(2);
-  EXPECT(POSSUM_OK, possum_writer_publish(writer, slot, &params, POSSUM_AT_ONCE));
+  EXPECT(POSSUM_OK, publish_slot(writer, slot, 2));
   CHECK(shows_key(reader, 2));
 }
 
@@ -1409,8 +1347,6 @@ TEST(reader_that_never_attached_is_dead_in_a_forked_child) {
 
 // --- peers that lie --------------------------------------------------------------------
 
-namespace {
-
 using possum::transport::layout::FrameDescriptor;
 
 // Publishes through the transport, which passes on what libpossum and possumsink would
@@ -1434,8 +1370,6 @@ void describe_truly(FrameDescriptor& frame) {
   frame.plane_count = 1;
   frame.planes[0] = {0, 196 * 33, 196, 0};
 }
-
-}  // namespace
 
 TEST(frames_that_contradict_their_caps_end_the_attachment) {
   const std::string channel = unique_channel();
@@ -1536,10 +1470,9 @@ TEST(frame_of_the_future_stands_for_its_arrival) {
 }
 
 TEST(reader_leaves_a_channel_of_nonsense) {
-  const std::string channel = unique_channel();
-  const WriterHandle writer = open_writer(channel, kPicture);
-  const ReaderHandle reader = attach_reader(channel);
-  const std::string name = "/possum-c." + channel;
+  const auto writer = open_writer(unique_channel(), kPicture);
+  const ReaderHandle reader = attach_reader(writer.channel);
+  const std::string name = "/possum-c." + writer.channel;
   const int fd = shm_open(name.c_str(), O_RDWR, 0);
   CHECK(fd >= 0);
   unsigned char byte = 0;
@@ -1547,10 +1480,12 @@ TEST(reader_leaves_a_channel_of_nonsense) {
   byte ^= 0xff;
   CHECK(pwrite(fd, &byte, 1, 0) == 1);
   close(fd);
-  const ReaderHandle late = open_reader(channel);
+  const ReaderHandle late = open_reader(writer.channel);
   EXPECT(POSSUM_ERROR_NOT_FOUND, possum_reader_attach(late, POSSUM_AT_ONCE));
-  CHECK(says(channel));
-  // The writer finds out and makes the channel anew.
+  CHECK(says(writer.channel));
+  // The writer finds out and makes the writer.channel anew.
   CHECK(support::eventually(
       [&] { return possum_reader_attach(late, POSSUM_AT_ONCE) == POSSUM_OK; }));
 }
+
+}  // namespace

@@ -19,9 +19,8 @@
 #include "support/check.h"
 #include "support/players.h"
 
-using support::env;
+using namespace support;
 using support::Process;
-using support::replaced;
 
 namespace {
 

@@ -12,14 +12,8 @@
 #include "support/check.h"
 #include "support/players.h"
 
-using support::await_frames;
+using namespace support;
 using support::names_of;
-using support::next_frame;
-using support::number_after;
-using support::play;
-using support::Process;
-using support::stats_of;
-using support::unique_channel;
 
 namespace {
 
@@ -66,11 +60,6 @@ void check_full_rate(Process& player, std::int64_t frames) {
 void await_nothing_held(Process& writer) {
   const std::string stats = stats_of(writer, "check");
   if (number_after(stats, " held") != 0) writer.fail("slots are held: " + stats);
-}
-
-void end(Process& player) {
-  player.signal(SIGINT);
-  player.expect_status(0);
 }
 
 }  // namespace

@@ -16,12 +16,8 @@
 #include "support/check.h"
 #include "support/players.h"
 
-using support::launch;
+using namespace support;
 using support::names_of;
-using support::play;
-using support::Process;
-using support::TemporaryDirectory;
-using support::unique_channel;
 
 namespace {
 
@@ -121,11 +117,6 @@ void await_bars(const Display& display, Process& viewer) {
   viewer.fail("does not show the test picture");
 }
 
-void interrupt(Process& child) {
-  child.signal(SIGINT);
-  child.expect_status(0);
-}
-
 // gst-launch-1.0 and possum-launch say different things when they play; that a writer is
 // there, its channel says.
 void await_channel(const std::string& channel) {
@@ -142,8 +133,8 @@ TEST(readme_lines_show_the_test_picture_writer_first) {
   await_channel("default");
   Process viewer = launch(kReadmeSrc, "", display.options());
   await_bars(display, viewer);
-  interrupt(viewer);
-  interrupt(writer);
+  end(viewer);
+  end(writer);
   CHECK(names_of("default").empty());
 }
 
@@ -155,8 +146,8 @@ TEST(readme_lines_show_the_test_picture_reader_first) {
   CHECK(!shows_bars(display));
   Process writer = launch(kReadmeSink);
   await_bars(display, viewer);
-  interrupt(writer);
-  interrupt(viewer);
+  end(writer);
+  end(viewer);
   CHECK(names_of("default").empty());
 }
 
@@ -172,7 +163,7 @@ TEST(every_way_to_look_works) {
                             channel, display.options());
     viewer.expect_status(0);
   }
-  interrupt(writer);
+  end(writer);
 }
 
 TEST(eos_ends_both_sides_with_0) {
@@ -208,8 +199,8 @@ TEST(interrupt_ends_every_line_with_0) {
           launch(options + source + " ! possumsink channel=CHANNEL", channel);
       reader.wait_line("Attached to channel");
       await_channel(channel);
-      interrupt(reader);
-      interrupt(writer);
+      end(reader);
+      end(writer);
       CHECK(!writer.said("ERROR") && !reader.said("ERROR"));
       CHECK(names_of(channel).empty());
     }
@@ -222,7 +213,7 @@ TEST(interrupt_ends_a_reader_that_waits_for_a_writer_with_0) {
     Process reader =
         launch(std::string(options) + "possumsrc channel=CHANNEL ! fakesink", channel);
     reader.wait_line("Waiting for channel");
-    interrupt(reader);
+    end(reader);
     CHECK(!reader.said("ERROR"));
   }
 }
@@ -240,8 +231,7 @@ TEST(interrupt_ends_a_writer_that_waits_for_its_reader_with_0) {
   // By the time that somebody else has come and gone, there is no room any more.
   Process other = play("possumsrc channel=CHANNEL num-buffers=1 ! fakesink", channel);
   other.expect_status(0);
-  writer.signal(SIGINT);
-  writer.expect_status(0);
+  end(writer);
   CHECK(names_of(channel).empty());
 }
 
@@ -255,5 +245,5 @@ TEST(a_running_error_ends_with_1_and_no_start_with_255) {
   reader.expect_status(1);
   Process second = launch("videotestsrc ! possumsink channel=CHANNEL", channel);
   second.expect_status(255);
-  interrupt(writer);
+  end(writer);
 }

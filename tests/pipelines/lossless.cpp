@@ -14,11 +14,8 @@
 #include "support/check.h"
 #include "support/players.h"
 
-using support::names_of;
+using namespace support;
 using support::number_after;
-using support::play;
-using support::Process;
-using support::unique_channel;
 
 namespace {
 

@@ -11,15 +11,8 @@
 #include "support/check.h"
 #include "support/players.h"
 
-using support::await_frames;
+using namespace support;
 using support::env;
-using support::names_of;
-using support::number_after;
-using support::play;
-using support::Process;
-using support::replaced;
-using support::stats_of;
-using support::unique_channel;
 
 namespace {
 
@@ -57,7 +50,7 @@ Process start_reader(const std::string& box, const std::string& channel,
 }
 
 // SIGINT would stop at unshare.
-void end(Process& player) {
+void quit(Process& player) {
   player.tell("quit");
   player.expect_status(0);
 }
@@ -79,8 +72,8 @@ void expect_channel_through(const std::string& box, const std::string& other) {
   second.wait_line("died", 2);
   Process last = start_reader(box, channel);
   await_frames(last, 1);
-  end(last);
-  end(second);
+  quit(last);
+  quit(second);
   CHECK(names_of(channel).empty());
 }
 
@@ -91,8 +84,8 @@ void expect_another_clock(const std::string& box, const std::string& other) {
   Process reader = start_reader(other, channel, "");
   await_frames(reader, 60);
   if (!reader.said("time namespace")) reader.fail("believes the writer's clock");
-  end(reader);
-  end(writer);
+  quit(reader);
+  quit(writer);
   CHECK(names_of(channel).empty());
 }
 

@@ -10,28 +10,14 @@
 #include "support/check.h"
 #include "support/players.h"
 
-using support::await_frames;
+using namespace support;
 using support::contents;
-using support::launch;
-using support::names_of;
-using support::next_frame;
-using support::number_after;
-using support::play;
-using support::Process;
-using support::stats_of;
-using support::TemporaryDirectory;
-using support::unique_channel;
 
 namespace {
 
 constexpr char kLossless[] =
     " ! possumsink name=sink channel=CHANNEL sync=false allow-blocking=true "
     "min-readers=1 ";
-
-void end(Process& player) {
-  player.signal(SIGINT);
-  player.expect_status(0);
-}
 
 // Widths are multiples of 8: nothing fixes the bytes between the end of a row and the
 // next.
@@ -105,6 +91,13 @@ TEST(tee_costs_one_copy) {
                        " ! tee name=t ! queue ! fakesink async=false t. ! queue");
   CHECK(number_after(stats, " frames") == 50);
   CHECK(number_after(stats, "copied") == 50);
+}
+
+TEST(videocrop_moves_the_planes) {
+  check_same_bytes(
+      "videotestsrc num-buffers=20 pattern=ball ! "
+      "video/x-raw,format=I420,width=664,height=370,framerate=25/1 ! "
+      "videocrop left=14 top=6 right=10 bottom=4");
 }
 
 // With more threads its pictures differ from run to run (GStreamer 1.22).

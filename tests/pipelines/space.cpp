@@ -9,15 +9,8 @@
 #include "support/players.h"
 #include "support/private_shm.h"
 
-using support::await_frames;
+using namespace support;
 using support::launch;
-using support::names_of;
-using support::number_after;
-using support::play;
-using support::PrivateShm;
-using support::Process;
-using support::stats_of;
-using support::unique_channel;
 
 namespace {
 
@@ -36,11 +29,6 @@ Process start_hoarder(const std::string& channel) {
       "queue min-threshold-buffers=200 max-size-buffers=200 max-size-bytes=0 "
       "max-size-time=0 ! fakesink",
       channel);
-}
-
-void end(Process& player) {
-  player.signal(SIGINT);
-  player.expect_status(0);
 }
 
 }  // namespace

@@ -22,15 +22,10 @@
 
 #include "support/check.h"
 #include "support/players.h"
-#include "support/users.h"
+#include "support/shared_registry.h"
 
-using support::await_frames;
+using namespace support;
 using support::env;
-using support::names_of;
-using support::play;
-using support::Process;
-using support::replaced;
-using support::unique_channel;
 
 namespace {
 
@@ -43,25 +38,14 @@ constexpr char kMember[] = "--reuid 12346 --regid 12346 --groups 54321";
 constexpr char kStranger[] = "--reuid 12347 --regid 12347 --clear-groups";
 constexpr char kNobody[] = "--reuid nobody --regid nogroup --clear-groups";
 
-// Runs programs as other users. GStreamer keeps its registry for the one who made it, so
-// there is a copy that all may read.
+// Runs programs as other users.
 class Users {
  public:
-  Users() {
-    namespace fs = std::filesystem;
-    if (!support::may_become_others()) check::skip("acting as other users needs root");
-    fs::copy_file(env("GST_REGISTRY"), registry_);
-    fs::permissions(registry_, fs::perms{0644});
-    fs::permissions(fs::path(registry_).parent_path(), fs::perms{0777});
-    Process probe =
-        shell(kStranger, "test -r " + env("GST_PLUGIN_PATH") + "/libgstpossum.so");
-    if (probe.join() != 0) check::skip("other users cannot read the build directory");
-  }
   Process shell(const std::string& user, const std::string& script,
                 const std::string& umask = "0022") const {
     return support::shell(
         "umask " + umask + "; exec setpriv " + user + " sh -c '" + script + "'",
-        {.environment = {"GST_REGISTRY=" + registry_}});
+        {.environment = registry_.environment()});
   }
   Process launch(const std::string& user, const std::string& pipeline,
                  const std::string& channel, const std::string& umask = "0022") const {
@@ -79,8 +63,7 @@ class Users {
   }
 
  private:
-  support::TemporaryDirectory directory_;
-  const std::string registry_ = directory_.file("registry.bin");
+  const support::SharedRegistry registry_;
 };
 
 // Writes until it is told to end.
@@ -145,11 +128,6 @@ void expect_modes(const std::string& channel, unsigned control, unsigned data) {
     CHECK(stat(("/dev/shm/" + name).c_str(), &info) == 0);
     CHECK((info.st_mode & 07777) == (name.starts_with("possum-c.") ? control : data));
   }
-}
-
-void end(Process& writer) {
-  writer.signal(SIGINT);
-  writer.expect_status(0);
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "frames.h"
+#include "leftovers.h"
 #include "pipeline.h"
 
 namespace elements {
@@ -24,9 +25,9 @@ struct Downstream {
 
 class Consumer {
  public:
-  explicit Consumer(const std::string& channel, const std::string& properties = "",
-                    Downstream downstream = {})
-      : downstream_(std::move(downstream)) {
+  explicit Consumer(const std::string& channel = support::unique_channel(),
+                    const std::string& properties = "", Downstream downstream = {})
+      : channel_(channel), downstream_(std::move(downstream)) {
     GstElement* src = gst_element_factory_make("possumsrc", "src");
     require(src != nullptr, "no possumsrc");
     src_.reset(static_cast<GstElement*>(gst_object_ref_sink(src)));
@@ -45,6 +46,7 @@ class Consumer {
   }
   ~Consumer() { stop(); }
 
+  const std::string& channel() const { return channel_; }
   GstElement* src() const { return src_.get(); }
   GstPad* pad() const { return pad_.get(); }
   const Pipeline& pipeline() const { return pipeline_; }
@@ -132,6 +134,9 @@ class Consumer {
   }
 
   guint64 stat(const char* field) const { return elements::stat(src(), field); }
+  void expect_stats(const Stats& wanted, Where where = Where::here()) const {
+    elements::expect_stats(src(), wanted, where);
+  }
 
   struct Latency {
     bool live;
@@ -223,6 +228,7 @@ class Consumer {
     }
   }
 
+  const std::string channel_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   Downstream downstream_;  // guarded by mutex_, as all below

@@ -58,6 +58,14 @@ inline Ref<GstBuffer> new_frame(guint8 value, gsize size = kSmallBytes) {
   return buffer;
 }
 
+inline Ref<GstBuffer> frame_at(guint8 value, GstClockTime pts,
+                               GstClockTime dts = GST_CLOCK_TIME_NONE) {
+  Ref<GstBuffer> frame = new_frame(value);
+  GST_BUFFER_PTS(frame.get()) = pts;
+  GST_BUFFER_DTS(frame.get()) = dts;
+  return frame;
+}
+
 inline Ref<GstBuffer> acquire(GstBufferPool* pool) {
   GstBuffer* buffer = nullptr;
   const GstFlowReturn flow = gst_buffer_pool_acquire_buffer(pool, &buffer, nullptr);

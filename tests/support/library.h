@@ -62,22 +62,31 @@ using ReaderHandle = Handle<possum_reader, possum_reader_close>;
 using FrameHandle = Handle<possum_frame, possum_frame_release>;
 using SlotHandle = Handle<possum_slot, possum_slot_release>;
 
+struct NamedWriter : WriterHandle {
+  std::string channel;
+};
+
 using WriterTweak = std::function<void(possum_writer_options&)>;
 using ReaderTweak = std::function<void(possum_reader_options&)>;
 
 inline void allow_blocking(possum_writer_options& options) { options.allow_blocking = 1; }
 inline void blocking(possum_reader_options& options) { options.policy = POSSUM_BLOCKING; }
 
-inline WriterHandle open_writer(const std::string& channel, const std::string& caps,
-                                const WriterTweak& tweak = {}) {
+inline possum_writer_options writer_options(const std::string& channel) {
   possum_writer_options options;
   possum_writer_options_init(&options, sizeof options);
   options.channel = channel.c_str();
+  return options;
+}
+
+inline NamedWriter open_writer(const std::string& channel, const std::string& caps,
+                               const WriterTweak& tweak = {}) {
+  possum_writer_options options = writer_options(channel);
   options.caps = caps.c_str();
   if (tweak) tweak(options);
   possum_writer* writer = nullptr;
   EXPECT(POSSUM_OK, possum_writer_open(&options, &writer));
-  return WriterHandle(writer);
+  return {WriterHandle(writer), channel};
 }
 
 inline ReaderHandle open_reader(const std::string& channel,

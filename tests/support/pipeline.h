@@ -7,6 +7,8 @@
 #include <gst/gst.h>
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "possum/refs.h"
 #include "require.h"
@@ -28,6 +30,12 @@ struct Report {
   }
   bool says(const std::string& words) const {
     return text.find(words) != std::string::npos;
+  }
+  void expect_words(const std::vector<std::string>& words,
+                    Where where = Where::here()) const {
+    for (const std::string& each : words) {
+      require(says(each), "no \"" + each + "\" in: " + text, where);
+    }
   }
 };
 
@@ -196,6 +204,17 @@ inline guint64 stat(GstElement* element, const char* field) {
   require(gst_structure_get_uint(stats.get(), field, &narrow),
           std::string("no field ") + field);
   return narrow;
+}
+
+using Stats = std::vector<std::pair<const char*, guint64>>;
+inline void expect_stats(GstElement* element, const Stats& wanted,
+                         Where where = Where::here()) {
+  for (const auto& [field, value] : wanted) {
+    const guint64 is = stat(element, field);
+    require(is == value,
+            field + (": " + std::to_string(is)) + " instead of " + std::to_string(value),
+            where);
+  }
 }
 
 }  // namespace elements

@@ -84,6 +84,11 @@ inline void await_frames(Process& player, std::int64_t count) {
   }
 }
 
+inline void end(Process& player) {
+  player.signal(SIGINT);
+  player.expect_status(0);
+}
+
 // A directory that goes with its owner.
 class TemporaryDirectory {
  public:

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "frames.h"
+#include "leftovers.h"
 #include "pipeline.h"
 
 namespace elements {
@@ -22,9 +23,9 @@ struct Upstream {
 
 class Producer {
  public:
-  explicit Producer(const std::string& channel, const std::string& properties = "",
-                    Upstream upstream = {})
-      : upstream_(upstream) {
+  explicit Producer(const std::string& channel = support::unique_channel(),
+                    const std::string& properties = "", Upstream upstream = {})
+      : channel_(channel), upstream_(upstream) {
     GstElement* sink = gst_element_factory_make("possumsink", "sink");
     require(sink != nullptr, "no possumsink");
     sink_.reset(static_cast<GstElement*>(gst_object_ref_sink(sink)));
@@ -42,6 +43,7 @@ class Producer {
   }
   ~Producer() { stop(); }
 
+  const std::string& channel() const { return channel_; }
   GstElement* sink() const { return sink_.get(); }
   GstPad* pad() const { return pad_.get(); }
   const Pipeline& pipeline() const { return pipeline_; }
@@ -98,6 +100,9 @@ class Producer {
   void push_kept(GstBuffer* buffer) const { push(possum::share(buffer)); }
 
   guint64 stat(const char* field) const { return elements::stat(sink(), field); }
+  void expect_stats(const Stats& wanted, Where where = Where::here()) const {
+    elements::expect_stats(sink(), wanted, where);
+  }
 
   Ref<GstQuery> query_allocation(bool need_pool = true) const {
     const Ref<GstCaps> caps{gst_pad_get_current_caps(pad())};
@@ -146,6 +151,7 @@ class Producer {
     return TRUE;
   }
 
+  const std::string channel_;
   Upstream upstream_;
   Pipeline pipeline_;
   Ref<GstElement> sink_;

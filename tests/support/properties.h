@@ -5,9 +5,11 @@
 // those that can be set, none of them the default.
 #pragma once
 
-#include <gst/base/gstbasesrc.h>
+#include <gst/gst.h>
 
+#include <sstream>
 #include <string>
+#include <vector>
 
 #include "pipeline.h"
 #include "require.h"
@@ -41,28 +43,42 @@ inline constexpr char kEverySinkProperty[] =
     "slots=5 perms=432 group=root min-readers=2 allow-blocking=true "
     "max-blocking-time=7 sigbus-guard=true";
 
-inline void expect_every_src_property(GstElement* src) {
-  expect_equal(get<gint>(src, "leaky-type"), 0);
-  expect_equal(get<guint>(src, "max-buffers"), 16);
-  expect_equal(get<guint64>(src, "connection-timeout"), 9);
-  expect_equal(get<gint>(src, "on-disconnect"), 2);
-  require(get<gboolean>(src, "ignore-eos"), "ignore-eos");
-  expect_equal(get<gint>(src, "timestamp-mode"), 1);
-  require(!get<gboolean>(src, "is-live"), "is-live");
-  require(!gst_base_src_is_live(GST_BASE_SRC(src)), "still live");
-  expect_equal(text_property(src, "allowed-owner"), "any");
-  require(get<gboolean>(src, "copy-frames"), "copy-frames");
-  require(get<gboolean>(src, "sigbus-guard"), "sigbus-guard");
+// But what its base classes have.
+inline std::vector<GParamSpec*> own_properties(GstElement* element) {
+  guint count = 0;
+  GParamSpec** const all =
+      g_object_class_list_properties(G_OBJECT_GET_CLASS(element), &count);
+  std::vector<GParamSpec*> own(all, all + count);
+  g_free(all);
+  std::erase_if(own, [&](const GParamSpec* spec) {
+    return spec->owner_type != G_OBJECT_TYPE(element);
+  });
+  return own;
 }
 
-inline void expect_every_sink_property(GstElement* sink) {
-  expect_equal(get<guint>(sink, "slots"), 5);
-  expect_equal(get<guint>(sink, "perms"), 0660);
-  expect_equal(text_property(sink, "group"), "root");
-  expect_equal(get<guint>(sink, "min-readers"), 2);
-  require(get<gboolean>(sink, "allow-blocking"), "allow-blocking");
-  expect_equal(get<guint64>(sink, "max-blocking-time"), 7);
-  require(get<gboolean>(sink, "sigbus-guard"), "sigbus-guard");
+inline GParamSpec* spec_of(GstElement* element, const std::string& name) {
+  GParamSpec* spec =
+      g_object_class_find_property(G_OBJECT_GET_CLASS(element), name.c_str());
+  require(spec != nullptr, "no property " + name);
+  return spec;
+}
+
+inline std::string serialized(GstElement* element, const std::string& name) {
+  GValue value = G_VALUE_INIT;
+  g_value_init(&value, spec_of(element, name)->value_type);
+  g_object_get_property(G_OBJECT(element), name.c_str(), &value);
+  const Ref<gchar> text{gst_value_serialize(&value)};
+  g_value_unset(&value);
+  return text ? text.get() : "NULL";
+}
+
+// As set_properties() has it.
+inline void expect_properties(GstElement* element, const std::string& text) {
+  std::istringstream words(text);
+  for (std::string word; words >> word;) {
+    const std::string name = word.substr(0, word.find('='));
+    expect_equal(name + "=" + serialized(element, name), word);
+  }
 }
 
 }  // namespace elements
