@@ -121,6 +121,10 @@ possum_status attach(const possum_reader& reader, std::int64_t deadline_ns) {
                     "allow_blocking (possumsink: allow-blocking=true), or read with "
                     "another policy";
   }
+  // What the transport's sentence calls as possumsrc does.
+  if (const auto at = error.message.find("allowed-owner="); at != std::string::npos) {
+    error.message.replace(at, std::strlen("allowed-owner"), "allowed_owner");
+  }
   return answer(error);
 }
 

@@ -302,6 +302,7 @@ class Waits(Case):
         with self.assertRaises(possum.NotAllowed) as caught:
             reader.read(timeout=0)
         self.assertIn("user 54303", str(caught.exception))
+        self.assertIn("allowed_owner=54303", str(caught.exception))
         frames = []
         thread = threading.Thread(target=lambda: frames.append(next(reader)))
         with self.assertLogs("possum", "WARNING") as logs:
