@@ -29,11 +29,13 @@ void UniqueFd::reset() {
 }
 
 std::shared_ptr<ShmObject> ShmObject::map(int fd, std::size_t bytes, Access access,
-                                          bool populate, Error& error) {
-  const int prot = access == Access::read_only ? PROT_READ : PROT_READ | PROT_WRITE;
-  const int flags = MAP_SHARED | (populate ? MAP_POPULATE : 0);
+                                          Error& error, std::size_t offset) {
+  const bool writes = access == Access::read_write;
+  const int prot = writes ? PROT_READ | PROT_WRITE : PROT_READ;
+  const int flags = MAP_SHARED | (writes ? MAP_POPULATE : 0);
   // One page more, which is none of the file's: the private page goes in its place.
-  void* const data = mmap(nullptr, with_slack(bytes), prot, flags, fd, 0);
+  void* const data =
+      mmap(nullptr, with_slack(bytes), prot, flags, fd, static_cast<off_t>(offset));
   const bool mapped = data != MAP_FAILED;
   if (!mapped ||
       mmap(static_cast<std::byte*>(data) + with_slack(bytes) - page_bytes(), page_bytes(),

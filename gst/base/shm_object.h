@@ -46,9 +46,10 @@ enum class Access { read_only, read_write };
 // frame.
 class ShmObject {
  public:
-  // Maps the whole of `fd`, `bytes` long. `populate` makes every page present now.
+  // Maps `bytes` of `fd` from `offset` on, a multiple of the page size. What is to be
+  // written to is all present then.
   static std::shared_ptr<ShmObject> map(int fd, std::size_t bytes, Access access,
-                                        bool populate, Error& error);
+                                        Error& error, std::size_t offset = 0);
   ~ShmObject();
   ShmObject(const ShmObject&) = delete;
   ShmObject& operator=(const ShmObject&) = delete;

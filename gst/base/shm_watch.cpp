@@ -102,7 +102,7 @@ void ShmWatch::wait(std::int64_t deadline_ns) {
   }
 }
 
-void ShmWatch::rest(std::int64_t deadline_ns) {
+void ShmWatch::sleep_until(std::int64_t deadline_ns) {
   while (!interrupted() && monotonic_ns() < deadline_ns) sleep(deadline_ns, -1);
 }
 

@@ -37,7 +37,7 @@ class ShmWatch {
   // again and again look no more than about a hundred times a second.
   void wait(std::int64_t deadline_ns);
   // Until an interrupt or deadline_ns, whatever happens: events stay for the next wait().
-  void rest(std::int64_t deadline_ns);
+  void sleep_until(std::int64_t deadline_ns);
 
   // From any thread.
   void interrupt(bool on);

@@ -41,7 +41,7 @@ constexpr std::int64_t kSetUpNs = kNanosecondsPerSecond;
 // A copy of what may change. Each word is right by itself; they need not go together.
 struct Snapshot {
   layout::ControlHeader header{};
-  std::array<layout::ReaderUnit, layout::kReaders> pages{};
+  std::array<layout::ReaderPage, layout::kReaders> pages{};
 };
 
 // Everything is copied from the object itself: it may be cut short at any time, so
@@ -65,7 +65,7 @@ std::string name_text(const char* bytes, std::size_t size) {
   return plain_text({bytes, strnlen(bytes, size)});
 }
 
-std::string reader_name(const layout::ReaderUnit& page) {
+std::string reader_name(const layout::ReaderPage& page) {
   std::array<char, layout::kNameBytes> bytes{};
   for (std::size_t i = 0; i < layout::kNameBytes / 8; ++i) {
     const std::uint64_t part = page.name[i].load(kRelaxed);
@@ -169,7 +169,7 @@ void note_slots(const layout::ControlHeader& header, ObservedChannel& seen) {
   }
 }
 
-void note_reader(unsigned index, const layout::ReaderUnit& page, const LockFd& fd,
+void note_reader(unsigned index, const layout::ReaderPage& page, const LockFd& fd,
                  ObservedChannel& seen) {
   const layout::Config cfg = layout::unpack(page.cfg.load(kRelaxed));
   std::uint32_t there = 0;
@@ -195,8 +195,7 @@ void note_reader(unsigned index, const layout::ReaderUnit& page, const LockFd& f
   seen.readers.push_back(std::move(reader));
 }
 
-// --- the newest frame
-// --------------------------------------------------------------------
+// --- the newest frame ------------------------------------------------------------------
 
 // A slot that is the newest or stands in any word is not written, and once it is free it
 // comes back into view only with another sequence number. So what was copied between two
@@ -205,7 +204,7 @@ std::uint32_t slots_in_view(const Snapshot& copy) {
   const std::uint32_t latest = copy.header.latest.load(kRelaxed);
   std::uint32_t mask =
       latest >= 1 && latest <= layout::kSlots ? transport::slot_bit(latest - 1) : 0;
-  for (const layout::ReaderUnit& page : copy.pages) {
+  for (const layout::ReaderPage& page : copy.pages) {
     const std::uint64_t word = page.word.load(kRelaxed);
     mask |= layout::offered_of(word) | layout::taken_of(word);
   }
@@ -300,8 +299,7 @@ void note_frame(int fd, std::size_t unit, Snapshot& copy, ObservedChannel& seen)
   seen.frame_problem = why;
 }
 
-// --- the whole channel
-// -------------------------------------------------------------------
+// --- the whole channel -----------------------------------------------------------------
 
 ObservedChannel nothing_of(const std::string& channel) {
   ObservedChannel nothing;
@@ -481,25 +479,9 @@ bool look(const ChannelFiles* files, ObservedChannel& seen) {
 }  // namespace
 
 const char* text_of(ChannelCondition condition) {
-  switch (condition) {
-    case ChannelCondition::ready:
-      return "ready";
-    case ChannelCondition::eos:
-      return "eos";
-    case ChannelCondition::setting_up:
-      return "setting-up";
-    case ChannelCondition::dead:
-      return "dead";
-    case ChannelCondition::absent:
-      return "absent";
-    case ChannelCondition::unreadable:
-      return "unreadable";
-    case ChannelCondition::incompatible:
-      return "incompatible";
-    case ChannelCondition::damaged:
-      return "damaged";
-  }
-  return "?";
+  constexpr const char* kTexts[] = {"ready",  "eos",        "setting-up",   "dead",
+                                    "absent", "unreadable", "incompatible", "damaged"};
+  return kTexts[static_cast<unsigned>(condition)];
 }
 
 unsigned ObservedChannel::attached() const {

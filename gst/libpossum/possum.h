@@ -180,7 +180,8 @@ typedef struct possum_video {
  * first index on that has none. Static. Any thread. */
 POSSUM_API const char* possum_video_format(unsigned index);
 
-/* No format, 0 x 0, progressive, 0/1, pixel aspect ratio 1/1. `size`: sizeof *video. */
+/* No format, 0 x 0, progressive, 0/1, pixel aspect ratio 1/1. `size`: sizeof *video. Any
+ * thread. */
 POSSUM_API void possum_video_init(possum_video* video, size_t size);
 
 /* Sets format, width, height and the default layout for them and `interlace`; leaves
@@ -236,7 +237,7 @@ typedef struct possum_writer_options {
                                other SIGBUS goes on to the handler before it */
 } possum_writer_options;
 
-/* `size`: sizeof *options. */
+/* `size`: sizeof *options. Any thread. */
 POSSUM_API void possum_writer_options_init(possum_writer_options* options, size_t size);
 
 /* Claims the channel and makes the first slots, if their size is known. Starts a thread
@@ -253,8 +254,8 @@ POSSUM_API possum_status possum_writer_open(const possum_writer_options* options
  * EOS before it they wait for the next writer. A frame that was not taken yet can be lost
  * to its reader: call possum_writer_eos() and possum_writer_drain() first to be sure that
  * blocking readers have all. Waits for nobody. Slots in hand stay valid memory and are
- * still to be released. NULL: nothing. No other call on this writer may be going on:
- * interrupt and join first. */
+ * still to be released. NULL: nothing. Any thread, with no other call on
+ * this writer going on: interrupt and join first. */
 POSSUM_API void possum_writer_close(possum_writer* writer);
 
 /* Caps of the frames that are published from here on, and their size, as in the options.
@@ -330,7 +331,7 @@ typedef struct possum_frame_params {
   possum_plane planes[POSSUM_MAX_PLANES];
 } possum_frame_params;
 
-/* `size`: sizeof *params. */
+/* `size`: sizeof *params. Any thread. */
 POSSUM_API void possum_frame_params_init(possum_frame_params* params, size_t size);
 
 /* Offers the frame in `slot` to all readers, and to those that come before the next. No
@@ -455,7 +456,7 @@ typedef struct possum_reader_options {
                                 does nothing */
 } possum_reader_options;
 
-/* `size`: sizeof *options. */
+/* `size`: sizeof *options. Any thread. */
 POSSUM_API void possum_reader_options_init(possum_reader_options* options, size_t size);
 
 /* Makes a reader that is not attached yet. Touches no channel, waits for nothing.
@@ -463,8 +464,8 @@ POSSUM_API void possum_reader_options_init(possum_reader_options* options, size_
  * SETTINGS, NO_MEMORY. */
 POSSUM_API possum_status possum_reader_open(const possum_reader_options* options,
                                             possum_reader** reader);
-/* Leaves the channel and frees the reader. Frames in hand stay valid. NULL: nothing. No
- * other call on this reader may be going on: interrupt and join first. */
+/* Leaves the channel and frees the reader. Frames in hand stay valid. NULL: nothing. Any
+ * thread, with no other call on this reader going on: interrupt and join first. */
 POSSUM_API void possum_reader_close(possum_reader* reader);
 
 /* Waits for the channel to have a writer and attaches. Leaves an earlier one first. One

@@ -101,24 +101,24 @@ void ChannelMonitor::start(Changed changed) {
 
 // False: the thread is to end.
 bool ChannelMonitor::Watcher::look(EventThread::Run& thread) {
-  const auto tell = [&](const ChannelInfo* before, const ChannelInfo* after) {
+  const auto report = [&](const ChannelInfo* before, const ChannelInfo* after) {
     return thread.call([&] { changed_(before, after); });
   };
   Channels now = look_at_channels();
   for (auto& [name, info] : now) {
     const auto known = known_.find(name);
     if (known == known_.end()) {
-      if (!tell(nullptr, &info)) return false;
+      if (!report(nullptr, &info)) return false;
       continue;
     }
     // Frames may come too fast to be looked at, or there is none after a flush.
     if (info.caps.empty() && info.incarnation == known->second.incarnation) {
       info.caps = known->second.caps;
     }
-    if (info != known->second && !tell(&known->second, &info)) return false;
+    if (info != known->second && !report(&known->second, &info)) return false;
   }
   for (const auto& [name, info] : known_) {
-    if (now.find(name) == now.end() && !tell(&info, nullptr)) return false;
+    if (now.find(name) == now.end() && !report(&info, nullptr)) return false;
   }
   known_ = std::move(now);
   return true;
@@ -133,7 +133,7 @@ void ChannelMonitor::Watcher::run(EventThread::Run& thread) {
   while (!watch_.interrupted()) {
     std::int64_t now_ns = monotonic_ns();
     watch_.wait(known_.empty() ? INT64_MAX : now_ns + kLateNs);
-    watch_.rest(rest_until_ns);
+    watch_.sleep_until(rest_until_ns);
     if (watch_.interrupted()) return;
     now_ns = monotonic_ns();
     if (!look(thread)) return;

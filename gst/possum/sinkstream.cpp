@@ -75,12 +75,12 @@ GstStructure* SinkStream::statistics(GstStructure* base) const {
 // been closed and the element has another stream.
 transport::WriterEvents SinkStream::events_of(const std::shared_ptr<SinkStream>& stream) {
   const std::weak_ptr<SinkStream> weak = stream;
-  const auto with_element = [weak](auto tell) {
-    return [weak, tell](auto... what) {
+  const auto with_element = [weak](auto handler) {
+    return [weak, handler](auto... what) {
       const std::shared_ptr<SinkStream> self = weak.lock();
       if (!self) return;
       const Ref<GstObject> held = self->weak_.get();
-      if (held) tell(*self, what...);
+      if (held) handler(*self, what...);
     };
   };
   transport::WriterEvents events;

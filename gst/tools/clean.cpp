@@ -197,7 +197,7 @@ void await_returns(std::vector<ObservedChannel>& channels) {
   while (!away.empty() && possum::monotonic_ns() < deadline_ns) {
     watch.wait(deadline_ns);
     std::erase_if(away, returned);
-    watch.rest(std::min(deadline_ns, possum::monotonic_ns() + kRestNs));
+    watch.sleep_until(std::min(deadline_ns, possum::monotonic_ns() + kRestNs));
   }
 }
 

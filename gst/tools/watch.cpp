@@ -95,7 +95,7 @@ class Watch {
  private:
   bool look();
   // False: to the end. Looks again at the next interval only.
-  bool rest();
+  bool wait_next();
   bool plain() const {
     return options_.json || options_.count > 0 || !Screen::possible();
   }
@@ -149,7 +149,7 @@ void Watch::report() {
   std::fflush(stdout);
 }
 
-bool Watch::rest() {
+bool Watch::wait_next() {
   next_ns_ += options_.interval_ns;
   // Looks that could not be made, as after a stop, are not made up for.
   const std::int64_t now_ns = possum::monotonic_ns();
@@ -183,7 +183,7 @@ int Watch::run() {
     screen_.emplace();
     report();
   }
-  for (std::uint64_t reports = 0; rest();) {
+  for (std::uint64_t reports = 0; wait_next();) {
     if (!look()) return kNothing;
     report();
     if (std::ferror(stdout) != 0) return kNothing;

@@ -41,9 +41,6 @@ Attachment::Attachment(OpenControl open, std::string channel, bool copy_on_write
       copy_on_write_(copy_on_write),
       generation_(process_generation()),
       entered_ns_(monotonic_ns()),
-      room_(open_.room()),
-      attention_(open_.attention()),
-      bell_(open_.bell()),
       core_(*this, open_.tenancy) {}
 
 Attachment::~Attachment() {
@@ -64,7 +61,7 @@ void Attachment::enter(layout::Policy policy, unsigned depth) {
 }
 
 void Attachment::announce() {
-  layout::ReaderUnit& own = own_page();
+  layout::ReaderPage& own = own_page();
   own.pid.store(static_cast<std::uint32_t>(getpid()), std::memory_order_relaxed);
   POSSUM_CRASH_POINT("announce.pid");
   std::array<char, layout::kNameBytes> name{};
@@ -83,7 +80,6 @@ void Attachment::announce() {
 }
 
 void Attachment::leave() {
-  if (forked()) return;
   {
     const MutexLock lock(mutex_);
     core_.leave();
@@ -92,13 +88,9 @@ void Attachment::leave() {
 }
 
 Attachment::Took Attachment::take(Frame& frame, Error& error) {
-  if (forked()) {
-    error = forked_reader();
-    return Took::failed;
-  }
   // More frames than there are slots cannot have gone with a writer.
   for (unsigned lost = 0; lost <= layout::kSlots; ++lost) {
-    if (truncated(error)) return Took::failed;
+    if (fail_if_truncated(error)) return Took::failed;
     const std::uint32_t mapped = core_.map_offered();
     Core::Taken taken;
     bool copy = false;
@@ -113,13 +105,13 @@ Attachment::Took Attachment::take(Frame& frame, Error& error) {
     }
     frame.parts_.attachment = shared_from_this();  // the Frame releases it from here on
     frame.parts_.slot = taken.slot;
-    const Filled filled = fill(frame, taken.seq, copy, error);
-    if (filled == Filled::ok) {
-      count(frame);
+    const Opened filled = fill(frame, taken.seq, copy, error);
+    if (filled == Opened::ok) {
+      note_arrival(frame);
       return Took::frame;
     }
     frame = {};
-    if (filled == Filled::bad) return Took::failed;
+    if (filled == Opened::failed) return Took::failed;
     count_lost();
   }
   error = damaged(channel_, "frames are offered that do not exist");
@@ -127,7 +119,6 @@ Attachment::Took Attachment::take(Frame& frame, Error& error) {
 }
 
 void Attachment::skip_to_newest() {
-  if (forked()) return;
   const MutexLock lock(mutex_);
   const auto waiting = [this] {
     return std::popcount(
@@ -135,7 +126,7 @@ void Attachment::skip_to_newest() {
   };
   // A writer that offers faster than this does not keep us here.
   for (unsigned skipped = 0; skipped < layout::kSlots; ++skipped) {
-    if (!core_.tenant() || waiting() <= 1) return;
+    if (!core_.owns_page() || waiting() <= 1) return;
     const auto taken = core_.take(last_seq_, ~0u);  // nobody will look at it
     if (!taken) return;
     core_.release(taken->slot);
@@ -149,7 +140,6 @@ void Attachment::forget_replaced() {
 }
 
 void Attachment::set_depth(unsigned depth) {
-  if (forked()) return;
   const MutexLock lock(mutex_);
   core_.set_depth(depth);
 }
@@ -158,7 +148,7 @@ void Attachment::release(unsigned slot) {
   if (forked()) return;
   const MutexLock lock(mutex_);
   --leases_;
-  if (core_.tenant()) core_.release(slot);
+  if (core_.owns_page()) core_.release(slot);
 }
 
 DeliveryCounts Attachment::counts() const {
@@ -167,8 +157,8 @@ DeliveryCounts Attachment::counts() const {
 }
 
 void Attachment::ring_both() {
-  attention_.ring();
-  room_.ring();
+  open_.attention.ring();
+  open_.room.ring();
 }
 
 bool Attachment::control_intact() const {
@@ -218,8 +208,7 @@ Error Attachment::map_object(int fd, const std::string& name, unsigned slot,
   }
   POSSUM_CRASH_POINT("map.header");
   Error error;
-  mapped.mapping =
-      ShmObject::map(fd, header.object_bytes, Access::read_only, false, error);
+  mapped.mapping = ShmObject::map(fd, header.object_bytes, Access::read_only, error);
   // Where pages are larger than the writer thinks, frames are read-only as they were.
   if (mapped.mapping && copy_on_write_) {
     static_cast<void>(mapped.mapping->make_drawable(fd, header.pixels_offset));
@@ -239,8 +228,9 @@ bool Attachment::page_lost(Error& error) const {
   return true;
 }
 
-// Did a mapping turn into zeros under us (bus_guard.h)? Costs next to nothing.
-bool Attachment::truncated(Error& error) {
+// Did a mapping turn into zeros under us (bus_guard.h)? Remembered, since mappings go.
+// Costs next to nothing.
+bool Attachment::fail_if_truncated(Error& error) {
   const std::uint64_t faults = bus_faults();
   if (faults != faults_seen_) {
     faults_seen_ = faults;
@@ -253,22 +243,22 @@ bool Attachment::truncated(Error& error) {
   return truncated_;
 }
 
-Attachment::Filled Attachment::fill(Frame& frame, std::uint64_t seq, bool copy,
+Attachment::Opened Attachment::fill(Frame& frame, std::uint64_t seq, bool copy,
                                     Error& error) {
   const unsigned slot = frame.parts_.slot;
   const MappedSlot& mapped = mapped_[slot];
   switch (core_.open(slot)) {
-    case Core::Opened::ok:
+    case Opened::ok:
       break;
-    case Core::Opened::lost:
-      return Filled::lost;
-    case Core::Opened::removed:
+    case Opened::lost:
+      return Opened::lost;
+    case Opened::removed:
       error =
           damaged(channel_, std::string("its frames were removed from ") + kShmDirectory);
-      return Filled::bad;
-    case Core::Opened::failed:
+      return Opened::failed;
+    case Opened::failed:
       error = mapped.error;
-      return Filled::bad;
+      return Opened::failed;
   }
   const std::byte* const base = mapped.mapping->data();
   layout::FrameDescriptor& descriptor = frame.parts_.descriptor;
@@ -281,17 +271,17 @@ Attachment::Filled Attachment::fill(Frame& frame, std::uint64_t seq, bool copy,
   }
   if (!why.empty()) {
     error = damaged(channel_, why);
-    return Filled::bad;
+    return Opened::failed;
   }
   const std::byte* const pixels =
       base + mapped.header.pixels_offset + descriptor.data_offset;
   if (copy) {
-    if (!fill_copy(frame, pixels, error)) return Filled::bad;
+    if (!fill_copy(frame, pixels, error)) return Opened::failed;
   } else {
     frame.parts_.data = pixels;
     frame.parts_.mapping = mapped.mapping;
   }
-  return truncated(error) ? Filled::bad : Filled::ok;
+  return fail_if_truncated(error) ? Opened::failed : Opened::ok;
 }
 
 // Caps and metas, copied before they are looked at. Returns what is wrong, if anything.
@@ -336,7 +326,8 @@ void Attachment::count_lost() {
   ++lost_;
 }
 
-void Attachment::count(Frame& frame) {
+// Tells the frame what was missed before it, and counts it.
+void Attachment::note_arrival(Frame& frame) {
   const layout::FrameDescriptor& descriptor = frame.descriptor();
   const MutexLock lock(mutex_);
   // The first frame has waited for whoever comes; all others were published for us.

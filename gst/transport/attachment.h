@@ -38,8 +38,8 @@ struct DeliveryCounts {
   }
 };
 
-// Its methods are for the taking thread, but for those that say otherwise. In a forked
-// child they do nothing.
+// Its methods are for the taking thread, but for those that say otherwise. A forked child
+// calls release() and the destructor alone, which do nothing there.
 class Attachment : public std::enable_shared_from_this<Attachment> {
  public:
   // `open` with its page.
@@ -71,7 +71,9 @@ class Attachment : public std::enable_shared_from_this<Attachment> {
   bool offered() const {
     return layout::offered_of(own_page().word.load(std::memory_order_relaxed)) != 0;
   }
-  Doorbell& bell() { return bell_; }  // the taking thread sleeps here; others ring_self()
+  Doorbell& bell() {
+    return open_.bell;
+  }  // the taking thread sleeps here; others ring_self()
 
   // From any thread.
   void set_depth(unsigned depth) POSSUM_EXCLUDES(mutex_);
@@ -81,8 +83,8 @@ class Attachment : public std::enable_shared_from_this<Attachment> {
 
   // --- environment of ReaderCore -------------------------------------------------------
   layout::ControlHeader& header() const { return open_.control.header(); }
-  layout::ReaderUnit& page(unsigned r) const { return open_.control.page(r); }
-  void ring_writer() { room_.ring(); }
+  layout::ReaderPage& page(unsigned r) const { return open_.control.page(r); }
+  void ring_writer() { open_.room.ring(); }
   void ring_both();
   bool writer_alive() const { return open_.lock.held_by_other(layout::kOwnerByte); }
   bool linked() const;
@@ -93,6 +95,7 @@ class Attachment : public std::enable_shared_from_this<Attachment> {
 
  private:
   using Core = ReaderCore<Attachment>;
+  using Opened = Core::Opened;
   // A data object in this process.
   struct MappedSlot {
     std::uint32_t object = 0;
@@ -100,32 +103,28 @@ class Attachment : public std::enable_shared_from_this<Attachment> {
     std::shared_ptr<ShmObject> mapping;
     Error error;  // why there is none
   };
-  enum class Filled { ok, lost, bad };
 
   bool forked() const { return generation_ != process_generation(); }
-  layout::ReaderUnit& own_page() const { return page(open_.tenancy.page); }
+  layout::ReaderPage& own_page() const { return page(open_.tenancy.page); }
   void announce();
   bool page_lost(Error& error) const;
-  bool truncated(Error& error);
+  bool fail_if_truncated(Error& error);
   Error map_object(int fd, const std::string& name, unsigned slot, std::uint32_t object,
                    MappedSlot& mapped) const;
-  Filled fill(Frame& frame, std::uint64_t seq, bool copy, Error& error);
+  Opened fill(Frame& frame, std::uint64_t seq, bool copy, Error& error);
   std::string fill_text(Frame& frame, const MappedSlot& mapped);
   bool fill_copy(Frame& frame, const std::byte* pixels, Error& error);
   void count_lost() POSSUM_EXCLUDES(mutex_);
-  void count(Frame& frame) POSSUM_EXCLUDES(mutex_);
+  void note_arrival(Frame& frame) POSSUM_EXCLUDES(mutex_);
 
-  // Constant, but for the lock, which dies with us.
+  // Constant, but for the lock, which dies with us, and the taking thread's sleeps.
   OpenControl open_;
   const std::string channel_;
   const bool copy_on_write_;
   const std::uint32_t generation_;
   const std::int64_t entered_ns_;  // before the writer could offer us anything
-  Doorbell room_;
-  Doorbell attention_;
 
   // The taking thread's.
-  Doorbell bell_;
   std::array<MappedSlot, layout::kSlots> mapped_;
   std::shared_ptr<const std::string> caps_;
   std::uint32_t caps_id_ = 0;

@@ -26,6 +26,7 @@ namespace possum::transport {
 template <class Flag, class Semaphore>
 class BellCore {
  public:
+  BellCore() = default;
   BellCore(Flag& waiting, Semaphore semaphore)
       : waiting_(&waiting), semaphore_(std::move(semaphore)) {}
 
@@ -81,8 +82,8 @@ class BellCore {
   }
 
  protected:
-  Flag* waiting_;
-  Semaphore semaphore_;
+  Flag* waiting_ = nullptr;
+  Semaphore semaphore_{};
 };
 
 }  // namespace possum::transport

@@ -200,19 +200,17 @@ bool map_control(const ClaimOptions& options, Claim& claim, Error& error) {
   POSSUM_CRASH_POINT("claim.stat-both");
   if (!reserve_bytes(fd.get(), control_bytes(), error)) return false;
   POSSUM_CRASH_POINT("claim.fallocate");
-  auto object =
-      ShmObject::map(fd.get(), control_bytes(), Access::read_write, true, error);
+  auto object = ShmObject::map(fd.get(), control_bytes(), Access::read_write, error);
   if (!object) return false;
   POSSUM_CRASH_POINT("claim.map");
   claim.control = ControlMap(std::move(object));
-  const auto map = [&](std::unique_ptr<SemaphoreMapping>& mapping, unsigned unit) {
-    mapping = SemaphoreMapping::map(fd.get(), unit, error);
-    return mapping != nullptr;
-  };
-  bool good = map(claim.room_semaphore, layout::kRoomUnit) &&
-              map(claim.attention_semaphore, layout::kAttentionUnit);
+  layout::WriterBells& bells = claim.control.bells();
+  bool good =
+      claim.room.map(bells.room, fd.get(), layout::kRoomUnit, error) &&
+      claim.attention.map(bells.attention, fd.get(), layout::kAttentionUnit, error);
   for (unsigned r = 0; r < layout::kReaders && good; ++r) {
-    good = map(claim.reader_semaphores[r], layout::kReaderUnit + r);
+    good = claim.bells[r].map(claim.control.page(r).bell, fd.get(),
+                              layout::kReaderUnit + r, error);
   }
   return good;
 }
@@ -228,10 +226,10 @@ bool set_up_control(const ClaimOptions& options, Claim& claim, Error& error) {
   write_header(header, claim.incarnation, options.allow_blocking);
   std::memcpy(claim.constants.data(), &header, claim.constants.size());
   header.reserve.store(1, std::memory_order_relaxed);
-  claim.room().reset();
-  claim.attention().reset();
+  claim.room.reset();
+  claim.attention.reset();
   for (unsigned r = 0; r < layout::kReaders; ++r) {
-    claim.bell(r).reset();
+    claim.bells[r].reset();
     claim.control.page(r).cfg.store(layout::pack({}), std::memory_order_relaxed);
     POSSUM_CRASH_POINT("claim.page");
   }

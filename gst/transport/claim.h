@@ -8,7 +8,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -18,7 +17,6 @@
 #include "control.h"
 #include "doorbell.h"
 #include "layout.h"
-#include "semaphore_mapping.h"
 
 namespace possum::transport {
 
@@ -26,18 +24,12 @@ namespace possum::transport {
 struct Claim {
   LockFd lock;
   ControlMap control;
-  std::unique_ptr<SemaphoreMapping> room_semaphore;
-  std::unique_ptr<SemaphoreMapping> attention_semaphore;
-  std::array<std::unique_ptr<SemaphoreMapping>, layout::kReaders> reader_semaphores;
+  Doorbell room;                                 // one thread at a time sleeps here
+  Doorbell attention;                            // the housekeeping thread sleeps here
+  std::array<Doorbell, layout::kReaders> bells;  // of the readers
   std::uint64_t incarnation = 0;
   bool took_over = false;  // something that a dead writer had left
   std::array<std::byte, layout::kConstantHeaderBytes> constants{};  // as it was written
-
-  Doorbell room() const { return {control.bells().room, *room_semaphore}; }
-  Doorbell attention() const { return {control.bells().attention, *attention_semaphore}; }
-  Doorbell bell(unsigned r) const {
-    return {control.page(r).bell, *reader_semaphores[r]};
-  }
 };
 
 enum class ClaimStatus { ok, busy, failed };

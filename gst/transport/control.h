@@ -31,8 +31,8 @@ class ControlMap {
   layout::WriterBells& bells() const {
     return *reinterpret_cast<layout::WriterBells*>(base_ + layout::kRoomUnit * unit_);
   }
-  layout::ReaderUnit& page(unsigned r) const {
-    return *reinterpret_cast<layout::ReaderUnit*>(base_ +
+  layout::ReaderPage& page(unsigned r) const {
+    return *reinterpret_cast<layout::ReaderPage*>(base_ +
                                                   (layout::kReaderUnit + r) * unit_);
   }
 

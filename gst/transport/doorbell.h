@@ -3,11 +3,10 @@
 //
 // Sleeping until another process rings: a process-shared semaphore and a flag that says
 // somebody sleeps. The words lie in memory that peers can write, so a ring may be lost
-// or made up; every wait is bounded and its caller looks at the real state again.
-//
-// Before it sleeps a thread looks round for a short while. Two processes that hand over
-// frames as fast as they can wait for each other for a microsecond or two; a sleep and a
-// wake-up cost both of them several.
+// or made up; every wait is bounded and its caller looks at the real state again. Before
+// it sleeps a thread spins for a short while: two processes that hand over frames as fast
+// as they can wait a microsecond or two for each other, and a sleep with its wake-up
+// costs both of them several.
 #pragma once
 
 #include <cstdint>
@@ -16,34 +15,12 @@
 #include "base/clock.h"
 #include "bell_core.h"
 #include "layout.h"
-#include "semaphore_mapping.h"
+#include "shared_semaphore.h"
 
 namespace possum::transport {
 
-// Fills `image` with the bytes of a semaphore of known value: what both sides must agree
-// on before they use each other's semaphores.
-void semaphore_image(std::uint8_t (&image)[layout::kSemImageBytes]);
-
-// The sem_t of a SemaphoreMapping, with value and waiters that any peer may have made up.
-class SharedSemaphore {
- public:
-  explicit SharedSemaphore(const SemaphoreMapping& mapping) : mapping_(&mapping) {}
-  void reset();  // the shared part
-  void drain();
-  bool post();
-  // Where all of it has to be shared: has the constant part not changed?
-  bool sane() const;
-  // As sem_clockwait() on CLOCK_MONOTONIC, signals disregarded. True: there was a post.
-  bool wait(std::int64_t deadline_ns);
-
- private:
-  sem_t* semaphore() const { return &mapping_->semaphore(); }
-  const SemaphoreMapping* mapping_;
-};
-
-// Whether to look round before a sleep, of one waiting thread. It is done only where it
-// has paid lately: a wait that lasts, as for the next picture of a camera, costs no
-// processor time.
+// Spins before a sleep of one thread, where that has paid lately: a wait that lasts, as
+// for the next picture of a camera, costs no processor time.
 class Spin {
  public:
   // Looks for up to kSpinNs. True as soon as look() is; then there is no need to sleep.
@@ -101,9 +78,10 @@ class Spin {
 
 class Doorbell : public BellCore<std::atomic<std::uint32_t>, SharedSemaphore> {
  public:
-  // Lives no longer than both.
-  Doorbell(layout::DoorbellWords& words, const SemaphoreMapping& mapping)
-      : BellCore(words.waiting, SharedSemaphore(mapping)) {}
+  using BellCore::BellCore;
+  // The flag is `words`, which outlive this; the semaphore ends unit `unit` of the object
+  // that `fd` leads to.
+  bool map(layout::DoorbellWords& words, int fd, std::size_t unit, Error& error);
 
   // Only while nobody can be sleeping on it.
   void reset();
@@ -117,7 +95,7 @@ class Doorbell : public BellCore<std::atomic<std::uint32_t>, SharedSemaphore> {
 
  private:
   // Of the sleeping thread.
-  int made_up_ = 0;
+  int unannounced_ = 0;  // posts in a row that no ring went with
   Spin spin_;
 };
 

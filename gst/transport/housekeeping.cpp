@@ -18,8 +18,8 @@ namespace {
 
 constexpr std::int64_t kMs = 1'000'000;
 constexpr std::int64_t kTickNs = 250 * kMs;
-// Peers can ring as often as they like, and each pass may have something to tell the
-// application: so many a second, and one for each reader at once after a pause.
+// Peers can ring without end, and each pass may have something to report: 100 a second,
+// and after a pause one for each of the readers that may come together.
 constexpr std::int64_t kPassNs = 10 * kMs;
 constexpr std::int64_t kSavedPassesNs = 32 * kPassNs;
 // Who has come waits to be let in, and is looked for more often. Only a look that finds
@@ -42,7 +42,7 @@ Housekeeping::Housekeeping(WriterState& state)
 WriteStatus Housekeeping::start(std::int64_t deadline_ns, ShmWatch& watch, Error& error) {
   {
     const MutexLock lock(state_.mutex);
-    state_.told.clear();
+    state_.reports.clear();
     known_ = {};
     pool_ = {};
   }
@@ -52,7 +52,7 @@ WriteStatus Housekeeping::start(std::int64_t deadline_ns, ShmWatch& watch, Error
   try {
     thread_.start([this](EventThread::Run& thread) { run(thread); });
     if (any(*state_.events)) {
-      teller_.start([this](EventThread::Run& thread) { tell(thread); });
+      reporter_.start([this](EventThread::Run& thread) { run_reporter(thread); });
     }
   } catch (const std::system_error& problem) {
     stop();
@@ -80,7 +80,7 @@ void Housekeeping::stop() {
     state_.changed.notify_all();
   }
   if (channel) channel->end();
-  teller_.stop([this] {
+  reporter_.stop([this] {
     const MutexLock lock(state_.mutex);
     state_.changed.notify_all();
   });
@@ -115,7 +115,7 @@ WriteStatus Housekeeping::claim(std::int64_t deadline_ns, ShmWatch& watch, bool 
   const MutexLock lock(state_.mutex);
   state_.channel = std::make_shared<Incarnation>(std::move(made), options);
   if (state_.eos) state_.channel->core.set_eos();
-  state_.tell(&WriterEvents::claimed, took_over, anew);
+  state_.report(&WriterEvents::claimed, took_over, anew);
   return WriteStatus::ok;
 }
 
@@ -137,14 +137,14 @@ void Housekeeping::run(EventThread::Run& thread) {
       channel = state_.channel;
       if (thread.stopping() || !channel) return;
       asked = std::exchange(state_.asked, false);
-      channel->attention.arm();  // before the look: nothing is missed
+      channel->claim.attention.arm();  // before the look: nothing is missed
       const bool came = channel->core.admit() != 0;
       if (came) state_.wake_waiters();
       now = monotonic_ns();
       next_look_ns = came ? now : now + kRestNs;
     }
     if (!asked && now < next_pass_ns) {
-      channel->attention.sleep(next_pass_ns);
+      channel->claim.attention.sleep(next_pass_ns);
       continue;
     }
     next_pass_ns = std::max(next_pass_ns, now - kSavedPassesNs) + kPassNs;
@@ -162,12 +162,12 @@ void Housekeeping::run(EventThread::Run& thread) {
       if (tick) channel->core.relax_reserve();
       // Not while a function of the application takes its time: what happens meanwhile
       // is told as it stands afterwards.
-      if (!lost && state_.told.empty()) look_for_news(*channel);
+      if (!lost && state_.reports.empty()) report_changes(*channel);
     }
     if (lost) {
       reclaim();
     } else {
-      channel->attention.sleep(next_tick_ns);
+      channel->claim.attention.sleep(next_tick_ns);
     }
   }
 }
@@ -182,7 +182,7 @@ void Housekeeping::reclaim() {
     state_.reclaiming = true;
     state_.name_held = false;
     for (unsigned r = 0; r < layout::kReaders; ++r) {
-      if (known_[r].attached) state_.tell(&WriterEvents::reader_detached, r, "left");
+      if (known_[r].attached) state_.report(&WriterEvents::reader_detached, r, "left");
     }
     known_ = {};
   }
@@ -194,12 +194,12 @@ void Housekeeping::reclaim() {
   state_.reclaiming = false;
   if (status != WriteStatus::failed) return;  // it is there again, or was closed
   state_.lost = error;
-  state_.tell(&WriterEvents::lost, error);
+  state_.report(&WriterEvents::lost, error);
 }
 
-void Housekeeping::look_for_news(Incarnation& channel) {
+void Housekeeping::report_changes(Incarnation& channel) {
   auto& core = channel.core;
-  const auto gone = core.collect_recycled();
+  const auto gone = core.take_recycled();
   for (unsigned r = 0; r < layout::kReaders; ++r) {
     KnownReader& known = known_[r];
     const bool active = core.active(r);
@@ -207,40 +207,41 @@ void Housekeeping::look_for_news(Incarnation& channel) {
     if (known.attached && (!active || core.tenant(r) != known.tenant)) {
       known.attached = false;
       const bool died = (gone.died & slot_bit(r)) != 0;
-      state_.tell(&WriterEvents::reader_detached, r, died ? "died" : "left");
+      state_.report(&WriterEvents::reader_detached, r, died ? "died" : "left");
     }
     if (active && !known.attached) {
       known = {true, false, core.tenant(r)};
-      state_.tell(&WriterEvents::reader_attached, r, pid);
+      state_.report(&WriterEvents::reader_attached, r, pid);
     }
     if (active && core.demoted(r) && !std::exchange(known.demoted, true)) {
-      state_.tell(&WriterEvents::reader_demoted, r, pid);
+      state_.report(&WriterEvents::reader_demoted, r, pid);
     }
   }
   const std::pair pool{static_cast<unsigned>(std::popcount(core.have())),
                        channel.slots.bytes()};
   if (std::exchange(pool_, pool) != pool) {
-    state_.tell(&WriterEvents::pool_changed, pool.first, pool.second);
+    state_.report(&WriterEvents::pool_changed, pool.first, pool.second);
   }
 }
 
 // --- the second thread -----------------------------------------------------------------
 
-void Housekeeping::tell(EventThread::Run& thread) {
+void Housekeeping::run_reporter(EventThread::Run& thread) {
   const std::shared_ptr<const WriterEvents> events = state_.events;
   for (;;) {
     std::function<void()> function;
     {
       const MutexLock lock(state_.mutex);
-      while (!thread.stopping() && state_.told.empty()) state_.changed.wait(state_.mutex);
+      while (!thread.stopping() && state_.reports.empty())
+        state_.changed.wait(state_.mutex);
       if (thread.stopping()) return;
-      function = state_.told.front();
+      function = state_.reports.front();
     }
     // False: stopped by this function or meanwhile, and this object may be gone.
     if (!thread.call(function)) return;
     const MutexLock lock(state_.mutex);
-    state_.told.erase(state_.told.begin());
-    if (state_.told.empty() && state_.channel) state_.channel->attention.ring();
+    state_.reports.erase(state_.reports.begin());
+    if (state_.reports.empty() && state_.channel) state_.channel->claim.attention.ring();
   }
 }
 

@@ -34,15 +34,15 @@ class Housekeeping {
       POSSUM_EXCLUDES(state_.mutex);
   void run(EventThread::Run& thread) POSSUM_EXCLUDES(state_.mutex);
   void reclaim() POSSUM_EXCLUDES(state_.mutex);
-  void look_for_news(Incarnation& channel) POSSUM_REQUIRES(state_.mutex);
-  void tell(EventThread::Run& thread) POSSUM_EXCLUDES(state_.mutex);
+  void report_changes(Incarnation& channel) POSSUM_REQUIRES(state_.mutex);
+  void run_reporter(EventThread::Run& thread) POSSUM_EXCLUDES(state_.mutex);
 
   WriterState& state_;
   ShmWatch reclaim_watch_;
   EventThread thread_;
-  EventThread teller_;
+  EventThread reporter_;
 
-  // What the application has been told, or will be by state_.told.
+  // What the application knows, once state_.reports are through.
   struct KnownReader {
     bool attached = false;
     bool demoted = false;

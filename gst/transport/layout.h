@@ -39,9 +39,9 @@ inline constexpr unsigned kReaderUnit = 3;  // + reader index
 inline constexpr unsigned kUnits = kReaderUnit + kReaders;
 
 // How much of a sem_t lies in shared memory, as the last bytes of a unit: value and
-// number of waiters, of which any will do. The rest never changes, and each process has
-// its own. A 32-bit glibc keeps value, process-shared word and waiters, in this order:
-// there it is all shared (PROTOCOL.md, section 12).
+// number of waiters, in which the C library tolerates anything. The rest never changes,
+// and each process has its own. A 32-bit glibc keeps the word that says "process-shared"
+// between the two: there it is all shared (PROTOCOL.md, section 12).
 #if defined(__GLIBC__) && __SIZEOF_POINTER__ == 4
 inline constexpr std::size_t kSemSharedBytes = sizeof(sem_t);
 #else
@@ -140,7 +140,7 @@ struct WriterBells {
 
 // Units 3..34, one per reader, each ending with the semaphore of `bell`. Writer and that
 // reader: read-write, others: read-only.
-struct ReaderUnit {
+struct ReaderPage {
   // All that an offer touches, in one cache line.
   alignas(64) std::atomic<std::uint64_t> word;  // low half OFFERED, high half TAKEN
   std::atomic<std::uint64_t> cfg;  // epoch:32 | depth:8 | policy:8 | 0:8 | state:8
@@ -224,11 +224,11 @@ static_assert(offsetof(ControlHeader, statistics) == 768);
 static_assert(sizeof(ControlHeader) == 832);
 static_assert(sizeof(DoorbellWords) == 8);
 static_assert(std::is_standard_layout_v<WriterBells> && sizeof(WriterBells) == 128);
-static_assert(std::is_standard_layout_v<ReaderUnit>);
-static_assert(offsetof(ReaderUnit, cfg) == 8 && offsetof(ReaderUnit, bell) == 16);
-static_assert(offsetof(ReaderUnit, grant) == 24 && offsetof(ReaderUnit, pid) == 64);
-static_assert(sizeof(ReaderUnit) == 128 &&
-              sizeof(ReaderUnit) <= kMinUnitBytes - kSemSharedBytes);
+static_assert(std::is_standard_layout_v<ReaderPage>);
+static_assert(offsetof(ReaderPage, cfg) == 8 && offsetof(ReaderPage, bell) == 16);
+static_assert(offsetof(ReaderPage, grant) == 24 && offsetof(ReaderPage, pid) == 64);
+static_assert(sizeof(ReaderPage) == 128 &&
+              sizeof(ReaderPage) <= kMinUnitBytes - kSemSharedBytes);
 static_assert(sizeof(DataHeader) == 72 && std::is_trivially_copyable_v<DataHeader>);
 static_assert(sizeof(PlaneLayout) == 24);
 static_assert(sizeof(FrameDescriptor) == 256 &&

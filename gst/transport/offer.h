@@ -42,11 +42,18 @@ struct PageView {
 };
 
 // The slot of the lowest sequence number in `mask`, which is not empty.
-template <class Seqs>
-unsigned oldest_of(std::uint32_t mask, const Seqs& seqs) {
-  unsigned best = static_cast<unsigned>(std::countr_zero(mask));
-  for_each_bit(mask & (mask - 1), [&](unsigned slot) {
-    if (seqs[slot] < seqs[best]) best = slot;
+template <class SeqOf>
+unsigned oldest_of(std::uint32_t mask, SeqOf seq_of) {
+  auto best = static_cast<unsigned>(std::countr_zero(mask));
+  mask &= mask - 1;
+  if (mask == 0) return best;
+  std::uint64_t best_seq = seq_of(best);
+  for_each_bit(mask, [&](unsigned slot) {
+    const std::uint64_t seq = seq_of(slot);
+    if (seq < best_seq) {
+      best = slot;
+      best_seq = seq;
+    }
   });
   return best;
 }
@@ -55,8 +62,8 @@ unsigned oldest_of(std::uint32_t mask, const Seqs& seqs) {
 // still honours; a reader's other bits mean nothing. `seqs` are the slots' sequence
 // numbers. Equal to `word` (tamed) when the offer is refused.
 template <class Seqs>
-std::uint64_t offered(std::uint64_t word, unsigned slot, PageView page,
-                      std::uint32_t given, const Seqs& seqs) {
+std::uint64_t with_offer(std::uint64_t word, unsigned slot, PageView page,
+                         std::uint32_t given, const Seqs& seqs) {
   // Without the bits never given: one of them may be this slot's.
   std::uint32_t offers = layout::offered_of(word) & given;
   const std::uint32_t taken = layout::taken_of(word);
@@ -66,7 +73,9 @@ std::uint64_t offered(std::uint64_t word, unsigned slot, PageView page,
   if (refused) return layout::make_word(offers, taken);
   // A blocking reader's caller has waited for room.
   if (page.policy == layout::Policy::drop_oldest) {
-    while (has_bits(offers, page.depth)) offers &= ~slot_bit(oldest_of(offers, seqs));
+    while (has_bits(offers, page.depth)) {
+      offers &= ~slot_bit(oldest_of(offers, [&](unsigned s) { return seqs[s]; }));
+    }
   }
   return layout::make_word(offers | slot_bit(slot), taken);
 }

@@ -17,7 +17,7 @@
 namespace possum::transport {
 namespace {
 
-// A user whose channel's faults are an error. Those of anybody else are a name that is
+// Are faults in a channel of `owner` errors? With anybody else they mean that the name is
 // taken, even where everybody's channels are accepted.
 bool owner_trusted(const ReaderOptions& options, uid_t owner) {
   return trusted_owner(owner) || options.allowed_owner == owner;
@@ -74,7 +74,7 @@ OpenStatus cannot_open(const ReaderOptions& options, int error_number, Error& er
 // Environment of lock_free_page().
 struct PageLocks {
   OpenControl& open;
-  layout::ReaderUnit& page(unsigned r) const { return open.control.page(r); }
+  layout::ReaderPage& page(unsigned r) const { return open.control.page(r); }
   bool lock_page(unsigned r) const {
     return open.lock.try_lock(layout::kReaderByte + r) == LockFd::Result::ok;
   }
@@ -120,7 +120,7 @@ OpenStatus open_control(const ReaderOptions& options, OpenControl& open, Error& 
                : OpenStatus::failed;
   }
   auto object =
-      ShmObject::map(open.map_fd.get(), control_bytes(), Access::read_only, false, error);
+      ShmObject::map(open.map_fd.get(), control_bytes(), Access::read_only, error);
   if (!object) return OpenStatus::failed;
   POSSUM_CRASH_POINT("look.map");
   open.control = ControlMap(std::move(object));
@@ -144,14 +144,11 @@ bool map_own_page(OpenControl& open, unsigned r, Error& error) {
     POSSUM_CRASH_POINT("attach.map");
     return done;
   };
-  const auto semaphore = [&](std::unique_ptr<SemaphoreMapping>& mapping, unsigned index) {
-    mapping = SemaphoreMapping::map(fd, index, error);
-    return mapping != nullptr;
-  };
+  layout::WriterBells& bells = open.control.bells();
   return unit(layout::kRoomUnit) && unit(layout::kReaderUnit + r) &&
-         semaphore(open.room_semaphore, layout::kRoomUnit) &&
-         semaphore(open.attention_semaphore, layout::kAttentionUnit) &&
-         semaphore(open.own_semaphore, layout::kReaderUnit + r);
+         open.room.map(bells.room, fd, layout::kRoomUnit, error) &&
+         open.attention.map(bells.attention, fd, layout::kAttentionUnit, error) &&
+         open.bell.map(open.control.page(r).bell, fd, layout::kReaderUnit + r, error);
 }
 
 OpenStatus take_page(const ReaderOptions& options, OpenControl& open, Error& error) {

@@ -8,14 +8,12 @@
 #include <sys/types.h>
 
 #include <cstdint>
-#include <memory>
 
 #include "base/byte_lock.h"
 #include "base/error.h"
 #include "control.h"
 #include "doorbell.h"
 #include "reader_core.h"
-#include "semaphore_mapping.h"
 
 namespace possum::transport {
 
@@ -41,15 +39,12 @@ struct OpenControl {
 
   Tenancy tenancy;  // with take_page()
   // With map_own_page().
-  std::unique_ptr<SemaphoreMapping> room_semaphore;
-  std::unique_ptr<SemaphoreMapping> attention_semaphore;
-  std::unique_ptr<SemaphoreMapping> own_semaphore;
-  Doorbell room() const { return {control.bells().room, *room_semaphore}; }
-  Doorbell attention() const { return {control.bells().attention, *attention_semaphore}; }
-  Doorbell bell() const { return {control.page(tenancy.page).bell, *own_semaphore}; }
+  Doorbell room;
+  Doorbell attention;
+  Doorbell bell;  // of the page
 };
 
-// Of a channel that this reader may attach to.
+// May this reader attach to channels of `owner`?
 bool owner_accepted(const ReaderOptions& options, uid_t owner);
 
 // One look at the channel; waits for nobody. Nothing is written.

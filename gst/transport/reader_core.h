@@ -30,12 +30,13 @@ namespace possum::transport {
 // How opening a slot's object ended. gone: it has no name any more.
 enum class Mapped { ok, gone, failed };
 
-// A page that nobody has, and from now on our byte lock keeps everybody else off.
-// Env: page(r).cfg, lock_page(r): try its byte lock, unlock_page(r).
+// A page that our byte lock keeps everybody else off, until the writer recycles it.
 struct Tenancy {
   unsigned page = 0;
   std::uint32_t epoch = 0;
 };
+// Locks a page that nobody has. Env: page(r).cfg, lock_page(r): try its byte lock,
+// unlock_page(r).
 template <class Env, unsigned Pages = layout::kReaders>
 std::optional<Tenancy> lock_free_page(Env& env) {
   for (unsigned r = 0; r < Pages; ++r) {
@@ -110,7 +111,7 @@ class ReaderCore {
   }
 
   // Is the page still ours? False after the writer wrongly took us for dead.
-  bool tenant() const {
+  bool owns_page() const {
     return layout::unpack(env_.page(page_).cfg.load(std::memory_order_acquire)).epoch ==
            epoch_;
   }
@@ -162,17 +163,17 @@ class ReaderCore {
     return env_.header().slot[slot].object.load(std::memory_order_acquire);
   }
 
-  // Moves the oldest offered slot to TAKEN if it is one of `mapped`; another one came
-  // after map_offered(), which next() will tell. Choosing among `mapped` only would not
-  // do: its slot may have been stolen and come back in a newer frame, which would
-  // overtake. Slots not newer than `last_seq` go back.
+  // Moves the oldest offered slot to TAKEN if it is one of `mapped`: else it came after
+  // map_offered(), and next() will say so. The oldest of `mapped` would not do instead:
+  // its slot may have been stolen and come back with a newer frame, which would overtake.
+  // Slots not newer than `last_seq` go back.
   std::optional<Taken> take(std::uint64_t last_seq, std::uint32_t mapped) {
     auto& own = env_.page(page_).word;
     for (int tries = 0; tries < kMaxTries; ++tries) {
       std::uint64_t word = own.load(std::memory_order_acquire);
       const std::uint32_t offers = layout::offered_of(word);
       if (offers == 0) return std::nullopt;
-      const unsigned slot = oldest_offer(offers);
+      const unsigned slot = oldest_of(offers, [this](unsigned s) { return seq_of(s); });
       const std::uint32_t bit = slot_bit(slot);
       if ((mapped & bit) == 0) return std::nullopt;
       const std::uint64_t next =
@@ -239,19 +240,6 @@ class ReaderCore {
   static constexpr int kMaxTries = 100;  // against a writer that offers nonsense for ever
   static constexpr std::uint32_t kAllPages = ~std::uint32_t{0} >> (32 - Pages);
 
-  unsigned oldest_offer(std::uint32_t offers) const {
-    auto best = static_cast<unsigned>(std::countr_zero(offers));
-    if ((offers & (offers - 1)) == 0) return best;
-    std::uint64_t best_seq = seq_of(best);
-    for_each_bit(offers & (offers - 1), [&](unsigned slot) {
-      const std::uint64_t seq = seq_of(slot);
-      if (seq < best_seq) {
-        best = slot;
-        best_seq = seq;
-      }
-    });
-    return best;
-  }
   std::uint64_t seq_of(unsigned slot) const {
     return env_.header().slot[slot].seq.load(std::memory_order_acquire);
   }

@@ -50,7 +50,7 @@ bool SlotStore::set_up(int fd, DataObject& made, Error& error) const {
   const std::size_t bytes = made.header.object_bytes;
   if (!reserve_bytes(fd, bytes, error)) return false;
   POSSUM_CRASH_POINT("object.fallocate");
-  made.mapping = ShmObject::map(fd, bytes, Access::read_write, true, error);
+  made.mapping = ShmObject::map(fd, bytes, Access::read_write, error);
   if (!made.mapping) return false;
   POSSUM_CRASH_POINT("object.map");
   if (!set_group(fd, mode_, error)) return false;

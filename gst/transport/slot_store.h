@@ -24,7 +24,8 @@
 
 namespace possum::transport {
 
-// A right to one slot of this process. Plain data: copying it copies no right.
+// One slot, for whoever may write it now. Plain data: it is given back once, however many
+// copies there are.
 struct SlotRef {
   std::uint64_t incarnation = 0;
   std::uint32_t object = 0;

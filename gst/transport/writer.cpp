@@ -38,15 +38,6 @@ WriteStatus fork_failure(Error& error) {
   return WriteStatus::failed;
 }
 
-// The pages of blocking readers that have not taken all they were offered.
-std::uint32_t undrained(const WriterCore<Incarnation>& core) {
-  std::uint32_t pages = 0;
-  for_each_bit(core.admitted(), [&](unsigned r) {
-    if (core.is_blocking(r) && core.has_offers(r)) pages |= slot_bit(r);
-  });
-  return pages;
-}
-
 }  // namespace
 
 // One wait for readers, from its first sleep on.
@@ -167,7 +158,7 @@ void Writer::interrupt(bool on) {
   watch_.interrupt(on);
   if (!on) return;
   const MutexLock lock(state_.mutex);
-  if (state_.channel) state_.channel->room.ring_self();
+  if (state_.channel) state_.channel->claim.room.ring_self();
   state_.changed.notify_all();
 }
 
@@ -228,11 +219,11 @@ WriteStatus Writer::acquire(std::size_t bytes, std::size_t caps_bytes,
   if (forked()) return fork_failure(error);
   const MutexLock lock(state_.mutex);
   SlotRequest request({bytes, caps_bytes, metas_bytes});
-  return wait_for_readers(
+  return wait_until(
       deadline_ns, error,
       [&](const Wait* wait)
           POSSUM_REQUIRES(state_.mutex) { return find_slot(request, wait, ref, error); },
-      undrained);
+      [](const Core& core) { return core.undrained(); });
 }
 
 std::optional<WriteStatus> Writer::find_slot(SlotRequest& request, const Wait* wait,
@@ -278,8 +269,8 @@ void Writer::note_shortage(const SlotRequest& request) {
     return;
   }
   if (std::exchange(shortage_told_, true)) return;
-  state_.tell(&WriterEvents::pool_limited, count(state_.channel->core.have()),
-              *request.error);
+  state_.report(&WriterEvents::pool_limited, count(state_.channel->core.have()),
+                *request.error);
 }
 
 // Fewer than three slots: says what would be needed.
@@ -344,8 +335,8 @@ WriteStatus Writer::publish(const SlotRef& ref, layout::FrameDescriptor& frame,
     return done_if(true);
   };
   if (finish(nullptr)) return WriteStatus::ok;
-  return wait_for_readers(deadline_ns, error, finish,
-                          [](const Core& core) { return core.pending_pages(); });
+  return wait_until(deadline_ns, error, finish,
+                    [](const Core& core) { return core.pending_pages(); });
 }
 
 void Writer::abandon_publish() {
@@ -377,7 +368,7 @@ WriteStatus Writer::drop_damaged() {
 WriteStatus Writer::drop_frame() {
   ++statistics_.no_slot;
   if (!state_.channel) return WriteStatus::no_slot;
-  state_.channel->core.drop_frame();
+  state_.channel->core.forget_newest();
   state_.channel->header().statistics.no_slot.store(statistics_.no_slot,
                                                     std::memory_order_relaxed);
   POSSUM_CRASH_POINT("acquire.count");
@@ -404,7 +395,7 @@ WriteStatus Writer::wait_readers(const std::atomic<unsigned>& wanted, Error& err
                                  std::int64_t deadline_ns) {
   if (forked()) return fork_failure(error);
   const MutexLock lock(state_.mutex);
-  return wait_for_readers(
+  return wait_until(
       deadline_ns, error,
       [&](const Wait*) POSSUM_REQUIRES(state_.mutex) {
         return done_if(attached() >= wanted.load(std::memory_order_relaxed));
@@ -415,20 +406,20 @@ WriteStatus Writer::wait_readers(const std::atomic<unsigned>& wanted, Error& err
 WriteStatus Writer::drain(Error& error, std::int64_t deadline_ns) {
   if (forked()) return fork_failure(error);
   const MutexLock lock(state_.mutex);
-  return wait_for_readers(
+  return wait_until(
       deadline_ns, error,
       [this](const Wait*) POSSUM_REQUIRES(state_.mutex) {
-        return done_if(state_.channel && state_.channel->core.drained());
+        return done_if(state_.channel && state_.channel->core.undrained() == 0);
       },
-      undrained);
+      [](const Core& core) { return core.undrained(); });
 }
 
 // Until look() gives a status, an interrupt or the deadline. holding() says which pages
 // hold up the writer, if any may. The doorbell is made for one sleeper: a second thread
 // that waits is woken by the first.
 template <class Look>
-WriteStatus Writer::wait_for_readers(std::int64_t deadline_ns, Error& error, Look look,
-                                     std::uint32_t (*holding)(const Core&)) {
+WriteStatus Writer::wait_until(std::int64_t deadline_ns, Error& error, Look look,
+                               std::uint32_t (*holding)(const Core&)) {
   std::optional<Wait> wait;
   for (;;) {
     if (watch_.interrupted()) return WriteStatus::interrupted;
@@ -446,15 +437,15 @@ WriteStatus Writer::wait_for_readers(std::int64_t deadline_ns, Error& error, Loo
     } else if (!channel || room_taken_) {
       state_.changed.wait_until(state_.mutex, until_ns);
     } else {
-      channel->room.arm();
+      channel->claim.room.arm();
       if (const auto status = look(&*wait)) {
-        channel->room.disarm();
+        channel->claim.room.disarm();
         return *status;
       }
       room_taken_ = true;
       {
         const MutexUnlock unlocked(state_.mutex);
-        if (!watch_.interrupted()) channel->room.sleep(until_ns);
+        if (!watch_.interrupted()) channel->claim.room.sleep(until_ns);
       }
       room_taken_ = false;
       state_.changed.notify_all();
@@ -492,7 +483,7 @@ WriterStatistics Writer::statistics() const {
   result.lent = count(core.lent());
   for_each_bit(core.admitted(), [&](unsigned r) {
     if (!core.active(r)) return;
-    const layout::ReaderUnit& page = channel.page(r);
+    const layout::ReaderPage& page = channel.page(r);
     const std::uint64_t word =
         core.word_of(r) & layout::make_word(core.given(r), core.given(r));
     ReaderInfo& info = result.readers.emplace_back();

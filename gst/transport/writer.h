@@ -124,7 +124,7 @@ class Writer {
   std::uint64_t incarnation() const;  // 0 while closed
 
  private:
-  using Core = WriterCore<Incarnation>;
+  using Core = Incarnation::Core;
   class Wait;
 
   Writer(WriterOptions options, WriterEvents events);
@@ -144,8 +144,8 @@ class Writer {
       POSSUM_REQUIRES(state_.mutex);
 
   template <class Look>
-  WriteStatus wait_for_readers(std::int64_t deadline_ns, Error& error, Look look,
-                               std::uint32_t (*holding)(const Core&))
+  WriteStatus wait_until(std::int64_t deadline_ns, Error& error, Look look,
+                         std::uint32_t (*holding)(const Core&))
       POSSUM_REQUIRES(state_.mutex);
 
   const std::uint32_t generation_;

@@ -14,11 +14,11 @@
 //   ring_reader(r)  wake the reader of a page if it sleeps
 //   lock_page(r)    try its byte lock: true if the page's owner is dead
 //   unlock_page(r), reset_bell(r)
-//   recycle_due()   may acquire() look for dead readers now?
-//   fits(s, need)   is the slot's object large enough for that? What a need is only the
-//                   environment knows
-//   discard(s)      unlink the slot's object and let go of it
-//   create(s, need) make an object for that: its number, 0 when there is no room
+//   recycle_due()   may acquire() look for dead readers now? They cost a system call each
+//   fits(s, request)    is the slot's object large enough for the request?
+//   discard(s)          unlink the slot's object and let go of it
+//   create(s, request)  make an object for it: its number, 0 when there is no room
+// Request is what a frame needs a slot for, which only the environment understands.
 #pragma once
 
 #include <array>
@@ -35,7 +35,8 @@
 namespace possum::transport {
 
 // A checker takes fewer pages and slots.
-template <class Env, unsigned Pages = layout::kReaders, unsigned Slots = layout::kSlots>
+template <class Env, class Request, unsigned Pages = layout::kReaders,
+          unsigned Slots = layout::kSlots>
 class WriterCore {
  public:
   static constexpr unsigned kPages = Pages;
@@ -43,7 +44,7 @@ class WriterCore {
   enum class Found {
     slot,
     wait,  // for a blocking reader
-    none,  // drop the frame, see drop_frame()
+    none,  // drop the frame; who is admitted now begins with the next one
   };
   // What the admitted readers have.
   struct Holdings {
@@ -79,12 +80,6 @@ class WriterCore {
   bool active(unsigned r) const {
     return (admitted_ >> r & 1) != 0 && view_of(r).state == layout::PageState::active;
   }
-  bool is_blocking(unsigned r) const {
-    return (admitted_ >> r & 1) != 0 && blocks(view_of(r));
-  }
-  bool has_offers(unsigned r) const {
-    return (layout::offered_of(word_of(r)) & given_[r]) != 0;
-  }
   // Slots that readers hold.
   std::uint32_t taken() const {
     std::uint32_t slots = 0;
@@ -105,55 +100,57 @@ class WriterCore {
     return seen;
   }
 
-  // --- where a slot comes from (PROTOCOL.md, "Acquire")
-  // ---------------------------------
+  // --- where a slot comes from (PROTOCOL.md, "Acquire") -------------------------------
 
   // `slot` belongs to the caller until publish or give_back().
-  template <class Need>
-  Found acquire(unsigned& slot, Need& need) {
+  Found acquire(unsigned& slot, Request& request) {
     bool may_grow = true;
     bool may_recycle = true;
     std::uint32_t skip = 0;  // one slot more with each steal that failed: the loop ends
     for (;;) {
       const Holdings held = collect();
-      if (reuse(held, slot, need) ||
-          (std::exchange(may_grow, false) && grow(slot, need))) {
-        return chosen(held, slot, need);
+      if (reuse(held, slot, request) ||
+          (std::exchange(may_grow, false) && grow(slot, request))) {
+        return hand_out(held, slot, request);
       }
       const std::uint32_t able = stealable(held) & ~skip;
-      if ((able & ~newest_) == 0 && std::exchange(may_recycle, false) &&
-          env_.recycle_due()) {
+      const std::uint32_t older = able & ~newest_;  // the newest frame goes last
+      // Before it goes, or if nothing can: perhaps the dead hold the others.
+      if (older == 0 && std::exchange(may_recycle, false) && env_.recycle_due()) {
         recycle();
         continue;
       }
-      if (able != 0) {  // the newest frame last
-        slot = oldest_of((able & ~newest_) != 0 ? able & ~newest_ : able, seqs_);
-        if (steal(slot) && make_fit(slot, need)) return chosen(held, slot, need);
+      if (able != 0) {
+        slot =
+            oldest_of(older != 0 ? older : able, [this](unsigned s) { return seqs_[s]; });
+        if (steal(slot) && make_fit(slot, request)) return hand_out(held, slot, request);
         skip |= slot_bit(slot);
         continue;
       }
       if (held.blocking) return Found::wait;
-      drop_frame();
+      forget_newest();
       return Found::none;
     }
   }
 
   // The frame in hand goes to nobody. Whoever is admitted from here on begins with the
   // next one: with the newest before it, it would see a gap.
-  void drop_frame() {
-    if (newest_ != 0) forget_newest();
+  void forget_newest() {
+    if (newest_ == 0) return;
+    newest_ = 0;
+    env_.header().latest.store(0, std::memory_order_relaxed);
+    POSSUM_CRASH_POINT("latest.forget");
   }
 
   // Lends a free slot upstream, without taking it from any reader, and makes objects as
   // far as that needs them. None: the writer would be left with too few.
-  template <class Need>
-  std::optional<unsigned> lend(Need& need) {
+  std::optional<unsigned> lend(Request& request) {
     const unsigned lent = static_cast<unsigned>(std::popcount(lent_)) + 1;
     if (lent + kKeep > limit_) return std::nullopt;
     Holdings held = collect();
     unsigned slot = 0;
-    if (!(has_bits(have_, lent + kKeep) && reuse(held, slot, need)) &&
-        !grow(slot, need)) {
+    if (!(has_bits(have_, lent + kKeep) && reuse(held, slot, request)) &&
+        !grow(slot, request)) {
       return std::nullopt;
     }
     // A reader that takes from here on counts with the new reserve; one that took before
@@ -165,11 +162,11 @@ class WriterCore {
     }
     while (!has_bits(have_ & ~held.taken, lent + 1)) {
       unsigned spare = 0;
-      if (!grow(spare, need)) return std::nullopt;
+      if (!grow(spare, request)) return std::nullopt;
     }
     lent_ |= slot_bit(slot);
     if (lent > peak_lent_) peak_lent_ = lent;
-    keep_reserve(held, slot, need);
+    keep_reserve(held, slot, request);
     return slot;
   }
 
@@ -180,11 +177,10 @@ class WriterCore {
 
   // Replaces free slots that are too small and grows the pool to `count` slots, as far as
   // there is room. Returns how many there are.
-  template <class Need>
-  unsigned prepare(unsigned count, Need& need) {
-    for_each_bit(free_of(collect()), [&](unsigned slot) { make_fit(slot, need); });
+  unsigned prepare(unsigned count, Request& request) {
+    for_each_bit(free_of(collect()), [&](unsigned slot) { make_fit(slot, request); });
     unsigned slot = 0;
-    while (!has_bits(have_, count) && grow(slot, need)) {
+    while (!has_bits(have_, count) && grow(slot, request)) {
     }
     return static_cast<unsigned>(std::popcount(have_));
   }
@@ -257,8 +253,8 @@ class WriterCore {
         continue;
       }
       if (view_of(r).state != layout::PageState::active) continue;
-      // One that is known was wiped and left FREE by a lie, and taken before it was
-      // recycled: without this its reader would wait for ever.
+      // A known page can lack ADMITTED: its tenant lied that it is FREE, and the next
+      // one took it before it was recycled. That one would wait for ever.
       if (!known) came |= bit;
       // Before the first offer: who takes the slot counts this page, too (pairs with
       // ReaderCore::must_copy).
@@ -310,7 +306,7 @@ class WriterCore {
     }
   }
   // The pages recycled since the last call.
-  Recycled collect_recycled() { return std::exchange(recycled_, {}); }
+  Recycled take_recycled() { return std::exchange(recycled_, {}); }
 
   // The writer no longer waits for this reader; it drops its oldest from now on.
   void demote(unsigned r) {
@@ -327,12 +323,14 @@ class WriterCore {
     POSSUM_CRASH_POINT("eos.state");
     for_each_bit(admitted_, [&](unsigned r) { env_.ring_reader(r); });
   }
-  bool drained() const {
-    bool waiting = false;
+  // The pages of blocking readers that have not taken all they were offered.
+  std::uint32_t undrained() const {
+    std::uint32_t pages = 0;
     for_each_bit(admitted_, [&](unsigned r) {
-      waiting = waiting || (blocks(view_of(r)) && has_offers(r));
+      const bool waits = (layout::offered_of(word_of(r)) & given_[r]) != 0;
+      if (waits && blocks(view_of(r))) pages |= slot_bit(r);
     });
-    return !waiting;
+    return pages;
   }
   void flush() {
     for_each_bit(admitted_, [&](unsigned r) {
@@ -377,7 +375,7 @@ class WriterCore {
 
   // Drops from `given` what the page has given back, and everything if it holds more than
   // a reader ever does: then its words mean nothing, and it would keep slots for ever.
-  void note(unsigned r, std::uint64_t word) {
+  void update_given(unsigned r, std::uint64_t word) {
     given_[r] &= layout::offered_of(word) | layout::taken_of(word);
     if (holds_too_many(layout::taken_of(word) & given_[r])) given_[r] = 0;
   }
@@ -390,7 +388,7 @@ class WriterCore {
       // seq_cst: in acquire() after the owner armed its doorbell, this load and the
       // release's RMW decide who sees whom (pairs with ReaderCore::release).
       const std::uint64_t word = word_of(r);
-      note(r, word);
+      update_given(r, word);
       const std::uint32_t offers = layout::offered_of(word) & given_[r];
       held.offered |= offers;
       held.taken |= layout::taken_of(word) & given_[r];
@@ -422,20 +420,18 @@ class WriterCore {
 
   // Makes the slot large enough. One that cannot be replaced is gone: its memory was
   // given back for the next try.
-  template <class Need>
-  bool make_fit(unsigned slot, Need& need) {
-    if (env_.fits(slot, need)) return true;
+  bool make_fit(unsigned slot, Request& request) {
+    if (env_.fits(slot, request)) return true;
     // Fewer slots circulate from here on: readers must not count it.
     set_have(have_ & ~slot_bit(slot));
     env_.header().slot[slot].object.store(0, std::memory_order_release);
     POSSUM_CRASH_POINT("replace.object");
     env_.discard(slot);
-    return make_object(slot, need);
+    return make_object(slot, request);
   }
 
-  template <class Need>
-  bool make_object(unsigned slot, Need& need) {
-    const std::uint32_t object = env_.create(slot, need);
+  bool make_object(unsigned slot, Request& request) {
+    const std::uint32_t object = env_.create(slot, request);
     if (object == 0) return false;
     // release: the object's header is in place before anybody can learn its number.
     env_.header().slot[slot].object.store(object, std::memory_order_release);
@@ -444,36 +440,32 @@ class WriterCore {
     return true;
   }
 
-  template <class Need>
-  bool reuse(const Holdings& held, unsigned& slot, Need& need) {
+  bool reuse(const Holdings& held, unsigned& slot, Request& request) {
     // Lowest first: the working set stays in the cache.
     for (std::uint32_t rest = free_of(held); rest != 0; rest &= rest - 1) {
       slot = slot_of(rest);
-      if (make_fit(slot, need)) return true;
+      if (make_fit(slot, request)) return true;
     }
     return false;
   }
 
-  template <class Need>
-  bool grow(unsigned& slot, Need& need) {
+  bool grow(unsigned& slot, Request& request) {
     const std::uint32_t unused = ~have_;
     slot = slot_of(unused);
-    return unused != 0 && slot < limit_ && make_object(slot, need);
+    return unused != 0 && slot < limit_ && make_object(slot, request);
   }
 
-  template <class Need>
-  Found chosen(const Holdings& held, unsigned slot, Need& need) {
+  Found hand_out(const Holdings& held, unsigned slot, Request& request) {
     busy_ |= slot_bit(slot);
-    keep_reserve(held, slot, need);
+    keep_reserve(held, slot, request);
     return Found::slot;
   }
 
   // Makes one slot more if whoever takes the frame in `slot` would have to copy it, for
   // want of others that nobody holds.
-  template <class Need>
-  void keep_reserve(const Holdings& held, unsigned slot, Need& need) {
+  void keep_reserve(const Holdings& held, unsigned slot, Request& request) {
     unsigned spare = 0;
-    if (!has_bits(have_ & ~(held.taken | slot_bit(slot)), reserve_)) grow(spare, need);
+    if (!has_bits(have_ & ~(held.taken | slot_bit(slot)), reserve_)) grow(spare, request);
   }
 
   // Slots that nobody holds and that only dropping readers, or nobody yet, were offered.
@@ -503,12 +495,6 @@ class WriterCore {
     return !taken;
   }
 
-  void forget_newest() {
-    newest_ = 0;
-    env_.header().latest.store(0, std::memory_order_relaxed);
-    POSSUM_CRASH_POINT("latest.forget");
-  }
-
   // False: a blocking reader has no room.
   bool offer(unsigned r, unsigned slot) {
     auto& word = env_.page(r).word;
@@ -517,12 +503,12 @@ class WriterCore {
       const PageView view = view_of(r);
       // seq_cst: after the owner armed its doorbell this decides whether to sleep.
       std::uint64_t old = word.load(std::memory_order_seq_cst);
-      note(r, old);
+      update_given(r, old);
       const std::uint32_t before = layout::offered_of(old) & given_[r];
       // Never twice: releasing the second lease would end the first.
       if ((layout::taken_of(old) & given_[r] & bit) != 0) return true;
       if (blocks(view) && has_bits(before, view.depth)) return false;
-      const std::uint64_t next = offered(old, slot, view, given_[r], seqs_);
+      const std::uint64_t next = with_offer(old, slot, view, given_[r], seqs_);
       // seq_cst: the reader arms its doorbell, then looks at the word (pairs with
       // Doorbell::arm); its take CAS acquires what we wrote into the slot.
       if (!word.compare_exchange_strong(old, next, std::memory_order_seq_cst,
@@ -558,7 +544,7 @@ class WriterCore {
   // Slots, bit s.
   std::uint32_t have_ = 0;        // with an object
   std::uint32_t lent_ = 0;        // upstream has a reference
-  std::uint32_t busy_ = 0;        // being written or published
+  std::uint32_t busy_ = 0;        // acquired, or being published
   std::uint32_t publishing_ = 0;  // of these the one whose offers have begun, if any
   std::uint32_t newest_ = 0;      // the newest frame; none after a drop or a steal
   // Pages, bit r.

@@ -28,11 +28,11 @@ namespace possum::transport {
 // One life of a channel at its writer, and the environment of WriterCore. The writer's
 // mutex is held around every call that does not say otherwise.
 struct Incarnation {
+  using Core = WriterCore<Incarnation, SlotRequest>;
+
   Incarnation(Claim made, const WriterOptions& options)
       : channel(options.channel),
         claim(std::move(made)),
-        room(claim.room()),
-        attention(claim.attention()),
         slots(channel, claim.incarnation, {options.perms, options.group}, header()),
         core(*this, options.slots, options.allow_blocking) {}
   ~Incarnation() { end(); }
@@ -47,7 +47,7 @@ struct Incarnation {
     core.admit();  // who has come until now still gets the newest frame
     remove_names(channel, claim);
     for (unsigned r = 0; r < layout::kReaders; ++r) ring_reader(r);
-    room.ring_self();
+    claim.room.ring_self();
   }
   // Did a mapping turn into zeros under us (bus_guard.h)? Costs next to nothing.
   bool damaged() const {
@@ -56,20 +56,18 @@ struct Incarnation {
 
   const std::string channel;
   Claim claim;
-  Doorbell room;       // one thread at a time sleeps here
-  Doorbell attention;  // the housekeeping thread sleeps here
   SlotStore slots;
-  WriterCore<Incarnation> core;
+  Core core;
 
   // --- environment of WriterCore
-  layout::ReaderUnit& page(unsigned r) const { return claim.control.page(r); }
+  layout::ReaderPage& page(unsigned r) const { return claim.control.page(r); }
   layout::ControlHeader& header() const { return claim.control.header(); }
-  void ring_reader(unsigned r) { claim.bell(r).ring(); }
+  void ring_reader(unsigned r) { claim.bells[r].ring(); }
   bool lock_page(unsigned r) {
     return claim.lock.try_lock(layout::kReaderByte + r) == LockFd::Result::ok;
   }
   void unlock_page(unsigned r) { claim.lock.unlock(layout::kReaderByte + r); }
-  void reset_bell(unsigned r) { claim.bell(r).reset(); }
+  void reset_bell(unsigned r) { claim.bells[r].reset(); }
   bool recycle_due() {
     constexpr std::int64_t kIntervalNs = 5'000'000;
     const std::int64_t now = monotonic_ns();
@@ -100,20 +98,20 @@ struct WriterState {
   void wake_housekeeping() POSSUM_REQUIRES(mutex) {
     asked = true;
     changed.notify_all();
-    if (channel) channel->attention.ring_self();
+    if (channel) channel->claim.attention.ring_self();
   }
   // Has all that wait for readers look again.
   void wake_waiters() POSSUM_REQUIRES(mutex) {
     changed.notify_all();
-    if (channel) channel->room.ring();
+    if (channel) channel->claim.room.ring();
   }
-  // Has a function of the application called, after those that wait to be.
+  // Has the reporter call a function of the application, after those that wait.
   template <class... Args>
-  void tell(std::function<void(Args...)> WriterEvents::*event,
-            std::type_identity_t<Args>... args) POSSUM_REQUIRES(mutex) {
+  void report(std::function<void(Args...)> WriterEvents::*event,
+              std::type_identity_t<Args>... args) POSSUM_REQUIRES(mutex) {
     const auto& function = (*events).*event;
     if (!function) return;
-    told.push_back([&function, args...] { function(args...); });
+    reports.push_back([&function, args...] { function(args...); });
     changed.notify_all();
   }
 
@@ -122,7 +120,7 @@ struct WriterState {
   const std::shared_ptr<const WriterEvents> events;
 
   Mutex mutex;  // never held in a wait
-  // Something has changed below, or for those who wait for readers.
+  // Notified when something below changes, and for those who wait for readers.
   Condition changed;
   // Null while the channel is closed, lost or being made anew. Whoever sleeps at one of
   // its doorbells keeps a share: the channel may be another one afterwards.
@@ -134,7 +132,7 @@ struct WriterState {
   Error lost POSSUM_GUARDED_BY(mutex);  // why it could not be claimed again
   bool eos POSSUM_GUARDED_BY(mutex) = false;
   bool asked POSSUM_GUARDED_BY(mutex) = false;  // see wake_housekeeping()
-  std::vector<std::function<void()>> told POSSUM_GUARDED_BY(mutex);
+  std::vector<std::function<void()>> reports POSSUM_GUARDED_BY(mutex);
 };
 
 }  // namespace possum::transport

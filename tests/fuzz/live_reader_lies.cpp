@@ -85,7 +85,7 @@ class Channel {
   }
 
   // With the liar dead nobody holds a slot, and the next reader can have its page.
-  void expect_all_free(const layout::ReaderUnit& page) {
+  void expect_all_free(const layout::ReaderPage& page) {
     const std::int64_t until = in_ms(1000 * slowness());
     while (writer_->statistics().held != 0 ||
            layout::unpack(page.cfg.load()).state != layout::PageState::free) {
@@ -109,7 +109,7 @@ class Liar {
     Error error;
     FUZZ_CHECK(open_control({.channel = channel.name()}, open_, error) == OpenStatus::ok);
     UniqueFd fd(shm_open(control_name(channel.name()).c_str(), O_RDWR, 0));
-    all_ = ShmObject::map(fd.get(), control_bytes(), Access::read_write, false, error);
+    all_ = ShmObject::map(fd.get(), control_bytes(), Access::read_write, error);
     FUZZ_CHECK(all_);
     map_ = ControlMap(all_);
     attach();
@@ -117,7 +117,7 @@ class Liar {
   ~Liar() { die(); }
 
   void one_step(Input& in) {
-    layout::ReaderUnit& page = map_.page(page_);
+    layout::ReaderPage& page = map_.page(page_);
     const std::uint64_t word = page.word.load();
     switch (in.below(14)) {
       case 0:  // takes all it is offered
@@ -167,7 +167,7 @@ class Liar {
     map_.page(page_).cfg.store(layout::pack(cfg));
     // Only from its admission on its lies mean anything.
     put_to_sleep(layout::kAttentionUnit, map_.bells().attention);
-    open_.attention().ring();
+    open_.attention.ring();
     const std::int64_t until = in_ms(1000 * slowness());
     while ((map_.page(page_).grant.load() & layout::kAdmitted) == 0) {
       FUZZ_CHECK(monotonic_ns() < until);
@@ -180,9 +180,9 @@ class Liar {
     // Doorbells in order again, so that the next tick need not be waited for: nothing in
     // them, somebody asleep.
     put_to_sleep(layout::kRoomUnit, map_.bells().room);
-    open_.room().ring();
+    open_.room.ring();
     put_to_sleep(layout::kAttentionUnit, map_.bells().attention);
-    open_.attention().ring();
+    open_.attention.ring();
     channel_.expect_all_free(map_.page(page_));
   }
 
@@ -196,7 +196,7 @@ class Liar {
   }
 
   std::vector<Area> areas() {
-    return {{&map_.page(page_), sizeof(layout::ReaderUnit)},
+    return {{&map_.page(page_), sizeof(layout::ReaderPage)},
             {&map_.page(page_), 2 * sizeof(std::uint64_t)},
             {&map_.page(page_).cfg, sizeof(std::uint64_t)},
             {&map_.bells().room, sizeof(layout::DoorbellWords)},

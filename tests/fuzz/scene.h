@@ -52,7 +52,7 @@ class Object {
     fd_ = create_object(name_, taken, error);
     FUZZ_CHECK(fd_);
     reserve();
-    map_ = ShmObject::map(fd_.get(), bytes(), Access::read_write, true, error);
+    map_ = ShmObject::map(fd_.get(), bytes(), Access::read_write, error);
     FUZZ_CHECK(map_);
     restore(index + 1);
   }
@@ -153,7 +153,7 @@ class Scene {
 
   const std::string& channel() const { return channel_; }
   layout::ControlHeader& header() const { return claim_->control.header(); }
-  layout::ReaderUnit& page(unsigned r) const { return claim_->control.page(r); }
+  layout::ReaderPage& page(unsigned r) const { return claim_->control.page(r); }
   Object& object(unsigned i) { return *objects_[i]; }
 
   // Honest in every byte, nothing offered, no reader known.
@@ -180,7 +180,7 @@ class Scene {
   void offer(std::uint32_t slots) {
     for (unsigned r = 0; r < layout::kReaders; ++r) {
       page(r).word.fetch_or(slots);
-      claim_->bell(r).ring();
+      claim_->bells[r].ring();
     }
   }
   // A frame newer than all before.
@@ -247,9 +247,9 @@ class Scene {
         {&header(), sizeof(layout::ControlHeader)},
         {header().slot, sizeof header().slot},
         {unit_at(1), sizeof(layout::WriterBells)},
-        {&page(0), sizeof(layout::ReaderUnit)},
+        {&page(0), sizeof(layout::ReaderPage)},
         {&page(0), 2 * sizeof(std::uint64_t)},  // the offer word, more often
-        {&page(1), sizeof(layout::ReaderUnit)},
+        {&page(1), sizeof(layout::ReaderPage)},
         {semaphore_at(layout::kRoomUnit), layout::kSemSharedBytes},
         {semaphore_at(layout::kAttentionUnit), layout::kSemSharedBytes},
         {semaphore_at(layout::kReaderUnit), layout::kSemSharedBytes},

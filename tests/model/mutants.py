@@ -202,7 +202,7 @@ MUTANTS = [
          '      if (!@ && newest_ != 0) offer(r, slot_of(newest_));\n      // After'),
     ]),
     ('the newest stays after a dropped frame', 'dropped-frame', [
-        (W, '    if (newest_ != 0) forget_newest();', '    if (!@ && newest_ != 0) forget_newest();'),
+        (W, '      forget_newest();\n', '      if (!@) forget_newest();\n'),
     ]),
     ('pages are counted after the first offer', 'two-come', [
         (W, '      set_admitted(admitted_ | bit);\n',

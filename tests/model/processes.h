@@ -171,7 +171,11 @@ class Channel final : public System {
  private:
   // --- memory ------------------------------------------------------------------------
   struct WriterEnv;
-  using Core = WriterCore<WriterEnv, Pages, Slots>;
+  // Of the frame in hand: what the writer needs a slot for.
+  struct Size {
+    bool large;
+  };
+  using Core = WriterCore<WriterEnv, Size, Pages, Slots>;
   using Found = typename Core::Found;
   static constexpr std::size_t kCountersBytes = Pages * sizeof(std::uint64_t);
 
@@ -346,10 +350,6 @@ class Channel final : public System {
 
   // --- the writer --------------------------------------------------------------------
 
-  // Of the frame in hand: what the writer needs a slot for.
-  struct Size {
-    bool large;
-  };
   struct WriterEnv {
     Channel& channel;
     const unsigned life;
@@ -448,7 +448,7 @@ class Channel final : public System {
     explorer().checkpoint(2);
     still(life, false);
     if (plan.eos) core(life).set_eos();
-    if (plan.drain) wait_until(life, [&] { return core(life).drained(); });
+    if (plan.drain) wait_until(life, [&] { return core(life).undrained() == 0; });
     explorer().checkpoint(3);
     if (plan.lingers) linger(life);
     if (plan.checks_slots) check_slots(life);
@@ -677,12 +677,7 @@ class Channel final : public System {
   }
 
   std::uint32_t blocking_with_offers(unsigned life) {
-    std::uint32_t pages = 0;
-    if (!plan_.writer.demotes) return pages;
-    for (unsigned r = 0; r < Pages; ++r) {
-      if (core(life).is_blocking(r) && core(life).has_offers(r)) pages |= slot_bit(r);
-    }
-    return pages;
+    return plan_.writer.demotes ? core(life).undrained() : 0;
   }
 
   void wait_for_readers(unsigned life, std::uint32_t pages) {
@@ -999,7 +994,7 @@ class Channel final : public System {
     wait_for("to be taken for dead", too_late);
     for (std::uint32_t rest = leases; rest != 0; rest &= rest - 1) {
       const auto slot = static_cast<unsigned>(std::countr_zero(rest));
-      if (half.tenant()) half.release(slot);
+      if (half.owns_page()) half.release(slot);
     }
     half.leave();
   }
@@ -1100,7 +1095,7 @@ class Channel final : public System {
   }
   bool tenant(ReaderHalf& half, const Reader& own) const {
     return plan_.fine
-               ? half.tenant()
+               ? half.owns_page()
                : layout::unpack(m_.control[own.life].page[own.page].cfg.value).epoch ==
                      own.epoch;
   }

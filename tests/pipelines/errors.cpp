@@ -73,7 +73,7 @@ void withdraw_offers(std::string& control) {
   const std::size_t unit = control.size() / possum::transport::layout::kUnits;
   for (std::size_t r = 0; r < possum::transport::layout::kReaders; ++r) {
     control.replace((possum::transport::layout::kReaderUnit + r) * unit +
-                        offsetof(possum::transport::layout::ReaderUnit, word),
+                        offsetof(possum::transport::layout::ReaderPage, word),
                     sizeof(std::uint64_t), sizeof(std::uint64_t), '\0');
   }
 }

@@ -226,7 +226,7 @@ class Channel : public rl::test_suite<Channel<Readers, Pages, Slots>, 1 + Reader
     std::array<std::uint32_t, Slots> mapped{};
   };
 
-  using Writer = possum::transport::WriterCore<WriterEnv, Pages, Slots>;
+  using Writer = possum::transport::WriterCore<WriterEnv, unsigned, Pages, Slots>;
   using Reader = possum::transport::ReaderCore<ReaderEnv, Pages, Slots>;
   using Found = typename Writer::Found;
   using Next = typename Reader::Next;
@@ -275,7 +275,7 @@ class Channel : public rl::test_suite<Channel<Readers, Pages, Slots>, 1 + Reader
       linger(core);
       return;
     }
-    wait_until(core, [&] { return core.drained(); });
+    wait_until(core, [&] { return core.undrained() == 0; });
     core.admit();
     linked_ = false;
     rl::ctx().sched();
@@ -377,7 +377,7 @@ class Channel : public rl::test_suite<Channel<Readers, Pages, Slots>, 1 + Reader
     Bell bell = reader_bell(r);
     while (frames > 0) {
       const std::uint32_t mapped = core.map_offered();
-      expect(core.tenant(), "the page is ours");
+      expect(core.owns_page(), "the page is ours");
       if (const auto taken = core.take(seen.last, mapped)) {
         --frames;
         const bool copy = core.must_copy(leases);

@@ -58,7 +58,7 @@ inline const Row kRows[] = {
     {{Change{{"operator()", "cfg", "load", acquire}, relaxed}},
      nullptr,
      "the byte lock orders"},
-    {{Change{{"tenant", "cfg", "load", acquire}, relaxed}},
+    {{Change{{"owns_page", "cfg", "load", acquire}, relaxed}},
      nullptr,
      "a precaution without a partner"},
     // The admission.

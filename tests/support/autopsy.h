@@ -63,7 +63,7 @@ class Autopsy {
     CHECK(info.st_size == static_cast<off_t>(entry.pages.load()) * 4096);
     Error error;
     mapped_[s] = ShmObject::map(fd.get(), static_cast<std::size_t>(info.st_size),
-                                Access::read_only, false, error);
+                                Access::read_only, error);
     CHECK(mapped_[s]);
     std::memcpy(&headers_[s], mapped_[s]->data(), sizeof headers_[s]);
     CHECK(valid_data_header(headers_[s], mapped_[s]->size(), incarnation, object, s));
@@ -71,7 +71,7 @@ class Autopsy {
 
   // What is offered or in use is there, and is the frame that the table says.
   void look_at_page(unsigned r) {
-    layout::ReaderUnit& page = control_.page(r);
+    layout::ReaderPage& page = control_.page(r);
     // A page that is not yet free again is reset under its lock.
     const auto cfg = layout::unpack(page.cfg.load());
     if (cfg.state == layout::PageState::free) {

@@ -115,8 +115,8 @@ inline std::byte* map_control(const std::string& channel, std::byte* at = nullpt
   const auto unit = [&](unsigned n) { return bytes + n * unit_bytes(); };
   auto& header = *reinterpret_cast<ControlHeader*>(unit(0));
   std::mt19937_64 random(37);
-  const auto page = [&]() -> ReaderUnit& {
-    return *reinterpret_cast<ReaderUnit*>(unit(kReaderUnit + random() % kReaders));
+  const auto page = [&]() -> ReaderPage& {
+    return *reinterpret_cast<ReaderPage*>(unit(kReaderUnit + random() % kReaders));
   };
   auto& bells = *reinterpret_cast<WriterBells*>(unit(kRoomUnit));
   const auto semaphore = [](std::byte* start) {

@@ -142,11 +142,11 @@ struct BareReader : OpenControl {
     return open_control({.channel = channel}, *this, error) == OpenStatus::ok &&
            take_page({.channel = channel}, *this, error) == OpenStatus::ok;
   }
-  layout::ReaderUnit& page() const { return control.page(tenancy.page); }
-  void enter(Policy policy, std::uint8_t depth) const {
+  layout::ReaderPage& page() const { return control.page(tenancy.page); }
+  void enter(Policy policy, std::uint8_t depth) {
     page().cfg.store(
         layout::pack({tenancy.epoch, depth, policy, layout::PageState::active}));
-    attention().ring();
+    attention.ring();
   }
 };
 
@@ -158,7 +158,7 @@ inline std::shared_ptr<ShmObject> map_whole_control(int fd, Access access) {
     return nullptr;
   }
   Error error;
-  return ShmObject::map(fd, control_bytes(), access, false, error);
+  return ShmObject::map(fd, control_bytes(), access, error);
 }
 
 // --- frames --------------------------------------------------------------------------

@@ -59,7 +59,7 @@ struct Object {
   }
   std::shared_ptr<ShmObject> map(Access access, std::size_t bytes = 4 * kPage) const {
     Error error;
-    auto object = ShmObject::map(fd.get(), bytes, access, false, error);
+    auto object = ShmObject::map(fd.get(), bytes, access, error);
     CHECK(object);
     return object;
   }

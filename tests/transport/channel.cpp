@@ -668,8 +668,7 @@ struct Liar : Forged {
     bool taken = false;
     UniqueFd fd = create_object(data_name(channel, claim.incarnation, 1), taken, error);
     CHECK(fd && reserve_bytes(fd.get(), header_.object_bytes, error));
-    object =
-        ShmObject::map(fd.get(), header_.object_bytes, Access::read_write, true, error);
+    object = ShmObject::map(fd.get(), header_.object_bytes, Access::read_write, error);
     CHECK(object);
     restore();
   }
@@ -696,7 +695,7 @@ struct Liar : Forged {
     header().slot[0].object.store(number);
     claim.control.page(0).word.store(1);
     claim.control.page(0).grant.store(layout::kAdmitted);
-    claim.bell(0).ring();
+    claim.bells[0].ring();
   }
 };
 

@@ -198,7 +198,7 @@ TEST(protocol_page_says_where_each_field_lies) {
   }
   expect_on_page("### Unit 0: header, 832 bytes", header);
   {
-    using Struct = layout::ReaderUnit;
+    using Struct = layout::ReaderPage;
     expect_on_page("### Unit 3 + r: reader page, 128 bytes",
                    {FIELD(word), FIELD(cfg), FIELD(bell), FIELD(grant), FIELD(pid),
                     FIELD(frames), FIELD(missed), FIELD(copied), FIELD(name)});
@@ -245,7 +245,7 @@ TEST(numbers_of_the_protocol_page) {
   CHECK(kHeaderUnit == 0 && kRoomUnit == 1 && kAttentionUnit == 2);
   CHECK(kReaderUnit == 3 && kUnits == 35);
   CHECK(offsetof(WriterBells, room) == 0 && offsetof(WriterBells, attention) == 64);
-  CHECK(sizeof(ControlHeader) == 832 && sizeof(ReaderUnit) == 128);
+  CHECK(sizeof(ControlHeader) == 832 && sizeof(ReaderPage) == 128);
   CHECK(sizeof(DataHeader) == 72 && sizeof(FrameDescriptor) == 256);
   CHECK(kDemoted == 1 && kAdmitted == 2 && kAllowBlocking == 1);
   CHECK(kNobody == 0 && kAsleep == 1 && kLooking == 2);

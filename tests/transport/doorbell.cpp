@@ -34,17 +34,17 @@ class SharedPage {
   SharedPage() : fd_(memfd_create("possum", MFD_CLOEXEC)) {
     Error error;
     CHECK(fd_ && ftruncate(fd_.get(), static_cast<off_t>(2 * unit_bytes())) == 0);
-    all_ = ShmObject::map(fd_.get(), 2 * unit_bytes(), Access::read_write, false, error);
-    ping_ = SemaphoreMapping::map(fd_.get(), 0, error);
-    pong_ = SemaphoreMapping::map(fd_.get(), 1, error);
+    all_ = ShmObject::map(fd_.get(), 2 * unit_bytes(), Access::read_write, error);
+    ping_ = SharedSemaphore(fd_.get(), 0, error);
+    pong_ = SharedSemaphore(fd_.get(), 1, error);
     CHECK(all_ && ping_ && pong_);
     ping().reset();
     pong().reset();
   }
   Shared* operator->() const { return reinterpret_cast<Shared*>(all_->data()); }
-  Doorbell ping() const { return {(*this)->ping, *ping_}; }
-  Doorbell pong() const { return {(*this)->pong, *pong_}; }
-  sem_t& ping_semaphore() const { return ping_->semaphore(); }
+  Doorbell ping() const { return {(*this)->ping.waiting, ping_}; }
+  Doorbell pong() const { return {(*this)->pong.waiting, pong_}; }
+  sem_t& ping_semaphore() const { return ping_.get(); }
   // What others can write of it.
   std::atomic<std::uint64_t>& ping_bytes() const {
     return *reinterpret_cast<std::atomic<std::uint64_t>*>(all_->data() + unit_bytes() -
@@ -53,21 +53,21 @@ class SharedPage {
   bool low() const {
     int ping = -1;
     int pong = -1;
-    CHECK(sem_getvalue(&ping_->semaphore(), &ping) == 0);
-    CHECK(sem_getvalue(&pong_->semaphore(), &pong) == 0);
+    CHECK(sem_getvalue(&ping_.get(), &ping) == 0);
+    CHECK(sem_getvalue(&pong_.get(), &pong) == 0);
     return ping <= 2 && pong <= 2;
   }
   int ping_value() const {
     int value = -1;
-    CHECK(sem_getvalue(&ping_->semaphore(), &value) == 0);
+    CHECK(sem_getvalue(&ping_.get(), &value) == 0);
     return value;
   }
 
  private:
   UniqueFd fd_;
   std::shared_ptr<ShmObject> all_;
-  std::unique_ptr<SemaphoreMapping> ping_;
-  std::unique_ptr<SemaphoreMapping> pong_;
+  SharedSemaphore ping_;
+  SharedSemaphore pong_;
 };
 
 struct OneBell {

@@ -421,12 +421,12 @@ TEST(rest_is_ended_by_no_event_and_loses_none) {
   watch.arm();
   make_name(control_name("one"));
   const std::int64_t deadline = in_ms(30);
-  watch.rest(deadline);
+  watch.sleep_until(deadline);
   CHECK(monotonic_ns() >= deadline);
   watch.wait(in_ms(kLimitMs));
   CHECK(monotonic_ns() < deadline + kLimitMs * kMs);
   watch.interrupt(true);
-  watch.rest(INT64_MAX);
+  watch.sleep_until(INT64_MAX);
 }
 
 // Or whoever looks at each event would never sleep again.

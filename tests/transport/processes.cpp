@@ -211,7 +211,7 @@ TEST_F(OnChannel, reader_that_leaves_its_page_by_a_lie_harms_no_successor) {
   {
     BareReader liar;
     CHECK(liar.settle(channel));
-    ReaderUnit& page = liar.page();
+    ReaderPage& page = liar.page();
     const std::uint64_t free = page.cfg;
     liar.enter(Policy::drop_oldest, 3);
     CHECK(eventually([&] { return (page.grant & kAdmitted) != 0; }));

@@ -237,11 +237,11 @@ class Mortal : public BareReader {
  public:
   struct Env {
     OpenControl& open;
-    layout::ReaderUnit& page(unsigned r) const { return open.control.page(r); }
+    layout::ReaderPage& page(unsigned r) const { return open.control.page(r); }
     layout::ControlHeader& header() const { return open.control.header(); }
-    void ring_writer() { open.room().ring(); }
+    void ring_writer() { open.room.ring(); }
     void ring_both() {
-      open.attention().ring();
+      open.attention.ring();
       ring_writer();
     }
   };
@@ -275,7 +275,7 @@ class Mortal : public BareReader {
     struct stat info {};
     CHECK(fstat(fd.get(), &info) == 0);
     const auto mapping = ShmObject::map(fd.get(), static_cast<std::size_t>(info.st_size),
-                                        Access::read_only, false, error);
+                                        Access::read_only, error);
     CHECK(mapping);
     layout::DataHeader header;
     std::memcpy(&header, mapping->data(), sizeof header);

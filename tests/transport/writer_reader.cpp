@@ -435,18 +435,16 @@ class Restless {
     Error error;
     object_ = map_whole_control(fd.get(), Access::read_write);
     CHECK(object_);
-    semaphore_ = SemaphoreMapping::map(fd.get(), layout::kReaderUnit + page, error);
-    CHECK(semaphore_);
     auto& unit = ControlMap(object_).page(page);
+    CHECK(bell_.map(unit.bell, fd.get(), layout::kReaderUnit + page, error));
     thread_ = std::thread([this, &unit, what] {
       constexpr std::uint64_t kBit = layout::make_word(1u << 31, 0);
-      Doorbell bell(unit.bell, *semaphore_);
       while (!over_) {
         if (what == Does::flip) {
           unit.word.fetch_xor(kBit);
         } else {
           unit.word.fetch_or(kBit);
-          bell.ring();
+          bell_.ring();
         }
         std::this_thread::yield();  // ThreadSanitizer locks what is atomic, unfairly
       }
@@ -459,7 +457,7 @@ class Restless {
 
  private:
   std::shared_ptr<ShmObject> object_;
-  std::unique_ptr<SemaphoreMapping> semaphore_;
+  Doorbell bell_;
   std::atomic<bool> over_{false};
   std::thread thread_;
 };
@@ -1080,7 +1078,7 @@ TEST_F(OnChannel, reader_that_comes_and_goes_without_end_does_not_flood_the_appl
   for (int turn = 0; monotonic_ns() - start < 500 * kMs; ++turn) {
     cfg.state = turn % 2 ? PageState::left : PageState::active;
     restless.page().cfg.store(layout::pack(cfg));
-    restless.attention().ring_self();
+    restless.attention.ring_self();
     if (turn % 65 == 0) std::this_thread::yield();
   }
   const std::int64_t passes = 34 + (monotonic_ns() - start) / (10 * kMs);
