@@ -238,12 +238,12 @@ TEST(no_channel_in_time_is_an_error) {
   consumer.start();
   expect_equal(consumer.pipeline().wait_progress().type, GST_PROGRESS_TYPE_START);
   expect_equal(consumer.pipeline().wait_progress().type, GST_PROGRESS_TYPE_ERROR);
+  consumer.wait_eos();  // sent after the error, and not any more by who is stopped
   expect_error(consumer.pipeline(), "src",
                resource(GST_RESOURCE_ERROR_NOT_FOUND,
                         {"no channel \"" + consumer.channel() +
                          "\" on this machine: start its writer (possumsink channel=" +
                          consumer.channel() + ") or check the name"}));
-  consumer.wait_eos();  // sent after the base class's error
 }
 
 TEST(the_33rd_reader_waits_for_a_place) {
