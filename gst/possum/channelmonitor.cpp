@@ -125,8 +125,8 @@ bool ChannelMonitor::Watcher::look(EventThread::Run& thread) {
 }
 
 void ChannelMonitor::Watcher::run(EventThread::Run& thread) {
-  for (const auto& [name, info] : known_) {
-    if (!thread.call([&] { changed_(nullptr, &info); })) return;
+  for (const auto& known : known_) {
+    if (!thread.call([&] { changed_(nullptr, &known.second); })) return;
   }
   told_.set_value();
   std::int64_t rest_until_ns = 0;
