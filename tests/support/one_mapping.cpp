@@ -156,13 +156,13 @@ void* __wrap_mmap64(void* at, size_t bytes, int prot, int flags, int fd, off_t o
   }
   const Lock lock;
   Mapping* found = mapping_of(info.st_ino);
-  if ((flags & MAP_FIXED) != 0) {
-    // A reader's own page is writable already; a semaphore stays where it is.
-    if (found && found->base + offset == at) return at;
-    return __real_mmap64(at, bytes, prot, flags, fd, offset);
-  }
+  // A reader's own page is writable already.
+  const bool fixed = (flags & MAP_FIXED) != 0;
+  if (fixed && found && found->base + offset == at) return at;
+  // A semaphore has a mapping of its own, with a part behind it that is nobody else's.
+  if (fixed || offset != 0) return __real_mmap64(at, bytes, prot, flags, fd, offset);
   if (found) {
-    if (found->bytes != bytes || offset != 0) give_up("two sizes of one object");
+    if (found->bytes != bytes) give_up("two sizes of one object");
     ++found->users;
     return found->base;
   }
