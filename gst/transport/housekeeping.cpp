@@ -82,7 +82,7 @@ void Housekeeping::stop() {
   if (channel) channel->end();
   reporter_.stop([this] {
     const MutexLock lock(state_.mutex);
-    state_.changed.notify_all();
+    state_.reported.notify_all();
   });
 }
 
@@ -233,7 +233,7 @@ void Housekeeping::run_reporter(EventThread::Run& thread) {
     {
       const MutexLock lock(state_.mutex);
       while (!thread.stopping() && state_.reports.empty())
-        state_.changed.wait(state_.mutex);
+        state_.reported.wait(state_.mutex);
       if (thread.stopping()) return;
       function = state_.reports.front();
     }

@@ -112,7 +112,7 @@ struct WriterState {
     const auto& function = (*events).*event;
     if (!function) return;
     reports.push_back([&function, args...] { function(args...); });
-    changed.notify_all();
+    reported.notify_all();
   }
 
   const WriterOptions options;
@@ -122,6 +122,8 @@ struct WriterState {
   Mutex mutex;  // never held in a wait
   // Notified when something below changes, and for those who wait for readers.
   Condition changed;
+  // For the reporter alone: who waits for readers is woken with each frame.
+  Condition reported;
   // Null while the channel is closed, lost or being made anew. Whoever sleeps at one of
   // its doorbells keeps a share: the channel may be another one afterwards.
   std::shared_ptr<Incarnation> channel POSSUM_GUARDED_BY(mutex);
