@@ -5,11 +5,14 @@
 // every one of them, and in each everything that a Writer can be asked, its end included.
 #include <atomic>
 #include <condition_variable>
+#include <fstream>
 #include <functional>
 #include <mutex>
+#include <thread>
 
 #include "base/event_thread.h"
 #include "support/peers.h"
+#include "support/sleepers.h"
 #include "transport/claim.h"
 
 using namespace support;
@@ -193,6 +196,44 @@ TEST_F(OnChannel, no_event_is_begun_after_close) {
   writer.reset();
   CHECK(eventually([&] { return used.use_count() == 1; }));
   CHECK(told == 1);
+}
+
+// How often this thread of ours has gone to sleep.
+static int sleeps_of(pid_t thread) {
+  std::ifstream status("/proc/self/task/" + std::to_string(thread) + "/status");
+  for (std::string line; std::getline(status, line);) {
+    constexpr std::string_view kName = "voluntary_ctxt_switches:";
+    if (line.starts_with(kName)) return std::stoi(line.substr(kName.size()));
+  }
+  check::failed(__FILE__, __LINE__, "no such thread");
+}
+
+TEST(waits_for_readers_do_not_wake_the_thread_that_calls) {
+  if (!can_see_sleepers()) check::skip("the kernel does not say what threads do");
+  constexpr int kFrames = 100;
+  const std::string channel = unique_channel();
+  std::atomic<pid_t> caller{0};
+  Event called;
+  WriterEvents events;
+  events.reader_attached = [&](unsigned, std::uint32_t) {
+    caller = gettid();
+    called.set();
+  };
+  const auto writer = open_writer(blocking_writer(channel), events);
+  const auto reader = attach_reader(reader_of(channel, Policy::blocking, 1));
+  called.wait();
+  std::thread publisher([&] {
+    for (int i = 0; i <= kFrames; ++i) publish(*writer, static_cast<unsigned>(i));
+  });
+  const int before = sleeps_of(caller);
+  for (int i = 0; i < kFrames; ++i) {
+    CHECK(eventually([&] { return writer_sleeps(channel); }));
+    take(*reader);
+  }
+  // The pool may grow meanwhile, which is told.
+  CHECK(sleeps_of(caller) - before < kFrames / 4);
+  take(*reader);
+  publisher.join();
 }
 
 // --- the thread itself ---------------------------------------------------------------
