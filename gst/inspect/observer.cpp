@@ -479,9 +479,25 @@ bool look(const ChannelFiles* files, ObservedChannel& seen) {
 }  // namespace
 
 const char* text_of(ChannelCondition condition) {
-  constexpr const char* kTexts[] = {"ready",  "eos",        "setting-up",   "dead",
-                                    "absent", "unreadable", "incompatible", "damaged"};
-  return kTexts[static_cast<unsigned>(condition)];
+  switch (condition) {
+    case ChannelCondition::ready:
+      return "ready";
+    case ChannelCondition::eos:
+      return "eos";
+    case ChannelCondition::setting_up:
+      return "setting-up";
+    case ChannelCondition::dead:
+      return "dead";
+    case ChannelCondition::absent:
+      return "absent";
+    case ChannelCondition::unreadable:
+      return "unreadable";
+    case ChannelCondition::incompatible:
+      return "incompatible";
+    case ChannelCondition::damaged:
+      return "damaged";
+  }
+  return "?";
 }
 
 unsigned ObservedChannel::attached() const {
