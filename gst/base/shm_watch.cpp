@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
-#include "base/shm_watch.h"
+#include "shm_watch.h"
 
 #include <errno.h>
 #include <poll.h>

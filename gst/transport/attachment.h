@@ -71,9 +71,8 @@ class Attachment : public std::enable_shared_from_this<Attachment> {
   bool offered() const {
     return layout::offered_of(own_page().word.load(std::memory_order_relaxed)) != 0;
   }
-  Doorbell& bell() {
-    return open_.bell;
-  }  // the taking thread sleeps here; others ring_self()
+  // The taking thread sleeps here; others ring_self().
+  Doorbell& bell() { return open_.bell; }
 
   // From any thread.
   void set_depth(unsigned depth) POSSUM_EXCLUDES(mutex_);

@@ -38,9 +38,8 @@ class Frame {
 
   // The checked copy: every plane lies within size() bytes. seq is 0 in an empty frame.
   const layout::FrameDescriptor& descriptor() const { return parts_.descriptor; }
-  const std::byte* data() const {
-    return parts_.data;
-  }  // PROT_READ, but for copy_on_write
+  // PROT_READ, but for copy_on_write.
+  const std::byte* data() const { return parts_.data; }
   std::size_t size() const { return parts_.descriptor.data_bytes; }
   // Shared by all frames of equal caps of one attachment; NUL-free.
   const std::shared_ptr<const std::string>& caps() const { return parts_.caps; }
