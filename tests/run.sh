@@ -34,11 +34,17 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 . tests/support/packages.sh
 
-passed=0 failed=0 skipped=0 reasons=()
+passed=0 failed=0 skipped=0 reasons=() failures=()
 say() { echo "== $*"; }
-fault() { echo "FAILED: $*" >&2; failed=$((failed + 1)); }
+fault() {
+  echo "FAILED: $*" >&2
+  failed=$((failed + 1))
+  failures+=("$*")
+}
+# The end tells what failed once more: of an hour's log it is what is read, or kept.
 finish() {
   [ ${#reasons[@]} -eq 0 ] || printf 'skipped in %s\n' "${reasons[@]}"
+  [ ${#failures[@]} -eq 0 ] || printf 'failed: %s\n' "${failures[@]}"
   echo "$passed passed, $failed failed, $skipped skipped"
   exit $((failed > 0))
 }
@@ -81,35 +87,49 @@ build() {
   ninja -C "$dir" --quiet "$@" || { fault "the build in $dir/"; return 1; }
 }
 
-# Adds the results in a testlog.json, one JSON object a line, to the three sums, and what the
-# tests say they skipped to the reasons. A test that skips only a part of itself says so, too.
+# Adds the results in a testlog.json, one JSON object a line, to the three sums, what the
+# tests say they skipped to the reasons, and what failed, with its last lines, to the failures.
+# A test that skips only a part of itself says so, too.
 count() {
   local sums
   sums=$(python3 - "$1" <<'END'
 import collections, json, re, sys
-results, reasons = collections.Counter(), collections.Counter()
+results, reasons, failures = collections.Counter(), collections.Counter(), []
 for line in open(sys.argv[1]):
     test = json.loads(line)
     results[test["result"]] += 1
     said = (test.get("stdout", "") + "\n" + test.get("stderr", "")).strip().splitlines()
     why = [line for line in said if line.startswith("SKIPPED")]
     why += re.findall(r"\.\.\. skipped ['\"](.*)['\"]$", "\n".join(said), re.M)
+    name = test["name"].split(" / ")[-1]
+    if test["result"] not in ("OK", "SKIP", "EXPECTEDFAIL"):
+        failures.append(f"{name} ({sys.argv[1].split('/')[0]}): {test['result']}")
+        # What went wrong, rather than what went well before and after it.
+        telling = [line for line in said if re.search("FAIL|: [FE]:|ERROR|error:", line)] or said
+        failures += [f"{name}: {line[:200]}" for line in telling[-8:]]
     if test["result"] == "SKIP" and not why:
         why = said[-1:] or ["it does not say why"]
     for line in why:
         # "SKIPPED case: reason" or "SKIPPED: reason": the cases of one reason are counted.
         reason = re.sub(r"^SKIPPED( [a-z0-9_]+)?: *", "", line)
-        reasons[(test["name"].split(" / ")[-1], reason)] += 1
+        reasons[(name, reason)] += 1
 skipped, passed = results["SKIP"], results["OK"] + results["EXPECTEDFAIL"]
 print(passed, results.total() - passed - skipped, skipped)
 for (name, reason), times in sorted(reasons.items()):
-    print(f"{name}: {reason}" + (f" ({times} cases)" if times > 1 else ""))
+    print(f"skipped {name}: {reason}" + (f" ({times} cases)" if times > 1 else ""))
+for line in failures:
+    print("failed", line)
 END
   ) || { fault "no test log $1"; return; }
-  local p f s line
+  local p f s kind line
   {
     read -r p f s
-    while read -r line; do reasons+=("$line"); done
+    while read -r kind line; do
+      case $kind in
+        skipped) reasons+=("$line") ;;
+        failed) failures+=("$line") ;;
+      esac
+    done
   } <<<"$sums"
   passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 }
@@ -261,6 +281,9 @@ in_root() {
     while read -r line; do
       reasons+=("$title, ${line#skipped in }")
     done < <(grep '^skipped in ' "$log")
+    while read -r line; do
+      failures+=("$title, ${line#failed: }")
+    done < <(grep '^failed: ' "$log")
   elif [[ $line =~ ^SKIPPED:\ (.*) ]]; then
     skip 1 "$title: ${BASH_REMATCH[1]}"
   else
