@@ -165,9 +165,6 @@ class Explorer {
     broken_ = why;
     _longjmp(home_, 1);
   }
-  void require(bool holds, const char* why) {
-    if (!holds) fail(why);
-  }
   // Something got further: what a wake-up by time alone must not be needed for.
   // `excused`: no other event could have woken this thread.
   void progress(bool excused) {

@@ -12,6 +12,7 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "world.h"
 #include "writer_core.h"
@@ -58,8 +59,7 @@ struct WriterPlan {
 struct Plan {
   WriterPlan writer = {};
   bool successor = false;
-  ReaderPlan readers[kReadersMax] = {};
-  unsigned reader_count = 1;
+  std::vector<ReaderPlan> readers = {{}};
   unsigned deaths = 0;
   bool impatient = false;  // sleeps may end at any time
   // Names of objects and the reader's looks at its own page's epoch are steps, too. They
@@ -83,7 +83,7 @@ class Channel final : public System {
   void* memory() override { return &m_; }
   std::size_t bytes() const override { return sizeof m_; }
   unsigned threads() const override {
-    return plan_.reader_count + writers() * (two_threads() ? 2 : 1);
+    return readers() + writers() * (two_threads() ? 2 : 1);
   }
   bool mortal(unsigned t) const override {
     return is_reader(t) ? plan_.readers[t].mortal
@@ -106,7 +106,7 @@ class Channel final : public System {
       check_counters(life);
     }
     h = mix_bytes(h, &m_.writer, sizeof m_.writer);
-    return mix_bytes(h, &m_.reader, sizeof m_.reader[0] * plan_.reader_count);
+    return mix_bytes(h, &m_.reader, sizeof m_.reader[0] * readers());
   }
   void died(unsigned t) override {
     drop_locks(process(t));
@@ -128,30 +128,28 @@ class Channel final : public System {
     claim(0);
     if (!plan_.writer.may_fail) prepare(0, plan_.writer.prepared);
     freeze();
-    for (unsigned t = 0; t < plan_.reader_count; ++t) {
+    for (unsigned t = 0; t < readers(); ++t) {
       if (!plan_.readers[t].attached) continue;
-      ReaderEnv env{*this, m_.reader[t]};
       m_.reader[t].page = t;
-      env.page(t).lock = t + 1;
-      ReaderHalf half(env, {t, 0});
-      enter(env, half, plan_.readers[t]);
+      m_.control[0].page[t].lock = t + 1;
+      Stay stay(*this, t, {t, 0});
+      enter(stay);
       core(0).admit();
     }
-    while (m_.writer[0].frame < plan_.warm) {
-      ++m_.writer[0].frame;
+    for (unsigned& frame = m_.writer[0].frame; frame < plan_.warm;) {
+      ++frame;
       send(0);
-      const unsigned t = m_.writer[0].frame % plan_.reader_count;
-      ReaderEnv env{*this, m_.reader[t]};
-      ReaderHalf half(env, {t, 0});
-      if (m_.writer[0].frame > plan_.warm - plan_.untaken) continue;
-      if (plan_.readers[t].attached) try_take(t, env, half);
+      const unsigned t = frame % readers();
+      if (frame > plan_.warm - plan_.untaken || !plan_.readers[t].attached) continue;
+      Stay stay(*this, t, {t, 0});
+      try_take(stay);
     }
     if (plan_.untaken == plan_.warm) take_all();
     freeze_pages();
   }
   // A reader that was stopped between a take and what follows.
   void take_all() {
-    for (unsigned t = 0; t < plan_.reader_count; ++t) {
+    for (unsigned t = 0; t < readers(); ++t) {
       if (!plan_.readers[t].stopped) continue;
       auto& word = m_.control[0].page[t].word.value;
       word = layout::make_word(0, layout::offered_of(word) | layout::taken_of(word));
@@ -213,16 +211,28 @@ class Channel final : public System {
     alignas(Core) unsigned char core[kLives][sizeof(Core)];
   };
 
+  unsigned readers() const { return static_cast<unsigned>(plan_.readers.size()); }
   unsigned writers() const { return plan_.successor ? 2 : 1; }
-  bool is_reader(unsigned t) const { return t < plan_.reader_count; }
-  bool is_housekeeper(unsigned t) const { return t >= plan_.reader_count + writers(); }
+  bool is_reader(unsigned t) const { return t < readers(); }
+  bool is_housekeeper(unsigned t) const { return t >= readers() + writers(); }
   unsigned life_of(unsigned t) const {
-    return t - plan_.reader_count - (is_housekeeper(t) ? writers() : 0);
+    return t - readers() - (is_housekeeper(t) ? writers() : 0);
   }
-  unsigned thread_of(unsigned life) const { return plan_.reader_count + life; }
+  unsigned thread_of(unsigned life) const { return readers() + life; }
   unsigned housekeeper_of(unsigned life) const { return thread_of(life) + writers(); }
   Core& core(unsigned life) {
     return *std::launder(reinterpret_cast<Core*>(m_.core[life]));
+  }
+  template <class Page>
+  static layout::PageState state_of(const Page& page) {
+    return layout::unpack(page.cfg.value).state;
+  }
+  bool is_admitted(unsigned life, unsigned page) const {
+    return (core(life).admitted() & slot_bit(page)) != 0;
+  }
+  bool all_readers_are_gone() const {
+    return std::all_of(m_.reader, m_.reader + readers(),
+                       [](const Reader& r) { return r.over != 0; });
   }
   const Core& core(unsigned life) const {
     return *std::launder(reinterpret_cast<const Core*>(m_.core[life]));
@@ -278,8 +288,8 @@ class Channel final : public System {
   // Nobody comes, goes, dies or lies: the writer's pages stay as they are.
   void freeze_pages() {
     if (!all_stay() || plan_.deaths != 0 || plan_.writer.demotes) return;
-    for (unsigned t = 0; t < plan_.reader_count; ++t) {
-      if (plan_.readers[t].evicted || plan_.readers[t].vanishes) return;
+    for (const ReaderPlan& plan : plan_.readers) {
+      if (plan.evicted || plan.vanishes) return;
     }
     auto& control = m_.control[0];
     control.header.admitted.sole = Atomic<std::uint32_t>::kConstant;
@@ -287,14 +297,11 @@ class Channel final : public System {
   }
   // Readers that stay to the end do nothing to their configuration before it is told.
   void still(unsigned life, bool yes) {
+    // Not if some leave earlier, or fall dead and are followed by others.
+    for (const ReaderPlan& plan : plan_.readers) yes = yes && plan.frames == 0;
     for (auto& page : m_.control[life].page) {
-      const bool active =
-          layout::unpack(page.cfg.value).state == layout::PageState::active;
+      const bool active = state_of(page) == layout::PageState::active;
       page.cfg.still = yes && active ? thread_of(life) + 1 : 0;
-      for (unsigned t = 0; t < plan_.reader_count; ++t) {
-        // Those that leave earlier, or fall dead and are followed by others.
-        if (plan_.readers[t].frames != 0) page.cfg.still = 0;
-      }
     }
   }
   void entered(const Reader& own) {
@@ -307,8 +314,8 @@ class Channel final : public System {
   // What does not change under this plan.
   void freeze() {
     bool sleeps = plan_.writer.waits_for_readers;
-    for (unsigned r = 0; r < plan_.reader_count; ++r) {
-      sleeps = sleeps || plan_.readers[r].policy == layout::Policy::blocking;
+    for (const ReaderPlan& reader : plan_.readers) {
+      sleeps = sleeps || reader.policy == layout::Policy::blocking;
     }
     constexpr auto kConstant = Atomic<std::uint32_t>::kConstant;
     auto& control = m_.control[0];
@@ -328,17 +335,17 @@ class Channel final : public System {
     }
   }
   void fine_step(const char* what, const void* where) const {
-    if (plan_.fine) explorer().step(what, where);
+    if (plan_.fine) step(what, where);
   }
   static bool try_lock(std::uint32_t& lock) {
-    explorer().step("lock", &lock);
+    step("lock", &lock);
     const bool got = lock == 0;
     if (got) lock = static_cast<std::uint32_t>(explorer().current()) + 1;
-    explorer().observe(got);
+    observe(got);
     return got;
   }
   static void unlock(std::uint32_t& lock) {
-    explorer().step("unlock", &lock);
+    step("unlock", &lock);
     lock = 0;
   }
   template <class Ready>
@@ -362,12 +369,12 @@ class Channel final : public System {
     bool lock_page(unsigned r) { return try_lock(page(r).lock); }
     void unlock_page(unsigned r) { unlock(page(r).lock); }
     void reset_bell(unsigned r) {
-      explorer().step("reset", &page(r).bell.count);
+      step("reset", &page(r).bell.count);
       page(r).bell.waiting.value = 0;
       page(r).bell.count = 0;
     }
     bool recycle_due() {
-      return !channel.plan_.writer.hurries || explorer().choose("recycle now?", 2) == 0;
+      return !channel.plan_.writer.hurries || choose("recycle now?", 2) == 0;
     }
     Size wanted() {
       const unsigned from = channel.plan_.writer.large_from;
@@ -384,14 +391,14 @@ class Channel final : public System {
       return false;
     }
     void discard(unsigned s) {
-      explorer().require(own().object_of[s] != 0, "a slot without an object circulates");
+      require(own().object_of[s] != 0, "a slot without an object circulates");
       Object& o = control().objects[own().object_of[s]];
-      explorer().step("unlink", &o);
+      step("unlink", &o);
       o.named = 0;
       own().object_of[s] = 0;
     }
     std::uint32_t create(unsigned s, const Size& wanted) {
-      if (channel.plan_.writer.may_fail && explorer().choose("is there room?", 2) == 1) {
+      if (channel.plan_.writer.may_fail && choose("is there room?", 2) == 1) {
         own().failing = 1;
         return 0;
       }
@@ -402,12 +409,12 @@ class Channel final : public System {
       return object;
     }
     std::uint32_t next_object() {
-      explorer().require(own().object < kObjects, "the model has too few objects");
+      require(own().object < kObjects, "the model has too few objects");
       return ++own().object;
     }
     void make(std::uint32_t object, const Size& wanted) {
       Object& o = control().objects[object];
-      explorer().step("create", &o);
+      step("create", &o);
       o.named = 1;
       o.large = wanted.large ? 1 : 0;
     }
@@ -432,7 +439,7 @@ class Channel final : public System {
     if (plan.shows_first) {
       ++own.frame;
       if (!send(life)) return;
-      explorer().checkpoint(10);
+      checkpoint(10);
     }
     if (plan.waits_for_readers) {
       await_readers(life);
@@ -440,19 +447,19 @@ class Channel final : public System {
     while (own.frame < plan_.warm + plan.frames) {
       leave_core(life);
       enter_core(life);
-      explorer().checkpoint(1);
+      checkpoint(1);
       ++own.frame;
       if (!send(life)) break;
       if (own.frame == plan.flush_after) core(life).flush();
     }
-    explorer().checkpoint(2);
+    checkpoint(2);
     still(life, false);
     if (plan.eos) core(life).set_eos();
     if (plan.drain) wait_until(life, [&] { return core(life).undrained() == 0; });
-    explorer().checkpoint(3);
+    checkpoint(3);
     if (plan.lingers) linger(life);
     if (plan.checks_slots) check_slots(life);
-    explorer().checkpoint(4);
+    checkpoint(4);
     // Its housekeeping has ended by then.
     if (!all_stay()) stop(life);
     own.over = 1;
@@ -463,29 +470,21 @@ class Channel final : public System {
   void await_readers(unsigned life) {
     leave_core(life);
     auto come = [&] {
-      unsigned active = 0;
+      unsigned there = 0;
       for (unsigned r = 0; r < Pages; ++r) {
-        const auto cfg = layout::unpack(m_.control[life].page[r].cfg.value);
-        active += (core(life).admitted() >> r & 1) != 0 &&
-                          cfg.state == layout::PageState::active
-                      ? 1
-                      : 0;
+        const auto& page = m_.control[life].page[r];
+        if (is_admitted(life, r) && state_of(page) == layout::PageState::active) ++there;
       }
-      return active >= plan_.reader_count;
+      return there >= readers();
     };
     wait_for("readers to come", come);
     enter_core(life);
-    explorer().progress(false);
+    progress(false);
   }
 
   void linger(unsigned life) {
     leave_core(life);
-    auto alone = [&] {
-      for (unsigned t = 0; t < plan_.reader_count; ++t) {
-        if (!m_.reader[t].over) return false;
-      }
-      return true;
-    };
+    auto alone = [&] { return all_readers_are_gone(); };
     wait_for("all readers to go", alone);
     enter_core(life);
   }
@@ -498,7 +497,7 @@ class Channel final : public System {
     auto unlocked = [&] { return mutex == 0; };
     wait_for("the mutex", unlocked);
     mutex = 1;
-    explorer().observe(mix_core(0, life));
+    observe(mix_core(0, life));
   }
   void leave_core(unsigned life) { m_.writer[life].mutex = 0; }
 
@@ -507,15 +506,17 @@ class Channel final : public System {
   void keep_house(unsigned life) {
     Writer& own = m_.writer[life];
     auto due = [&] {
-      return own.over || (own.mutex == 0 && (somebody_came(life) || somebody_went(life)));
+      const bool somebody =
+          somebody_came(life) || (plan_.writer.recycles && somebody_went(life));
+      return own.over || (own.mutex == 0 && somebody);
     };
     for (;;) {
-      explorer().checkpoint(50);
+      checkpoint(50);
       wait_for("somebody to come", due);
-      explorer().observe(own.over);
+      observe(own.over);
       if (own.over) return;
       own.mutex = 1;
-      explorer().observe(mix_core(0, life));
+      observe(mix_core(0, life));
       if (plan_.writer.recycles) core(life).recycle();
       core(life).admit();
       leave_core(life);
@@ -523,39 +524,33 @@ class Channel final : public System {
   }
   bool somebody_went(unsigned life) const {
     const auto& pages = m_.control[life].page;
-    return plan_.writer.recycles &&
-           std::any_of(pages, pages + Pages, [](const auto& page) {
-             const auto cfg = layout::unpack(page.cfg.value);
-             return cfg.state != layout::PageState::free && page.lock == 0;
-           });
+    return std::any_of(pages, pages + Pages, [](const auto& page) {
+      return state_of(page) != layout::PageState::free && page.lock == 0;
+    });
   }
   bool somebody_came(unsigned life) const {
     for (unsigned r = 0; r < Pages; ++r) {
-      const auto cfg = layout::unpack(m_.control[life].page[r].cfg.value);
-      if (cfg.state == layout::PageState::active &&
-          (core(life).admitted() >> r & 1) == 0) {
+      const auto& page = m_.control[life].page[r];
+      if (state_of(page) == layout::PageState::active && !is_admitted(life, r))
         return true;
-      }
     }
     return false;
   }
 
   bool two_threads() const { return !all_stay() && !plan_.writer.one_thread; }
   bool all_stay() const {
-    for (unsigned t = 0; t < plan_.reader_count; ++t) {
-      if (!plan_.readers[t].attached) return false;
-    }
-    return true;
+    return std::all_of(plan_.readers.begin(), plan_.readers.end(),
+                       [](const ReaderPlan& plan) { return plan.attached; });
   }
 
   // False: the writer gave up.
   bool send(unsigned life) {
     Writer& own = m_.writer[life];
-    if (plan_.writer.keeps_house && explorer().choose("a tick?", 2) == 1) {
+    if (plan_.writer.keeps_house && choose("a tick?", 2) == 1) {
       core(life).recycle();
       core(life).relax_reserve();
     }
-    if (plan_.writer.one_thread && explorer().choose("look who came?", 2) == 1) {
+    if (plan_.writer.one_thread && choose("look who came?", 2) == 1) {
       core(life).admit();
     }
     bool lent = false;
@@ -565,22 +560,16 @@ class Channel final : public System {
     }
     if (lent) {
       own.slot = static_cast<unsigned>(std::countr_zero(own.kept));
-      explorer().require(!core(life).visible(own.slot), "a lent slot is visible");
+      require(!core(life).visible(own.slot), "a lent slot is visible");
     } else {
-      switch (acquire(life)) {
-        case Found::slot:
-          break;
-        case Found::none:
-          dropped(life);
-          return true;
-        case Found::wait:
-          return false;
-      }
+      const Found found = acquire(life);
+      if (found == Found::none) dropped(life);
+      if (found != Found::slot) return found == Found::none;
     }
     leave_core(life);
     draw(life, own.slot);
     enter_core(life);
-    explorer().checkpoint(lent ? 5 : 6);
+    checkpoint(lent ? 5 : 6);
     core(life).begin_publish(own.slot, own.seq);
     m_.control[life].due = own.seq;
     finish_publish(life);
@@ -600,9 +589,8 @@ class Channel final : public System {
       const std::optional<unsigned> slot = core(life).lend(wanted);
       if (!slot) return;
       own.kept |= slot_bit(*slot);
-      explorer().require(
-          std::popcount(circulating(life) & ~leased(life)) > std::popcount(own.kept),
-          "a loan left too few slots");
+      require(std::popcount(circulating(life) & ~leased(life)) > std::popcount(own.kept),
+              "a loan left too few slots");
       begin_drawing(life, *slot);
     }
   }
@@ -612,7 +600,7 @@ class Channel final : public System {
     Writer& own = m_.writer[life];
     auto& core = this->core(life);
     for (;;) {
-      explorer().checkpoint(7);
+      checkpoint(7);
       core.end_publish();
       const unsigned least = plan_.writer.prepared;
       if (static_cast<unsigned>(std::popcount(core.have())) < least &&
@@ -628,12 +616,11 @@ class Channel final : public System {
       // Stolen or dropped: who is admitted now begins with the next one.
       if (m_.control[life].newest() == 0) m_.control[life].due = own.seq + 1;
       if (found == Found::slot) {
-        explorer().progress(writer_excused(life));
+        progress(writer_excused(life));
         return found;
       }
       const bool starved = !writer_env_[life].any_fits(wanted) && own.failing;
-      if (starved &&
-          (found == Found::none || explorer().choose("long enough?", 2) == 1)) {
+      if (starved && (found == Found::none || choose("long enough?", 2) == 1)) {
         return Found::wait;
       }
       if (found == Found::none) return found;
@@ -645,35 +632,35 @@ class Channel final : public System {
   void finish_publish(unsigned life) {
     auto& core = this->core(life);
     for (;;) {
-      explorer().checkpoint(8);
+      checkpoint(8);
       if (core.continue_publish()) break;
       if (room(life).arm_unless([&] { return core.continue_publish(); })) break;
       check_pending(life);
       wait_for_readers(life, core.pending_pages());
     }
     core.end_publish();
-    explorer().progress(writer_excused(life));
+    progress(writer_excused(life));
   }
 
   // Who is waited for may be demoted, so it must be for a frame that it has no room for.
   void check_pending(unsigned life) {
     if (!plan_.writer.demotes) return;
     for (unsigned r = 0; r < Pages; ++r) {
-      explorer().require((core(life).pending_pages() & slot_bit(r)) == 0 ||
-                             (core(life).given(r) & slot_bit(m_.writer[life].slot)) == 0,
-                         "a reader is waited for that has the frame");
+      require((core(life).pending_pages() & slot_bit(r)) == 0 ||
+                  (core(life).given(r) & slot_bit(m_.writer[life].slot)) == 0,
+              "a reader is waited for that has the frame");
     }
   }
 
   template <class Condition>
   void wait_until(unsigned life, Condition condition) {
     for (;;) {
-      explorer().checkpoint(9);
+      checkpoint(9);
       if (condition()) break;
       if (room(life).arm_unless(condition)) break;
       wait_for_readers(life, blocking_with_offers(life));
     }
-    explorer().progress(writer_excused(life));
+    progress(writer_excused(life));
   }
 
   std::uint32_t blocking_with_offers(unsigned life) {
@@ -683,7 +670,7 @@ class Channel final : public System {
   void wait_for_readers(unsigned life, std::uint32_t pages) {
     Writer& own = m_.writer[life];
     if (plan_.writer.demotes && pages != 0 &&
-        (own.tired || explorer().choose("too slow?", 2) == 1)) {
+        (own.tired || choose("too slow?", 2) == 1)) {
       own.tired = 0;
       for (unsigned r = 0; r < Pages; ++r) {
         if ((pages & slot_bit(r)) != 0) core(life).demote(r);
@@ -702,7 +689,7 @@ class Channel final : public System {
   Object& begin_drawing(unsigned life, unsigned slot) {
     Object& o = m_.control[life].objects[m_.writer[life].object_of[slot]];
     const std::uint8_t self = user(thread_of(life));
-    explorer().require((o.users & ~self) == 0, "TORN: drawn over under a reader's eyes");
+    require((o.users & ~self) == 0, "TORN: drawn over under a reader's eyes");
     o.users |= self;
     return o;
   }
@@ -715,13 +702,14 @@ class Channel final : public System {
   }
 
   void dropped(unsigned life) {
-    explorer().require((core(life).have() & ~leased(life)) != 0 || plan_.writer.may_drop,
-                       "the last slots were leased");
-    for (const Reader& r : m_.reader) {
-      explorer().require(!plan_of(r).lies || plan_.writer.may_drop,
-                         "a liar keeps the writer from its slots");
-      explorer().require(!(r.life == life && owed(r) && lossless(r)),
-                         "a frame was dropped behind the back of a lossless reader");
+    require((core(life).have() & ~leased(life)) != 0 || plan_.writer.may_drop,
+            "the last slots were leased");
+    for (unsigned t = 0; t < readers(); ++t) {
+      const Reader& r = m_.reader[t];
+      require(!plan_of(r).lies || plan_.writer.may_drop,
+              "a liar keeps the writer from its slots");
+      require(!(r.life == life && owed(r) && lossless(r)),
+              "a frame was dropped behind the back of a lossless reader");
     }
   }
 
@@ -730,30 +718,21 @@ class Channel final : public System {
     bool all = false;
     auto somebody = [&] {
       if (m_.writer[life].mutex != 0) return false;
-      all = true;
-      for (unsigned r = 0; r < plan_.reader_count; ++r) {
-        all = all && m_.reader[r].over;
-      }
-      if (all) return true;
-      for (const auto& page : m_.control[life].page) {
-        const auto cfg = layout::unpack(page.cfg.value);
-        if (cfg.state != layout::PageState::free && page.lock == 0) return true;
-      }
-      return false;
+      all = all_readers_are_gone();
+      return all || somebody_went(life);
     };
     do {
-      explorer().checkpoint(3);
+      checkpoint(3);
       leave_core(life);
       wait_for("a reader to go", somebody);
       if (two_threads()) m_.writer[life].mutex = 1;
-      explorer().observe(all);
-      explorer().observe(mix_core(0, life));
+      observe(all);
+      observe(mix_core(0, life));
       core(life).recycle();
     } while (!all);
-    explorer().require(core(life).taken() == 0, "a slot never came back");
+    require(core(life).taken() == 0, "a slot never came back");
     for (const auto& page : m_.control[life].page) {
-      explorer().require(layout::unpack(page.cfg.value).state == layout::PageState::free,
-                         "a page was not recycled");
+      require(state_of(page) == layout::PageState::free, "a page was not recycled");
     }
   }
 
@@ -769,14 +748,14 @@ class Channel final : public System {
     auto& control = m_.control[life];
     // Who comes while it looks may be too late.
     std::uint32_t came = 0;
-    for (unsigned t = 0; t < plan_.reader_count; ++t) {
+    for (unsigned t = 0; t < readers(); ++t) {
       if (m_.reader[t].attached && m_.reader[t].life == life) came |= 1u << t;
     }
     control.stopping = 1;
     control.drained = core(life).admitted();
-    explorer().observe(came);
+    observe(came);
     core(life).admit();
-    for (unsigned t = 0; t < plan_.reader_count; ++t) {
+    for (unsigned t = 0; t < readers(); ++t) {
       Reader& r = m_.reader[t];
       if ((came >> t & 1) != 0 && r.attached && r.life == life) {
         r.promised = static_cast<std::uint32_t>(control.newest());
@@ -792,10 +771,10 @@ class Channel final : public System {
     auto& old = m_.control[life - 1];
     auto gone = [&] { return old.owner == 0; };
     wait_for("the owner to go", gone);
-    explorer().step("unlink", &old.linked);
+    step("unlink", &old.linked);
     old.linked = 0;
     unlink_objects(life - 1);
-    explorer().step("claim", &m_.control[life].linked);
+    step("claim", &m_.control[life].linked);
     claim(life);
   }
 
@@ -814,15 +793,15 @@ class Channel final : public System {
     void ring_writer() { Bell(control().room).ring(); }
     void ring_both() { ring_writer(); }
     bool writer_alive() const {
-      explorer().step("is it locked", &control().owner);
+      step("is it locked", &control().owner);
       const bool alive = control().owner != 0;
-      explorer().observe(alive);
+      observe(alive);
       return alive;
     }
     bool linked() const {
       channel.fine_step("has it a name", &control().linked);
       const bool linked = control().linked != 0;
-      explorer().observe(linked);
+      observe(linked);
       return linked;
     }
     Mapped map(unsigned slot, std::uint32_t object) {
@@ -831,7 +810,7 @@ class Channel final : public System {
       if (object == 0) return Mapped::failed;
       Object& o = control().objects[object];
       channel.fine_step("open", &o);
-      explorer().observe(o.named);
+      observe(o.named);
       if (!o.named) return Mapped::gone;
       own.mapped[slot] = object;
       return Mapped::ok;
@@ -840,6 +819,20 @@ class Channel final : public System {
   using ReaderHalf = ReaderCore<ReaderEnv, Pages, Slots>;
   using Next = typename ReaderHalf::Next;
   using Opened = typename ReaderHalf::Opened;
+  // A reader on a page.
+  struct Stay {
+    const unsigned me;
+    Reader& own;
+    const ReaderPlan& plan;
+    ReaderEnv env;
+    ReaderHalf half;
+    Stay(Channel& channel, unsigned reader, Tenancy tenancy)
+        : me(reader),
+          own(channel.m_.reader[reader]),
+          plan(channel.plan_.readers[reader]),
+          env{channel, own},
+          half(env, tenancy) {}
+  };
 
   bool demoted(const Reader& r) const {
     return (m_.control[r.life].page[r.page].grant.value & layout::kDemoted) != 0;
@@ -851,7 +844,7 @@ class Channel final : public System {
   bool owed(const Reader& r) const {
     const auto& page = m_.control[r.life].page[r.page];
     return r.attached && page.grant.due != 0 &&
-           layout::unpack(page.cfg.value).state == layout::PageState::active;
+           state_of(page) == layout::PageState::active;
   }
   bool lossless(const Reader& r) const {
     return plan_of(r).policy == layout::Policy::blocking && !demoted(r);
@@ -861,38 +854,32 @@ class Channel final : public System {
     Reader& own = m_.reader[me];
     const ReaderPlan& plan = plan_.readers[me];
     if (plan.stopped && own.leases != 0) return;
-    if (plan.stopped) {
-      ReaderEnv env{*this, own};
-      ReaderHalf half(env, {me, 0});
-      for (unsigned s = 0; s < Slots; ++s) half.release(s);
-      own.over = 1;
-      return;
-    }
     if (plan.attached) {
-      ReaderEnv env{*this, own};
-      ReaderHalf half(env, {me, 0});
-      if (plan.evicted) {
-        lose_page(me, env, half);
+      Stay stay(*this, me, {me, 0});
+      if (plan.stopped) {
+        for (unsigned s = 0; s < Slots; ++s) stay.half.release(s);
+      } else if (plan.evicted) {
+        lose_page(stay);
       } else {
-        watch(me, env, half);
+        watch(stay);
       }
       own.over = 1;
       return;
     }
     while (own.sessions < plan.sessions) {
-      explorer().checkpoint(20);
+      checkpoint(20);
       if (!find_channel(own)) break;
       ReaderEnv env{*this, own};
       const auto tenancy = lock_free_page<ReaderEnv, Pages>(env);
       if (!tenancy) continue;
       own.page = tenancy->page;
       own.epoch = tenancy->epoch;
-      ReaderHalf half(env, *tenancy);
-      if (enter(env, half, plan)) {
-        watch(me, env, half);
+      Stay stay(*this, me, *tenancy);
+      if (enter(stay)) {
+        watch(stay);
         ++own.sessions;
       }
-      leave(me, env, half);
+      leave(stay);
     }
     own.over = 1;
   }
@@ -906,8 +893,7 @@ class Channel final : public System {
         const auto& control = m_.control[life];
         if (!control.owner || !control.linked) continue;
         for (const auto& page : control.page) {
-          if (page.lock == 0 &&
-              layout::unpack(page.cfg.value).state == layout::PageState::free) {
+          if (page.lock == 0 && state_of(page) == layout::PageState::free) {
             own.life = life;
             return true;
           }
@@ -917,18 +903,18 @@ class Channel final : public System {
       return over;
     };
     wait_for("a channel", found);
-    explorer().observe(own.life);
+    observe(own.life);
     if (own.life < kLives) return true;
     own.life = 0;
     return false;
   }
 
-  bool enter(ReaderEnv& env, ReaderHalf& half, const ReaderPlan& plan) {
-    Reader& own = env.own;
+  bool enter(Stay& stay) {
+    auto& [me, own, plan, env, half] = stay;
     for (unsigned s = 0; s < Slots; ++s) {
       if (const auto object = half.object_of(s)) env.map(s, object);
     }
-    explorer().checkpoint(28);
+    checkpoint(28);
     half.enter(plan.policy, plan.depth);
     entered(own);
     own.attached = 1;
@@ -936,14 +922,13 @@ class Channel final : public System {
     // As if the wait for the admission were over at once.
     if (half.admitted()) return true;
     if ((!env.writer_alive() || !env.linked()) && !half.admitted()) return false;
-    explorer().checkpoint(29);
+    checkpoint(29);
     return true;
   }
 
   // As Reader::Impl::take(), until the end or until the reader has had enough.
-  void watch(unsigned me, ReaderEnv& env, ReaderHalf& half) {
-    Reader& own = env.own;
-    const ReaderPlan& plan = plan_.readers[me];
+  void watch(Stay& stay) {
+    auto& [me, own, plan, env, half] = stay;
     if (plan.stalls) stall(own);
     if (plan.lies) {
       lie(env);
@@ -951,17 +936,17 @@ class Channel final : public System {
     }
     Bell bell(env.page(own.page).bell);
     for (;;) {
-      explorer().checkpoint(21);
-      if (try_take(me, env, half)) {
+      checkpoint(21);
+      if (try_take(stay)) {
         own.look = 0;
         if (plan.frames != 0 && own.got >= plan.frames) return;
         continue;
       }
       const bool dead = own.look && !env.writer_alive();
-      explorer().checkpoint(30 + dead);
+      checkpoint(30 + dead);
       bell.arm();
       const Next next = half.next(dead, false);
-      explorer().checkpoint(40 + static_cast<unsigned>(next));
+      checkpoint(40 + static_cast<unsigned>(next));
       if (next == Next::sleep) {
         bell.sleep();
         own.look = 1;
@@ -970,7 +955,7 @@ class Channel final : public System {
       bell.disarm();
       if (next == Next::take) continue;
       // A stop is told, but only its bound makes sure that a reader looks at the lock.
-      explorer().progress(env.control().writer_died || next == Next::disconnected);
+      progress(env.control().writer_died || next == Next::disconnected);
       check_end(env, next == Next::eos);
       return;
     }
@@ -978,8 +963,8 @@ class Channel final : public System {
 
   // Its look at the epoch and what it does then are two steps, so that only what it
   // begins after it was taken for dead can be harmless to the next tenant.
-  void lose_page(unsigned me, ReaderEnv& env, ReaderHalf& half) {
-    Reader& own = env.own;
+  void lose_page(Stay& stay) {
+    auto& [me, own, plan, env, half] = stay;
     const auto& cfg = env.page(own.page).cfg.value;
     unlock(env.page(own.page).lock);
     const std::uint32_t leases = own.leases;
@@ -1007,9 +992,8 @@ class Channel final : public System {
     const std::uint64_t before = word.fetch_or(layout::make_word(0, ~0u), {});
     // It has released nothing, so the writer must know exactly what it has.
     const std::uint32_t given = core(env.own.life).given(env.own.page);
-    explorer().require(
-        (given & ~(layout::offered_of(before) | layout::taken_of(before))) == 0,
-        "a withdrawn slot still counts as given");
+    require((given & ~(layout::offered_of(before) | layout::taken_of(before))) == 0,
+            "a withdrawn slot still counts as given");
     if (!plan_of(env.own).vanishes) return;
     auto& page = env.page(env.own.page);
     page.cfg.store(layout::pack({}), {});
@@ -1017,23 +1001,22 @@ class Channel final : public System {
   }
 
   // As Attachment::try_take().
-  bool try_take(unsigned me, ReaderEnv& env, ReaderHalf& half) {
-    Reader& own = env.own;
+  bool try_take(Stay& stay) {
+    auto& [me, own, plan, env, half] = stay;
     for (;;) {
       const std::uint32_t mapped = plan_.fine ? half.map_offered() : ~0u;
-      explorer().require(tenant(half, own), "a live reader lost its page");
+      require(tenant(half, own), "a live reader lost its page");
       const auto found = half.take(own.last, mapped);
       if (!found) return false;
       const unsigned held = static_cast<unsigned>(std::popcount(own.leases));
       const std::uint32_t pool = circulating(own.life);
-      explorer().observe(pool);
+      observe(pool);
       const bool copy = half.must_copy(held);
       switch (half.open(found->slot)) {
         case Opened::ok:
           break;
         case Opened::lost:
-          explorer().require(may_lose(own, found->seq),
-                             "a frame was lost though its writer lives");
+          require(may_lose(own, found->seq), "a frame was lost though its writer lives");
           ++own.lost;
           half.release(found->slot);
           continue;
@@ -1042,12 +1025,11 @@ class Channel final : public System {
         case Opened::failed:
           explorer().fail("a slot without an object was offered");
       }
-      explorer().progress(env.control().writer_died);
+      progress(env.control().writer_died);
       const std::uint32_t object = own.mapped[found->slot];
       Object& o = env.control().objects[object];
-      explorer().require(o.seq == found->seq, "TORN: the slot shows another frame");
-      explorer().require((o.users & user(thread_of(own.life))) == 0,
-                         "TORN: seen while it is drawn");
+      require(o.seq == found->seq, "TORN: the slot shows another frame");
+      require((o.users & user(thread_of(own.life))) == 0, "TORN: seen while it is drawn");
       o.users |= user(me);
       own.leases |= slot_bit(found->slot);
       account(own, o);
@@ -1058,9 +1040,9 @@ class Channel final : public System {
         const bool kept = s == found->slot && plan_.readers[me].hold != 0;
         if (!kept) own.returns |= own.leases & slot_bit(s);
       }
-      explorer().checkpoint(26);
+      checkpoint(26);
       for (unsigned s = 0; s < Slots; ++s) {
-        if ((own.returns & slot_bit(s)) != 0) give_back(me, env, half, s);
+        if ((own.returns & slot_bit(s)) != 0) give_back(stay, s);
       }
       own.returns = 0;
       return true;
@@ -1070,7 +1052,7 @@ class Channel final : public System {
   // or put back comes back by itself.
   std::uint32_t leased(unsigned life) const {
     std::uint32_t slots = 0;
-    for (unsigned t = 0; t < plan_.reader_count; ++t) {
+    for (unsigned t = 0; t < readers(); ++t) {
       const Reader& r = m_.reader[t];
       if (r.attached && r.life == life) slots |= r.leases & ~r.returns;
     }
@@ -1086,8 +1068,7 @@ class Channel final : public System {
   void check_reserve(const Reader& own) {
     if (m_.control[own.life].writer_died) return;
     const auto rest = std::popcount(circulating(own.life) & ~leased(own.life));
-    explorer().require(rest > std::popcount(m_.writer[own.life].kept),
-                       "the last slots were leased");
+    require(rest > std::popcount(m_.writer[own.life].kept), "the last slots were leased");
   }
   bool too_many(const Reader& own) const {
     const std::uint32_t kept = own.leases & ~own.returns;
@@ -1117,15 +1098,14 @@ class Channel final : public System {
   }
 
   void account(Reader& own, const Object& o) {
-    explorer().require(o.seq > own.last, "frames out of order");
+    require(o.seq > own.last, "frames out of order");
     if (lossless(own)) {
       if (own.got == 0) {
-        explorer().require(o.seq <= due(own) + own.lost, "the first frames were missed");
+        require(o.seq <= due(own) + own.lost, "the first frames were missed");
       } else {
-        explorer().require(o.seq <= own.last + 1 + own.lost,
-                           "a lossless reader has a gap");
-        explorer().require(o.ordinal <= own.ordinal + 1u + own.lost,
-                           "a frame was dropped behind the back of a lossless reader");
+        require(o.seq <= own.last + 1 + own.lost, "a lossless reader has a gap");
+        require(o.ordinal <= own.ordinal + 1u + own.lost,
+                "a frame was dropped behind the back of a lossless reader");
       }
     }
     own.last = o.seq;
@@ -1139,38 +1119,38 @@ class Channel final : public System {
     const auto& control = env.control();
     if (lossless(own) && owed(own) && control.done >= due(own)) {
       const std::uint32_t last = own.got == 0 ? due(own) - 1 : own.last;
-      explorer().require(last + own.lost >= control.done,
-                         "a lossless reader was told the end too early");
+      require(last + own.lost >= control.done,
+              "a lossless reader was told the end too early");
     }
     if (control.writer_died || own.lost > 0) return;
-    explorer().require(
+    require(
         own.last >= own.promised || plan_of(own).policy == layout::Policy::drop_newest,
         "who came before the stop never got the newest frame");
     if (!owed(own) || (!eos && plan_.writer.eos)) return;
     const bool newest_kept = plan_of(own).policy != layout::Policy::drop_newest;
     const std::uint64_t least = newest_kept ? control.newest() : control.newest() != 0;
-    explorer().require(own.last >= least, "the newest frame never arrived");
+    require(own.last >= least, "the newest frame never arrived");
   }
 
-  void give_back(unsigned me, ReaderEnv& env, ReaderHalf& half, unsigned slot) {
-    Reader& own = env.own;
+  void give_back(Stay& stay, unsigned slot) {
+    auto& [me, own, plan, env, half] = stay;
     Object& o = env.control().objects[own.mapped[slot]];
     own.leases &= ~slot_bit(slot);
-    explorer().require(tenant(half, own), "a live reader lost its page");
+    require(tenant(half, own), "a live reader lost its page");
     explorer().clear_with_next_step(o.users, user(me));
     half.release(slot);
   }
 
-  void leave(unsigned me, ReaderEnv& env, ReaderHalf& half) {
-    Reader& own = env.own;
-    explorer().checkpoint(23);
+  void leave(Stay& stay) {
+    auto& [me, own, plan, env, half] = stay;
+    checkpoint(23);
     half.leave();
     own.attached = 0;
-    explorer().checkpoint(24);
+    checkpoint(24);
     for (unsigned s = 0; s < Slots; ++s) {
-      if ((own.leases & slot_bit(s)) != 0) give_back(me, env, half, s);
+      if ((own.leases & slot_bit(s)) != 0) give_back(stay, s);
     }
-    explorer().checkpoint(25);
+    checkpoint(25);
     unlock(env.page(own.page).lock);
     env.ring_both();
     const std::uint32_t sessions = own.sessions;

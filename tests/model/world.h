@@ -20,7 +20,18 @@ namespace model {
 using namespace possum;
 using namespace possum::transport;
 
+// What the thread that runs says to the explorer.
 inline Explorer& explorer() { return *Explorer::active(); }
+inline void step(const char* what, const void* where) { explorer().step(what, where); }
+inline void observe(std::uint64_t value) { explorer().observe(value); }
+inline void require(bool holds, const char* why) {
+  if (!holds) explorer().fail(why);
+}
+inline void checkpoint(std::uint64_t place) { explorer().checkpoint(place); }
+inline unsigned choose(const char* what, unsigned choices) {
+  return explorer().choose(what, choices);
+}
+inline void progress(bool excused) { explorer().progress(excused); }
 
 // As std::atomic, under sequential consistency. `sole` is the only thread that stores:
 // what it loads it knows, and such a load is no step. Nor is one of a constant. `still`:
@@ -38,16 +49,16 @@ struct Atomic {
     const int self = explorer().current() + 1;
     if (sole != 0 && static_cast<int>(sole) == self) return value;
     if (still != 0 && static_cast<int>(still) == self) {
-      explorer().observe(value);
+      observe(value);
       return value;
     }
-    explorer().step("load", this);
-    explorer().observe(value);
+    step("load", this);
+    observe(value);
     return value;
   }
   void store(T to, std::memory_order) {
-    explorer().require(sole != kConstant, "the model took a variable for a constant");
-    explorer().step("store", this);
+    require(sole != kConstant, "the model took a variable for a constant");
+    step("store", this);
     value = to;
   }
   T exchange(T to, std::memory_order) {
@@ -55,15 +66,15 @@ struct Atomic {
   }
   bool compare_exchange_strong(T& expected, T to, std::memory_order,
                                std::memory_order = std::memory_order_seq_cst) {
-    explorer().step("compare_exchange", this);
+    step("compare_exchange", this);
     const bool same = value == expected;
     if (same) {
       value = to;
     } else {
       expected = value;
-      explorer().observe(value);
+      observe(value);
     }
-    explorer().observe(same);
+    observe(same);
     return same;
   }
   T fetch_and(T mask, std::memory_order) {
@@ -74,10 +85,10 @@ struct Atomic {
   }
   template <class Change>
   T change(const char* what, Change to) {
-    explorer().step(what, this);
+    step(what, this);
     const T old = value;
     value = to(old);
-    explorer().observe(old);
+    observe(old);
     return old;
   }
 };
@@ -96,11 +107,11 @@ struct Hint {
 struct Semaphore {
   std::uint32_t* count;
   void drain() {
-    explorer().step("drain", count);
+    step("drain", count);
     *count = 0;
   }
   bool post() {
-    explorer().step("post", count);
+    step("post", count);
     if (*count < 3) ++*count;
     return true;
   }
