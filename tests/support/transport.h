@@ -361,6 +361,26 @@ class Peer : public Process {
   }
 };
 
+// What this process and its forks share.
+template <class T>
+class SharedWithForks {
+ public:
+  SharedWithForks() {
+    void* const memory = mmap(nullptr, sizeof(T), PROT_READ | PROT_WRITE,
+                              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(memory != MAP_FAILED);
+    all_ = new (memory) T{};
+  }
+  ~SharedWithForks() { munmap(all_, sizeof(T)); }
+  SharedWithForks(const SharedWithForks&) = delete;
+  SharedWithForks& operator=(const SharedWithForks&) = delete;
+  T* operator->() const { return all_; }
+  T& operator*() const { return *all_; }
+
+ private:
+  T* all_;
+};
+
 // For roles: one answer per order.
 inline void say(const std::string& line) {
   std::printf("%s\n", line.c_str());

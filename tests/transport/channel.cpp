@@ -10,7 +10,6 @@
 
 #include <atomic>
 #include <condition_variable>
-#include <future>
 
 #include "base/text.h"
 #include "support/peers.h"
@@ -261,9 +260,8 @@ void compete(Ledger& ledger, const std::string& channel, int self, unsigned seed
 }  // namespace
 
 TEST_F(OnChannel, racing_writers_have_one_owner_at_a_time_through_kills) {
-  void* memory = mmap(nullptr, sizeof(Ledger), PROT_READ | PROT_WRITE,
-                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  auto& ledger = *new (memory) Ledger{};
+  const SharedWithForks<Ledger> shared;
+  Ledger& ledger = *shared;
   unsigned seed = 1;
   const auto start = [&](int i) {
     ++seed;
@@ -292,7 +290,6 @@ TEST_F(OnChannel, racing_writers_have_one_owner_at_a_time_through_kills) {
   Claim last = claimed(channel);
   remove_names(channel, last);
   CHECK(names_of(channel).empty());
-  munmap(memory, sizeof(Ledger));
 }
 
 // Who may write the control object may call the program what they like.
@@ -355,99 +352,7 @@ TEST_F(WithWriter, closed_writer_opens_again_under_another_incarnation) {
   CHECK(writer->incarnation() != 0 && writer->incarnation() != first);
 }
 
-// --- a reader that waits while something is in the way --------------------------------
-
-namespace {
-
-constexpr uid_t kMallory = 54303;
-
-struct Obstacle {
-  std::string reason;  // a part of the sentence that the waiting reader is told
-  std::function<bool(const std::string& channel, LockFd& owner)> put;
-  bool needs_root = false;
-};
-
-// A file whose owner lock is held, so it looks like a writer's.
-auto held_file(const std::string& bytes) {
-  return [bytes](const std::string& channel, LockFd& owner) {
-    owner = LockFd::open(control_name(channel), O_RDWR | O_CREAT | O_EXCL, 0600);
-    return owner && owner.try_lock(layout::kOwnerByte) == LockFd::Result::ok &&
-           write(owner.get(), bytes.data(), bytes.size()) ==
-               static_cast<ssize_t>(bytes.size());
-  };
-}
-auto file_of_mallory(unsigned mode) {
-  return [mode](const std::string& channel, LockFd&) {
-    make_name(control_name(channel));
-    const std::string path = path_of(channel);
-    return chown(path.c_str(), kMallory, kMallory) == 0 && chmod(path.c_str(), mode) == 0;
-  };
-}
-auto link_to(const std::string& target) {
-  return [target](const std::string& channel, LockFd&) {
-    const std::string path = path_of(channel);
-    return symlink((target.empty() ? path : target).c_str(), path.c_str()) == 0;
-  };
-}
-
-const std::vector<Obstacle>& obstacles() {
-  static const std::string of_mallory = "belongs to user " + std::to_string(kMallory);
-  static const std::vector<Obstacle> list = {
-      {"(a FIFO)",
-       [](auto& channel, auto&) { return mkfifo(path_of(channel).c_str(), 0600) == 0; }},
-      {"(a directory)",
-       [](auto& channel, auto&) { return mkdir(path_of(channel).c_str(), 0700) == 0; }},
-      {"(a symbolic link)", link_to("/nowhere")},
-      {"(a symbolic link)", link_to("")},  // to itself
-      {"no channel \"",
-       [](auto& channel, auto&) {
-         make_name(control_name(channel));
-         return true;
-       }},
-      {"no channel \"", held_file("")},
-      {"no channel \"", held_file("short")},
-      {"taken by something that is no channel",
-       held_file(std::string(control_bytes(), 'x'))},  // another magic number
-      {of_mallory, file_of_mallory(0600), true},
-      {of_mallory, file_of_mallory(0666), true},
-  };
-  return list;
-}
-
-}  // namespace
-
-TEST(reader_waits_out_whatever_lies_under_the_name_and_says_what_it_is) {
-  for (const Obstacle& obstacle : obstacles()) {
-    if (obstacle.needs_root && !may_become_others()) continue;
-    const std::string channel = unique_channel();
-    LockFd owner;
-    CHECK(obstacle.put(channel, owner));
-    // At whatever deadline.
-    for (const int ms : {0, 30}) {
-      const Refusal refusal = try_attach(channel, ms);
-      CHECK(refusal.status == AttachStatus::timeout);
-      CHECK(says(refusal.error, obstacle.reason));
-    }
-
-    Error error;
-    const auto reader = Reader::create(reader_of(channel), error);
-    std::promise<Error> told;
-    std::thread waiting([&] {
-      bool first = true;
-      const auto tell = [&](const Error& why) {
-        if (std::exchange(first, false)) told.set_value(why);
-      };
-      CHECK(reader->attach(in_ms(kLimitMs), error, tell) == AttachStatus::attached);
-    });
-    CHECK(says(told.get_future().get(), obstacle.reason));
-    CHECK(std::filesystem::remove(path_of(channel)));
-    owner.reset();
-    const auto writer = open_writer(plain_writer(channel));
-    waiting.join();
-    publish(*writer, 1);
-    CHECK(key_of(take(*reader)) == 1);
-  }
-}
+// --- a reader that waits -------------------------------------------------------------
 
 TEST_F(OnChannel, waiting_reader_tells_of_what_comes_into_the_way) {
   const auto reader = Reader::create(reader_of(channel), error);

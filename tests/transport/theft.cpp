@@ -4,14 +4,12 @@
 // What others with the right to it do to a channel's objects while frames flow: truncate
 // them, remove their names, put something else in their place. Writer and readers are
 // processes of their own; this one is the thief.
-#include <sys/socket.h>
-#include <sys/un.h>
-
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <fstream>
+#include <future>
 #include <map>
-#include <mutex>
 
 #include "support/peers.h"
 
@@ -22,44 +20,6 @@ namespace {
 
 // Two pages of pixels: the second half can be missing alone.
 constexpr std::size_t kBytes = 32 * 1024;
-
-// --- the far side under load ---------------------------------------------------------
-
-// Keeps count for whoever asks, until it is told to stop.
-class Load {
- public:
-  explicit Load(std::function<void(Load&)> work)
-      : thread_([this, work = std::move(work)] { work(*this); }) {}
-  bool running() const { return !stopped_.load(); }
-  void count(const std::string& what) {
-    const std::lock_guard lock(mutex_);
-    ++counts_[what];
-  }
-  void set(const std::string& what, std::uint64_t value) {
-    const std::lock_guard lock(mutex_);
-    counts_[what] = value;
-  }
-  // Answers "NAME" with its count; ends with the input or by "stop".
-  void serve() {
-    std::istringstream words;
-    while (listen(words)) {
-      std::string order;
-      words >> order;
-      if (order == "stop") break;
-      const std::lock_guard lock(mutex_);
-      say(std::to_string(counts_[order]));
-    }
-    stopped_.store(true);
-    thread_.join();
-    say("stopped");
-  }
-
- private:
-  std::mutex mutex_;
-  std::map<std::string, std::uint64_t> counts_;
-  std::atomic<bool> stopped_{false};
-  std::thread thread_;
-};
 
 std::uint64_t word_at(const Frame& frame, std::size_t at) {
   std::uint64_t word;
@@ -76,125 +36,100 @@ bool intact_or_zero(const Frame& frame) {
   return true;
 }
 
+bool names_the_channel(const Error& error, const std::string& channel) {
+  return says(error, "\"" + channel + "\"");
+}
 bool clear_error(const Error& error, const std::string& channel) {
-  return error.code == ErrorCode::corrupt && says(error, "\"" + channel + "\"") &&
+  return error.code == ErrorCode::corrupt && names_the_channel(error, channel) &&
          says(error, "restart its writer");
 }
 
-}  // namespace
+// --- a writer and two readers at work ------------------------------------------------
 
-// CHANNEL
-ROLE(busy_writer) {
-  WriterOptions options = plain_writer(args.at(0), 8);
+struct Counts {
+  std::atomic<bool> stop{false};
+  std::atomic<std::uint64_t> sent{0}, incarnation{0};
+  std::atomic<std::uint64_t> read[2] = {}, errors[2] = {};
+};
+
+void keep_writing(const std::string& channel, Counts& counts) {
+  WriterOptions options = plain_writer(channel, 8);
   options.bus_guard = true;
-  auto writer = open_writer(options);
-  say("ready");
-  Load load([&](Load& self) {
-    for (std::uint64_t key = 1; self.running(); ++key) {
-      const WriteStatus status = try_publish(*writer, key, kBytes);
-      self.count(text_of(status));
-      self.set("incarnation", writer->incarnation());
-      if (status == WriteStatus::failed) return;
-      std::this_thread::sleep_for(std::chrono::microseconds(500));
-    }
-  });
-  load.serve();
-  return 0;
+  const auto writer = open_writer(options);
+  for (std::uint64_t key = 1; !counts.stop; ++key) {
+    const WriteStatus status = try_publish(*writer, key, kBytes);
+    CHECK(status == WriteStatus::ok || status == WriteStatus::no_slot);
+    if (status == WriteStatus::ok) ++counts.sent;
+    counts.incarnation = writer->incarnation();
+    std::this_thread::sleep_for(std::chrono::microseconds(500));
+  }
 }
 
-// CHANNEL. After an error it starts again, as a user would.
-ROLE(busy_reader) {
-  const std::string& channel = args.at(0);
+// After an error it starts again, as a user would.
+void keep_reading(const std::string& channel, Counts& counts, int self) {
   ReaderOptions options = reader_of(channel);
   options.bus_guard = true;
   Error error;
-  auto reader = Reader::create(options, error);
-  say("ready");
-  Load load([&](Load& self) {
-    while (self.running()) {
-      if (!reader->attached()) {
-        const AttachStatus status = reader->attach(in_ms(50), error);
-        if (status == AttachStatus::attached) {
-          self.count("attached");
-        } else if (status != AttachStatus::timeout) {
-          const bool fine = clear_error(error, channel);
-          self.count(fine ? "refused" : "strange");
-          if (!fine) std::fprintf(stderr, "%s\n", error.message.c_str());
-        }
-        continue;
-      }
-      Frame frame;
-      const TakeStatus status = reader->take(in_ms(50), frame, error);
-      if (status == TakeStatus::timeout) continue;
-      if (status == TakeStatus::frame) {
-        self.count(!intact_or_zero(frame) ? "torn" : intact(frame) ? "frames" : "holed");
-        continue;
-      }
-      const bool fine = status == TakeStatus::disconnected || clear_error(error, channel);
-      self.count(fine ? text_of(status) : "strange");
-      if (!fine) std::fprintf(stderr, "%s\n", error.message.c_str());
-      reader->detach();
+  const auto reader = Reader::create(options, error);
+  while (!counts.stop) {
+    if (!reader->attached()) {
+      const AttachStatus status = reader->attach(in_ms(50), error);
+      CHECK(status == AttachStatus::attached || status == AttachStatus::timeout ||
+            clear_error(error, channel));
+      continue;
     }
-  });
-  load.serve();
-  return 0;
+    Frame frame;
+    const TakeStatus status = reader->take(in_ms(50), frame, error);
+    if (status == TakeStatus::timeout) continue;
+    if (status == TakeStatus::frame) {
+      CHECK(intact_or_zero(frame));
+      if (intact(frame)) ++counts.read[self];
+      continue;
+    }
+    CHECK(status == TakeStatus::disconnected || clear_error(error, channel));
+    if (status == TakeStatus::failed) ++counts.errors[self];
+    reader->detach();
+  }
 }
 
-namespace {
-
-class Busy : public Peer {
- public:
-  Busy(const std::string& role, const std::string& channel) : Peer(role, {channel}) {
-    expect("ready");
-  }
-  std::uint64_t count(const std::string& what) { return std::stoull(ask(what)); }
-  // From now on.
-  void await_more(const std::string& what, std::uint64_t more = 20) {
-    const std::uint64_t before = count(what);
-    CHECK(eventually([&] { return count(what) >= before + more; }));
-  }
-  void stop() {
-    order("stop", "stopped");
-    CHECK(finish() == 0);
-  }
-};
-
 struct Traffic {
-  std::string channel = unique_channel();
-  Busy writer{"busy_writer", channel};
-  Busy readers[2] = {{"busy_reader", channel}, {"busy_reader", channel}};
+  const std::string channel = unique_channel();
+  SharedWithForks<Counts> counts;
+  Process writer{[this] { keep_writing(channel, *counts); }};
+  Process readers[2] = {Process([this] { keep_reading(channel, *counts, 0); }),
+                        Process([this] { keep_reading(channel, *counts, 1); })};
   std::int64_t slowest_ns = 0;
 
+  // From now on.
   void await_frames() {
-    for (Busy& reader : readers) reader.await_more("frames");
+    for (auto& read : counts->read) {
+      CHECK(eventually([&, before = read.load()] { return read >= before + 20; }));
+    }
   }
   // Does it, and waits until the channel is another one with frames for everybody.
   void expect_new_channel(const std::function<void()>& deed) {
     await_frames();
-    const std::uint64_t before = writer.count("incarnation");
+    const std::uint64_t before = counts->incarnation;
     const std::int64_t start = monotonic_ns();
     deed();
     CHECK(eventually([&] {
-      const std::uint64_t now = writer.count("incarnation");
+      const std::uint64_t now = counts->incarnation;
       return now != 0 && now != before;
     }));
     slowest_ns = std::max(slowest_ns, monotonic_ns() - start);
     await_frames();
   }
   void finish() {
-    for (Busy& reader : readers) {
-      CHECK(reader.count("torn") == 0 && reader.count("strange") == 0);
-    }
-    CHECK(writer.count("failed") == 0);
     check::note("   %lld frames sent, %lld and %lld read, %lld and %lld errors; ",
-                writer.count("ok"), readers[0].count("frames"),
-                readers[1].count("frames"), readers[0].count("failed"),
-                readers[1].count("failed"));
+                counts->sent.load(), counts->read[0].load(), counts->read[1].load(),
+                counts->errors[0].load(), counts->errors[1].load());
     check::note("noticed within %lld ms\n", slowest_ns / kMs);
     // One tick, and what a loaded machine adds.
     CHECK(slowest_ns < 2000 * kMs);
-    for (Busy& reader : readers) reader.stop();
-    writer.stop();
+    counts->stop = true;
+    for (Process* process : {&writer, &readers[0], &readers[1]}) {
+      process->expect_status(0);
+    }
     CHECK(names_of(channel).empty());
   }
 };
@@ -203,15 +138,13 @@ std::string shm_path(const std::string& file) {
   return std::string(kShmDirectory) + "/" + file;
 }
 
-bool is_control(const std::string& file) { return file.starts_with("possum-c."); }
-
 enum class Which { control, data, all };
 
 std::vector<std::string> files_of(const std::string& channel, Which which) {
   std::vector<std::string> files = names_of(channel);
   std::erase_if(files, [which](const std::string& file) {
-    return which == Which::control ? !is_control(file)
-                                   : which == Which::data && is_control(file);
+    return which != Which::all &&
+           file.starts_with("possum-c.") != (which == Which::control);
   });
   return files;
 }
@@ -226,24 +159,14 @@ void cut(const std::string& file, bool half, bool and_back) {
   }
 }
 
-int rounds() { return std::max(2, soak_seconds() / 10); }
-
-}  // namespace
-
-// --- truncation under load -----------------------------------------------------------
-
-namespace {
-
-void truncate_under_load(bool half, bool and_back) {
+// Does that to each of these files, again and again.
+void expect_made_anew(std::initializer_list<Which> targets,
+                      const std::function<void(const std::string& file)>& deed) {
   Traffic traffic;
-  for (int round = 0; round < rounds(); ++round) {
-    for (const Which which : {Which::control, Which::data, Which::all}) {
-      // Frames of zeros: the next ones in these slots are whole again.
-      if (and_back && which == Which::data) continue;
+  for (int round = 0; round < std::max(2, soak_seconds() / 10); ++round) {
+    for (const Which which : targets) {
       traffic.expect_new_channel([&] {
-        for (const auto& file : files_of(traffic.channel, which)) {
-          cut(file, half, and_back);
-        }
+        for (const auto& file : files_of(traffic.channel, which)) deed(file);
       });
     }
   }
@@ -252,15 +175,40 @@ void truncate_under_load(bool half, bool and_back) {
 
 }  // namespace
 
-TEST(objects_truncated_to_nothing_are_made_anew) { truncate_under_load(false, false); }
-TEST(objects_truncated_by_half_are_made_anew) { truncate_under_load(true, false); }
+// --- under load ----------------------------------------------------------------------
+
+TEST(objects_truncated_to_nothing_are_made_anew) {
+  expect_made_anew({Which::control, Which::data, Which::all},
+                   [](const std::string& file) { cut(file, false, false); });
+}
+TEST(objects_truncated_by_half_are_made_anew) {
+  expect_made_anew({Which::control, Which::data, Which::all},
+                   [](const std::string& file) { cut(file, true, false); });
+}
+// Of data alone nobody needs another one: the next frames in these slots are whole again.
 TEST(objects_truncated_and_made_long_again_are_made_anew) {
-  truncate_under_load(false, true);
+  expect_made_anew({Which::control, Which::all},
+                   [](const std::string& file) { cut(file, false, true); });
+}
+TEST(removed_names_are_made_anew) {
+  expect_made_anew({Which::control, Which::all},
+                   [](const std::string& file) { shm_unlink(("/" + file).c_str()); });
+}
+TEST(renamed_control_object_is_a_lost_name) {
+  Traffic traffic;
+  traffic.await_frames();
+  const std::string control = path_of(traffic.channel);
+  const std::string stolen = control + "-stolen";
+  traffic.expect_new_channel(
+      [&] { CHECK(rename(control.c_str(), stolen.c_str()) == 0); });
+  CHECK(unlink(stolen.c_str()) == 0);  // nobody else removed it
+  traffic.finish();
 }
 
 // As fast as can be, whatever the writer makes of it meanwhile.
 TEST(steady_truncation_never_ends_a_guarded_process) {
   Traffic traffic;
+  traffic.await_frames();
   std::mt19937 random(7);
   const std::int64_t end = in_ms(std::max(3, soak_seconds()) * 1000);
   std::uint64_t cuts = 0;
@@ -394,38 +342,6 @@ TEST_F(WithFarWriter, reader_page_that_was_wiped_is_the_corrupt_error) {
   }
 }
 
-// --- names ---------------------------------------------------------------------------
-
-namespace {
-
-void remove_under_load(Which which) {
-  Traffic traffic;
-  for (int round = 0; round < rounds(); ++round) {
-    traffic.expect_new_channel([&] {
-      for (const auto& file : files_of(traffic.channel, which)) {
-        shm_unlink(("/" + file).c_str());
-      }
-    });
-  }
-  traffic.finish();
-}
-
-}  // namespace
-
-TEST(removed_control_name_is_made_anew) { remove_under_load(Which::control); }
-TEST(removed_names_are_made_anew) { remove_under_load(Which::all); }
-
-TEST(renamed_control_object_is_a_lost_name) {
-  Traffic traffic;
-  const std::string name = shm_path(names_of(traffic.channel).front());
-  const std::string control = kShmDirectory + control_name(traffic.channel);
-  const std::string stolen = control + "-stolen";
-  traffic.expect_new_channel(
-      [&] { CHECK(rename(control.c_str(), stolen.c_str()) == 0); });
-  CHECK(unlink(stolen.c_str()) == 0);  // nobody else removed it
-  traffic.finish();
-}
-
 // --- other things under the names ----------------------------------------------------
 
 namespace {
@@ -435,77 +351,83 @@ constexpr uid_t kStranger = 54303;
 // Something that is not what its name says. Remembers what it was.
 class Thing {
  public:
-  enum Kind { link_to_file, dangling_link, fifo, directory, socket_file, foreign_file };
-  static constexpr Kind kAll[] = {link_to_file, dangling_link, fifo,
-                                  directory,    socket_file,   foreign_file};
+  enum Kind {
+    link_to_file,
+    dangling_link,
+    link_to_itself,
+    fifo,
+    directory,
+    socket_file,
+    foreign_file,
+    open_foreign_file
+  };
+  static constexpr Kind kAll[] = {link_to_file, dangling_link,    link_to_itself,
+                                  fifo,         directory,        socket_file,
+                                  foreign_file, open_foreign_file};
 
   Thing(Kind kind, std::string path, const std::string& content)
-      : path_(std::move(path)) {
+      : path_(std::move(path)), target_(path_ + "-target") {
+    if (kind == link_to_file) write_file(target_, content);
+    bool made = true;
     switch (kind) {
       case link_to_file:
       case dangling_link:
-        target_ = path_ + "-target";
-        if (kind == link_to_file) write_file(target_, content);
-        CHECK(::symlink(target_.c_str(), path_.c_str()) == 0);
+        made = symlink(target_.c_str(), path_.c_str()) == 0;
+        break;
+      case link_to_itself:
+        made = symlink(path_.c_str(), path_.c_str()) == 0;
         break;
       case fifo:
-        CHECK(mkfifo(path_.c_str(), 0600) == 0);
+        made = mkfifo(path_.c_str(), 0600) == 0;
         break;
       case directory:
-        CHECK(mkdir(path_.c_str(), 0700) == 0);
+        made = mkdir(path_.c_str(), 0700) == 0;
         break;
       case socket_file:
-        make_socket();
+        made = mknod(path_.c_str(), S_IFSOCK | 0600, 0) == 0;
         break;
       case foreign_file:
+      case open_foreign_file:
         write_file(path_, content);
+        made = chmod(path_.c_str(), kind == foreign_file ? 0600 : 0666) == 0;
         break;
     }
-    CHECK(lchown(path_.c_str(), kStranger, kStranger) == 0);
+    CHECK(made && lchown(path_.c_str(), kStranger, kStranger) == 0);
     before_ = status(path_);
-    if (!target_.empty()) target_before_ = status(target_);
+    target_before_ = status(target_);
   }
   ~Thing() {
-    if (!target_.empty()) {
-      CHECK(same(status(target_), target_before_));
-      unlink(target_.c_str());
-    }
+    CHECK(status(target_) == target_before_);
+    unlink(target_.c_str());
     std::filesystem::remove(path_);
   }
   Thing(const Thing&) = delete;
   Thing& operator=(const Thing&) = delete;
 
-  bool untouched() const { return same(status(path_), before_); }
+  bool untouched() const { return status(path_) == before_; }
 
  private:
   static void write_file(const std::string& path, const std::string& content) {
     std::ofstream(path, std::ios::binary) << content;
     CHECK(chmod(path.c_str(), 0600) == 0);
   }
-  void make_socket() const {
-    const UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    CHECK(path_.size() < sizeof address.sun_path);
-    std::memcpy(address.sun_path, path_.data(), path_.size());
-    CHECK(bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) ==
-          0);
-  }
-  static struct stat status(const std::string& path) {
-    struct stat info {};
-    if (lstat(path.c_str(), &info) != 0) info.st_ino = 0;
-    return info;
-  }
-  static bool same(const struct stat& a, const struct stat& b) {
-    return a.st_ino == b.st_ino && a.st_size == b.st_size && a.st_mode == b.st_mode &&
-           a.st_uid == b.st_uid && a.st_mtim.tv_sec == b.st_mtim.tv_sec &&
-           a.st_mtim.tv_nsec == b.st_mtim.tv_nsec && a.st_nlink == b.st_nlink;
+  using Status = std::array<std::int64_t, 7>;
+  static Status status(const std::string& path) {
+    struct stat s {};
+    if (lstat(path.c_str(), &s) != 0) return {};
+    return {static_cast<std::int64_t>(s.st_ino),
+            s.st_size,
+            s.st_mode,
+            s.st_uid,
+            s.st_mtim.tv_sec,
+            s.st_mtim.tv_nsec,
+            static_cast<std::int64_t>(s.st_nlink)};
   }
 
   const std::string path_;
-  std::string target_;
-  struct stat before_ {};
-  struct stat target_before_ {};
+  const std::string target_;
+  Status before_;
+  Status target_before_;
 };
 
 std::string content_of(const std::string& file) {
@@ -513,12 +435,36 @@ std::string content_of(const std::string& file) {
   return {std::istreambuf_iterator<char>(stream), {}};
 }
 
-bool names_the_channel(const Error& error, const std::string& channel) {
-  return says(error, "\"" + channel + "\"");
+bool is_foreign(Thing::Kind kind) { return kind >= Thing::foreign_file; }
+ErrorCode refusal_of(Thing::Kind kind, ErrorCode otherwise) {
+  return is_foreign(kind) ? ErrorCode::not_owner : otherwise;
 }
 
-ErrorCode refusal_of(Thing::Kind kind, ErrorCode otherwise) {
-  return kind == Thing::foreign_file ? ErrorCode::not_owner : otherwise;
+// A reader waits for a writer to come in the place of what lies there, and is told
+// meanwhile what that is.
+void expect_waited_out(const std::string& channel, ErrorCode code,
+                       const std::string& what, const std::function<void()>& remove) {
+  Error error;
+  const auto reader = Reader::create(reader_of(channel), error);
+  for (const int ms : {0, 30}) {  // at whatever deadline
+    CHECK(reader->attach(in_ms(ms), error) == AttachStatus::timeout);
+    CHECK(error.code == code && names_the_channel(error, channel) && says(error, what));
+  }
+  std::promise<Error> told;
+  std::thread waiting([&] {
+    bool first = true;
+    const auto tell = [&](const Error& why) {
+      if (std::exchange(first, false)) told.set_value(why);
+    };
+    Error unused;
+    CHECK(reader->attach(in_ms(kLimitMs), unused, tell) == AttachStatus::attached);
+  });
+  CHECK(says(told.get_future().get(), what));
+  remove();
+  const auto writer = open_writer(plain_writer(channel));
+  waiting.join();
+  publish(*writer, 1);
+  CHECK(key_of(take(*reader)) == 1);
 }
 
 }  // namespace
@@ -527,9 +473,9 @@ TEST(something_else_under_a_control_name_is_refused_and_left_alone) {
   need_root();
   for (const Thing::Kind kind : Thing::kAll) {
     const std::string channel = unique_channel();
-    const Thing thing(kind, path_of(channel), "");
+    auto thing = std::make_optional<Thing>(kind, path_of(channel), "");
     const std::string what =
-        kind == Thing::foreign_file ? "belongs to user" : "not a shared memory object";
+        is_foreign(kind) ? "belongs to user" : "not a shared memory object";
     Error error;
     WriterOptions options = plain_writer(channel);
     options.claim_timeout_ns = 0;
@@ -538,13 +484,37 @@ TEST(something_else_under_a_control_name_is_refused_and_left_alone) {
     CHECK(error.code == refusal_of(kind, ErrorCode::system) &&
           names_the_channel(error, channel));
     CHECK(says(error, what) && error.message.ends_with("another name with channel="));
-    CHECK(says(error, "remove it (" + path_of(channel)) == (kind != Thing::foreign_file));
-    // A reader waits for a writer to come in its place.
-    const auto reader = Reader::create(reader_of(channel), error);
-    CHECK(reader->attach(in_ms(100), error) == AttachStatus::timeout);
-    CHECK(error.code == refusal_of(kind, ErrorCode::not_found) &&
-          names_the_channel(error, channel) && says(error, what));
-    CHECK(thing.untouched());
+    CHECK(says(error, "remove it (" + path_of(channel)) == !is_foreign(kind));
+    expect_waited_out(channel, refusal_of(kind, ErrorCode::not_found), what, [&] {
+      CHECK(thing->untouched());
+      thing.reset();
+    });
+  }
+}
+
+// Also one that is locked, as a writer's is.
+TEST(file_that_is_no_channel_is_waited_out_by_a_reader) {
+  for (const std::string& bytes :
+       {std::string(), std::string("short"), std::string(control_bytes(), 'x')}) {
+    for (const bool locked : {false, true}) {
+      const std::string channel = unique_channel();
+      LockFd owner = LockFd::open(control_name(channel), O_RDWR | O_CREAT | O_EXCL, 0600);
+      CHECK(write(owner.get(), bytes.data(), bytes.size()) ==
+            static_cast<ssize_t>(bytes.size()));
+      if (locked) {
+        CHECK(owner.try_lock(layout::kOwnerByte) == LockFd::Result::ok);
+      } else {
+        owner.reset();
+      }
+      // With another magic number.
+      const bool strange = locked && bytes.size() == control_bytes();
+      expect_waited_out(
+          channel, ErrorCode::not_found,
+          strange ? "taken by something that is no channel" : "no channel \"", [&] {
+            CHECK(unlink(path_of(channel).c_str()) == 0);
+            owner.reset();
+          });
+    }
   }
 }
 
