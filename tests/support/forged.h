@@ -1,94 +1,117 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
 //
-// A channel that looks alive and is whatever the test makes of it: the objects of a real
-// writer with one frame, copied to another name whose owner lock the test holds. Include
-// it after check.h.
+// A channel that looks alive and is whatever the test makes of it: claimed as a writer
+// does, with one frame in one data object, whose bytes lie open. Wants the macro CHECK.
 #pragma once
 
-#include <fstream>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <string>
 
-#include "base/byte_lock.h"
-#include "support/transport.h"
+#include "base/clock.h"
+#include "support/leftovers.h"
+#include "transport/claim.h"
+#include "transport/descriptor.h"
+#include "transport/names.h"
 
 namespace support {
 
+using namespace possum;
+using namespace possum::transport;
+
+// The data object of slot `index`, with an honest frame.
+class ForgedObject {
+ public:
+  static constexpr std::size_t kBytes = 4096;  // of a frame
+
+  ForgedObject(const std::string& channel, std::uint64_t incarnation, unsigned index,
+               std::string caps)
+      : name(data_name(channel, incarnation, index + 1)), caps_(std::move(caps)) {
+    Error error;
+    bool taken = false;
+    CHECK(plan_data_object({kBytes, caps_.size(), 0}, honest));
+    honest.incarnation = incarnation;
+    honest.object = index + 1;
+    honest.slot = index;
+    fd = create_object(name, taken, error);
+    CHECK(fd && reserve_bytes(fd.get(), honest.object_bytes, error));
+    map_ = ShmObject::map(fd.get(), honest.object_bytes, Access::read_write, error);
+    CHECK(map_);
+    restore(frame(index + 1));
+  }
+
+  std::byte* data() const { return map_->data(); }
+  layout::FrameDescriptor frame(std::uint64_t seq) const {
+    layout::FrameDescriptor frame{};
+    frame.seq = seq;
+    frame.publish_ns = frame.pts_ns = monotonic_ns();
+    frame.data_bytes = kBytes;
+    frame.caps_id = static_cast<std::uint32_t>(seq);
+    frame.caps_bytes = static_cast<std::uint32_t>(caps_.size());
+    frame.plane_count = 1;
+    frame.planes[0] = {0, kBytes, 64, 0};
+    return frame;
+  }
+  // Honest in every byte but those of the descriptor.
+  void restore(const layout::FrameDescriptor& descriptor) const {
+    std::memcpy(data(), &honest, sizeof honest);
+    std::memcpy(data() + sizeof honest, &descriptor, sizeof descriptor);
+    std::memcpy(data() + honest.caps_offset, caps_.data(), caps_.size());
+  }
+
+  const std::string name;
+  layout::DataHeader honest{};
+  UniqueFd fd;
+
+ private:
+  const std::string caps_;
+  std::shared_ptr<ShmObject> map_;
+};
+
 class ForgedChannel {
  public:
-  explicit ForgedChannel(const std::string& channel, const std::string& caps = kCaps)
-      : channel_(channel) {
-    const std::string model = unique_channel();
-    const auto writer = open_writer(plain_writer(model));
-    publish(*writer, 1, kSmall, caps);
-    incarnation_ = writer->incarnation();
-    lock_ = LockFd::open(control_name(channel), O_RDWR | O_CREAT | O_EXCL, 0600);
-    CHECK(lock_ && lock_.try_lock(layout::kOwnerByte) == LockFd::Result::ok);
-    fill(lock_.get(), bytes_of(control_name(model)));
-    for (const std::string& original : names_of(model)) {
-      if (!original.starts_with("possum-d.")) continue;
-      const std::string number = original.substr(original.rfind('.') + 1);
-      const std::string name =
-          data_name(channel, incarnation_,
-                    static_cast<std::uint32_t>(std::stoul(number, nullptr, 16)));
-      const UniqueFd fd(
-          shm_open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-      CHECK(fd);
-      fill(fd.get(), bytes_of("/" + original));
-    }
+  explicit ForgedChannel(std::string channel = unique_channel(),
+                         const std::string& caps = "video/x-raw, format=GRAY8")
+      : channel_(std::move(channel)) {
+    Error error;
+    CHECK(claim_channel({channel_, {}, false}, claim, error) == ClaimStatus::ok);
+    object = std::make_unique<ForgedObject>(channel_, claim.incarnation, 0, caps);
+    header().slot[0].seq = header().slot[0].object = header().latest = header().have = 1;
+    header().slot[0].pages =
+        static_cast<std::uint32_t>(object->honest.object_bytes / 4096);
+    header().statistics.frames = 1;
+    header().statistics.last_publish_ns = monotonic_ns();
   }
   ~ForgedChannel() {
     for (const std::string& name : names_of(channel_)) {
-      std::filesystem::remove_all(kShmDirectory + ("/" + name));
+      std::filesystem::remove_all(std::string(kShm) + "/" + name);
     }
   }
   ForgedChannel(const ForgedChannel&) = delete;
   ForgedChannel& operator=(const ForgedChannel&) = delete;
 
   const std::string& channel() const { return channel_; }
-  int control() const { return lock_.get(); }
-  // Of the object that the frame is in.
-  std::string data_file() const {
-    return data_name(channel_, incarnation_, newest_object());
+  int control() const { return claim.lock.get(); }
+  layout::ControlHeader& header() const { return claim.control.header(); }
+  void resize(std::size_t bytes) const {
+    CHECK(ftruncate(control(), static_cast<off_t>(bytes)) == 0);
   }
-  UniqueFd data() const {
-    UniqueFd fd(shm_open(data_file().c_str(), O_RDWR | O_CLOEXEC, 0));
-    CHECK(fd);
-    return fd;
-  }
-
-  template <class T>
-  static void edit(int fd, std::size_t offset, const T& value) {
-    CHECK(pwrite(fd, &value, sizeof value, static_cast<off_t>(offset)) == sizeof value);
-  }
-  template <class T>
-  void edit_control(std::size_t offset, const T& value) const {
-    edit(control(), offset, value);
+  // Offers the slot to the first page as a writer would.
+  void offer(std::uint64_t seq, std::uint32_t number = 1) {
+    header().slot[0].seq = seq;
+    header().slot[0].object = number;
+    claim.control.page(0).word = 1;
+    claim.control.page(0).grant = layout::kAdmitted;
+    claim.bells[0].ring();
   }
 
-  static std::string bytes_of(const std::string& name) {
-    std::ifstream file(kShmDirectory + name, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-  }
-  static void fill(int fd, const std::string& bytes) {
-    CHECK(pwrite(fd, bytes.data(), bytes.size(), 0) ==
-          static_cast<ssize_t>(bytes.size()));
-  }
+  Claim claim;
+  std::unique_ptr<ForgedObject> object;
 
  private:
-  std::uint32_t newest_object() const {
-    using layout::ControlHeader;
-    std::uint32_t latest = 0;
-    std::uint32_t object = 0;
-    CHECK(pread(control(), &latest, 4, offsetof(ControlHeader, latest)) == 4);
-    CHECK(latest >= 1 && pread(control(), &object, 4,
-                               static_cast<off_t>(offsetof(ControlHeader, slot) +
-                                                  16 * (latest - 1) + 8)) == 4);
-    return object;
-  }
-
   const std::string channel_;
-  std::uint64_t incarnation_ = 0;
-  LockFd lock_;
 };
 
 }  // namespace support

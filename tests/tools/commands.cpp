@@ -174,9 +174,7 @@ TEST(info_of_a_dead_writer_names_what_it_left) {
 TEST(what_peers_wrote_reaches_no_terminal) {
   const PrivateShm shm(kShmBytes);
   const ForgedChannel forged("forged", "video/x-raw,format=\x1b[31mevil\n\x80");
-  const char name[16] = "\x1b[2J\"\\\xff\xe2\x80\xae";
-  forged.edit_control(offsetof(possum::transport::layout::ControlHeader, writer_name),
-                      name);
+  std::strcpy(forged.header().writer_name, "\x1b[2J\"\\\xff\xe2\x80\xae");
   for (const std::vector<std::string>& args :
        std::vector<std::vector<std::string>>{{"list"},
                                              {"info", "forged"},
@@ -217,7 +215,7 @@ TEST(no_writer_pushes_the_columns_of_others_away) {
 TEST(what_cannot_be_looked_at_has_a_status_of_its_own) {
   const PrivateShm shm(kShmBytes);
   const ForgedChannel forged("newer");
-  forged.edit_control(offsetof(possum::transport::layout::ControlHeader, version), 77u);
+  forged.header().version = 77;
   CHECK(mkfifo("/dev/shm/possum-c.pipe", 0600) == 0);
   for (const std::string channel : {"newer", "pipe"}) {
     const ToolResult text = expect_tool(3, {"info", channel});

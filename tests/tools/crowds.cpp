@@ -165,7 +165,7 @@ TEST(hard_links_are_no_channels) {
   const Json whole = expect_tool(0, {"list", "--json"}).json();
   CHECK(whole.size() == 1 && whole[0]["frame"]["caps"] == caps);
   // Nor do many channels show one object's frame.
-  const std::string data = possum::kShmDirectory + model.data_file();
+  const std::string data = possum::kShmDirectory + model.object->name;
   CHECK(link(data.c_str(), shm_path("elsewhere").c_str()) == 0);
   CHECK(expect_tool(0, {"list", "--json"}).json()[0]["frame"] == nullptr);
 }

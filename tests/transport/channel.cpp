@@ -12,9 +12,9 @@
 #include <condition_variable>
 
 #include "base/text.h"
+#include "support/check.h"
+#include "support/forged.h"
 #include "support/peers.h"
-#include "transport/descriptor.h"
-#include "transport/doorbell.h"
 
 using namespace support;
 using namespace possum;
@@ -27,17 +27,6 @@ Claim claimed(const std::string& channel, bool allow_blocking = false) {
   CHECK(claim_channel({channel, {}, allow_blocking}, claim, error) == ClaimStatus::ok);
   return claim;
 }
-
-// A control object of the test's own making; the lock is held, so it looks alive.
-struct Forged {
-  std::string channel = unique_channel();
-  Claim claim = claimed(channel);
-  ~Forged() { remove_names(channel, claim); }
-  layout::ControlHeader& header() { return claim.control.header(); }
-  void truncate(std::size_t bytes) {
-    CHECK(ftruncate(claim.lock.get(), static_cast<off_t>(bytes)) == 0);
-  }
-};
 
 struct Refusal {
   AttachStatus status;
@@ -294,10 +283,10 @@ TEST_F(OnChannel, racing_writers_have_one_owner_at_a_time_through_kills) {
 
 // Who may write the control object may call the program what they like.
 TEST(busy_error_is_plain_text_whatever_the_program_is_called) {
-  Forged forged;
+  ForgedChannel forged;
   constexpr char kName[] = "a\n\x1b[2J\xff\xe2\x80\xae x";
   std::memcpy(forged.header().writer_name, kName, sizeof kName);
-  const Refusal refusal = try_open(forged.channel);
+  const Refusal refusal = try_open(forged.channel());
   CHECK(refusal.error.code == ErrorCode::busy && says(refusal.error, "(a"));
   CHECK(is_plain_text(refusal.error.message));
 }
@@ -488,21 +477,19 @@ TEST_F(OnChannel, channel_that_does_not_exist_is_not_found_in_time) {
 }
 
 TEST(channel_without_a_live_writer_is_not_found) {
-  Forged forged;
-  Claim dead = std::move(forged.claim);
-  dead.lock.reset();
-  const Refusal refusal = try_attach(forged.channel, 30);
+  ForgedChannel forged;
+  forged.claim.lock.reset();
+  const Refusal refusal = try_attach(forged.channel(), 30);
   CHECK(refusal.status == AttachStatus::timeout &&
         refusal.error.code == ErrorCode::not_found);
-  forged.claim = claimed(forged.channel);
 }
 
 TEST(header_that_no_reader_here_understands_is_refused) {
   using H = layout::ControlHeader;
   const auto refused = [](ErrorCode code, auto change) {
-    Forged forged;
+    ForgedChannel forged;
     change(forged.header());
-    return attach_fails(forged.channel, code);
+    return attach_fails(forged.channel(), code);
   };
   constexpr auto kOther = ErrorCode::incompatible;
   for (const std::uint32_t version : {layout::kVersion - 1, layout::kVersion + 1}) {
@@ -524,162 +511,113 @@ TEST(header_that_no_reader_here_understands_is_refused) {
   CHECK(refused(kNonsense, [](H& h) { h.object_bytes *= 2; }));
   for (const std::size_t bytes : {control_bytes() - 1, control_bytes() / 2, sizeof(H),
                                   control_bytes() + 1, control_bytes() * 2}) {
-    Forged forged;
-    forged.truncate(bytes);
-    CHECK(attach_fails(forged.channel, kNonsense));
-    forged.truncate(control_bytes());
+    ForgedChannel forged;
+    forged.resize(bytes);
+    CHECK(attach_fails(forged.channel(), kNonsense));
+    forged.resize(control_bytes());
   }
 }
 
 TEST(control_object_still_being_made_is_waited_for) {
-  Forged forged;
+  ForgedChannel forged;
   forged.header().state.store(0);
   std::thread finishing([&] {
     await_asleep(somebody_searches);
     forged.header().state.store(1);
   });
-  CHECK(try_attach(forged.channel, 5000).status == AttachStatus::attached);
+  CHECK(try_attach(forged.channel(), 5000).status == AttachStatus::attached);
   finishing.join();
 }
 
 // The pages of others are theirs. A writer that runs makes the channel anew.
 TEST(truncation_is_noticed_by_an_attached_reader) {
-  Forged forged;
-  const auto reader = attach_reader(reader_of(forged.channel));
-  forged.truncate(control_bytes() / 2);
+  ForgedChannel forged;
+  const auto reader = attach_reader(reader_of(forged.channel()));
+  forged.resize(control_bytes() / 2);
   Frame frame;
   Error error;
   CHECK(reader->take(in_ms(kLimitMs), frame, error) == TakeStatus::failed);
   CHECK(error.code == ErrorCode::corrupt);
-  forged.truncate(control_bytes());
+  forged.resize(control_bytes());
 }
 
 // --- a writer that lies --------------------------------------------------------------
 
 namespace {
 
-// A channel of the test's making with one real data object in slot 0, whose bytes the
-// test may change as a broken writer would.
-struct Liar : Forged {
-  layout::DataHeader header_{};
-  std::shared_ptr<ShmObject> object;
-
-  Liar() {
-    CHECK(plan_data_object({kSmall, 100, 0}, header_));
-    header_.incarnation = claim.incarnation;
-    header_.object = 1;
-    header_.slot = 0;
-    Error error;
-    bool taken = false;
-    UniqueFd fd = create_object(data_name(channel, claim.incarnation, 1), taken, error);
-    CHECK(fd && reserve_bytes(fd.get(), header_.object_bytes, error));
-    object = ShmObject::map(fd.get(), header_.object_bytes, Access::read_write, error);
-    CHECK(object);
-    restore();
-  }
-  layout::FrameDescriptor frame(std::uint64_t seq) const {
-    auto descriptor = descriptor_for(0, kSmall);
-    descriptor.seq = seq;
-    descriptor.caps_bytes = 20;
-    descriptor.caps_id = static_cast<std::uint32_t>(seq);
-    descriptor.plane_count = 1;
-    descriptor.planes[0] = {0, kSmall, 64, 0};
-    return descriptor;
-  }
-  void restore() {
-    std::memcpy(object->data(), &header_, sizeof header_);
-    std::memset(object->data() + header_.caps_offset, 'x', header_.caps_capacity);
-    write_frame(frame(1));
-  }
-  void write_frame(const layout::FrameDescriptor& descriptor) {
-    std::memcpy(object->data() + sizeof header_, &descriptor, sizeof descriptor);
-  }
-  // Offers slot 0 to the first page as a writer would.
-  void offer(std::uint64_t seq, std::uint32_t number = 1) {
-    header().slot[0].seq.store(seq);
-    header().slot[0].object.store(number);
-    claim.control.page(0).word.store(1);
-    claim.control.page(0).grant.store(layout::kAdmitted);
-    claim.bells[0].ring();
-  }
-};
-
-void read_all(const Frame& frame) {
-  std::vector<std::byte> copy(frame.data(), frame.data() + frame.size());
-  CHECK(copy.size() == frame.descriptor().data_bytes);
-  CHECK(frame.caps()->size() == frame.descriptor().caps_bytes);
-  CHECK(frame.metas().size() == frame.descriptor().metas_bytes);
-}
-
-// What the reader makes of slot 0, after reading every byte it was promised.
-TakeStatus outcome(Liar& liar, Error& error) {
+// What a reader makes of the frame, after reading every byte that it was promised.
+TakeStatus outcome(ForgedChannel& liar, Error& error) {
   TakeStatus status;
   {
-    const auto reader = attach_reader(reader_of(liar.channel));
+    const auto reader = attach_reader(reader_of(liar.channel()));
     Frame frame;
     status = reader->take(in_ms(0), frame, error);
-    if (status == TakeStatus::frame) read_all(frame);
+    if (status == TakeStatus::frame) {
+      const std::vector<std::byte> copy(frame.data(), frame.data() + frame.size());
+      CHECK(copy.size() == frame.descriptor().data_bytes);
+      CHECK(frame.caps()->size() == frame.descriptor().caps_bytes);
+      CHECK(frame.metas().size() == frame.descriptor().metas_bytes);
+    }
   }
   // The page that was left is recycled by hand: there is no writer here.
-  liar.claim.control.page(0).word.store(0);
-  liar.claim.control.page(0).cfg.store(layout::pack({}));
+  liar.claim.control.page(0).word = 0;
+  liar.claim.control.page(0).cfg = layout::pack({});
   return status;
+}
+
+bool corrupt(ForgedChannel& liar) {
+  Error error;
+  return outcome(liar, error) == TakeStatus::failed && error.code == ErrorCode::corrupt;
 }
 
 }  // namespace
 
 TEST(lies_about_a_frame_are_the_corrupt_error) {
-  Liar liar;
-  Error error;
-  const auto corrupt = [&](auto change) {
-    liar.restore();
-    auto frame = liar.frame(1);
-    change(frame);
-    liar.write_frame(frame);
-    liar.offer(1);
-    const bool result = outcome(liar, error) == TakeStatus::failed;
-    return result && error.code == ErrorCode::corrupt;
-  };
   using F = layout::FrameDescriptor;
-  CHECK(!corrupt([](F&) {}));
-  CHECK(corrupt([](F& f) { f.seq = 2; }));
-  CHECK(corrupt([](F& f) { f.data_bytes = 1 << 20; }));
-  CHECK(corrupt([](F& f) { f.data_offset = UINT64_MAX; }));
-  CHECK(corrupt([](F& f) { f.caps_bytes = UINT32_MAX; }));
-  CHECK(corrupt([](F& f) { f.metas_bytes = UINT32_MAX; }));
-  CHECK(corrupt([](F& f) { f.plane_count = 5; }));
-  CHECK(corrupt([](F& f) { f.planes[0].bytes = kSmall + 1; }));
-  CHECK(corrupt([&](F&) { liar.object->data()[liar.header_.caps_offset] = {}; }));
+  ForgedChannel liar;
+  const ForgedObject& object = *liar.object;
+  const auto refused = [&](auto change) {
+    F frame = object.frame(1);
+    object.restore(frame);
+    change(frame);
+    std::memcpy(object.data() + sizeof object.honest, &frame, sizeof frame);
+    liar.offer(1);
+    return corrupt(liar);
+  };
+  CHECK(!refused([](F&) {}));
+  CHECK(refused([](F& f) { f.seq = 2; }));
+  CHECK(refused([](F& f) { f.data_bytes = 1 << 20; }));
+  CHECK(refused([](F& f) { f.data_offset = UINT64_MAX; }));
+  CHECK(refused([](F& f) { f.caps_bytes = UINT32_MAX; }));
+  CHECK(refused([](F& f) { f.metas_bytes = UINT32_MAX; }));
+  CHECK(refused([](F& f) { f.plane_count = 5; }));
+  CHECK(refused([](F& f) { f.planes[0].bytes = ForgedObject::kBytes + 1; }));
+  CHECK(refused([&](F&) { object.data()[object.honest.caps_offset] = {}; }));
 }
 
 TEST(lies_about_an_object_are_the_corrupt_error) {
-  Liar liar;
-  Error error;
-  const auto corrupt = [&](auto change) {
-    auto header = liar.header_;
+  using H = layout::DataHeader;
+  ForgedChannel liar;
+  const auto refused = [&](auto change) {
+    H header = liar.object->honest;
     change(header);
-    liar.restore();
     std::memcpy(liar.object->data(), &header, sizeof header);
     liar.offer(1);
-    const bool result = outcome(liar, error) == TakeStatus::failed;
-    return result && error.code == ErrorCode::corrupt;
+    return corrupt(liar);
   };
-  using H = layout::DataHeader;
-  CHECK(!corrupt([](H&) {}));
-  CHECK(corrupt([](H& h) { h.incarnation ^= 1; }));
-  CHECK(corrupt([](H& h) { h.slot = 1; }));
-  CHECK(corrupt([](H& h) { h.object = 2; }));
-  CHECK(corrupt([](H& h) { h.object_bytes *= 2; }));
-  CHECK(corrupt([](H& h) { h.pixels_capacity *= 2; }));
+  CHECK(!refused([](H&) {}));
+  CHECK(refused([](H& h) { h.incarnation ^= 1; }));
+  CHECK(refused([](H& h) { h.slot = 1; }));
+  CHECK(refused([](H& h) { h.object = 2; }));
+  CHECK(refused([](H& h) { h.object_bytes *= 2; }));
+  CHECK(refused([](H& h) { h.pixels_capacity *= 2; }));
 }
 
 // As after `rm /dev/shm/possum-d.*`: waiting longer would show nothing for ever.
 TEST(offered_slot_without_an_object_is_the_corrupt_error) {
-  Liar liar;
-  Error error;
+  ForgedChannel liar;
   for (const std::uint32_t object : {0u, 77u}) {
     liar.offer(1, object);
-    CHECK(outcome(liar, error) == TakeStatus::failed);
-    CHECK(error.code == ErrorCode::corrupt);
+    CHECK(corrupt(liar));
   }
 }

@@ -9,9 +9,11 @@
 
 #include <atomic>
 #include <bit>
+#include <fstream>
 
 #include "base/shm_watch.h"
 #include "base/text.h"
+#include "support/check.h"
 #include "support/forged.h"
 #include "support/peers.h"
 #include "support/private_shm.h"
@@ -46,6 +48,11 @@ bool listed(const std::string& channel) {
   CHECK(possum::inspect::list_channels(all, error));
   return std::any_of(all.begin(), all.end(),
                      [&](const auto& files) { return files.channel == channel; });
+}
+
+std::string bytes_of(const std::string& name) {
+  std::ifstream file(kShmDirectory + name, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 // Nothing that a peer wrote may reach a terminal as it is.
@@ -186,8 +193,8 @@ TEST(no_channel_name_is_no_channel) {
 }
 
 TEST(other_layouts_say_who_writes_them_and_no_more) {
-  const ForgedChannel forged(unique_channel());
-  forged.edit_control(offsetof(layout::ControlHeader, version), layout::kVersion + 1);
+  const ForgedChannel forged;
+  forged.header().version = layout::kVersion + 1;
   const ObservedChannel now = seen(forged.channel(), ChannelCondition::incompatible);
   CHECK(now.version == layout::kVersion + 1 && now.writer == process_name());
   CHECK(now.pid == static_cast<std::uint32_t>(getpid()) && !now.live());
@@ -195,9 +202,9 @@ TEST(other_layouts_say_who_writes_them_and_no_more) {
 }
 
 TEST(other_word_sizes_are_seen_through_but_cannot_be_attached_to) {
-  const ForgedChannel forged(unique_channel());
+  const ForgedChannel forged;
   CHECK(seen(forged.channel(), ChannelCondition::ready).attachable);
-  forged.edit_control(offsetof(layout::ControlHeader, abi), std::uint32_t{0x010120});
+  forged.header().abi = 0x010120;
   const ObservedChannel now = seen(forged.channel(), ChannelCondition::ready);
   CHECK(!now.attachable && !now.problem.empty() && now.frame);
 }
@@ -208,15 +215,15 @@ TEST(nonsense_in_the_header_is_damage) {
        {offsetof(ControlHeader, magic), offsetof(ControlHeader, header_bytes),
         offsetof(ControlHeader, unit_bytes), offsetof(ControlHeader, readers),
         offsetof(ControlHeader, slots), offsetof(ControlHeader, object_bytes)}) {
-    const ForgedChannel forged(unique_channel());
+    const ForgedChannel forged;
     for (const std::uint32_t value : {0u, 3u, 8192u, ~0u}) {
-      forged.edit_control(field, value);
+      std::memcpy(forged.claim.control.object().data() + field, &value, sizeof value);
       seen(forged.channel(), ChannelCondition::damaged);
     }
   }
-  const ForgedChannel forged(unique_channel());
+  const ForgedChannel forged;
   for (const std::size_t bytes : {control_bytes() - 1, unit_bytes()}) {
-    CHECK(ftruncate(forged.control(), static_cast<off_t>(bytes)) == 0);
+    forged.resize(bytes);
     seen(forged.channel(), ChannelCondition::damaged);
   }
 }
@@ -229,10 +236,9 @@ TEST(nonsense_in_a_frame_hides_that_frame_only) {
         offsetof(DataHeader, caps_offset), offsetof(DataHeader, caps_capacity),
         sizeof(DataHeader) + offsetof(FrameDescriptor, seq),
         sizeof(DataHeader) + offsetof(FrameDescriptor, caps_bytes)}) {
-    const ForgedChannel forged(unique_channel());
+    const ForgedChannel forged;
     CHECK(seen(forged.channel(), ChannelCondition::ready).frame);
-    const UniqueFd data = forged.data();
-    ForgedChannel::edit(data.get(), field, ~0u);
+    std::memset(forged.object->data() + field, 0xff, 4);
     const ObservedChannel now = seen(forged.channel(), ChannelCondition::ready);
     CHECK(!now.frame && !now.frame_problem.empty() && now.frames == 1);
   }
@@ -241,10 +247,9 @@ TEST(nonsense_in_a_frame_hides_that_frame_only) {
 TEST(texts_of_peers_are_plain_whatever_they_wrote) {
   const std::string evil = "\x1b[2J\x80\n";
   const ForgedChannel forged(unique_channel(), "video/x-raw" + evil);
-  char name[layout::kNameBytes];
+  char(&name)[layout::kNameBytes] = forged.header().writer_name;
   std::memset(name, '\x9b', sizeof name);  // without a NUL, too
   std::memcpy(name, evil.data(), evil.size());
-  forged.edit_control(offsetof(layout::ControlHeader, writer_name), name);
   const ObservedChannel now = seen(forged.channel(), ChannelCondition::ready);
   expect_plain(now);
   CHECK(!now.writer.empty() && now.frame && now.frame->caps.empty());
@@ -252,28 +257,26 @@ TEST(texts_of_peers_are_plain_whatever_they_wrote) {
 }
 
 TEST(times_that_cannot_be_are_no_times) {
-  const ForgedChannel forged(unique_channel());
-  const std::size_t field = offsetof(layout::ControlHeader, statistics) +
-                            offsetof(layout::ChannelStatistics, last_publish_ns);
+  const ForgedChannel forged;
   CHECK(seen(forged.channel(), ChannelCondition::ready).last_publish_ns);
   for (const std::int64_t time :
        {INT64_MIN, std::int64_t{-1}, std::int64_t{0}, INT64_MAX}) {
-    forged.edit_control(field, time);
+    forged.header().statistics.last_publish_ns = time;
     CHECK(!seen(forged.channel(), ChannelCondition::ready).last_publish_ns);
   }
 }
 
 TEST(objects_that_change_their_size_meanwhile_are_survived) {
-  const ForgedChannel forged(unique_channel());
-  const std::string control = ForgedChannel::bytes_of(control_name(forged.channel()));
+  const ForgedChannel forged;
+  const std::string control = bytes_of(control_name(forged.channel()));
   std::atomic<bool> stop{false};
   std::thread cutter([&] {
     std::minstd_rand random(2);
-    const UniqueFd data = forged.data();
     while (!stop) {
-      const int fd = random() % 2 == 0 ? forged.control() : data.get();
+      const int fd = random() % 2 == 0 ? forged.control() : forged.object->fd.get();
       CHECK(ftruncate(fd, static_cast<off_t>(random() % 200'000)) == 0);
-      ForgedChannel::fill(forged.control(), control);
+      CHECK(pwrite(forged.control(), control.data(), control.size(), 0) ==
+            static_cast<ssize_t>(control.size()));
     }
   });
   const std::int64_t end = in_ms(200);
@@ -292,8 +295,8 @@ TEST_F(OnChannel, things_that_are_no_objects_are_not_opened) {
   seen(channel, ChannelCondition::damaged);
   CHECK(unlink(path.c_str()) == 0);
 
-  const ForgedChannel forged(unique_channel());
-  const std::string data = kShmDirectory + forged.data_file();
+  const ForgedChannel forged;
+  const std::string data = kShmDirectory + forged.object->name;
   CHECK(unlink(data.c_str()) == 0 && mkfifo(data.c_str(), 0600) == 0);
   CHECK(!seen(forged.channel(), ChannelCondition::ready).frame);
   CHECK(unlink(data.c_str()) == 0 && symlink("/etc/passwd", data.c_str()) == 0);
@@ -336,9 +339,9 @@ TEST_F(WithPreparedWriter, looking_changes_nothing) {
   const std::string control = control_name(channel);
   const auto before = stat_name(control);
   CHECK(eventually([&] {  // the writer is at rest
-    const std::string one = ForgedChannel::bytes_of(control);
+    const std::string one = bytes_of(control);
     for (int i = 0; i < 100; ++i) observe_channel(channel);
-    return one == ForgedChannel::bytes_of(control);
+    return one == bytes_of(control);
   }));
   const auto after = stat_name(control);
   CHECK(before->st_mtim.tv_nsec == after->st_mtim.tv_nsec &&
