@@ -18,6 +18,11 @@ def short(value):
     return f"{value:.2f}" if abs(value) >= 0.005 or value == 0 else f"{value:.4f}"
 
 
+def over(one, other):
+    """Their ratio; None where there is none."""
+    return one / other if one is not None and other else None
+
+
 class Outcome:
     """Medians by figure, case and contestant; None where there is none."""
 
@@ -31,15 +36,15 @@ class Outcome:
         values = self.values(figure, case, who)
         return statistics.median(values) if values else None
 
-    def best(self, figure, case, better):
-        """(value, name) of the best neighbour, which is the one that `better` picks."""
+    def against_best(self, figure, case, better):
+        """(possum's / the best neighbour's, its name); `better` picks the best one."""
         found = [(value, who) for who in NEIGHBOURS
                  if (value := self.median(figure, case, who)) is not None]
-        return better(found) if found else (None, None)
+        best, who = better(found) if found else (None, None)
+        return over(self.median(figure, case), best), who
 
     def ratio(self, figure, case, other):
-        mine, theirs = self.median(figure, case), self.median(figure, case, other)
-        return mine / theirs if mine is not None and theirs else None
+        return over(self.median(figure, case), self.median(figure, case, other))
 
     def slope(self, figure, who):
         """What each further reader adds; least squares over the numbers of readers."""
@@ -62,70 +67,46 @@ def reader_points(outcome, figure, who):
 # --- bars -------------------------------------------------------------------------------
 
 
-def latency_bars(outcome):
+def speed_bars(outcome):
+    """(figure, sense, bar, measured or None): how fast, beside the neighbours and limits."""
+    looked, read = "{}, pool, 64 bytes read", "{}, pool, every byte read"
     for size in f.SIZES:
         for where in f.PLACES:
             case = f.paced_case(size, False, where)
-            ratio = outcome.ratio(f.LATENCY.format("p50"), case, "bare semaphore")
-            yield f"latency p50 / bare semaphore: {size}, {where}", "<=", 1.5, ratio
-
-
-def look_bars(outcome):
-    def case(size):
-        return f"{size}, pool, 64 bytes read"
+            yield (f"latency p50 / bare semaphore: {size}, {where}", "<=", 1.5,
+                   outcome.ratio(f.LATENCY.format("p50"), case, "bare semaphore"))
     for size in f.SIZES:
-        best, who = outcome.best(f.RATE, case(size), max)
-        mine = outcome.median(f.RATE, case(size))
-        yield (f"frames/s, 64 bytes read / best neighbour ({who}): {size}", ">=", 2,
-               mine / best if mine and best else None)
-    small = outcome.median(f.RATE, case("VGA I420"))
-    large = outcome.median(f.RATE, case("4K BGRx"))
+        ratio, who = outcome.against_best(f.RATE, looked.format(size), max)
+        yield f"frames/s, 64 bytes read / best neighbour ({who}): {size}", ">=", 2, ratio
     yield ("frames/s, 64 bytes read: 4K / VGA", ">=", 0.9,
-           large / small if small and large else None)
-
-
-def read_bars(outcome):
-    case = "1080p BGRx, pool, every byte read"
-    best, who = outcome.best(f.RATE, case, max)
-    mine = outcome.median(f.RATE, case)
-    yield (f"frames/s, every byte read / best neighbour ({who}): 1080p BGRx", ">=", 1,
-           mine / best if mine and best else None)
-
-
-def foreign_bars(outcome):
+           over(outcome.median(f.RATE, looked.format("4K BGRx")),
+                outcome.median(f.RATE, looked.format("VGA I420"))))
+    ratio, who = outcome.against_best(f.RATE, read.format("1080p BGRx"), max)
+    yield f"frames/s, every byte read / best neighbour ({who}): 1080p BGRx", ">=", 1, ratio
     for size in ("1080p BGRx", "4K BGRx"):
-        case = f"{size}, foreign memory, 64 bytes read"
-        yield (f"frames/s, foreign memory / bare memcpy: {size}", ">=", 1.1,
-               outcome.ratio(f.RATE, case, "bare memcpy"))
+        yield (f"frames/s, foreign memory / bare memcpy: {size}", ">=", 1.1, outcome.ratio(
+            f.RATE, f"{size}, foreign memory, 64 bytes read", "bare memcpy"))
 
 
-def cpu_bars(outcome):
+def cost_bars(outcome):
+    """The same: what it takes of the machine and of others."""
     for kind, case in (("saturated", "1080p BGRx, pool, 64 bytes read"),
                        ("60 fps", "1080p BGRx, pool")):
-        figure = f.CPU.format(kind)
-        best, who = outcome.best(figure, case, min)
-        mine = outcome.median(figure, case)
-        yield (f"CPU / best neighbour ({who}), {kind}: 1080p BGRx", "<=", 0.5,
-               mine / best if mine and best else None)
-
-
-def other_bars(outcome):
+        ratio, who = outcome.against_best(f.CPU.format(kind), case, min)
+        yield f"CPU / best neighbour ({who}), {kind}: 1080p BGRx", "<=", 0.5, ratio
     calls = outcome.median(f.CALLS_AWAKE, "1080p NV12")
     # What is done once a second, or for a new slot, is no cost of a frame.
     yield (f.CALLS_AWAKE + ", in hundredths", "<=", 0,
            None if calls is None else round(calls, 2))
-    mine = outcome.slope(f.READERS_CPU, "possum")
-    post = outcome.slope(f.READERS_CPU, "bare semaphore")
     yield ("each further reader / one semaphore post (writer's CPU)", "<=", 1,
-           mine / post if mine is not None and post else None)
-    for figure, what in ((f.READERS_PUSH.format("p99"), "writer's push p99"),
-                         (f.READERS_RATE, "slowest other reader's frames/s")):
-        moved = outcome.median(figure, "16 readers, 1 stopped")
-        all_run = outcome.median(figure, "16 readers")
-        yield (f"{what}, one of 16 stopped / none stopped",
-               ">=" if figure == f.READERS_RATE else "<=",
-               0.99 if figure == f.READERS_RATE else 1.1,
-               moved / all_run if moved is not None and all_run else None)
+           over(outcome.slope(f.READERS_CPU, "possum"),
+                outcome.slope(f.READERS_CPU, "bare semaphore")))
+    for figure, what, sense, bar in (
+            (f.READERS_PUSH.format("p99"), "writer's push p99", "<=", 1.1),
+            (f.READERS_RATE, "slowest other reader's frames/s", ">=", 0.99)):
+        yield (f"{what}, one of 16 stopped / none stopped", sense, bar,
+               over(outcome.median(figure, "16 readers, 1 stopped"),
+                    outcome.median(figure, "16 readers")))
     yield "first frame after attach, ms", "<=", 5, outcome.median(f.FIRST, f.JOINS)
     yield ("first frame of the next writer, ms", "<=", 20 + 1000 / 60,
            outcome.median(f.FIRST, f.AFTER_KILL))
@@ -136,10 +117,8 @@ def other_bars(outcome):
 
 def bars(outcome):
     lines = ["| figure | bar | measured | |", "|---|---|---|---|"]
-    for group in (latency_bars, look_bars, read_bars, foreign_bars, cpu_bars, other_bars):
-        for figure, sense, bar, value in group(outcome):
-            if value is None:
-                continue
+    for figure, sense, bar, value in (*speed_bars(outcome), *cost_bars(outcome)):
+        if value is not None:
             held = value <= bar if sense == "<=" else value >= bar
             lines.append(f"| {figure} | {sense} {short(bar)} | {short(value)} | "
                          f"{'held' if held else '**missed**'} |")
@@ -236,24 +215,33 @@ def cell(values, reason, failures, footnotes):
 
 def tables(raw):
     results, reasons, failures = raw["results"], raw["reasons"], raw.get("failures", {})
-    seen = {name for cases in (*results.values(), *reasons.values())
-            for row in cases.values() for name in row}
     footnotes = Footnotes()
     lines = []
+
+    def shown(figure, case, name):
+        values, why, failed = (part.get(figure, {}).get(case, {}).get(name)
+                               for part in (results, reasons, failures))
+        return cell(values, why, failed, footnotes)
+
+    def add(title, columns, cases, text):
+        lines.extend(["", f"### {title}", "", "| | " + " | ".join(columns) + " |",
+                      "|---" * (len(columns) + 1) + "|"])
+        lines.extend(f"| {case} | " + " | ".join(text(case, column) for column in columns)
+                     + " |" for case in cases)
+
+    def cases_of(figure):
+        return dict.fromkeys((*results.get(figure, {}), *reasons.get(figure, {})))
+
+    counted = f.INSTRUCTIONS.format("")
     for figure in dict.fromkeys((*results, *reasons)):
-        cases = dict.fromkeys((*results.get(figure, {}), *reasons.get(figure, {})))
-        names = [name for name in ORDER if name in seen and any(
-            name in part.get(figure, {}).get(case, {})
-            for part in (results, reasons) for case in cases)]
-        lines += ["", f"### {figure}", "", "| | " + " | ".join(names) + " |",
-                  "|---" * (len(names) + 1) + "|"]
-        for case in cases:
-            row = results.get(figure, {}).get(case, {})
-            why = reasons.get(figure, {}).get(case, {})
-            failed = failures.get(figure, {}).get(case, {})
-            cells = [cell(row.get(name), why.get(name), failed.get(name), footnotes)
-                     for name in names]
-            lines.append(f"| {case} | " + " | ".join(cells) + " |")
+        names = [name for name in ORDER if any(
+            name in row for part in (results, reasons) for row in part.get(figure, {}).values())]
+        if not figure.startswith(counted):
+            add(figure, names, cases_of(figure), lambda case, name: shown(figure, case, name))
+    # All of them possum's.
+    if cases := cases_of(f.INSTRUCTIONS.format("take")):
+        add("instructions", f.STEPS, cases, lambda case, step: shown(
+            f.INSTRUCTIONS.format(step), case, "possum"))
     lines.append("")
     lines += [f"[{number}] {text}" + "  " for number, text in enumerate(footnotes.texts, 1)]
     return lines
