@@ -223,6 +223,9 @@ class Channel final : public System {
   Core& core(unsigned life) {
     return *std::launder(reinterpret_cast<Core*>(m_.core[life]));
   }
+  const Core& core(unsigned life) const {
+    return *std::launder(reinterpret_cast<const Core*>(m_.core[life]));
+  }
   template <class Page>
   static layout::PageState state_of(const Page& page) {
     return layout::unpack(page.cfg.value).state;
@@ -233,9 +236,6 @@ class Channel final : public System {
   bool all_readers_are_gone() const {
     return std::all_of(m_.reader, m_.reader + readers(),
                        [](const Reader& r) { return r.over != 0; });
-  }
-  const Core& core(unsigned life) const {
-    return *std::launder(reinterpret_cast<const Core*>(m_.core[life]));
   }
   static std::uint64_t mix_bytes(std::uint64_t h, const void* from, std::size_t bytes) {
     const auto* p = static_cast<const char*>(from);
@@ -1165,42 +1165,37 @@ class Channel final : public System {
 
 template <unsigned Pages, unsigned Slots>
 std::string Channel<Pages, Slots>::label(const void* where) const {
-  const auto at = [&](const void* from, std::size_t bytes) {
-    const auto* p = static_cast<const char*>(where);
-    const auto* f = static_cast<const char*>(from);
-    return p >= f && p < f + bytes;
-  };
   for (unsigned life = 0; life < kLives; ++life) {
     const auto& c = m_.control[life];
-    if (!at(&c, sizeof c)) continue;
-    const std::string prefix = life == 0 ? "" : "new ";
-    if (where == &c.header.state) return prefix + "state";
-    if (where == &c.header.reserve) return prefix + "reserve";
-    if (where == &c.header.admitted) return prefix + "admitted";
-    if (where == &c.header.have) return prefix + "have";
+    std::vector<std::pair<const void*, std::string>> names = {
+        {&c.header.state, "state"},
+        {&c.header.reserve, "reserve"},
+        {&c.header.admitted, "admitted"},
+        {&c.header.have, "have"},
+        {&c.room.waiting, "room.waiting"},
+        {&c.room.count, "room.semaphore"},
+        {&c.owner, "OWNER"},
+        {&c.linked, "control name"},
+    };
     for (unsigned s = 0; s < Slots; ++s) {
-      const auto& entry = c.header.slot[s];
-      if (!at(&entry, sizeof entry)) continue;
-      return prefix + "slot[" + std::to_string(s) + "]" +
-             (where == &entry.seq ? ".seq" : ".object");
+      const std::string slot = "slot[" + std::to_string(s) + "]";
+      names.emplace_back(&c.header.slot[s].seq, slot + ".seq");
+      names.emplace_back(&c.header.slot[s].object, slot + ".object");
     }
     for (unsigned r = 0; r < Pages; ++r) {
-      const auto& page = c.page[r];
-      if (!at(&page, sizeof page)) continue;
-      return prefix + "page[" + std::to_string(r) + "]" +
-             (where == &page.word           ? ".word"
-              : where == &page.cfg          ? ".cfg"
-              : where == &page.lock         ? ".lock"
-              : where == &page.grant        ? ".grant"
-              : where == &page.bell.waiting ? ".waiting"
-                                            : ".semaphore");
+      const std::string page = "page[" + std::to_string(r) + "]";
+      names.emplace_back(&c.page[r].word, page + ".word");
+      names.emplace_back(&c.page[r].cfg, page + ".cfg");
+      names.emplace_back(&c.page[r].lock, page + ".lock");
+      names.emplace_back(&c.page[r].grant, page + ".grant");
+      names.emplace_back(&c.page[r].bell.waiting, page + ".waiting");
+      names.emplace_back(&c.page[r].bell.count, page + ".semaphore");
     }
-    if (where == &c.room.waiting) return prefix + "room.waiting";
-    if (where == &c.room.count) return prefix + "room.semaphore";
-    if (where == &c.owner) return prefix + "OWNER";
-    if (where == &c.linked) return prefix + "control name";
     for (unsigned o = 0; o <= kObjects; ++o) {
-      if (where == &c.objects[o]) return prefix + "object " + std::to_string(o);
+      names.emplace_back(&c.objects[o], "object " + std::to_string(o));
+    }
+    for (const auto& [address, name] : names) {
+      if (address == where) return (life == 0 ? "" : "new ") + name;
     }
   }
   return "?";
