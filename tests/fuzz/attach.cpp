@@ -16,11 +16,7 @@ void read_what_is_there(Reader& reader, Input& in) {
     const int wait_ms = in.below(8) == 1 ? 2 : 0;
     Frame frame;
     Error error;
-    TakeStatus status;
-    {
-      const Bounded bounded("take", wait_ms);
-      status = reader.take(in_ms(wait_ms), frame, error);
-    }
+    const TakeStatus status = fuzz::take(reader, wait_ms, frame, error);
     if (status == TakeStatus::failed) return expect_clear(error);
     if (status != TakeStatus::frame) return;
     use(frame);

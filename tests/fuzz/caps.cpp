@@ -6,8 +6,6 @@
 // read to the last byte of each plane, where the frame ends at an unreadable page.
 #include <gst/video/video.h>
 #include <pthread.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "../../gst/possum/caps.h"
 #include "../../gst/possum/frameinfo.h"
@@ -22,18 +20,6 @@ using possum::Ref;
 namespace {
 
 constexpr std::size_t kLargest = 1 << 20;  // larger frames are not looked at
-
-// The end of a region of that many bytes.
-std::byte* end_of_frames() {
-  static std::byte* const end = [] {
-    const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-    void* const room =
-        mmap(nullptr, kLargest + page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    FUZZ_CHECK(room != MAP_FAILED && mprotect(room, kLargest, PROT_READ) == 0);
-    return static_cast<std::byte*>(room) + kLargest;
-  }();
-  return end;
-}
 
 Ref<GstCaps> read(const std::string& text, GstVideoInfo& info) {
   possum::ChannelCaps caps = possum::read_caps(text);
@@ -75,13 +61,18 @@ void read_tiles(const GstVideoFrame& frame, unsigned plane) {
                   tiles * frame.info.finfo->tile_info[plane].size);
 }
 
+// What GStreamer itself would make of a frame of this size.
+bool default_layout(const GstVideoFrame& frame, GstVideoInfo& fresh) {
+  return gst_video_info_set_interlaced_format(
+      &fresh, GST_VIDEO_FRAME_FORMAT(&frame), GST_VIDEO_INFO_INTERLACE_MODE(&frame.info),
+      static_cast<guint>(frame.info.width), static_cast<guint>(frame.info.height));
+}
+
 // Of formats without bytes per pixel a row is as long as in the default layout, like in
 // gst_video_frame_copy_plane(); what a larger stride leaves behind it is nobody's.
 gint default_stride(const GstVideoFrame& frame, guint plane) {
   GstVideoInfo fresh;
-  FUZZ_CHECK(gst_video_info_set_interlaced_format(
-      &fresh, GST_VIDEO_FRAME_FORMAT(&frame), GST_VIDEO_INFO_INTERLACE_MODE(&frame.info),
-      static_cast<guint>(frame.info.width), static_cast<guint>(frame.info.height)));
+  FUZZ_CHECK(default_layout(frame, fresh));
   return fresh.stride[plane];
 }
 
@@ -117,13 +108,9 @@ void read_planes(const GstVideoFrame& frame) {
 }
 
 // GStreamer's own copy, into a frame of its own.
-void copy_as_gstreamer_does(const GstVideoFrame& frame, const GstVideoInfo& info) {
+void copy_as_gstreamer_does(const GstVideoFrame& frame) {
   GstVideoInfo fresh;
-  if (!gst_video_info_set_interlaced_format(
-          &fresh, GST_VIDEO_INFO_FORMAT(&info), GST_VIDEO_INFO_INTERLACE_MODE(&info),
-          static_cast<guint>(frame.info.width), static_cast<guint>(frame.info.height))) {
-    return;
-  }
+  if (!default_layout(frame, fresh)) return;
   const Ref<GstBuffer> to{gst_buffer_new_allocate(nullptr, fresh.size, nullptr)};
   GstVideoFrame target;
   FUZZ_CHECK(gst_video_frame_map(&target, &fresh, to.get(), GST_MAP_WRITE));
@@ -135,7 +122,7 @@ void use(GstBuffer* buffer, GstVideoInfo& info) {
   GstVideoFrame frame;
   FUZZ_CHECK(gst_video_frame_map(&frame, &info, buffer, GST_MAP_READ));
   read_planes(frame);
-  copy_as_gstreamer_does(frame, info);
+  copy_as_gstreamer_does(frame);
   gst_video_frame_unmap(&frame);
 }
 
@@ -180,7 +167,8 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const FrameFit fit = possum::fit_frame(info, frame);
   if (fit == FrameFit::corrupt) return 0;
   const gsize bytes = fit == FrameFit::standard ? info.size : frame.data_bytes;
-  std::byte* const pixels = end_of_frames() - frame.data_bytes;
+  static std::byte* const end = guarded_end(kLargest, PROT_READ);
+  std::byte* const pixels = end - frame.data_bytes;
   const Ref<GstBuffer> buffer{gst_buffer_new()};
   gst_buffer_append_memory(
       buffer.get(), gst_memory_new_wrapped(GST_MEMORY_FLAG_READONLY, pixels,

@@ -5,9 +5,6 @@
 // through lies inside of the object, which ends at an unreadable page.
 #include "transport/descriptor.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include "fuzz.h"
 
 using namespace fuzz;
@@ -15,29 +12,7 @@ using namespace fuzz;
 namespace {
 
 constexpr std::uint64_t kIncarnation = 0x1122334455667788;
-constexpr std::size_t kPages = 4;
-
-// So many bytes, the last of them at the end of the last readable page.
-class GuardedBytes {
- public:
-  explicit GuardedBytes(std::size_t bytes) : bytes_(bytes) {}
-  std::byte* data() const { return end() - bytes_; }
-
- private:
-  static std::byte* end() {
-    static std::byte* const end = [] {
-      const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-      void* const room = mmap(nullptr, (kPages + 1) * page, PROT_NONE,
-                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-      FUZZ_CHECK(room != MAP_FAILED &&
-                 mprotect(room, kPages * page, PROT_READ | PROT_WRITE) == 0);
-      return static_cast<std::byte*>(room) + kPages * page;
-    }();
-    return end;
-  }
-  const std::size_t bytes_;
-};
-
+constexpr std::size_t kMostBytes = 4 * 4096;
 constexpr std::size_t kHead =
     sizeof(layout::DataHeader) + sizeof(layout::FrameDescriptor);
 
@@ -45,8 +20,7 @@ constexpr std::size_t kHead =
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   Input in(data, size);
-  const std::size_t bytes =
-      kHead + in.take<std::uint16_t>() % (kPages * 4096 - kHead + 1);
+  const std::size_t bytes = kHead + in.take<std::uint16_t>() % (kMostBytes - kHead + 1);
   layout::DataHeader header{};
   FUZZ_CHECK(plan_data_object({in.take<std::uint16_t>(), 0, 0}, header));
   header.incarnation = kIncarnation;
@@ -66,11 +40,12 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (in.below(4) != 0) header.object_bytes = bytes;
   while (!in.empty()) read_edit(in, areas).apply();
 
-  const GuardedBytes object(bytes);
-  std::memcpy(object.data(), &header, sizeof header);
-  std::memcpy(object.data() + sizeof header, &frame, sizeof frame);
+  static std::byte* const end = guarded_end(kMostBytes, PROT_READ | PROT_WRITE);
+  std::byte* const object = end - bytes;
+  std::memcpy(object, &header, sizeof header);
+  std::memcpy(object + sizeof header, &frame, sizeof frame);
   if (!valid_data_header(header, bytes, kIncarnation, 1, 2)) return 0;
-  const layout::FrameDescriptor copy = copy_descriptor(object.data());
+  const layout::FrameDescriptor copy = copy_descriptor(object);
   std::string why;
   if (!valid_descriptor(copy, header, why)) {
     FUZZ_CHECK(!why.empty());
@@ -81,9 +56,9 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   FUZZ_CHECK(header.caps_offset >= kHead && header.metas_offset >= kHead);
   FUZZ_CHECK(header.caps_offset + copy.caps_bytes <= header.pixels_offset);
   FUZZ_CHECK(header.metas_offset + copy.metas_bytes <= header.pixels_offset);
-  read_every_byte(object.data() + header.caps_offset, copy.caps_bytes);
-  read_every_byte(object.data() + header.metas_offset, copy.metas_bytes);
-  const std::byte* const pixels = object.data() + header.pixels_offset + copy.data_offset;
+  read_every_byte(object + header.caps_offset, copy.caps_bytes);
+  read_every_byte(object + header.metas_offset, copy.metas_bytes);
+  const std::byte* const pixels = object + header.pixels_offset + copy.data_offset;
   read_every_byte(pixels, copy.data_bytes);
   FUZZ_CHECK(copy.plane_count <= layout::kPlanes);
   for (unsigned p = 0; p < copy.plane_count; ++p) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cstddef>
@@ -37,6 +38,18 @@ using namespace possum::transport;
 [[noreturn]] inline void failed(const char* file, int line, const char* condition) {
   std::fprintf(stderr, "%s:%d: failed: %s\n", file, line, condition);
   std::abort();
+}
+
+// How many mappings guard.cpp has guarded so far: not 0 if the linker did as it was told.
+std::size_t guarded_mappings();
+
+// The end of so many bytes, a whole number of pages, behind which nothing is readable.
+inline std::byte* guarded_end(std::size_t bytes, int protection) {
+  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  void* const room =
+      mmap(nullptr, bytes + page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  FUZZ_CHECK(room != MAP_FAILED && mprotect(room, bytes, protection) == 0);
+  return static_cast<std::byte*>(room) + bytes;
 }
 
 class Input {

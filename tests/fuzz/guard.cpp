@@ -5,8 +5,6 @@
 // sanitizer guard what the last page holds beyond the end of the file. The linker sends
 // calls of mmap() (which is called mmap64 where files may be large) and munmap() here
 // (--wrap); libraries keep their own.
-#include "guard.h"
-
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/types.h>
@@ -83,4 +81,6 @@ int __wrap_inotify_init1(int) {
   return -1;
 }
 
-std::size_t fuzz::guarded_mappings() { return guarded; }
+namespace fuzz {
+std::size_t guarded_mappings() { return guarded; }  // declared in fuzz.h
+}  // namespace fuzz

@@ -139,7 +139,8 @@ class Liar {
       case 5:
         return page.cfg.store(in.take<std::uint64_t>());
       case 6:
-        return flip(in);
+        flipper_.emplace(in, areas());
+        return;
       case 7:
         return flipper_.reset();
       case 8:
@@ -204,10 +205,6 @@ class Liar {
             {semaphore_at(layout::kReaderUnit + page_), layout::kSemSharedBytes},
             {semaphore_at(layout::kRoomUnit), layout::kSemSharedBytes},
             {semaphore_at(layout::kAttentionUnit), layout::kSemSharedBytes}};
-  }
-  void flip(Input& in) {
-    flipper_.reset();
-    flipper_.emplace(in, areas());
   }
 
   Channel& channel_;

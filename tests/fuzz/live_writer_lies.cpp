@@ -64,7 +64,8 @@ class Stream {
       case 7:
         return scene_.offer_fresh(in_.below(kObjects));
       case 8:
-        return flip();
+        flipper_.emplace(in_, scene_.areas());
+        return;
       case 9:
         return flipper_.reset();
       default:
@@ -75,11 +76,7 @@ class Stream {
   void take(int wait_ms) {
     Frame frame;
     Error error;
-    TakeStatus status;
-    {
-      const Bounded bounded("take", wait_ms);
-      status = reader_->take(in_ms(wait_ms), frame, error);
-    }
+    const TakeStatus status = fuzz::take(*reader_, wait_ms, frame, error);
     if (status == TakeStatus::failed) {
       expect_clear(error);
       reader_->detach();
@@ -88,11 +85,6 @@ class Stream {
     use(frame);
     held_.push_back(std::move(frame));
     if (held_.size() > 12) held_.pop_front();
-  }
-
-  void flip() {
-    flipper_.reset();
-    flipper_.emplace(in_, scene_.areas());
   }
 
   Scene& scene_;

@@ -18,7 +18,6 @@
 #include <vector>
 
 #include "fuzz.h"
-#include "guard.h"
 #include "transport/claim.h"
 #include "transport/descriptor.h"
 #include "transport/doorbell.h"
@@ -38,6 +37,26 @@ inline std::string own_channel(const char* what) {
   return "fuzz-" + std::string(what) + "." + std::to_string(getpid());
 }
 
+// A file's length, and a lie about it that comes true with cut(): before, nothing may
+// touch what is not there.
+class Length {
+ public:
+  void lie(std::size_t bytes) { wanted_ = bytes; }
+  void cut(int fd) const {
+    if (wanted_) FUZZ_CHECK(ftruncate(fd, static_cast<off_t>(*wanted_)) == 0);
+  }
+  void restore(int fd, std::size_t bytes) {
+    if (!wanted_) return;
+    Error error;
+    FUZZ_CHECK(ftruncate(fd, static_cast<off_t>(bytes)) == 0);
+    FUZZ_CHECK(reserve_bytes(fd, bytes, error));
+    wanted_.reset();
+  }
+
+ private:
+  std::optional<std::size_t> wanted_;
+};
+
 // A data object with honest content, as slot `index` of the channel.
 class Object {
  public:
@@ -50,9 +69,8 @@ class Object {
     Error error;
     bool taken = false;
     fd_ = create_object(name_, taken, error);
-    FUZZ_CHECK(fd_);
-    reserve();
-    map_ = ShmObject::map(fd_.get(), bytes(), Access::read_write, error);
+    FUZZ_CHECK(fd_ && reserve_bytes(fd_.get(), header_.object_bytes, error));
+    map_ = ShmObject::map(fd_.get(), header_.object_bytes, Access::read_write, error);
     FUZZ_CHECK(map_);
     restore(index + 1);
   }
@@ -60,31 +78,23 @@ class Object {
   Object(const Object&) = delete;
   Object& operator=(const Object&) = delete;
 
-  std::size_t bytes() const { return header_.object_bytes; }
-  std::byte* pixels() const { return map_->data() + header_.pixels_offset; }
-
   // Header, descriptor and text of an honest frame.
   void restore(std::uint64_t seq) {
     if (moved_) {
       FUZZ_CHECK(rename(path(name_ + ".away").c_str(), path(name_).c_str()) == 0);
       moved_ = false;
     }
-    if (wanted_bytes_) {
-      FUZZ_CHECK(ftruncate(fd_.get(), static_cast<off_t>(bytes())) == 0);
-      reserve();
-      wanted_bytes_.reset();
-    }
+    length_.restore(fd_.get(), header_.object_bytes);
     std::byte* const base = map_->data();
     std::memcpy(base, &header_, sizeof header_);
     const layout::FrameDescriptor frame = honest_frame(seq);
     std::memcpy(base + sizeof header_, &frame, sizeof frame);
     std::memcpy(base + header_.caps_offset, kCaps, sizeof kCaps - 1);
     std::memset(base + header_.metas_offset, 'm', kMetas);
-    std::memset(pixels(), static_cast<int>(seq & 0x7f), kFrameBytes);
+    std::memset(base + header_.pixels_offset, static_cast<int>(seq & 0x7f), kFrameBytes);
   }
 
-  // Of the object's file. Later, with cut(): nothing here may touch what is not there.
-  void resize(std::size_t to) { wanted_bytes_ = to; }
+  void resize(std::size_t to) { length_.lie(to); }
   // A frame of so many bytes more, consistent in every number, with nothing behind it.
   void inflate(std::size_t by) {
     layout::DataHeader header = header_;
@@ -97,29 +107,24 @@ class Object {
     std::memcpy(map_->data() + sizeof header, &frame, sizeof frame);
     resize(header.object_bytes);
   }
-  void cut() {
-    if (!wanted_bytes_) return;
-    FUZZ_CHECK(ftruncate(fd_.get(), static_cast<off_t>(*wanted_bytes_)) == 0);
-  }
+  void cut() { length_.cut(fd_.get()); }
   void take_name_away() {
     if (moved_) return;
     FUZZ_CHECK(rename(path(name_).c_str(), path(name_ + ".away").c_str()) == 0);
     moved_ = true;
   }
 
-  Area header() const { return {map_->data(), sizeof header_}; }
-  Area descriptor() const {
-    return {map_->data() + sizeof header_, sizeof(layout::FrameDescriptor)};
+  // Header, descriptor, caps and metas.
+  std::array<Area, 4> areas() const {
+    std::byte* const base = map_->data();
+    return {{{base, sizeof header_},
+             {base + sizeof header_, sizeof(layout::FrameDescriptor)},
+             {base + header_.caps_offset, sizeof kCaps - 1},
+             {base + header_.metas_offset, kMetas}}};
   }
-  Area caps() const { return {map_->data() + header_.caps_offset, sizeof kCaps - 1}; }
-  Area metas() const { return {map_->data() + header_.metas_offset, kMetas}; }
 
  private:
   static std::string path(const std::string& name) { return kShmDirectory + name; }
-  void reserve() const {
-    Error error;
-    FUZZ_CHECK(reserve_bytes(fd_.get(), bytes(), error));
-  }
   layout::FrameDescriptor honest_frame(std::uint64_t seq) const {
     layout::FrameDescriptor frame{};
     frame.seq = seq;
@@ -139,7 +144,7 @@ class Object {
   layout::DataHeader header_{};
   UniqueFd fd_;
   std::shared_ptr<ShmObject> map_;
-  std::optional<std::size_t> wanted_bytes_;
+  Length length_;
   bool moved_ = false;
 };
 
@@ -158,12 +163,7 @@ class Scene {
 
   // Honest in every byte, nothing offered, no reader known.
   void restore() {
-    if (wanted_bytes_) {
-      Error error;
-      FUZZ_CHECK(ftruncate(lock(), static_cast<off_t>(control_bytes())) == 0);
-      FUZZ_CHECK(reserve_bytes(lock(), control_bytes(), error));
-      wanted_bytes_.reset();
-    }
+    length_.restore(claim_->lock.get(), control_bytes());
     for (std::size_t unit = 0; unit < image_.size(); ++unit) {
       std::memcpy(unit_at(unit), image_[unit].data(), kSaved);
       std::memset(semaphore_at(unit), 0, layout::kSemSharedBytes);
@@ -191,12 +191,11 @@ class Scene {
     offer(1u << i);
   }
 
-  // Of the control object, with cut().
-  void resize(std::size_t to) { wanted_bytes_ = to; }
+  // Of the control object.
+  void resize(std::size_t to) { length_.lie(to); }
   void cut() {
     for (const auto& object : objects_) object->cut();
-    if (!wanted_bytes_) return;
-    FUZZ_CHECK(ftruncate(lock(), static_cast<off_t>(*wanted_bytes_)) == 0);
+    length_.cut(claim_->lock.get());
   }
 
   // The fuzzer dies as a writer; a real one takes the name over and sends a frame, and
@@ -254,11 +253,8 @@ class Scene {
         {semaphore_at(layout::kAttentionUnit), layout::kSemSharedBytes},
         {semaphore_at(layout::kReaderUnit), layout::kSemSharedBytes},
     };
-    for (unsigned i = 0; i < kObjects; ++i) {
-      result.push_back(objects_[i]->header());
-      result.push_back(objects_[i]->descriptor());
-      result.push_back(objects_[i]->caps());
-      result.push_back(objects_[i]->metas());
+    for (const auto& object : objects_) {
+      for (const Area& area : object->areas()) result.push_back(area);
     }
     return result;
   }
@@ -273,7 +269,6 @@ class Scene {
                  error.detail.c_str());
     failed(__FILE__, __LINE__, "a good channel is read");
   }
-  int lock() const { return claim_->lock.get(); }
   std::byte* unit_at(std::size_t unit) const {
     return reinterpret_cast<std::byte*>(&header()) + unit * unit_bytes();
   }
@@ -304,7 +299,7 @@ class Scene {
   std::array<std::array<std::byte, kSaved>, layout::kUnits> image_;
   std::array<std::unique_ptr<Object>, kObjects> objects_;
   std::uint64_t next_seq_ = 1;
-  std::optional<std::size_t> wanted_bytes_;
+  Length length_;
 };
 
 inline constexpr std::size_t kLargest = std::size_t{1} << 36;  // sparse: costs nothing
@@ -341,6 +336,11 @@ inline void lie(Scene& scene, Input& in) {
 inline void expect_clear(const Error& error) {
   FUZZ_CHECK(error.code != ErrorCode::none && error.code != ErrorCode::settings);
   FUZZ_CHECK(!error.message.empty() && !error.detail.empty());
+}
+
+inline TakeStatus take(Reader& reader, int wait_ms, Frame& frame, Error& error) {
+  const Bounded bounded("take", wait_ms);
+  return reader.take(in_ms(wait_ms), frame, error);
 }
 
 // What a frame promises is there.
