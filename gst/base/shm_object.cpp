@@ -121,6 +121,12 @@ std::optional<struct stat> stat_name(const std::string& name) {
   return info;
 }
 
+std::optional<struct stat> stat_fd(int fd) {
+  struct stat info {};
+  if (fstat(fd, &info) != 0) return std::nullopt;
+  return info;
+}
+
 std::size_t page_bytes() {
   static const auto bytes = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   return bytes;

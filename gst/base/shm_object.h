@@ -99,6 +99,7 @@ bool copy_bytes(int fd, std::uint64_t offset, void* to, std::size_t bytes);
 
 // What a name leads to now; a symbolic link is not followed.
 std::optional<struct stat> stat_name(const std::string& name);
+std::optional<struct stat> stat_fd(int fd);
 
 std::size_t page_bytes();  // of this machine
 

@@ -22,9 +22,10 @@
 #include "base/shm_object.h"
 #include "base/text.h"
 #include "base/users.h"
+#include "channel/errors.h"
+#include "channel/names.h"
 #include "transport/control.h"
 #include "transport/descriptor.h"
-#include "transport/names.h"
 #include "transport/offer.h"
 #include "transport/open.h"
 
@@ -244,9 +245,8 @@ enum class Copied { whole, torn, never };
 // `why` is set for what looking again would not change.
 Copied copy_frame(const ObservedChannel& seen, const SlotNow& now, ObservedFrame& frame,
                   std::string& why) {
-  const UniqueFd fd(
-      shm_open(transport::data_name(seen.name, seen.incarnation, now.object).c_str(),
-               O_RDONLY | O_NONBLOCK, 0));
+  const UniqueFd fd(shm_open(data_name(seen.name, seen.incarnation, now.object).c_str(),
+                             O_RDONLY | O_NONBLOCK, 0));
   if (!fd) {
     const int reason = errno;
     if (reason == ENOENT) return Copied::torn;  // replaced, perhaps
@@ -320,7 +320,7 @@ bool fresh(const struct stat& info) {
 class Collector {
  public:
   // Of a file under `directory`, whose name says that.
-  void add(int directory, const char* file, transport::FileName name) {
+  void add(int directory, const char* file, FileName name) {
     struct stat info {};
     if (fstatat(directory, file, &info, AT_SYMLINK_NOFOLLOW) != 0) return;  // gone
     if (info.st_uid != geteuid() && info.st_uid != 0) {
@@ -371,7 +371,7 @@ bool read_mount(const std::string& only, std::vector<ChannelFiles>& channels,
   }
   Collector collector;
   while (const dirent* entry = readdir(dir.get())) {
-    auto name = transport::parse_file_name(entry->d_name);
+    auto name = parse_file_name(entry->d_name);
     if (!name || (!only.empty() && name->channel != only)) continue;
     collector.add(dirfd(dir.get()), entry->d_name, std::move(*name));
   }
@@ -389,7 +389,7 @@ void note_left(const ChannelFiles* files, ObservedChannel& seen) {
     files = &channels.front();
   }
   if (files == nullptr) return;
-  if (files->control) seen.left.push_back(transport::control_name(seen.name).substr(1));
+  if (files->control) seen.left.push_back(control_name(seen.name).substr(1));
   seen.left.insert(seen.left.end(), files->data.begin(), files->data.end());
   for (const std::string& file : seen.left) {
     if (const auto info = stat_name("/" + file)) {
@@ -431,7 +431,7 @@ void look_inside(const LockFd& fd, std::uint64_t bytes, ObservedChannel& seen) {
 
 // False: it was replaced meanwhile. `files`: NULL if they have to be looked for.
 bool look(const ChannelFiles* files, ObservedChannel& seen) {
-  const std::string name = transport::control_name(seen.name);
+  const std::string name = control_name(seen.name);
   const auto named = stat_name(name);
   if (!named) {
     note_left(files, seen);
@@ -530,9 +530,8 @@ namespace {
 
 ObservedChannel observe(const std::string& channel, const ChannelFiles* files) {
   ObservedChannel seen;
-  if (!transport::valid_channel_name(channel)) {
-    fail(seen, ChannelCondition::absent,
-         transport::channel_name_error(plain_text(channel)).message);
+  if (!valid_channel_name(channel)) {
+    fail(seen, ChannelCondition::absent, channel_name_error(plain_text(channel)).message);
     return seen;
   }
   for (int looks = 0; looks < kMaxLooks; ++looks) {

@@ -9,9 +9,9 @@
 #include "base/clock.h"
 #include "base/fork_guard.h"
 #include "base/users.h"
+#include "channel/names.h"
 #include "frame.h"
 #include "status.h"
-#include "transport/names.h"
 
 using possum::answer;
 using possum::at_border;

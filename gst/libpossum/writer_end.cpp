@@ -11,8 +11,8 @@
 #include "base/fork_guard.h"
 #include "base/pixel_copy.h"
 #include "base/users.h"
+#include "channel/names.h"
 #include "status.h"
-#include "transport/names.h"
 
 namespace possum {
 namespace {

@@ -15,7 +15,7 @@
 #include "base/clock.h"
 #include "base/shm_watch.h"
 #include "base/users.h"
-#include "transport/names.h"
+#include "channel/names.h"
 
 namespace possum {
 namespace {
@@ -65,7 +65,7 @@ Channels look_at_channels() {
 // Of the thread once it runs, but for interrupt().
 class ChannelMonitor::Watcher {
  public:
-  Watcher() : watch_(transport::all_control_names()) {
+  Watcher() : watch_(all_control_names()) {
     watch_.arm();
     known_ = look_at_channels();
   }

@@ -17,9 +17,10 @@
 #include <vector>
 
 #include "base/text.h"
+#include "channel/errors.h"
+#include "channel/names.h"
 #include "element.h"
 #include "refs.h"
-#include "transport/names.h"
 
 namespace possum {
 namespace {
@@ -218,8 +219,8 @@ bool read_channel(const GstUri* uri, const char* text, Settings& settings,
                              kExample);
   }
   settings.channel = host;
-  if (transport::valid_channel_name(settings.channel)) return true;
-  return refuse(error, transport::channel_name_error(plain_text(escaped(host))).message);
+  if (valid_channel_name(settings.channel)) return true;
+  return refuse(error, channel_name_error(plain_text(escaped(host))).message);
 }
 
 bool read_value(const GstUri* uri, Value& value, GError** error) {

@@ -14,12 +14,12 @@
 #include "base/shm_watch.h"
 #include "base/text.h"
 #include "base/users.h"
+#include "channel/names.h"
 #include "commands.h"
 #include "json.h"
 #include "look.h"
 #include "table.h"
 #include "transport/claim.h"
-#include "transport/names.h"
 #include "view.h"
 
 namespace tool {
@@ -60,7 +60,7 @@ uid_t owner_of(const ObservedChannel& channel) {
 }
 
 std::vector<std::string> data_of(const ObservedChannel& channel) {
-  const std::string control = possum::transport::control_name(channel.name).substr(1);
+  const std::string control = possum::control_name(channel.name).substr(1);
   std::vector<std::string> names;
   std::copy_if(channel.left.begin(), channel.left.end(), std::back_inserter(names),
                [&](const std::string& file) { return file != control; });
@@ -73,7 +73,7 @@ bool without_control(const ObservedChannel& channel) {
 
 // Looks again at a channel without a control object if it has one now.
 bool returned(ObservedChannel* channel) {
-  if (!possum::stat_name(possum::transport::control_name(channel->name))) return false;
+  if (!possum::stat_name(possum::control_name(channel->name))) return false;
   *channel = possum::inspect::observe_channel(
       possum::inspect::ChannelFiles{channel->name, true, std::move(channel->left)});
   return true;
@@ -148,7 +148,7 @@ Cleaned in_use(const ObservedChannel& channel) {
 
 // Is there a shared memory object under the name of a channel that cannot be looked at?
 bool is_object(const ObservedChannel& channel) {
-  const auto info = possum::stat_name(possum::transport::control_name(channel.name));
+  const auto info = possum::stat_name(possum::control_name(channel.name));
   return info && S_ISREG(info->st_mode);
 }
 
@@ -190,7 +190,7 @@ void await_returns(std::vector<ObservedChannel>& channels) {
   for (ObservedChannel& channel : channels) {
     if (without_control(channel)) away.push_back(&channel);
   }
-  possum::ShmWatch watch(possum::transport::all_control_names());
+  possum::ShmWatch watch(possum::all_control_names());
   if (!away.empty()) watch.arm();
   const std::int64_t deadline_ns = possum::monotonic_ns() + kReturnNs;
   std::erase_if(away, returned);

@@ -12,7 +12,8 @@
 #include <string_view>
 
 #include "base/text.h"
-#include "transport/names.h"
+#include "channel/errors.h"
+#include "channel/names.h"
 
 namespace tool {
 namespace {
@@ -113,9 +114,8 @@ Parsed check(const Options& options, const std::string& used) {
                  (command->max_channels == 0 ? "no channel" : "one channel"));
   }
   for (const std::string& channel : options.channels) {
-    if (!possum::transport::valid_channel_name(channel)) {
-      return wrong(
-          possum::transport::channel_name_error(possum::plain_text(channel)).message);
+    if (!possum::valid_channel_name(channel)) {
+      return wrong(possum::channel_name_error(possum::plain_text(channel)).message);
     }
   }
   return Parsed::run;

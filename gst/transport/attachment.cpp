@@ -15,12 +15,12 @@
 
 #include "base/bus_guard.h"
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "base/process.h"
-#include "channel_errors.h"
-#include "crash_point.h"
+#include "channel/errors.h"
+#include "channel/names.h"
 #include "descriptor.h"
 #include "frame_times.h"
-#include "names.h"
 
 namespace possum::transport {
 namespace {
@@ -161,15 +161,9 @@ void Attachment::ring_both() {
   open_.room.ring();
 }
 
-bool Attachment::control_intact() const {
-  struct stat info {};
-  return fstat(open_.lock.get(), &info) == 0 &&
-         info.st_size == static_cast<off_t>(control_bytes());
-}
-
 bool Attachment::linked() const {
-  struct stat info {};
-  return fstat(open_.lock.get(), &info) == 0 && info.st_nlink > 0;
+  const auto info = stat_fd(open_.lock.get());
+  return info && info->st_nlink > 0;
 }
 
 Mapped Attachment::map(unsigned slot, std::uint32_t object) {
@@ -195,15 +189,15 @@ Mapped Attachment::map(unsigned slot, std::uint32_t object) {
 
 Error Attachment::map_object(int fd, const std::string& name, unsigned slot,
                              std::uint32_t object, MappedSlot& mapped) const {
-  struct stat info {};
+  const auto info = stat_fd(fd);
   layout::DataHeader& header = mapped.header;
-  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || info.st_uid != open_.owner ||
-      info.st_size <= 0 || !copy_bytes(fd, 0, &header, sizeof header) ||
-      !valid_data_header(header, static_cast<std::size_t>(info.st_size),
+  if (!info || !S_ISREG(info->st_mode) || info->st_uid != open_.owner ||
+      info->st_size <= 0 || !copy_bytes(fd, 0, &header, sizeof header) ||
+      !valid_data_header(header, static_cast<std::size_t>(info->st_size),
                          open_.incarnation, object, slot)) {
     return damaged(channel_, "data object " + name);
   }
-  if (has_holes(info)) {
+  if (has_holes(*info)) {
     return damaged(channel_, "data object " + name + " is not reserved");
   }
   POSSUM_CRASH_POINT("map.header");

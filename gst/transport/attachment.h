@@ -89,7 +89,7 @@ class Attachment : public std::enable_shared_from_this<Attachment> {
   bool linked() const;
   // Is the control object as long as it was made? Whoever sleeps in it touches nothing
   // that could tell.
-  bool control_intact() const;
+  bool control_intact() const { return is_whole(open_.lock.get()); }
   Mapped map(unsigned slot, std::uint32_t object);
 
  private:

@@ -18,7 +18,7 @@
 #include <cstdint>
 #include <utility>
 
-#include "crash_point.h"
+#include "base/crash_point.h"
 #include "layout.h"
 
 namespace possum::transport {

@@ -12,10 +12,10 @@
 #include <cstring>
 #include <optional>
 
+#include "base/crash_point.h"
 #include "base/process.h"
-#include "channel_errors.h"
-#include "crash_point.h"
-#include "names.h"
+#include "channel/errors.h"
+#include "channel/names.h"
 
 namespace possum::transport {
 namespace {
@@ -34,15 +34,13 @@ bool unlock_own_name(const std::string& name) {
 }
 
 bool same_object(int a, int b) {
-  struct stat first {};
-  struct stat second {};
-  return fstat(a, &first) == 0 && fstat(b, &second) == 0 && first.st_ino == second.st_ino;
+  const auto first = stat_fd(a), second = stat_fd(b);
+  return first && second && first->st_ino == second->st_ino;
 }
 
 bool leads_to(const std::string& name, int fd) {
-  struct stat ours {};
-  const auto named = stat_name(name);
-  return named && fstat(fd, &ours) == 0 && named->st_ino == ours.st_ino;
+  const auto named = stat_name(name), ours = stat_fd(fd);
+  return named && ours && named->st_ino == ours->st_ino;
 }
 
 // Calls remove() with the name of each data object of the channel, or of one of its
@@ -124,21 +122,21 @@ ClaimStatus claim_name(const std::string& channel, LockFd& claimed,
       error = cannot_claim(channel, errno);
       return ClaimStatus::failed;
     }
-    struct stat info {};
-    if (fstat(lock.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
+    auto info = stat_fd(lock.get());
+    if (!info || !S_ISREG(info->st_mode)) {
       error = not_an_object(channel, ErrorCode::system);
       return ClaimStatus::failed;
     }
     POSSUM_CRASH_POINT("claim.stat");
-    if (info.st_uid != geteuid()) {
-      error = foreign_owner(channel, info.st_uid, Wish::write);
+    if (info->st_uid != geteuid()) {
+      error = foreign_owner(channel, info->st_uid, Wish::write);
       return ClaimStatus::failed;
     }
     switch (lock.try_lock(layout::kOwnerByte)) {
       case LockFd::Result::ok:
         break;
       case LockFd::Result::busy:
-        error = name_held(channel, lock.get());
+        error = name_held(channel, read_holder(lock.get()));
         return ClaimStatus::busy;
       case LockFd::Result::failed:
         error = no_locks(errno);
@@ -146,7 +144,8 @@ ClaimStatus claim_name(const std::string& channel, LockFd& claimed,
     }
     POSSUM_CRASH_POINT("claim.lock");
     // Only now: the name may have been removed between opening and locking.
-    if (fstat(lock.get(), &info) != 0 || info.st_nlink == 0) continue;
+    info = stat_fd(lock.get());
+    if (!info || info->st_nlink == 0) continue;
     POSSUM_CRASH_POINT("claim.stat-again");
     // A dead writer's is replaced; nothing in it is read.
     if (!fresh && !(lock = replace_dead(channel, removed))) continue;
@@ -299,9 +298,7 @@ bool name_lost(const std::string& channel, const Claim& claim) {
 }
 
 bool control_intact(const Claim& claim) {
-  struct stat info {};
-  return fstat(claim.lock.get(), &info) == 0 &&
-         info.st_size == static_cast<off_t>(control_bytes()) &&
+  return is_whole(claim.lock.get()) &&
          std::memcmp(&claim.control.header(), claim.constants.data(),
                      claim.constants.size()) == 0;
 }

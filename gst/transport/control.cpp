@@ -6,16 +6,46 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdio>
 #include <cstring>
 
+#include "base/crash_point.h"
 #include "base/process.h"
-#include "crash_point.h"
-#include "doorbell.h"
+#include "channel/names.h"
 
 namespace possum::transport {
+namespace {
+
+// Of a sem_t, for people: two C libraries may agree on its size alone.
+std::uint32_t checksum(const std::uint8_t (&image)[layout::kSemImageBytes]) {
+  std::uint32_t sum = 2166136261;  // FNV-1a
+  for (const std::uint8_t byte : image) sum = (sum ^ byte) * 16777619;
+  return sum;
+}
+
+// How the writer's machine and C library differ from these.
+std::string machine_text(const layout::ControlHeader& header) {
+  std::uint8_t image[layout::kSemImageBytes];
+  semaphore_image(image);
+  char text[160];
+  std::snprintf(text, sizeof text,
+                "abi %06x with a %u byte sem_t, this is %06x with %zu; their contents "
+                "%08x and %08x, their pages %u and %zu bytes",
+                header.abi, header.sem_bytes, abi_word(), sizeof(sem_t),
+                checksum(header.sem_image), checksum(image), header.unit_bytes,
+                unit_bytes());
+  return text;
+}
+
+}  // namespace
 
 std::size_t unit_bytes() { return std::max(layout::kMinUnitBytes, page_bytes()); }
 std::size_t control_bytes() { return layout::kUnits * unit_bytes(); }
+
+bool is_whole(int fd) {
+  const auto info = stat_fd(fd);
+  return info && info->st_size == static_cast<off_t>(control_bytes());
+}
 
 std::uint32_t abi_word() {
 #if defined(__GLIBC__)
@@ -25,6 +55,12 @@ std::uint32_t abi_word() {
 #endif
   constexpr std::uint32_t kLittle = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 1 : 2;
   return static_cast<std::uint32_t>(8 * sizeof(void*)) | kLittle << 8 | kLibc << 16;
+}
+
+void semaphore_image(std::uint8_t (&image)[layout::kSemImageBytes]) {
+  const sem_t semaphore = fresh_semaphore(true, layout::kSemImageValue);
+  std::memset(image, 0, sizeof image);
+  std::memcpy(image, &semaphore, sizeof semaphore);
 }
 
 void write_header(layout::ControlHeader& header, std::uint64_t incarnation,
@@ -82,6 +118,35 @@ HeaderFault check_header(const layout::ControlHeader& header, std::uint64_t byte
     return HeaderFault::other_machine;
   }
   return HeaderFault::none;
+}
+
+Error unusable_header(const std::string& channel, HeaderFault fault,
+                      const layout::ControlHeader& header, std::uint64_t bytes) {
+  switch (fault) {
+    case HeaderFault::none:
+      break;
+    case HeaderFault::no_channel:
+      return name_taken(channel, ErrorCode::not_found, "no channel");
+    case HeaderFault::other_version:
+      return incompatible(channel, "layout " + std::to_string(header.version) +
+                                       ", this is layout " +
+                                       std::to_string(layout::kVersion));
+    case HeaderFault::other_machine:
+      return incompatible(channel, machine_text(header));
+    case HeaderFault::damaged:
+      return damaged(channel, std::to_string(bytes) + " bytes, header says " +
+                                  std::to_string(header.object_bytes));
+  }
+  return {};
+}
+
+std::optional<NameHolder> read_holder(int fd) {
+  layout::ControlHeader header{};
+  if (!read_header(fd, header) || header.magic != layout::kControlMagic) return {};
+  return NameHolder{
+      header.writer_pid,
+      header.writer_start,
+      {header.writer_name, strnlen(header.writer_name, layout::kNameBytes)}};
 }
 
 }  // namespace possum::transport

@@ -8,8 +8,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 
+#include "base/error.h"
 #include "base/shm_object.h"
+#include "channel/errors.h"
 #include "layout.h"
 
 namespace possum::transport {
@@ -17,6 +21,13 @@ namespace possum::transport {
 std::size_t unit_bytes();     // of one of its units: a page, and layout::kMinUnitBytes
 std::size_t control_bytes();  // of a whole control object
 std::uint32_t abi_word();     // pointer bits, byte order, C library
+
+// Fills `image` with the bytes of a semaphore of known value: what both sides must agree
+// on before they use each other's semaphores.
+void semaphore_image(std::uint8_t (&image)[layout::kSemImageBytes]);
+
+// Is the object as long as a control object is made?
+bool is_whole(int fd);
 
 // The parts of a mapped control object.
 class ControlMap {
@@ -60,5 +71,11 @@ enum class HeaderFault {
 };
 // `bytes`: the size of the object.
 HeaderFault check_header(const layout::ControlHeader& header, std::uint64_t bytes);
+// The same for a person.
+Error unusable_header(const std::string& channel, HeaderFault fault,
+                      const layout::ControlHeader& header, std::uint64_t bytes);
+// What a writer says of itself; `fd` leads to its control object. Nothing: no writer of
+// any version that is known.
+std::optional<NameHolder> read_holder(int fd);
 
 }  // namespace possum::transport

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/clock.h"
+#include "control.h"
 
 namespace possum::transport {
 namespace {
@@ -18,7 +19,7 @@ constexpr std::int64_t kNapNs = 2'000'000;
 
 bool Doorbell::map(layout::DoorbellWords& words, int fd, std::size_t unit, Error& error) {
   waiting_ = &words.waiting;
-  semaphore_ = SharedSemaphore(fd, unit, error);
+  semaphore_ = SharedSemaphore(fd, unit * unit_bytes(), unit_bytes(), error);
   return static_cast<bool>(semaphore_);
 }
 

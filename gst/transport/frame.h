@@ -27,12 +27,9 @@ class Frame {
  public:
   Frame() = default;
   ~Frame() { release(); }
-  Frame(Frame&& other) noexcept : parts_(std::move(other.parts_)) { other.forget(); }
-  Frame& operator=(Frame&& other) noexcept {
-    if (this == &other) return *this;
-    release();
-    parts_ = std::move(other.parts_);
-    other.forget();
+  Frame(Frame&& other) noexcept : parts_(std::exchange(other.parts_, {})) {}
+  Frame& operator=(Frame other) noexcept {  // the old one goes with `other`
+    std::swap(parts_, other.parts_);
     return *this;
   }
 
@@ -55,13 +52,6 @@ class Frame {
  private:
   friend class Attachment;
   void release() noexcept;
-  // What a move leaves behind.
-  void forget() noexcept {
-    parts_.descriptor = {};
-    parts_.data = nullptr;
-    parts_.missed = 0;
-    parts_.strange_clock = false;
-  }
 
   struct Parts {
     layout::FrameDescriptor descriptor{};

@@ -4,14 +4,14 @@
 
 #include <algorithm>
 #include <bit>
-#include <functional>
 #include <memory>
 #include <string>
 #include <system_error>
 
 #include "base/clock.h"
-#include "crash_point.h"
-#include "names.h"
+#include "base/crash_point.h"
+#include "channel/errors.h"
+#include "channel/names.h"
 
 namespace possum::transport {
 namespace {
@@ -42,7 +42,6 @@ Housekeeping::Housekeeping(WriterState& state)
 WriteStatus Housekeeping::start(std::int64_t deadline_ns, ShmWatch& watch, Error& error) {
   {
     const MutexLock lock(state_.mutex);
-    state_.reports.clear();
     known_ = {};
     pool_ = {};
   }
@@ -50,17 +49,16 @@ WriteStatus Housekeeping::start(std::int64_t deadline_ns, ShmWatch& watch, Error
   const WriteStatus status = claim(deadline_ns, watch, false, error);
   if (status != WriteStatus::ok) return status;
   try {
-    thread_.start([this](EventThread::Run& thread) { run(thread); });
     if (any(*state_.events)) {
-      reporter_.start([this](EventThread::Run& thread) { run_reporter(thread); });
+      state_.reporter.start([this] {
+        const MutexLock lock(state_.mutex);
+        if (state_.channel) state_.channel->claim.attention.ring();
+      });
     }
+    thread_.start([this](EventThread::Run& thread) { run(thread); });
   } catch (const std::system_error& problem) {
     stop();
-    error = make_error(ErrorCode::system,
-                       std::string("No thread could be started: ") + problem.what() +
-                           ": close other programs or raise the limits of processes "
-                           "(ulimit -u, TasksMax=)",
-                       "std::thread");
+    error = no_threads(problem.what());
     return WriteStatus::failed;
   }
   error = {};
@@ -80,10 +78,7 @@ void Housekeeping::stop() {
     state_.changed.notify_all();
   }
   if (channel) channel->end();
-  reporter_.stop([this] {
-    const MutexLock lock(state_.mutex);
-    state_.reported.notify_all();
-  });
+  state_.reporter.stop();
 }
 
 WriteStatus Housekeeping::claim(std::int64_t deadline_ns, ShmWatch& watch, bool anew,
@@ -162,7 +157,7 @@ void Housekeeping::run(EventThread::Run& thread) {
       if (tick) channel->core.relax_reserve();
       // Not while a function of the application takes its time: what happens meanwhile
       // is told as it stands afterwards.
-      if (!lost && state_.reports.empty()) report_changes(*channel);
+      if (!lost && state_.reporter.idle()) report_changes(*channel);
     }
     if (lost) {
       reclaim();
@@ -221,27 +216,6 @@ void Housekeeping::report_changes(Incarnation& channel) {
                        channel.slots.bytes()};
   if (std::exchange(pool_, pool) != pool) {
     state_.report(&WriterEvents::pool_changed, pool.first, pool.second);
-  }
-}
-
-// --- the second thread -----------------------------------------------------------------
-
-void Housekeeping::run_reporter(EventThread::Run& thread) {
-  const std::shared_ptr<const WriterEvents> events = state_.events;
-  for (;;) {
-    std::function<void()> function;
-    {
-      const MutexLock lock(state_.mutex);
-      while (!thread.stopping() && state_.reports.empty())
-        state_.reported.wait(state_.mutex);
-      if (thread.stopping()) return;
-      function = state_.reports.front();
-    }
-    // False: stopped by this function or meanwhile, and this object may be gone.
-    if (!thread.call(function)) return;
-    const MutexLock lock(state_.mutex);
-    state_.reports.erase(state_.reports.begin());
-    if (state_.reports.empty() && state_.channel) state_.channel->claim.attention.ring();
   }
 }
 

@@ -3,8 +3,7 @@
 //
 // Keeps a writer's channel in order, in a thread of its own: claims the name, and claims
 // it again when somebody has removed it; lets readers in; frees the pages of those that
-// left or died. A second thread tells the application what happened, and may take its
-// time: nobody waits for it.
+// left or died; and has the application told what happened.
 #pragma once
 
 #include <array>
@@ -26,7 +25,7 @@ class Housekeeping {
   // again until deadline_ns or an interrupt of `watch`. The channel is closed.
   WriteStatus start(std::int64_t deadline_ns, ShmWatch& watch, Error& error)
       POSSUM_EXCLUDES(state_.mutex);
-  // Ends the threads, the second one as WriterEvents says, and the channel. Any thread.
+  // Ends the threads, the reporter's as WriterEvents says, and the channel. Any thread.
   void stop() POSSUM_EXCLUDES(state_.mutex);
 
  private:
@@ -35,14 +34,12 @@ class Housekeeping {
   void run(EventThread::Run& thread) POSSUM_EXCLUDES(state_.mutex);
   void reclaim() POSSUM_EXCLUDES(state_.mutex);
   void report_changes(Incarnation& channel) POSSUM_REQUIRES(state_.mutex);
-  void run_reporter(EventThread::Run& thread) POSSUM_EXCLUDES(state_.mutex);
 
   WriterState& state_;
   ShmWatch reclaim_watch_;
   EventThread thread_;
-  EventThread reporter_;
 
-  // What the application knows, once state_.reports are through.
+  // What the application knows, once the reporter is idle.
   struct KnownReader {
     bool attached = false;
     bool demoted = false;

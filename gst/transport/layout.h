@@ -15,6 +15,8 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "base/shared_semaphore.h"
+
 namespace possum::transport::layout {
 
 inline constexpr std::uint64_t kControlMagic = 0x31'4c'54'43'4d'53'53'50;  // "PSSMCTL1"
@@ -38,15 +40,9 @@ inline constexpr unsigned kAttentionUnit = 2;
 inline constexpr unsigned kReaderUnit = 3;  // + reader index
 inline constexpr unsigned kUnits = kReaderUnit + kReaders;
 
-// How much of a sem_t lies in shared memory, as the last bytes of a unit: value and
-// number of waiters, in which the C library tolerates anything. The rest never changes,
-// and each process has its own. A 32-bit glibc keeps the word that says "process-shared"
-// between the two: there it is all shared (PROTOCOL.md, section 12).
-#if defined(__GLIBC__) && __SIZEOF_POINTER__ == 4
-inline constexpr std::size_t kSemSharedBytes = sizeof(sem_t);
-#else
-inline constexpr std::size_t kSemSharedBytes = 8;
-#endif
+// How much of a sem_t lies in shared memory, as the last bytes of a unit (PROTOCOL.md,
+// section 12).
+using possum::kSemSharedBytes;
 inline constexpr std::size_t kNameBytes = 16;  // as /proc/PID/comm, NUL-terminated
 inline constexpr std::uint32_t kSemImageValue = 0x2d5;
 // Of the control header: never changed once its state is READY.
@@ -212,7 +208,6 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
 static_assert(sizeof(std::atomic<std::uint64_t>) == 8);
 static_assert(sizeof(sem_t) <= kSemImageBytes - 16);
-static_assert(kSemSharedBytes <= sizeof(sem_t) && kSemSharedBytes % alignof(sem_t) == 0);
 static_assert(sizeof(SlotEntry) == 16);
 static_assert(std::is_standard_layout_v<ControlHeader>);
 static_assert(offsetof(ControlHeader, sem_image) == 48);

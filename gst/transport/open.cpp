@@ -8,10 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/crash_point.h"
 #include "base/users.h"
-#include "channel_errors.h"
-#include "crash_point.h"
-#include "names.h"
+#include "channel/errors.h"
+#include "channel/names.h"
 #include "reader.h"
 
 namespace possum::transport {
@@ -71,16 +71,6 @@ OpenStatus cannot_open(const ReaderOptions& options, int error_number, Error& er
                                                           : OpenStatus::failed;
 }
 
-// Environment of lock_free_page().
-struct PageLocks {
-  OpenControl& open;
-  layout::ReaderPage& page(unsigned r) const { return open.control.page(r); }
-  bool lock_page(unsigned r) const {
-    return open.lock.try_lock(layout::kReaderByte + r) == LockFd::Result::ok;
-  }
-  void unlock_page(unsigned r) const { open.lock.unlock(layout::kReaderByte + r); }
-};
-
 }  // namespace
 
 bool owner_accepted(const ReaderOptions& options, uid_t owner) {
@@ -96,26 +86,24 @@ OpenStatus open_control(const ReaderOptions& options, OpenControl& open, Error& 
   open.map_fd = UniqueFd(shm_open(name.c_str(), O_RDWR | O_NONBLOCK, 0));
   POSSUM_CRASH_POINT("look.open-again");
   if (!open.map_fd) return cannot_open(options, errno, error);
-  struct stat info {};
-  struct stat mapped {};
-  if (fstat(open.lock.get(), &info) != 0 || fstat(open.map_fd.get(), &mapped) != 0 ||
-      info.st_ino != mapped.st_ino || info.st_nlink == 0) {
+  const auto info = stat_fd(open.lock.get()), mapped = stat_fd(open.map_fd.get());
+  if (!info || !mapped || info->st_ino != mapped->st_ino || info->st_nlink == 0) {
     return OpenStatus::not_ready;
   }
   POSSUM_CRASH_POINT("look.stat");
-  if (!acceptable(options, info, error)) return OpenStatus::refused;
+  if (!acceptable(options, *info, error)) return OpenStatus::refused;
   const bool alive = open.lock.held_by_other(layout::kOwnerByte);
   POSSUM_CRASH_POINT("look.owner");
   if (!alive) return OpenStatus::absent;
-  if (info.st_size == 0) return OpenStatus::not_ready;
+  if (info->st_size == 0) return OpenStatus::not_ready;
 
   layout::ControlHeader header{};
   if (!read_header(open.map_fd.get(), header)) return OpenStatus::not_ready;
-  const auto bytes = static_cast<std::uint64_t>(info.st_size);
+  const auto bytes = static_cast<std::uint64_t>(info->st_size);
   const HeaderFault fault = check_header(header, bytes);
   if (fault != HeaderFault::none) {
     error = unusable_header(options.channel, fault, header, bytes);
-    return fault == HeaderFault::no_channel || !owner_trusted(options, info.st_uid)
+    return fault == HeaderFault::no_channel || !owner_trusted(options, info->st_uid)
                ? OpenStatus::refused
                : OpenStatus::failed;
   }
@@ -130,7 +118,7 @@ OpenStatus open_control(const ReaderOptions& options, OpenControl& open, Error& 
       static_cast<std::uint32_t>(layout::ChannelState::init)) {
     return OpenStatus::not_ready;
   }
-  open.owner = info.st_uid;
+  open.owner = info->st_uid;
   open.incarnation = header.incarnation;
   error = {};
   return OpenStatus::ok;
@@ -152,8 +140,7 @@ bool map_own_page(OpenControl& open, unsigned r, Error& error) {
 }
 
 OpenStatus take_page(const ReaderOptions& options, OpenControl& open, Error& error) {
-  PageLocks locks{open};
-  const std::optional<Tenancy> tenancy = lock_free_page(locks);
+  const std::optional<Tenancy> tenancy = lock_free_page(open);
   if (!tenancy) {
     error = pages_taken(options.channel);
     return OpenStatus::full;

@@ -42,6 +42,13 @@ struct OpenControl {
   Doorbell room;
   Doorbell attention;
   Doorbell bell;  // of the page
+
+  // Environment of lock_free_page().
+  layout::ReaderPage& page(unsigned r) const { return control.page(r); }
+  bool lock_page(unsigned r) {
+    return lock.try_lock(layout::kReaderByte + r) == LockFd::Result::ok;
+  }
+  void unlock_page(unsigned r) { lock.unlock(layout::kReaderByte + r); }
 };
 
 // May this reader attach to channels of `owner`?

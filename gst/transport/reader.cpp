@@ -8,10 +8,10 @@
 
 #include "base/bus_guard.h"
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "base/fork_guard.h"
-#include "channel_errors.h"
-#include "crash_point.h"
-#include "names.h"
+#include "channel/errors.h"
+#include "channel/names.h"
 #include "open.h"
 
 namespace possum::transport {
@@ -83,7 +83,7 @@ std::uint64_t Reader::incarnation() const {
 AttachStatus Reader::attach(std::int64_t deadline_ns, Error& error,
                             const Waiting& waiting) {
   if (forked()) {
-    error = forked_reader();
+    error = possum::forked("reader");
     return AttachStatus::failed;
   }
   detach();
@@ -200,7 +200,7 @@ TakeStatus Reader::take(std::int64_t deadline_ns, Frame& frame, Error& error) tr
   const std::shared_ptr<Attachment> a = attachment();
   if (!a && !forked()) return TakeStatus::disconnected;
   if (!a) {
-    error = forked_reader();
+    error = possum::forked("reader");
     return TakeStatus::failed;
   }
   const std::int64_t started_ns = monotonic_ns();

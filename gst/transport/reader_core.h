@@ -21,7 +21,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "crash_point.h"
+#include "base/crash_point.h"
 #include "layout.h"
 #include "offer.h"
 

@@ -10,9 +10,9 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "base/process.h"
-#include "channel_errors.h"
-#include "crash_point.h"
+#include "channel/errors.h"
 
 namespace possum::transport {
 

@@ -18,9 +18,9 @@
 
 #include "base/error.h"
 #include "base/shm_object.h"
+#include "channel/names.h"
 #include "descriptor.h"
 #include "layout.h"
-#include "names.h"
 
 namespace possum::transport {
 

@@ -9,10 +9,11 @@
 
 #include "base/bus_guard.h"
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "base/fork_guard.h"
 #include "base/users.h"
-#include "crash_point.h"
-#include "names.h"
+#include "channel/errors.h"
+#include "channel/names.h"
 
 namespace possum::transport {
 namespace {
@@ -32,9 +33,7 @@ std::optional<WriteStatus> done_if(bool done) {
 }
 
 WriteStatus fork_failure(Error& error) {
-  error = make_error(ErrorCode::system,
-                     "A possum writer does not survive fork(): open it in the child",
-                     "opened by another process");
+  error = possum::forked("writer");
   return WriteStatus::failed;
 }
 
@@ -186,7 +185,7 @@ bool Writer::prepare(unsigned wanted, std::size_t bytes, Error& error) {
   SlotRequest request({bytes, 0, 0});
   wanted = std::clamp(wanted, kMinSlots, state_.options.slots);
   if (state_.channel->core.prepare(wanted, request) < kMinSlots) {
-    error = too_small(request);
+    error = too_few_slots(request);
     return false;
   }
   note_shortage(request);
@@ -235,7 +234,7 @@ std::optional<WriteStatus> Writer::find_slot(SlotRequest& request, const Wait* w
   if (channel.damaged()) return drop_damaged();
   core.end_publish();  // of a frame that was not continued
   if (count(core.have()) < kMinSlots && core.prepare(kMinSlots, request) < kMinSlots) {
-    error = too_small(request);
+    error = too_few_slots(request);
     return WriteStatus::failed;
   }
   unsigned slot = 0;
@@ -249,7 +248,7 @@ std::optional<WriteStatus> Writer::find_slot(SlotRequest& request, const Wait* w
   // No room for even one slot of this size, not just all of them in use.
   if (request.error && !channel.slots.any_fits(request.need) &&
       (found == Core::Found::none || (wait && now - wait->began_ns > kStarvedNs))) {
-    error = too_small(request);
+    error = too_few_slots(request);
     return WriteStatus::failed;
   }
   note_shortage(request);
@@ -274,21 +273,13 @@ void Writer::note_shortage(const SlotRequest& request) {
 }
 
 // Fewer than three slots: says what would be needed.
-Error Writer::too_small(const SlotRequest& request) const {
+Error Writer::too_few_slots(const SlotRequest& request) const {
   layout::DataHeader header{};
   plan_data_object(request.need, header);
-  Error error = request.error.value_or(Error{});
-  if (error.code == ErrorCode::no_space && error.needed_bytes != 0) {
-    error.needed_bytes = kMinSlots * header.object_bytes;
-    error.free_bytes = shm_free_bytes() + state_.channel->slots.bytes();
-    const auto mib = [](std::size_t bytes) { return std::to_string(bytes >> 20); };
-    error.message = "/dev/shm is too small: channel \"" + state_.options.channel +
-                    "\" needs at least " + mib(error.needed_bytes + (1 << 20) - 1) +
-                    " MiB (3 slots), " + mib(error.free_bytes) +
-                    " MiB free: use a smaller format or enlarge /dev/shm "
-                    "(docker run --shm-size=512m)";
-  }
-  return error;
+  const Error error = request.error.value_or(Error{});
+  if (error.code != ErrorCode::no_space || error.needed_bytes == 0) return error;
+  return too_small(state_.options.channel, kMinSlots * header.object_bytes,
+                   shm_free_bytes() + state_.channel->slots.bytes(), error.detail);
 }
 
 // --- publishing ------------------------------------------------------------------------

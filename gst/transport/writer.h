@@ -137,7 +137,7 @@ class Writer {
                                        SlotRef& ref, Error& error)
       POSSUM_REQUIRES(state_.mutex);
   void note_shortage(const SlotRequest& request) POSSUM_REQUIRES(state_.mutex);
-  Error too_small(const SlotRequest& request) const POSSUM_REQUIRES(state_.mutex);
+  Error too_few_slots(const SlotRequest& request) const POSSUM_REQUIRES(state_.mutex);
   WriteStatus drop_damaged() POSSUM_REQUIRES(state_.mutex);
   WriteStatus drop_frame() POSSUM_REQUIRES(state_.mutex);
   void count_frame(const layout::FrameDescriptor& frame, bool zero_copy)

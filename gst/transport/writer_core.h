@@ -28,7 +28,7 @@
 #include <optional>
 #include <utility>
 
-#include "crash_point.h"
+#include "base/crash_point.h"
 #include "layout.h"
 #include "offer.h"
 

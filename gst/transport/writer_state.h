@@ -10,13 +10,13 @@
 #include <string>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include "base/bus_guard.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fork_guard.h"
 #include "base/mutex.h"
+#include "base/reporter.h"
 #include "claim.h"
 #include "doorbell.h"
 #include "slot_store.h"
@@ -105,25 +105,22 @@ struct WriterState {
     changed.notify_all();
     if (channel) channel->claim.room.ring();
   }
-  // Has the reporter call a function of the application, after those that wait.
+  // Has a function of the application called, after those that wait. The call has a share
+  // of all of them: one may free the writer.
   template <class... Args>
   void report(std::function<void(Args...)> WriterEvents::*event,
-              std::type_identity_t<Args>... args) POSSUM_REQUIRES(mutex) {
-    const auto& function = (*events).*event;
-    if (!function) return;
-    reports.push_back([&function, args...] { function(args...); });
-    reported.notify_all();
+              std::type_identity_t<Args>... args) {
+    if (!((*events).*event)) return;
+    reporter.report([all = events, event, args...] { ((*all).*event)(args...); });
   }
 
   const WriterOptions options;
-  // The thread that calls them has a share: they may free the writer.
   const std::shared_ptr<const WriterEvents> events;
+  Reporter reporter;
 
   Mutex mutex;  // never held in a wait
   // Notified when something below changes, and for those who wait for readers.
   Condition changed;
-  // For the reporter alone: who waits for readers is woken with each frame.
-  Condition reported;
   // Null while the channel is closed, lost or being made anew. Whoever sleeps at one of
   // its doorbells keeps a share: the channel may be another one afterwards.
   std::shared_ptr<Incarnation> channel POSSUM_GUARDED_BY(mutex);
@@ -134,7 +131,6 @@ struct WriterState {
   Error lost POSSUM_GUARDED_BY(mutex);  // why it could not be claimed again
   bool eos POSSUM_GUARDED_BY(mutex) = false;
   bool asked POSSUM_GUARDED_BY(mutex) = false;  // see wake_housekeeping()
-  std::vector<std::function<void()>> reports POSSUM_GUARDED_BY(mutex);
 };
 
 }  // namespace possum::transport

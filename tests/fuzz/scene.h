@@ -17,11 +17,11 @@
 #include <string>
 #include <vector>
 
+#include "channel/names.h"
 #include "fuzz.h"
 #include "transport/claim.h"
 #include "transport/descriptor.h"
 #include "transport/doorbell.h"
-#include "transport/names.h"
 #include "transport/open.h"
 #include "transport/reader.h"
 #include "transport/writer.h"

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "transport/crash_point.h"
+#include "base/crash_point.h"
 
 namespace possum::crash {
 

@@ -11,10 +11,10 @@
 #include <string>
 
 #include "base/clock.h"
+#include "channel/names.h"
 #include "support/leftovers.h"
 #include "transport/claim.h"
 #include "transport/descriptor.h"
-#include "transport/names.h"
 
 namespace support {
 

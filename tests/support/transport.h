@@ -32,11 +32,11 @@
 
 #include "base/clock.h"
 #include "base/process.h"
+#include "channel/names.h"
 #include "support/check.h"
 #include "support/process.h"
 #include "support/sleepers.h"
 #include "transport/claim.h"
-#include "transport/names.h"
 #include "transport/open.h"
 #include "transport/reader.h"
 #include "transport/writer.h"

@@ -35,9 +35,9 @@ void make_used_name(const std::string& name) {
 
 // A control object and data objects without a writer, by hand: quicker than a death.
 void forge_names(const std::string& channel, int data_objects = 3) {
-  make_used_name(possum::transport::control_name(channel));
+  make_used_name(possum::control_name(channel));
   for (int i = 1; i <= data_objects; ++i) {
-    make_name(possum::transport::data_name(channel, 77, static_cast<std::uint32_t>(i)));
+    make_name(possum::data_name(channel, 77, static_cast<std::uint32_t>(i)));
   }
 }
 
@@ -50,8 +50,7 @@ void expect_works(Writer& writer, const std::string& channel) {
 
 // Are the names of the channel the control object and data objects of that writer alone?
 bool names_are_of(const std::string& channel, std::uint64_t incarnation) {
-  const std::string first =
-      possum::transport::data_name(channel, incarnation, 1).substr(1);
+  const std::string first = possum::data_name(channel, incarnation, 1).substr(1);
   const std::string start = first.substr(0, first.rfind('.'));
   int control = 0;
   for (const std::string& name : names_of(channel)) {
@@ -126,7 +125,7 @@ TEST(writer_that_lost_its_name_is_given_time_to_return) {
   FarWriter writer(channel);
   writer.publish(1, 1);
   writer.stop();
-  CHECK(shm_unlink(possum::transport::control_name(channel).c_str()) == 0);
+  CHECK(shm_unlink(possum::control_name(channel).c_str()) == 0);
   Tool tool({"clean", channel});
   // Not before the tool waits: it watches /dev/shm.
   CHECK(eventually([&] {
@@ -142,8 +141,7 @@ TEST(writer_that_lost_its_name_is_given_time_to_return) {
   writer.go_on();
   const ToolResult result = tool.result();
   CHECK(result.out.empty());
-  CHECK(
-      eventually([&] { return name_exists(possum::transport::control_name(channel)); }));
+  CHECK(eventually([&] { return name_exists(possum::control_name(channel)); }));
   const auto reader = attach_reader(reader_of(channel));
   writer.publish(2, 2);
   CHECK(key_of(take(*reader)) == 2);
@@ -153,7 +151,7 @@ TEST(writer_that_lost_its_name_is_given_time_to_return) {
 TEST(data_objects_without_a_control_object_go_after_a_second) {
   const std::string channel = unique_channel();
   forge_names(channel);
-  CHECK(shm_unlink(possum::transport::control_name(channel).c_str()) == 0);
+  CHECK(shm_unlink(possum::control_name(channel).c_str()) == 0);
   const std::int64_t begin = possum::monotonic_ns();
   expect_tool(0, {"clean", channel});
   CHECK(possum::monotonic_ns() - begin >= 900 * kMs);
@@ -162,10 +160,9 @@ TEST(data_objects_without_a_control_object_go_after_a_second) {
 
 TEST(things_in_the_way_are_left_there) {
   const std::string channel = unique_channel();
-  const std::string path =
-      possum::kShmDirectory + possum::transport::control_name(channel);
+  const std::string path = possum::kShmDirectory + possum::control_name(channel);
   CHECK(mkfifo(path.c_str(), 0600) == 0);
-  make_name(possum::transport::data_name(channel, 77, 1));
+  make_name(possum::data_name(channel, 77, 1));
   const ToolResult result = expect_tool(1, {"clean", channel});
   CHECK(contains(result.err, "not a shared memory object"));
   CHECK(names_of(channel).size() == 2);
@@ -185,9 +182,7 @@ TEST(leftovers_that_their_owner_may_not_open_go_as_well) {
   live.expect("ok 0");
   dead.kill();
   for (const char* channel : {"hidden", "live"}) {
-    CHECK(
-        chmod((possum::kShmDirectory + possum::transport::control_name(channel)).c_str(),
-              0) == 0);
+    CHECK(chmod((possum::kShmDirectory + possum::control_name(channel)).c_str(), 0) == 0);
   }
   CHECK(contains(run_tool({"list"}, kAlice).err, "possum clean"));
   const ToolResult result = expect_tool(1, {"clean"}, kAlice);
@@ -223,9 +218,9 @@ TEST(others_leftovers_are_for_their_owner_and_root) {
     const std::string path = possum::kShmDirectory + name;
     CHECK(chown(path.c_str(), user.uid, user.gid) == 0);
   };
-  make_for(kAlice, possum::transport::control_name("mixed"));
-  make_for(kAlice, possum::transport::data_name("mixed", 7, 1));
-  make_for(kBob, possum::transport::data_name("mixed", 7, 2));
+  make_for(kAlice, possum::control_name("mixed"));
+  make_for(kAlice, possum::data_name("mixed", 7, 1));
+  make_for(kBob, possum::data_name("mixed", 7, 2));
   std::this_thread::sleep_for(
       std::chrono::milliseconds(1100));  // no first step of a claim
   const ToolResult mixed = expect_tool(1, {"clean", "mixed"}, kAlice);

@@ -50,14 +50,12 @@ void make_file(const std::string& path, std::size_t bytes, uid_t owner = geteuid
 // who wants to be looked at: of any size, with holes, hard links to a channel that lives.
 void make_names(const ForgedChannel& model, int count, const std::string& prefix) {
   const std::string control =
-      possum::kShmDirectory + possum::transport::control_name(model.channel());
+      possum::kShmDirectory + possum::control_name(model.channel());
   for (int i = 0; i < count; ++i) {
     const std::string channel = prefix + std::to_string(i);
-    const std::string path =
-        possum::kShmDirectory + possum::transport::control_name(channel);
-    const std::string data =
-        possum::kShmDirectory +
-        possum::transport::data_name(channel, 77, static_cast<unsigned>(i + 1));
+    const std::string path = possum::kShmDirectory + possum::control_name(channel);
+    const std::string data = possum::kShmDirectory +
+                             possum::data_name(channel, 77, static_cast<unsigned>(i + 1));
     switch (i % 8) {
       case 0:  // a dead writer's
         make_file(path, 4096);
@@ -121,8 +119,8 @@ TEST(names_of_the_dead_are_removed_however_many_there_are) {
   constexpr int kDead = 3000;
   for (int i = 0; i < kDead; ++i) {
     const std::string channel = "dead" + std::to_string(i);
-    make_file(possum::kShmDirectory + possum::transport::control_name(channel), 4096);
-    make_file(possum::kShmDirectory + possum::transport::data_name(channel, 77, 1), 4096);
+    make_file(possum::kShmDirectory + possum::control_name(channel), 4096);
+    make_file(possum::kShmDirectory + possum::data_name(channel, 77, 1), 4096);
   }
   const Work work = work_of_tool({"clean"});
   std::printf("   %ld system calls\n", work.syscalls);
@@ -136,9 +134,9 @@ TEST(objects_without_a_control_object_are_given_one_second_together) {
   const PrivateShm shm(kShmBytes);
   constexpr int kLeft = 600;
   for (int i = 0; i < kLeft; ++i) {
-    make_file(possum::kShmDirectory +
-                  possum::transport::data_name("left" + std::to_string(i), 77, 1),
-              4096);
+    make_file(
+        possum::kShmDirectory + possum::data_name("left" + std::to_string(i), 77, 1),
+        4096);
   }
   expect_tool(0, {"clean"});
   CHECK(std::filesystem::is_empty(possum::kShmDirectory));
@@ -149,8 +147,7 @@ TEST(hard_links_are_no_channels) {
   const PrivateShm shm(kShmBytes);
   const std::string caps = "video/x-raw, x=" + std::string(16'000, 'y');
   const ForgedChannel model("model", caps);
-  const std::string control =
-      possum::kShmDirectory + possum::transport::control_name("model");
+  const std::string control = possum::kShmDirectory + possum::control_name("model");
   for (int i = 0; i < 10; ++i) {
     CHECK(link(control.c_str(), shm_path("possum-c.link" + std::to_string(i)).c_str()) ==
           0);
@@ -182,8 +179,7 @@ std::size_t names_in_shm() {
 TEST(hard_links_stay_as_long_as_their_writer_lives) {
   const PrivateShm shm(kShmBytes);
   FarWriter writer("writer");
-  const std::string control =
-      possum::kShmDirectory + possum::transport::control_name("writer");
+  const std::string control = possum::kShmDirectory + possum::control_name("writer");
   for (const char* name : {"possum-c.link", "possum-c.other"}) {
     CHECK(link(control.c_str(), shm_path(name).c_str()) == 0);
   }

@@ -15,9 +15,9 @@
 #include <string>
 #include <vector>
 
+#include "channel/names.h"
 #include "support/check.h"
 #include "transport/frame_times.h"
-#include "transport/names.h"
 #include "transport/open.h"
 
 using namespace possum;

@@ -35,8 +35,8 @@ class SharedPage {
     Error error;
     CHECK(fd_ && ftruncate(fd_.get(), static_cast<off_t>(2 * unit_bytes())) == 0);
     all_ = ShmObject::map(fd_.get(), 2 * unit_bytes(), Access::read_write, error);
-    ping_ = SharedSemaphore(fd_.get(), 0, error);
-    pong_ = SharedSemaphore(fd_.get(), 1, error);
+    ping_ = SharedSemaphore(fd_.get(), 0, unit_bytes(), error);
+    pong_ = SharedSemaphore(fd_.get(), unit_bytes(), unit_bytes(), error);
     CHECK(all_ && ping_ && pong_);
     ping().reset();
     pong().reset();

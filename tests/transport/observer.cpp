@@ -13,11 +13,11 @@
 
 #include "base/shm_watch.h"
 #include "base/text.h"
+#include "channel/names.h"
 #include "support/check.h"
 #include "support/forged.h"
 #include "support/peers.h"
 #include "support/private_shm.h"
-#include "transport/names.h"
 
 using namespace support;
 using possum::inspect::ChannelCondition;

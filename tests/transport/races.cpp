@@ -11,9 +11,9 @@
 #include <deque>
 #include <mutex>
 
+#include "channel/names.h"
 #include "support/transport.h"
 #include "transport/doorbell.h"
-#include "transport/names.h"
 #include "transport/open.h"
 #include "transport/reader_core.h"
 

@@ -9,15 +9,12 @@
 #include <string>
 #include <string_view>
 
-#include "base/error.h"
 #include "base/shm_watch.h"
 
-namespace possum::transport {
+namespace possum {
 
 // [A-Za-z0-9_][A-Za-z0-9._-]{0,119}
 bool valid_channel_name(std::string_view name);
-// A `settings` error that quotes the name and says what is allowed.
-Error channel_name_error(std::string_view name);
 
 // As shm_open(3) takes them, with a slash in front.
 std::string control_name(std::string_view channel);
@@ -34,4 +31,4 @@ struct FileName {
 };
 std::optional<FileName> parse_file_name(std::string_view file);
 
-}  // namespace possum::transport
+}  // namespace possum

@@ -7,7 +7,7 @@
 #include <cinttypes>
 #include <cstdio>
 
-namespace possum::transport {
+namespace possum {
 namespace {
 
 constexpr std::size_t kMaxName = 120;
@@ -36,14 +36,6 @@ bool valid_channel_name(std::string_view name) {
   return !name.empty() && name.size() <= kMaxName && name_char(name.front()) &&
          std::all_of(name.begin(), name.end(),
                      [](char c) { return name_char(c) || c == '.' || c == '-'; });
-}
-
-Error channel_name_error(std::string_view name) {
-  return make_error(ErrorCode::settings,
-                    "\"" + std::string(name) +
-                        "\" is no channel name: use 1 to 120 letters, digits, '_', '-' "
-                        "and '.', not starting with '-' or '.'",
-                    "channel");
 }
 
 std::string control_name(std::string_view channel) {
@@ -83,4 +75,4 @@ std::optional<FileName> parse_file_name(std::string_view file) {
   return name;
 }
 
-}  // namespace possum::transport
+}  // namespace possum

@@ -7,12 +7,9 @@
 
 #include <cstring>
 
-#include "base/clock.h"
-#include "control.h"
+#include "clock.h"
 
-namespace possum::transport {
-
-using layout::kSemSharedBytes;
+namespace possum {
 
 sem_t fresh_semaphore(bool shared, unsigned value) {
   sem_t semaphore;
@@ -21,17 +18,11 @@ sem_t fresh_semaphore(bool shared, unsigned value) {
   return semaphore;
 }
 
-void semaphore_image(std::uint8_t (&image)[layout::kSemImageBytes]) {
-  const sem_t semaphore = fresh_semaphore(true, layout::kSemImageValue);
-  std::memset(image, 0, sizeof image);
-  std::memcpy(image, &semaphore, sizeof semaphore);
-}
-
-SharedSemaphore::SharedSemaphore(int fd, std::size_t unit, Error& error)
-    : unit_(ShmObject::map(fd, unit_bytes(), Access::read_write, error,
-                           unit * unit_bytes())) {
-  if (!unit_) return;
-  std::byte* const end = unit_->data() + unit_bytes();
+SharedSemaphore::SharedSemaphore(int fd, std::size_t offset, std::size_t bytes,
+                                 Error& error)
+    : pages_(ShmObject::map(fd, bytes, Access::read_write, error, offset)) {
+  if (!pages_) return;
+  std::byte* const end = pages_->data() + bytes;
   semaphore_ = reinterpret_cast<sem_t*>(end - kSemSharedBytes);
   const sem_t fresh = fresh_semaphore(true, 0);
   std::memcpy(end, reinterpret_cast<const std::byte*>(&fresh) + kSemSharedBytes,
@@ -71,4 +62,4 @@ bool SharedSemaphore::intact() const {
                      reinterpret_cast<const char*>(&fresh) + kWord, kWord) == 0;
 }
 
-}  // namespace possum::transport
+}  // namespace possum

@@ -2,23 +2,26 @@
 // Copyright (C) 2026 the possum authors
 //
 // What a person reads when a channel cannot be written or read: what is wrong, and what
-// to do about it. What other processes wrote is quoted as plain text (base/text.h).
+// to do about it. What other processes wrote is quoted as plain text (text.h).
 #pragma once
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/error.h"
-#include "control.h"
 
-namespace possum::transport {
+namespace possum {
 
 // channel "NAME". Not quoted(): std::quoted() would be found, too.
 std::string named(std::string_view channel);
 
+// No channel can have such a name.
+Error channel_name_error(std::string_view name);
 // Nobody writes the channel.
 Error no_channel(const std::string& channel);
 // Its name belongs to a user whose channels are not for this process.
@@ -30,11 +33,15 @@ Error no_permission(std::string_view channel, uid_t owner, int error_number);
 // shm_open(3) did not make.
 Error name_taken(std::string_view channel, ErrorCode code, const std::string& what);
 Error not_an_object(std::string_view channel, ErrorCode code);
-// A live writer holds the name; `fd` leads to its control object.
-Error name_held(std::string_view channel, int fd);
-// The writer's header cannot be used here. `bytes`: the size of its control object.
-Error unusable_header(std::string_view channel, HeaderFault fault,
-                      const layout::ControlHeader& header, std::uint64_t bytes);
+// A live writer holds the name; this is what it says of itself.
+struct NameHolder {
+  std::uint32_t pid = 0;
+  std::uint64_t start_ticks = 0;  // since boot
+  std::string name;
+};
+Error name_held(std::string_view channel, const std::optional<NameHolder>& holder);
+// Its writer speaks another protocol: `what` says how that differs.
+Error incompatible(std::string_view channel, const std::string& what);
 Error pages_taken(std::string_view channel);
 Error blocking_refused(std::string_view channel);
 // The data object `name` could not be opened.
@@ -43,11 +50,15 @@ Error frames_closed(std::string_view channel, const std::string& name, int error
 Error damaged(std::string_view channel, const std::string& why);
 // The writer gave this reader's page to another one.
 Error taken_for_dead(std::string_view channel);
+// There is no memory for three slots; `detail` says of which call.
+Error too_small(std::string_view channel, std::size_t needed_bytes,
+                std::size_t free_bytes, const std::string& detail);
 Error no_locks(int error_number);
 Error no_random_numbers(int error_number);
+Error no_threads(const std::string& why);
 // For a frame: `what` was to be allocated.
 Error no_memory(const std::string& what);
-// A handle was opened before fork(), and this is the child.
-Error forked_reader();
+// The "reader" or "writer" was opened before fork(), and this is the child.
+Error forked(const std::string& what);
 
-}  // namespace possum::transport
+}  // namespace possum

@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
-#include "channel_errors.h"
+#include "errors.h"
 
 #include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdio>
-#include <cstring>
-
 #include "base/process.h"
+#include "base/shm_object.h"
 #include "base/text.h"
 #include "base/users.h"
-#include "doorbell.h"
 #include "names.h"
 
-namespace possum::transport {
+namespace possum {
 namespace {
 
 const char* kind_of(mode_t mode) {
@@ -37,14 +34,13 @@ const char* kind_of(mode_t mode) {
 
 // Who holds a name, and what to do about it. A process id is one in its own namespace: it
 // is told only where it leads to the process that began when the writer did.
-std::string holder_text(const layout::ControlHeader& header) {
-  const std::string pid = std::to_string(header.writer_pid);
-  const bool own = header.writer_pid == static_cast<std::uint32_t>(getpid()) &&
-                   header.writer_start == process_start_ticks("self");
+std::string holder_text(const NameHolder& holder) {
+  const std::string pid = std::to_string(holder.pid);
+  const bool own = holder.pid == static_cast<std::uint32_t>(getpid()) &&
+                   holder.start_ticks == process_start_ticks("self");
   // Or nobody can tell: without /proc.
-  const bool here = header.writer_start == process_start_ticks(pid);
-  const std::string name =
-      plain_text({header.writer_name, strnlen(header.writer_name, layout::kNameBytes)});
+  const bool here = holder.start_ticks == process_start_ticks(pid);
+  const std::string name = plain_text(holder.name);
   return (own    ? "this process"
           : here ? "pid " + pid
                  : "a process of another namespace, there pid " + pid) +
@@ -54,37 +50,18 @@ std::string holder_text(const layout::ControlHeader& header) {
                  : ": stop it there");
 }
 
-Error incompatible(std::string_view channel, const std::string& what) {
-  return make_error(ErrorCode::incompatible,
-                    named(channel) + " was made by an incompatible possum (" + what +
-                        "): use the same version and C library on both sides",
-                    "control header does not match");
-}
-
-// Of a sem_t, for people: two C libraries may agree on its size alone.
-std::uint32_t checksum(const std::uint8_t (&image)[layout::kSemImageBytes]) {
-  std::uint32_t sum = 2166136261;  // FNV-1a
-  for (const std::uint8_t byte : image) sum = (sum ^ byte) * 16777619;
-  return sum;
-}
-
-Error other_machine(std::string_view channel, const layout::ControlHeader& header) {
-  std::uint8_t image[layout::kSemImageBytes];
-  semaphore_image(image);
-  char text[160];
-  std::snprintf(text, sizeof text,
-                "abi %06x with a %u byte sem_t, this is %06x with %zu; their contents "
-                "%08x and %08x, their pages %u and %zu bytes",
-                header.abi, header.sem_bytes, abi_word(), sizeof(sem_t),
-                checksum(header.sem_image), checksum(image), header.unit_bytes,
-                unit_bytes());
-  return incompatible(channel, text);
-}
-
 }  // namespace
 
 std::string named(std::string_view channel) {
   return "channel \"" + std::string(channel) + "\"";
+}
+
+Error channel_name_error(std::string_view name) {
+  return make_error(ErrorCode::settings,
+                    "\"" + std::string(name) +
+                        "\" is no channel name: use 1 to 120 letters, digits, '_', '-' "
+                        "and '.', not starting with '-' or '.'",
+                    "channel");
 }
 
 Error no_channel(const std::string& channel) {
@@ -130,34 +107,19 @@ Error not_an_object(std::string_view channel, ErrorCode code) {
   return name_taken(channel, code, "not a shared memory object");
 }
 
-Error name_held(std::string_view channel, int fd) {
-  layout::ControlHeader header{};
-  const bool known = read_header(fd, header) && header.magic == layout::kControlMagic;
+Error name_held(std::string_view channel, const std::optional<NameHolder>& holder) {
   return make_error(ErrorCode::busy,
                     named(channel) + " is already written by " +
-                        (known ? holder_text(header) : "another process: stop it") +
+                        (holder ? holder_text(*holder) : "another process: stop it") +
                         " or choose another name with channel=",
                     "the owner lock of " + control_name(channel) + " is held");
 }
 
-Error unusable_header(std::string_view channel, HeaderFault fault,
-                      const layout::ControlHeader& header, std::uint64_t bytes) {
-  switch (fault) {
-    case HeaderFault::none:
-      break;
-    case HeaderFault::no_channel:
-      return name_taken(channel, ErrorCode::not_found, "no channel");
-    case HeaderFault::other_version:
-      return incompatible(channel, "layout " + std::to_string(header.version) +
-                                       ", this is layout " +
-                                       std::to_string(layout::kVersion));
-    case HeaderFault::other_machine:
-      return other_machine(channel, header);
-    case HeaderFault::damaged:
-      return damaged(channel, std::to_string(bytes) + " bytes, header says " +
-                                  std::to_string(header.object_bytes));
-  }
-  return {};
+Error incompatible(std::string_view channel, const std::string& what) {
+  return make_error(ErrorCode::incompatible,
+                    named(channel) + " was made by an incompatible possum (" + what +
+                        "): use the same version and C library on both sides",
+                    "control header does not match");
 }
 
 Error pages_taken(std::string_view channel) {
@@ -220,10 +182,34 @@ Error no_memory(const std::string& what) {
                     "allocating " + what);
 }
 
-Error forked_reader() {
+Error no_threads(const std::string& why) {
   return make_error(ErrorCode::system,
-                    "A possum reader does not survive fork(): open it in the child",
+                    "No thread could be started: " + why +
+                        ": close other programs or raise the limits of processes "
+                        "(ulimit -u, TasksMax=)",
+                    "std::thread");
+}
+
+Error forked(const std::string& what) {
+  return make_error(ErrorCode::system,
+                    "A possum " + what + " does not survive fork(): open it in the child",
                     "opened by another process");
 }
 
-}  // namespace possum::transport
+Error too_small(std::string_view channel, std::size_t needed_bytes,
+                std::size_t free_bytes, const std::string& detail) {
+  const auto mib = [](std::size_t bytes) { return std::to_string(bytes >> 20); };
+  Error error =
+      make_error(ErrorCode::no_space,
+                 std::string(kShmDirectory) + " is too small: " + named(channel) +
+                     " needs at least " + mib(needed_bytes + (1 << 20) - 1) +
+                     " MiB (3 slots), " + mib(free_bytes) +
+                     " MiB free: use a smaller format or enlarge /dev/shm "
+                     "(docker run --shm-size=512m)",
+                 detail);
+  error.needed_bytes = needed_bytes;
+  error.free_bytes = free_bytes;
+  return error;
+}
+
+}  // namespace possum
