@@ -22,11 +22,13 @@
 #include <relacy/test_suite.hpp>
 #include <relacy/var.hpp>
 //
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <bit>
 #include <cstdint>
 #include <cstdlib>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -57,10 +59,9 @@ inline Changes changes{};
 inline bool recording = false;
 inline std::array<Site, 128> sites;
 inline unsigned site_count = 0;
+inline std::span<const Site> reached() { return {sites.data(), site_count}; }
 inline void record(const Site& site) {
-  for (unsigned i = 0; i < site_count; ++i) {
-    if (sites[i] == site) return;
-  }
+  if (std::ranges::count(reached(), site) != 0) return;
   if (site_count == sites.size()) std::abort();
   sites[site_count++] = site;
 }
@@ -120,20 +121,9 @@ inline rl::memory_order order_at(Site site) {
   for (const Change& change : changes) {
     if (change.site == site) order = change.weaker;
   }
-  switch (order) {
-    case memory_order::relaxed:
-      return rl::mo_relaxed;
-    case memory_order::consume:
-    case memory_order::acquire:
-      return rl::mo_acquire;
-    case memory_order::release:
-      return rl::mo_release;
-    case memory_order::acq_rel:
-      return rl::mo_acq_rel;
-    case memory_order::seq_cst:
-      break;
-  }
-  return rl::mo_seq_cst;
+  static_assert(static_cast<int>(memory_order::acquire) == rl::mo_acquire &&
+                static_cast<int>(memory_order::seq_cst) == rl::mo_seq_cst);
+  return static_cast<rl::memory_order>(order);
 }
 
 template <class T>

@@ -26,6 +26,7 @@ struct ReaderPlan {
 };
 struct Scenario {
   const char* name;
+  unsigned readers = 1;
   unsigned frames = 3;
   unsigned slots = 3;
   ReaderPlan reader[2];

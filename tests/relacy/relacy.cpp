@@ -34,9 +34,11 @@ int main() {
 }
 #else
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <string>
+#include <vector>
 
 #include "channel.h"
 #include "orders.h"
@@ -49,7 +51,7 @@ namespace {
 constexpr auto kOldest = layout::Policy::drop_oldest;
 constexpr auto kBlocking = layout::Policy::blocking;
 
-const Scenario kOneReader[] = {
+const Scenario kScenarios[] = {
     {.name = "dropping", .frames = 4, .reader = {{kOldest, 1}}},
     {.name = "leases", .frames = 4, .slots = 4, .reader = {{kOldest, 2, 2}}},
     {.name = "lossless", .frames = 4, .reader = {{kBlocking, 1}}, .drain = true},
@@ -84,29 +86,28 @@ const Scenario kOneReader[] = {
      .frames = 4,
      .reader = {{kBlocking, 1, 1}},
      .writer_lifetime = 120},
-};
-const Scenario kTwoReaders[] = {
-    {.name = "two", .frames = 3, .reader = {{kOldest, 1}, {kBlocking, 1}}},
+    // Two readers.
+    {.name = "two", .readers = 2, .frames = 3, .reader = {{kOldest, 1}, {kBlocking, 1}}},
     {.name = "withdrawing",
+     .readers = 2,
      .frames = 5,
      .reader = {{kOldest, 2, 2}, {kBlocking, 2, 0, 1, 99, 100}}},
-    {.name = "racing", .frames = 3, .reader = {{kOldest, 2, 2}, {kOldest, 2, 2}}},
+    {.name = "racing",
+     .readers = 2,
+     .frames = 3,
+     .reader = {{kOldest, 2, 2}, {kOldest, 2, 2}}},
     {.name = "racing lend",
+     .readers = 2,
      .frames = 3,
      .slots = 4,
      .reader = {{kOldest, 2, 2}, {kOldest, 2, 2}},
      .lend_at = 2},
     {.name = "mixed",
+     .readers = 2,
      .frames = 3,
      .reader = {{kBlocking, 1, 1}, {kOldest, 1, 1}},
      .housekeeping = true},
 };
-
-template <class Each>
-void each_scenario(Each each) {
-  for (const Scenario& s : kOneReader) each(s);
-  for (const Scenario& s : kTwoReaders) each(s);
-}
 
 // What a run found, and in which of its executions.
 struct Outcome {
@@ -132,18 +133,15 @@ Outcome simulate(std::uint64_t first, std::uint64_t count, bool show) {
 Outcome run(const Scenario& s, std::uint64_t first, std::uint64_t count,
             bool show = false) {
   scenario = &s;
-  const bool two = &s >= std::begin(kTwoReaders) && &s < std::end(kTwoReaders);
-  return two ? simulate<Channel<2, 2, 4>>(first, count, show)
-             : simulate<Channel<1, 1, 4>>(first, count, show);
+  return s.readers == 2 ? simulate<Channel<2, 2, 4>>(first, count, show)
+                        : simulate<Channel<1, 1, 4>>(first, count, show);
 }
 
 const Scenario& named(std::string_view name) {
-  const Scenario* found = nullptr;
-  each_scenario([&](const Scenario& s) {
-    if (s.name == name) found = &s;
-  });
-  if (!found) check::failed(__FILE__, __LINE__, "there is such a scenario");
-  return *found;
+  for (const Scenario& s : kScenarios) {
+    if (s.name == name) return s;
+  }
+  check::failed(__FILE__, __LINE__, "there is such a scenario");
 }
 
 const char* text(memory_order order) {
@@ -157,6 +155,13 @@ std::string text(const Change& change) {
          std::string(s.access) + " " + text(s.order) + " -> " + text(change.weaker);
 }
 
+bool weaker_than(memory_order weaker, const Site& site) {
+  if (weaker >= site.order) return false;
+  if (site.access == "load") return weaker == acquire || weaker == relaxed;
+  if (site.access == "store") return weaker == release || weaker == relaxed;
+  return true;
+}
+
 }  // namespace
 
 // With POSSUM_SOAK_SECONDS other executions for so long, else the same ones every time.
@@ -168,14 +173,14 @@ TEST(no_execution_fails) {
   recording = true;
   std::uint64_t first = 1;
   do {
-    each_scenario([&](const Scenario& s) {
+    for (const Scenario& s : kScenarios) {
       const Outcome outcome = run(s, first, kRound);
-      if (outcome.result == rl::test_result_success) return;
+      if (outcome.result == rl::test_result_success) continue;
       std::fprintf(stderr, "%s, execution %llu:\n", s.name,
                    static_cast<unsigned long long>(outcome.iteration));
       run(s, outcome.iteration, 1, true);
       CHECK(outcome.result == rl::test_result_success);
-    });
+    }
     first += kRound;
   } while (Clock::now() < end);
   recording = false;
@@ -183,19 +188,24 @@ TEST(no_execution_fails) {
 }
 
 TEST(every_access_that_orders_has_a_row) {
+  std::vector<Change> rows;
+  for (const Needed& row : kNeeded) {
+    rows.push_back(row.change);
+    if (!row.also.site.function.empty()) rows.push_back(row.also);
+  }
+  for (const Spare& row : kSpare) rows.push_back(row.change);
   bool complete = true;
-  for (unsigned i = 0; i < site_count; ++i) {
-    const Site& site = sites[i];
-    if (site.order == relaxed || in_table(site)) continue;
+  for (const Site& site : reached()) {
+    const bool has_row = std::any_of(rows.begin(), rows.end(),
+                                     [&](const Change& row) { return row.site == site; });
+    if (site.order == relaxed || has_row) continue;
     std::fprintf(stderr, "no row: %s\n", text(Change{site, site.order}).c_str());
     complete = false;
   }
-  for (const Row& row : kRows) {
-    for (const Change& change : row.changes) {
-      if (change.site.function.empty() || recorded(change.site)) continue;
-      std::fprintf(stderr, "no such access: %s\n", text(change).c_str());
-      complete = false;
-    }
+  for (const Change& row : rows) {
+    if (std::ranges::count(reached(), row.site) != 0) continue;
+    std::fprintf(stderr, "no such access: %s\n", text(row).c_str());
+    complete = false;
   }
   CHECK(complete);
 }
@@ -203,15 +213,11 @@ TEST(every_access_that_orders_has_a_row) {
 TEST(every_order_that_is_needed_is_missed) {
   constexpr std::uint64_t kEnough = 150'000;
   bool all = true;
-  for (const Row& row : kRows) {
-    if (!row.missed_in) {
-      std::printf("   %-50s to spare: %s\n", text(row.changes[0]).c_str(), row.why_spare);
-      continue;
-    }
-    changes = row.changes;
+  for (const Needed& row : kNeeded) {
+    changes = {row.change, row.also};
     const Outcome outcome = run(named(row.missed_in), 1, kEnough);
     changes = {};
-    std::printf("   %-50s %s after %llu in \"%s\"\n", text(row.changes[0]).c_str(),
+    std::printf("   %-50s %s after %llu in \"%s\"\n", text(row.change).c_str(),
                 rl::test_result_str(outcome.result),
                 static_cast<unsigned long long>(outcome.iteration), row.missed_in);
     all = all && outcome.result != rl::test_result_success;
@@ -230,20 +236,19 @@ ROLE(run) {
 ROLE(matrix) {
   const std::uint64_t count = std::stoull(args.at(0));
   recording = true;
-  each_scenario([](const Scenario& s) { run(s, 1, 2000); });
+  for (const Scenario& s : kScenarios) run(s, 1, 2000);
   recording = false;
-  for (unsigned i = 0; i < site_count; ++i) {
-    const Site site = sites[i];
+  for (const Site& site : reached()) {
     for (const memory_order weaker : {acq_rel, acquire, release, relaxed}) {
       if (!weaker_than(weaker, site)) continue;
       changes = {Change{site, weaker}};
       std::printf("%-50s", text(changes[0]).c_str());
-      each_scenario([&](const Scenario& s) {
+      for (const Scenario& s : kScenarios) {
         const Outcome outcome = run(s, 1, count);
-        if (outcome.result == rl::test_result_success) return;
+        if (outcome.result == rl::test_result_success) continue;
         std::printf(" [%s %llu]", s.name,
                     static_cast<unsigned long long>(outcome.iteration));
-      });
+      }
       std::printf("\n");
       std::fflush(stdout);
       changes = {};
