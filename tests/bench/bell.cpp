@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
-#include "bell.h"
-
+//
+// The least that two pipelines can do to hand over a frame: elements over a file in
+// /dev/shm with room for some frames, and one semaphore per reader. No caps, no times, no
+// policy, no check, and nothing is safe: what this takes longer than the bare semaphore
+// is GStreamer's own, and what a contestant takes longer than this is the contestant's.
+//
+//   bellsink area=FILE size=BYTES    makes the file; proposes its memory; one frame
+//                                    is at most so large
+//   bellsrc area=FILE                opens it
 #include <fcntl.h>
 #include <gst/base/gstbasesink.h>
 #include <gst/base/gstpushsrc.h>
@@ -15,6 +22,8 @@
 #include <atomic>
 #include <cstdint>
 #include <new>
+
+#include "options.h"
 
 namespace {
 

@@ -13,7 +13,6 @@
 
 #include <string>
 
-#include "bell.h"
 #include "options.h"
 #include "usage.h"
 
@@ -132,16 +131,6 @@ void stamp_sink_init(StampSink* self) {
   gst_base_sink_set_async_enabled(GST_BASE_SINK(self), FALSE);
 }
 
-int run() {
-  const std::string line = std::string(options.src) + " ! stampsink";
-  GstElement* pipeline = bench::make_pipeline(line.c_str());
-  if (!pipeline) return 2;
-  measure.starting_ns = bench::now_ns();
-  gst_element_set_state(pipeline, GST_STATE_PLAYING);
-  bench::say("playing");
-  bench::obey([](const std::string&) {});
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -150,13 +139,8 @@ int main(int argc, char** argv) {
       {"all", 0, 0, G_OPTION_ARG_NONE, &options.all, "read every byte", nullptr},
       {},
   };
-  if (!bench::parse_options(argc, argv, entries)) return 2;
-  if (!options.src) {
-    std::fprintf(stderr, "--src is needed\n");
-    return 2;
-  }
-  bench::die_with_parent();
-  bench::register_bell_elements();
+  if (!bench::begin(argc, argv, entries)) return 2;
   gst_element_register(nullptr, "stampsink", GST_RANK_NONE, stamp_sink_get_type());
-  return run();
+  return bench::play(std::string(options.src) + " ! stampsink", measure.starting_ns,
+                     [](const std::string&) {});
 }

@@ -204,7 +204,7 @@ class PipeWire(Contestant):
 
 
 class Bell(Contestant):
-    """The least that two pipelines can do; see bell.h. No contestant: nothing is safe."""
+    """The least that two pipelines can do; see bell.cpp. No contestant: nothing is safe."""
 
     name = "semaphore in GStreamer"
 

@@ -15,24 +15,33 @@
 #include <iostream>
 #include <string>
 
+#include "stamp.h"
+
 namespace bench {
 
-// Parses `entries` and GStreamer's own options, and initialises GStreamer. False: said
-// why not.
-inline bool parse_options(int argc, char** argv, const GOptionEntry* entries) {
+void register_bell_elements();  // bell.cpp
+
+// Parses `entries`, of which texts must be given, and GStreamer's own options, and
+// initialises GStreamer. False: said why not.
+inline bool begin(int argc, char** argv, const GOptionEntry* entries) {
+  // A stopped or waiting process would outlive a script that was killed.
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
   GOptionContext* context = g_option_context_new(nullptr);
   g_option_context_add_main_entries(context, entries, nullptr);
   g_option_context_add_group(context, gst_init_get_option_group());
   GError* problem = nullptr;
-  const bool parsed = g_option_context_parse(context, &argc, &argv, &problem);
-  if (!parsed) std::fprintf(stderr, "%s\n", problem->message);
+  bool fine = g_option_context_parse(context, &argc, &argv, &problem);
+  if (!fine) std::fprintf(stderr, "%s\n", problem->message);
   g_clear_error(&problem);
   g_option_context_free(context);
-  return parsed;
+  for (; fine && entries->long_name != nullptr; ++entries) {
+    fine =
+        entries->arg != G_OPTION_ARG_STRING || *static_cast<gchar**>(entries->arg_data);
+    if (!fine) std::fprintf(stderr, "--%s is needed\n", entries->long_name);
+  }
+  if (fine) register_bell_elements();
+  return fine;
 }
-
-// A stopped or waiting process would outlive a script that was killed.
-inline void die_with_parent() { prctl(PR_SET_PDEATHSIG, SIGKILL); }
 
 inline GstBusSyncReply end_on_error(GstBus*, GstMessage* message, gpointer) {
   if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_EOS) {
@@ -46,34 +55,28 @@ inline GstBusSyncReply end_on_error(GstBus*, GstMessage* message, gpointer) {
   _exit(1);
 }
 
-// A pipeline that ends the process at the first error or at EOS, whoever posts it; in
-// READY. Null: said why not.
-inline GstElement* make_pipeline(const char* line) {
+// Plays a pipeline that ends the process at the first error or at EOS, whoever posts it.
+// Says "playing", hands on each line of standard input, and then ends the process: at
+// once, since with the peer gone some elements wait for ever. Returns if there is no such
+// pipeline.
+template <typename Command>
+int play(const std::string& line, std::int64_t& starting_ns, Command command) {
   GError* problem = nullptr;
-  GstElement* pipeline = gst_parse_launch(line, &problem);
+  GstElement* pipeline = gst_parse_launch(line.c_str(), &problem);
   if (problem) {
     std::fprintf(stderr, "%s\n", problem->message);
-    return nullptr;
+    return 2;
   }
   GstBus* bus = gst_element_get_bus(pipeline);
   gst_bus_set_sync_handler(bus, end_on_error, nullptr, nullptr);
   gst_object_unref(bus);
   gst_element_set_state(pipeline, GST_STATE_READY);
-  return pipeline;
-}
-
-// Hands on each line of standard input, and then ends the process: at once, since with
-// the peer gone some elements wait for ever.
-template <typename Command>
-[[noreturn]] void obey(Command command) {
-  for (std::string line; std::getline(std::cin, line);) command(line);
-  _exit(0);
-}
-
-// For the script, which waits for such lines.
-inline void say(const char* line) {
-  std::printf("%s\n", line);
+  starting_ns = now_ns();
+  gst_element_set_state(pipeline, GST_STATE_PLAYING);
+  std::printf("playing\n");
   std::fflush(stdout);
+  for (std::string told; std::getline(std::cin, told);) command(told);
+  _exit(0);
 }
 
 }  // namespace bench

@@ -18,7 +18,6 @@
 #include <cstring>
 #include <string>
 
-#include "bell.h"
 #include "options.h"
 #include "usage.h"
 
@@ -200,22 +199,6 @@ void stamp_src_init(StampSrc* self) {
   gst_base_src_set_format(GST_BASE_SRC(self), GST_FORMAT_TIME);
 }
 
-// --- program -------------------------------------------------------------------------
-
-int run() {
-  const std::string line =
-      std::string("stampsrc name=src ! ") + options.caps + " ! " + options.sink;
-  GstElement* pipeline = bench::make_pipeline(line.c_str());
-  if (!pipeline) return 2;
-  measure.starting_ns = bench::now_ns();
-  measure.producer = static_cast<std::uint64_t>(getpid());
-  gst_element_set_state(pipeline, GST_STATE_PLAYING);
-  bench::say("playing");
-  bench::obey([](const std::string& command) {
-    if (command == "go") measure.go = true;
-  });
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -231,13 +214,12 @@ int main(int argc, char** argv) {
        "measured, instead of seconds", "N"},
       {},
   };
-  if (!bench::parse_options(argc, argv, entries)) return 2;
-  if (!options.caps || !options.sink) {
-    std::fprintf(stderr, "--caps and --sink are needed\n");
-    return 2;
-  }
-  bench::die_with_parent();
-  bench::register_bell_elements();
+  if (!bench::begin(argc, argv, entries)) return 2;
   gst_element_register(nullptr, "stampsrc", GST_RANK_NONE, stamp_src_get_type());
-  return run();
+  measure.producer = static_cast<std::uint64_t>(getpid());
+  return bench::play(
+      std::string("stampsrc name=src ! ") + options.caps + " ! " + options.sink,
+      measure.starting_ns, [](const std::string& command) {
+        if (command == "go") measure.go = true;
+      });
 }

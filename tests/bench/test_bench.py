@@ -51,7 +51,7 @@ class Dropping(contestants.Possum):
     """Is not as lossless as it should be."""
 
     def src(self, lossless, caps):
-        return super().src(lossless, caps) + " ! identity drop-probability=0.2"
+        return super().src(lossless, caps) + " ! identity drop-probability=0.5"
 
 
 class Runs(unittest.TestCase):
@@ -85,21 +85,22 @@ class Runs(unittest.TestCase):
 
     def test_terminated_run_keeps_its_values_and_leaves_nothing(self):
         with tempfile.TemporaryDirectory() as output:
-            with subprocess.Popen(
-                    [sys.executable, f"{HERE}/bench.py", "--programs", PROGRAMS, "--output",
-                     output, "--contestant", "possum", "--figures", "readers", "--add"],
-                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
-                self.addCleanup(contestants.remove_names, f"bench.{run.pid}.")
-                self.addCleanup(run.kill)
-                names = f"/dev/shm/possum-c.bench.{run.pid}.*"
-                deadline = time.monotonic() + 20
-                while not glob.glob(names) and time.monotonic() < deadline:
-                    time.sleep(0.01)
-                self.assertTrue(glob.glob(names))
-                run.send_signal(signal.SIGTERM)
-                self.assertEqual(run.wait(20), 128 + signal.SIGTERM)
-                self.assertEqual(glob.glob(names), [])
-                self.assertNotIn(f"channel=bench.{run.pid}.", command_lines())
+            run = subprocess.Popen(
+                [sys.executable, f"{HERE}/bench.py", "--programs", PROGRAMS, "--output",
+                 output, "--contestant", "possum", "--figures", "readers", "--add"],
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self.addCleanup(contestants.remove_names, f"bench.{run.pid}.")
+            self.addCleanup(run.wait)
+            self.addCleanup(run.kill)
+            names = f"/dev/shm/possum-c.bench.{run.pid}.*"
+            deadline = time.monotonic() + 20
+            while not glob.glob(names) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            self.assertTrue(glob.glob(names))
+            run.send_signal(signal.SIGTERM)
+            self.assertEqual(run.wait(20), 128 + signal.SIGTERM)
+            self.assertEqual(glob.glob(names), [])
+            self.assertNotIn(f"channel=bench.{run.pid}.", command_lines())
             self.assertEqual(sorted(os.listdir(output)), ["bench.json", "bench.md"] + (
                 [] if chart.MISSING else ["bench.svg"]))
             with open(f"{output}/bench.json", encoding="utf-8") as file:
