@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Copyright (C) 2026 the possum authors
 #
-# camera.sh FRAME_LOG: a real V4L2 camera (the kernel's vivid driver in a virtual machine)
+# camera.sh PLAYER: a real V4L2 camera (the kernel's vivid driver in a virtual machine)
 # into possumsink in one process, possumsrc in another. Exit status 77 where no virtual
 # machine can be had: skipped.
 set -euo pipefail
-frame_log=$(realpath "$1")
+player=$(realpath "$1")
 here=$(cd "$(dirname "$0")" && pwd)
 for need in qemu-system-x86_64 v4l2-ctl; do
     command -v "$need" >/dev/null && continue
@@ -18,7 +18,7 @@ trap 'rm -rf "$work"' EXIT
 
 in_vm() {
     local status=0
-    "$here/v4l2-vm" -w "$work" bash "$here/in_vm.sh" "$1" "$frame_log" "$work" || status=$?
+    "$here/v4l2-vm" -w "$work" bash "$here/in_vm.sh" "$1" "$player" "$work" || status=$?
     if [ "$status" = 125 ]; then
         echo "SKIPPED: the virtual machine did not start" >&2
         exit 77

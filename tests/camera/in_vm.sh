@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Copyright (C) 2026 the possum authors
 #
-# in_vm.sh PART FRAME_LOG DIR: what camera.sh runs beside the camera.
+# in_vm.sh PART PLAYER DIR: what camera.sh runs beside the camera.
 set -euo pipefail
-part=$1 frame_log=$2 dir=$3
+part=$1 player=$2 dir=$3
 # The registry of the other side is only read there.
 export GST_REGISTRY=/tmp/registry.bin
 # One of autovideosink's choices wants OpenGL, which takes seconds for a frame here.
@@ -14,15 +14,15 @@ fail() { echo "FAILED: $*"; exit 1; }
 # pair NAME FRAMES IO-MODE: camera -> channel -> reader, neither drops; compares the logs.
 pair() {
     local name=$1 frames=$2 mode=$3 writer reader
-    "$frame_log" "possumsrc channel=$name leaky-type=none ! identity name=log ! \
-        fakesink sync=false" >"$dir/$name.reader" 2>&1 &
+    "$player" --sums possumsrc channel="$name" leaky-type=none ! \
+        fakesink name=check sync=false >"$dir/$name.reader" 2>&1 &
     reader=$!
     # The camera does not wait: start it when the reader does.
-    grep -qm1 '^running' <(tail -f -n +1 --pid=$reader "$dir/$name.reader") ||
+    grep -qm1 '^progress start' <(tail -f -n +1 --pid=$reader "$dir/$name.reader") ||
         fail "$name: the reader does not run: $(cat "$dir/$name.reader")"
-    "$frame_log" "v4l2src num-buffers=$frames io-mode=$mode ! \
-        video/x-raw,format=YUY2,width=320,height=180 ! identity name=log ! \
-        possumsink channel=$name allow-blocking=true min-readers=1" \
+    "$player" --sums v4l2src num-buffers="$frames" io-mode="$mode" ! \
+        video/x-raw,format=YUY2,width=320,height=180 ! \
+        possumsink name=check channel="$name" allow-blocking=true min-readers=1 \
         >"$dir/$name.writer" 2>&1 &
     writer=$!
     wait $writer || fail "$name: the writer ended with $?: $(cat "$dir/$name.writer")"
@@ -35,8 +35,8 @@ pair() {
 check() {
     local name=$1 arrived
     # PTS differ by the two base times.
-    grep '^frame' "$dir/$name.writer" | cut -d' ' -f2,4,5 >"$dir/sent"
-    grep '^frame' "$dir/$name.reader" | cut -d' ' -f2,4,5 >"$dir/got"
+    grep '^sum' "$dir/$name.writer" | cut -d' ' -f2,4,5 >"$dir/sent"
+    grep '^sum' "$dir/$name.reader" | cut -d' ' -f2,4,5 >"$dir/got"
     arrived=$(wc -l <"$dir/got")
     [ "$arrived" -ge 20 ] || fail "$name: only $arrived frames arrived"
     tail -n "$arrived" "$dir/sent" | diff - "$dir/got" ||

@@ -1,44 +1,263 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Copyright (C) 2026 the possum authors
 //
-// possum-player: gst-launch-1.0 for tests. Knows `stampsrc`, looks at the frames that
-// reach the element named `check`, is told what to do by lines on its standard input, and
-// says what happens, a line each:
+// possum-player: gst-launch-1.0 for tests, and in its place where the plugin is
+// sanitized, which only a sanitized program can load. Sources whose names begin with
+// `stamp` have pictures drawn into their frames that prove themselves, and the frames
+// that reach the element named `check` are looked at. It is told what to do by lines on
+// its standard input, and says what happens, a line each:
 //
-//   playing | eos | error TEXT | warning TEXT | progress start|complete|error|canceled
-//   attached INDEX PID | detached INDEX REASON      of possumsink
+//   eos | ERROR TEXT | warning TEXT | progress start|complete|error|canceled
+//   detached INDEX REASON                           of possumsink
+//   caps CAPS                                       of `check`, as all below
+//   frame NUMBER from PID pts NS                    every `report` frames, the first of
+//                                                   each producer
+//   sum OFFSET PTS BYTES CHECKSUM                   instead, of each frame of any source,
+//                                                   with --sums
+//   gap LAST NUMBER                                 frames are missing in between
+//   bad WHY                                         and the program ends with status 3
+//   total N frames, M missed
 //   stats NAME STRUCTURE                            of each possum element, at the end
-//   and what framecheck.h says
 //
-// Orders: stats NAME, pause, play, eos, keep, verify, release, set NAME PROPERTY VALUE,
-// destroy (the pipeline; the program stays), child HOW, quit. Leaves as gst-launch-1.0
-// does, and with 3 after a bad frame.
+// Orders: stats NAME. Leaves as gst-launch-1.0 does.
 
 #include <glib-unix.h>
-#include <gst/gst.h>
+#include <gst/video/video.h>
 #include <unistd.h>
 
-#include <csignal>
+#include <algorithm>
+#include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
+#include <list>
+#include <optional>
+#include <random>
 #include <sstream>
 #include <string>
+#include <utility>
 
-#include "framecheck.h"
-#include "stampsrc.h"
+#include "base/clock.h"
+#include "pipeline.h"
+#include "stamp.h"
 
 namespace {
 
-enum ExitCode { kFine = 0, kError = 1, kCannotStart = 255 };
+using possum::Ref;
+
+enum ExitCode { kFine = 0, kError = 1, kBadFrame = 3, kCannotStart = 255 };
+
+struct Options {
+  gboolean sums = FALSE;      // pictures come from elsewhere
+  gboolean lossless = FALSE;  // a gap is bad
+  gboolean timed = FALSE;     // time stamps are those of capture, within a millisecond
+  gint report = 30;
+  gint sleep_us = 0;      // up to so long, at random, on each frame
+  gchar* caps = nullptr;  // of stamped sources; they take turns
+  gint change_every = 0;  // after so many frames
+  gboolean eos_on_interrupt = FALSE;
+  gboolean ignored = FALSE;
+} options;
+
+[[noreturn]] void bad(const char* why, std::uint64_t number) {
+  std::printf("bad %s, frame %" PRIu64 "\n", why, number);
+  std::fflush(stdout);
+  _exit(kBadFrame);
+}
+
+struct MappedFrame : GstVideoFrame {
+  MappedFrame(const GstVideoInfo& info, GstBuffer* buffer, GstMapFlags flags) {
+    if (!gst_video_frame_map(this, &info, buffer, flags)) bad("memory", 0);
+  }
+  ~MappedFrame() { gst_video_frame_unmap(this); }
+  MappedFrame(const MappedFrame&) = delete;
+  MappedFrame& operator=(const MappedFrame&) = delete;
+};
+
+// What passes a pad.
+class Probe {
+ public:
+  Probe(GstElement* element, const char* pad_name) : element_(element) {
+    const Ref<GstPad> pad{gst_element_get_static_pad(element, pad_name)};
+    gst_pad_add_probe(
+        pad.get(),
+        static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_BUFFER |
+                                     GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM),
+        +[](GstPad* pad, GstPadProbeInfo* info, gpointer self) {
+          static_cast<Probe*>(self)->see(pad, info);
+          return GST_PAD_PROBE_OK;
+        },
+        this, nullptr);
+  }
+  virtual ~Probe() = default;
+
+ protected:
+  virtual void see_caps(GstCaps* caps) {
+    if (!gst_video_info_from_caps(&info_, caps)) bad("caps", 0);
+  }
+  // May put another buffer there.
+  virtual void see_frame(GstPad* pad, GstBuffer*& buffer) = 0;
+  std::int64_t base_time() const {
+    return static_cast<std::int64_t>(gst_element_get_base_time(element_));
+  }
+
+  GstElement* const element_;  // not owned
+  GstVideoInfo info_{};
+
+ private:
+  void see(GstPad* pad, GstPadProbeInfo* info) {
+    if ((info->type & GST_PAD_PROBE_TYPE_BUFFER) != 0) {
+      auto* buffer = static_cast<GstBuffer*>(info->data);
+      see_frame(pad, buffer);
+      info->data = buffer;
+    } else if (GST_EVENT_TYPE(info->data) == GST_EVENT_CAPS) {
+      GstCaps* caps = nullptr;
+      gst_event_parse_caps(static_cast<GstEvent*>(info->data), &caps);
+      see_caps(caps);
+    }
+  }
+};
+
+// --- frames that prove themselves ------------------------------------------------------
+
+// Draws over what a source has drawn. The time stamps of a live one are those of capture.
+class Stamper final : public Probe {
+ public:
+  explicit Stamper(GstElement* source) : Probe(source, "src") {
+    g_object_get(source, "is-live", &live_, nullptr);
+    if (options.caps == nullptr) return;
+    caps_.reset(gst_caps_from_string(options.caps));
+    const Ref<GstPad> pad{gst_element_get_static_pad(source, "src")};
+    gst_pad_add_probe(
+        pad.get(),
+        static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_QUERY_DOWNSTREAM |
+                                     GST_PAD_PROBE_TYPE_PULL),
+        +[](GstPad*, GstPadProbeInfo* info, gpointer self) {
+          static_cast<Stamper*>(self)->choose_caps(GST_PAD_PROBE_INFO_QUERY(info));
+          return GST_PAD_PROBE_OK;
+        },
+        this, nullptr);
+  }
+
+ private:
+  // Of those that downstream answers, the one whose turn it is.
+  void choose_caps(GstQuery* query) const {
+    if (GST_QUERY_TYPE(query) != GST_QUERY_CAPS) return;
+    const guint64 turn = options.change_every > 0 ? number_ / options.change_every : 0;
+    const Ref<GstCaps> mine{gst_caps_copy_nth(
+        caps_.get(), static_cast<guint>(turn % gst_caps_get_size(caps_.get())))};
+    GstCaps* answer = nullptr;
+    gst_query_parse_caps_result(query, &answer);
+    gst_query_set_caps_result(query,
+                              Ref<GstCaps>{gst_caps_intersect(answer, mine.get())}.get());
+  }
+  void see_frame(GstPad* pad, GstBuffer*& buffer) override {
+    buffer = gst_buffer_make_writable(buffer);
+    const std::int64_t now_ns = possum::monotonic_ns();
+    support::draw_stamped(MappedFrame(info_, buffer, GST_MAP_WRITE), ++number_, now_ns);
+    GST_BUFFER_OFFSET(buffer) = number_;
+    if (live_) GST_BUFFER_PTS(buffer) = static_cast<GstClockTime>(now_ns - base_time());
+    if (options.change_every > 0 && number_ % options.change_every == 0) {
+      gst_pad_mark_reconfigure(pad);
+    }
+  }
+
+  gboolean live_ = FALSE;
+  Ref<GstCaps> caps_;
+  guint64 number_ = 0;
+};
+
+// Looks at every frame that reaches an element, or leaves a source.
+class FrameCheck final : public Probe {
+ public:
+  explicit FrameCheck(GstElement* element)
+      : Probe(element, element->numsinkpads > 0 ? "sink" : "src") {}
+
+  // When nothing flows any more.
+  void print_totals() const {
+    std::printf("total %" PRIu64 " frames, %" PRIu64 " missed\n", frames_, missed_);
+  }
+
+ private:
+  void see_caps(GstCaps* caps) override {
+    std::printf("caps %s\n", Ref<gchar>{gst_caps_to_string(caps)}.get());
+    Probe::see_caps(caps);
+  }
+  void see_frame(GstPad* pad, GstBuffer*& buffer) override {
+    if (options.sums) return print_sum(buffer);
+    const auto found = support::read_stamped(MappedFrame(info_, buffer, GST_MAP_READ));
+    if (!found) bad("picture", last_);
+    const support::Stamp& stamp = *found;
+    const bool first =
+        std::exchange(producer_, stamp.producer) != stamp.producer || frames_ == 0;
+    check_order(stamp.number, first,
+                GST_BUFFER_FLAG_IS_SET(buffer, GST_BUFFER_FLAG_DISCONT));
+    if (options.timed) check_time(stamp, absolute_time(pad, buffer));
+    last_ = stamp.number;
+    ++frames_;
+    if (first || (options.report > 0 && frames_ % options.report == 0)) {
+      std::printf("frame %" PRIu64 " from %" PRIu32 " pts %" PRIu64 "\n", stamp.number,
+                  stamp.producer, GST_BUFFER_PTS(buffer));
+    }
+    if (options.sleep_us > 0) usleep(random_() % static_cast<unsigned>(options.sleep_us));
+  }
+  // FNV-1a over bytes: quick enough for an emulated machine.
+  static void print_sum(GstBuffer* buffer) {
+    GstMapInfo map;
+    if (!gst_buffer_map(buffer, &map, GST_MAP_READ)) bad("memory", 0);
+    std::uint64_t sum = 14695981039346656037u;
+    for (gsize i = 0; i < map.size; ++i) sum = (sum ^ map.data[i]) * 1099511628211u;
+    std::printf("sum %" PRIu64 " %" PRIu64 " %zu %016" PRIx64 "\n",
+                GST_BUFFER_OFFSET(buffer), GST_BUFFER_PTS(buffer), map.size, sum);
+    gst_buffer_unmap(buffer, &map);
+  }
+  // When the pipeline's clock, which is CLOCK_MONOTONIC here, shows the buffer's time.
+  std::int64_t absolute_time(GstPad* pad, GstBuffer* buffer) const {
+    const Ref<GstEvent> event{gst_pad_get_sticky_event(pad, GST_EVENT_SEGMENT, 0)};
+    if (!event) return 0;
+    const GstSegment* segment = nullptr;
+    gst_event_parse_segment(event.get(), &segment);
+    return base_time() + static_cast<std::int64_t>(gst_segment_to_running_time(
+                             segment, GST_FORMAT_TIME, GST_BUFFER_PTS(buffer)));
+  }
+  void check_order(std::uint64_t number, bool first_of_producer, bool discont) {
+    if (first_of_producer) {
+      if (!discont) bad("no DISCONT on the first frame", number);
+      return;
+    }
+    if (number <= last_) bad("order", number);
+    const std::uint64_t gap = number - last_ - 1;
+    if (gap == 0) return;
+    if (options.lossless) bad("frames missing before", number);
+    if (!discont) bad("no DISCONT after a gap", number);
+    missed_ += gap;
+    std::printf("gap %" PRIu64 " %" PRIu64 "\n", last_, number);
+  }
+  // What was captured before the pipeline began has time 0.
+  void check_time(const support::Stamp& stamp, std::int64_t pts_ns) const {
+    constexpr std::int64_t kMillisecond = 1'000'000;
+    if (std::llabs(pts_ns - std::max(stamp.captured_ns, base_time())) >= kMillisecond) {
+      std::printf("captured %" PRId64 ", stamped %" PRId64 "\n", stamp.captured_ns,
+                  pts_ns);
+      bad("time stamp", stamp.number);
+    }
+  }
+  std::mt19937 random_{1};
+  std::uint32_t producer_ = 0;
+  std::uint64_t frames_ = 0;
+  std::uint64_t missed_ = 0;
+  std::uint64_t last_ = 0;
+};
+
+// --- the player ------------------------------------------------------------------------
 
 struct Player {
   GMainLoop* loop = nullptr;
-  GstElement* pipeline = nullptr;  // NULL after `destroy`
-  std::unique_ptr<support::FrameCheck> check;
+  GstElement* pipeline = nullptr;
+  std::list<Stamper> stampers;
+  std::optional<FrameCheck> check;
   bool live = false;
-  bool wants_to_play = true;
+  bool interrupted = false;
   int status = kFine;
 };
 
@@ -47,46 +266,23 @@ void quit(Player* self, int status) {
   g_main_loop_quit(self->loop);
 }
 
-// --- what it says ----------------------------------------------------------------------
-
 void print_problem(GstMessage* message, const char* kind) {
-  GError* error = nullptr;
-  gchar* debug = nullptr;
-  if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_ERROR) {
-    gst_message_parse_error(message, &error, &debug);
-  } else {
-    gst_message_parse_warning(message, &error, &debug);
-  }
-  std::printf("%s %s %d: %s\n", kind, g_quark_to_string(error->domain), error->code,
-              error->message);
-  if (debug != nullptr) std::printf("%s\n", debug);
-  g_free(debug);
-  g_error_free(error);
+  const elements::Report report = elements::parse_report(message);
+  std::printf("%s from %s: %s\n%s\n", kind, report.source.c_str(), report.text.c_str(),
+              report.debug.c_str());
 }
 
 void print_progress(GstMessage* message) {
-  GstProgressType type{};
-  gchar* code = nullptr;
-  gchar* text = nullptr;
-  gst_message_parse_progress(message, &type, &code, &text);
+  const elements::Progress progress = elements::parse_progress(message);
   const char* kinds[] = {"start", "continue", "complete", "canceled", "error"};
-  std::printf("progress %s %s: %s\n", kinds[type], code, text);
-  g_free(code);
-  g_free(text);
+  std::printf("progress %s %s: %s\n", kinds[progress.type], progress.code.c_str(),
+              progress.text.c_str());
 }
 
-bool print_stats(GstElement* pipeline, const char* name) {
-  GstElement* element =
-      pipeline != nullptr ? gst_bin_get_by_name(GST_BIN(pipeline), name) : nullptr;
-  if (element == nullptr) return false;
-  GstStructure* stats = nullptr;
-  g_object_get(element, "stats", &stats, nullptr);
-  gchar* text = gst_structure_to_string(stats);
-  std::printf("stats %s %s\n", name, text);
-  g_free(text);
-  gst_structure_free(stats);
-  gst_object_unref(element);
-  return true;
+void print_stats(GstElement* element) {
+  const Ref<GstStructure> stats = elements::stats_of(element);
+  std::printf("stats %s %s\n", GST_OBJECT_NAME(element),
+              Ref<gchar>{gst_structure_to_string(stats.get())}.get());
 }
 
 bool is_made_by(GstElement* element, const char* factory) {
@@ -106,27 +302,18 @@ void each_element(GstElement* pipeline, Handle&& handle) {
   gst_iterator_free(all);
 }
 
-void print_all_stats(GstElement* pipeline) {
-  each_element(pipeline, [pipeline](GstElement* element) {
-    if (is_made_by(element, "possumsink") || is_made_by(element, "possumsrc")) {
-      print_stats(pipeline, GST_OBJECT_NAME(element));
-    }
-  });
-}
-
-void on_attached(GstElement*, guint index, guint pid, gpointer) {
-  std::printf("attached %u %u\n", index, pid);
-}
-
-void on_detached(GstElement*, guint index, const gchar* reason, gpointer) {
-  std::printf("detached %u %s\n", index, reason);
-}
-
-void watch_sinks(GstElement* pipeline) {
-  each_element(pipeline, [](GstElement* element) {
+void watch_elements(Player* self) {
+  each_element(self->pipeline, [self](GstElement* element) {
+    const char* const name = GST_OBJECT_NAME(element);
+    if (g_str_has_prefix(name, "stamp")) self->stampers.emplace_back(element);
+    if (std::strcmp(name, "check") == 0) self->check.emplace(element);
     if (!is_made_by(element, "possumsink")) return;
-    g_signal_connect(element, "reader-attached", G_CALLBACK(on_attached), nullptr);
-    g_signal_connect(element, "reader-detached", G_CALLBACK(on_detached), nullptr);
+    g_signal_connect(
+        element, "reader-detached",
+        G_CALLBACK(+[](GstElement*, guint index, const gchar* reason, gpointer) {
+          std::printf("detached %u %s\n", index, reason);
+        }),
+        nullptr);
   });
 }
 
@@ -138,7 +325,7 @@ gboolean on_message(GstBus*, GstMessage* message, gpointer data) {
       quit(self, kFine);
       break;
     case GST_MESSAGE_ERROR:
-      print_problem(message, "error");
+      print_problem(message, "ERROR");
       quit(self, kError);
       break;
     case GST_MESSAGE_WARNING:
@@ -151,18 +338,8 @@ gboolean on_message(GstBus*, GstMessage* message, gpointer data) {
       gst_bin_recalculate_latency(GST_BIN(self->pipeline));
       break;
     case GST_MESSAGE_ASYNC_DONE:
-      if (self->wants_to_play && !self->live) {
-        gst_element_set_state(self->pipeline, GST_STATE_PLAYING);
-      }
+      if (!self->live) gst_element_set_state(self->pipeline, GST_STATE_PLAYING);
       break;
-    case GST_MESSAGE_STATE_CHANGED: {
-      GstState now{};
-      gst_message_parse_state_changed(message, nullptr, &now, nullptr);
-      if (GST_MESSAGE_SRC(message) == GST_OBJECT_CAST(self->pipeline)) {
-        std::printf("state %s\n", gst_element_state_get_name(now));
-      }
-      break;
-    }
     default:
       break;
   }
@@ -171,91 +348,26 @@ gboolean on_message(GstBus*, GstMessage* message, gpointer data) {
 
 // --- what it is told -------------------------------------------------------------------
 
-void destroy_pipeline(Player* self) {
-  if (self->pipeline == nullptr) return;
-  gst_element_set_state(self->pipeline, GST_STATE_READY);
-  GstBus* bus = gst_element_get_bus(self->pipeline);
-  while (GstMessage* message = gst_bus_pop_filtered(bus, GST_MESSAGE_PROGRESS)) {
-    print_progress(message);
-    gst_message_unref(message);
-  }
-  gst_element_set_state(self->pipeline, GST_STATE_NULL);
-  gst_bus_remove_watch(bus);
-  gst_object_unref(bus);
-  gst_clear_object(&self->pipeline);
-}
-
-void set_property(Player* self, const std::string& name, const std::string& property,
-                  const std::string& value) {
-  GstElement* element = gst_bin_get_by_name(GST_BIN(self->pipeline), name.c_str());
-  gst_util_set_object_arg(G_OBJECT(element), property.c_str(), value.c_str());
-  gst_object_unref(element);
-  std::printf("set %s\n", property.c_str());
-}
-
-// One that lives on for a minute, outside of our process group. HOW: `fork` as this
-// program, `spawn` as GLib starts another, `system` as a shell does.
-pid_t start_child(const std::string& how) {
-  char* sleep[] = {const_cast<char*>("setsid"), const_cast<char*>("sleep"),
-                   const_cast<char*>("60"), nullptr};
-  pid_t pid = -1;
-  if (how == "spawn") {
-    g_spawn_async(nullptr, sleep, nullptr, G_SPAWN_SEARCH_PATH, nullptr, nullptr, &pid,
-                  nullptr);
-  } else if (how == "system") {
-    // Nobody knows its number.
-    if (std::system("setsid sleep 60 >/dev/null 2>&1 &") == 0) pid = 0;
-  } else {
-    pid = fork();
-    if (pid == 0) {
-      setsid();
-      alarm(60);
-      for (;;) pause();
-    }
-  }
-  return pid;
-}
-
-void obey(Player* self, const std::string& line) {
-  std::istringstream words(line);
-  std::string order, name, property, value;
-  words >> order >> name >> property >> value;
-  if (order == "stats") {
-    if (!print_stats(self->pipeline, name.c_str())) std::printf("nothing is so named\n");
-  } else if (order == "pause" || order == "play") {
-    self->wants_to_play = order == "play";
-    gst_element_set_state(self->pipeline,
-                          self->wants_to_play ? GST_STATE_PLAYING : GST_STATE_PAUSED);
-  } else if (order == "eos") {
-    gst_element_send_event(self->pipeline, gst_event_new_eos());
-  } else if (order == "keep") {
-    self->check->keep_next();
-  } else if (order == "verify") {
-    self->check->verify_kept();
-  } else if (order == "release") {
-    self->check->release_kept();
-  } else if (order == "set") {
-    set_property(self, name, property, value);
-  } else if (order == "destroy") {
-    destroy_pipeline(self);
-    std::printf("destroyed\n");
-  } else if (order == "child") {
-    std::printf("child %d\n", start_child(name));
-  } else if (order == "quit") {
-    quit(self, kFine);
-  }
-}
-
 gboolean on_order(gint, GIOCondition, gpointer data) {
+  auto* self = static_cast<Player*>(data);
   char line[512];
   if (std::fgets(line, sizeof line, stdin) == nullptr) return G_SOURCE_REMOVE;
-  line[std::strcspn(line, "\n")] = '\0';
-  obey(static_cast<Player*>(data), line);
+  std::istringstream words(line);
+  std::string order, name;
+  words >> order >> name;
+  const Ref<GstElement> element{
+      gst_bin_get_by_name(GST_BIN(self->pipeline), name.c_str())};
+  if (order == "stats" && element) print_stats(element.get());
   return G_SOURCE_CONTINUE;
 }
 
 gboolean on_interrupt(gpointer data) {
-  quit(static_cast<Player*>(data), kFine);
+  auto* self = static_cast<Player*>(data);
+  if (options.eos_on_interrupt && !std::exchange(self->interrupted, true)) {
+    gst_element_send_event(self->pipeline, gst_event_new_eos());
+  } else {
+    quit(self, kFine);
+  }
   return G_SOURCE_CONTINUE;
 }
 
@@ -271,39 +383,32 @@ bool start(Player* self) {
          GST_STATE_CHANGE_FAILURE;
 }
 
-void print_errors(GstBus* bus) {
-  while (GstMessage* message = gst_bus_pop_filtered(bus, GST_MESSAGE_ERROR)) {
-    print_problem(message, "error");
-    gst_message_unref(message);
-  }
-}
-
 int play(Player* self) {
   self->loop = g_main_loop_new(nullptr, FALSE);
-  GstBus* bus = gst_element_get_bus(self->pipeline);
-  gst_bus_add_watch(bus, on_message, self);
+  const Ref<GstBus> bus{gst_element_get_bus(self->pipeline)};
+  gst_bus_add_watch(bus.get(), on_message, self);
   g_unix_signal_add(SIGINT, on_interrupt, self);
   g_unix_fd_add(0, G_IO_IN, on_order, self);
   if (start(self)) {
     g_main_loop_run(self->loop);
   } else {
-    print_errors(bus);
+    while (const Ref<GstMessage> message{
+        gst_bus_pop_filtered(bus.get(), GST_MESSAGE_ERROR)}) {
+      print_problem(message.get(), "ERROR");
+    }
     self->status = kCannotStart;
   }
-  gst_object_unref(bus);
-  if (self->pipeline != nullptr) print_all_stats(self->pipeline);
+  each_element(self->pipeline, [](GstElement* element) {
+    if (is_made_by(element, "possumsink") || is_made_by(element, "possumsrc")) {
+      print_stats(element);
+    }
+  });
+  gst_element_set_state(self->pipeline, GST_STATE_NULL);
   if (self->check) self->check->print_totals();
-  destroy_pipeline(self);
+  gst_bus_remove_watch(bus.get());
+  gst_object_unref(self->pipeline);
   g_main_loop_unref(self->loop);
   return self->status;
-}
-
-void make_check(Player* self, const support::FrameCheckOptions& options) {
-  GstElement* element = gst_bin_get_by_name(GST_BIN(self->pipeline), "check");
-  if (element == nullptr) return;
-  self->check = std::make_unique<support::FrameCheck>(options);
-  self->check->watch(element);
-  gst_object_unref(element);
 }
 
 }  // namespace
@@ -311,15 +416,17 @@ void make_check(Player* self, const support::FrameCheckOptions& options) {
 int main(int argc, char** argv) {
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   std::setvbuf(stdin, nullptr, _IONBF, 0);
-  support::FrameCheckOptions options;
-  gboolean unstamped = FALSE, lossless = FALSE, timed = FALSE;
-  gint report = 30, sleep_us = 0;
   const GOptionEntry entries[] = {
-      {"unstamped", 0, 0, G_OPTION_ARG_NONE, &unstamped, "only count frames", nullptr},
-      {"lossless", 0, 0, G_OPTION_ARG_NONE, &lossless, "a gap is bad", nullptr},
-      {"timed", 0, 0, G_OPTION_ARG_NONE, &timed, "check time stamps", nullptr},
-      {"report", 0, 0, G_OPTION_ARG_INT, &report, "say every Nth frame", "N"},
-      {"sleep-us", 0, 0, G_OPTION_ARG_INT, &sleep_us, "sleep up to N", "N"},
+      {"sums", 0, 0, G_OPTION_ARG_NONE, &options.sums, "", nullptr},
+      {"lossless", 0, 0, G_OPTION_ARG_NONE, &options.lossless, "", nullptr},
+      {"timed", 0, 0, G_OPTION_ARG_NONE, &options.timed, "", nullptr},
+      {"report", 0, 0, G_OPTION_ARG_INT, &options.report, "", nullptr},
+      {"sleep-us", 0, 0, G_OPTION_ARG_INT, &options.sleep_us, "", nullptr},
+      {"caps", 0, 0, G_OPTION_ARG_STRING, &options.caps, "", nullptr},
+      {"change-every", 0, 0, G_OPTION_ARG_INT, &options.change_every, "", nullptr},
+      {"eos-on-shutdown", 'e', 0, G_OPTION_ARG_NONE, &options.eos_on_interrupt, "",
+       nullptr},
+      {"quiet", 'q', 0, G_OPTION_ARG_NONE, &options.ignored, "", nullptr},
       {}};
   GOptionContext* context = g_option_context_new("PIPELINE");
   g_option_context_add_main_entries(context, entries, nullptr);
@@ -330,10 +437,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   g_option_context_free(context);
-  options = {!unstamped, lossless != FALSE, timed != FALSE, static_cast<guint>(report),
-             static_cast<guint>(sleep_us)};
 
-  register_stampsrc();
   Player player;
   player.pipeline = gst_parse_launchv(const_cast<const gchar**>(argv + 1), &error);
   if (error != nullptr) {
@@ -342,7 +446,6 @@ int main(int argc, char** argv) {
     gst_clear_object(&player.pipeline);
     return kError;
   }
-  make_check(&player, options);
-  watch_sinks(player.pipeline);
+  watch_elements(&player);
   return play(&player);
 }

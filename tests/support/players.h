@@ -53,6 +53,15 @@ inline Process play(const std::string& pipeline, const std::string& channel = ""
       options);
 }
 
+// Live pictures that prove themselves, see player.cpp; what follows takes them. Sources
+// that are not live begin with kStamp.
+inline constexpr char kStamp[] = "videotestsrc name=stamp pattern=ball ";
+inline std::string live_pictures(
+    const std::string& format = "format=I420,width=320,height=240") {
+  return std::string(kStamp) + "is-live=true ! video/x-raw," + format +
+         ",framerate=60/1 ! ";
+}
+
 // The first number after `key` in a line such as a printed GstStructure or "frame 7 ...".
 inline std::int64_t number_after(const std::string& line, std::string_view key) {
   std::size_t at = line.find(key);
