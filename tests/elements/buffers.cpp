@@ -5,9 +5,8 @@
 // copied and when, and that nobody writes what a reader can see.
 #include <cstring>
 #include <filesystem>
-#include <functional>
 #include <iterator>
-#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,13 +19,6 @@ namespace {
 constexpr gsize kPlane = 16 * 16;  // of kSmall, the first one
 
 GstMemory* memory_of(GstBuffer* buffer) { return gst_buffer_peek_memory(buffer, 0); }
-
-bool in_slot(GstBuffer* buffer) {
-  const GstAllocator* ordinary = gst_allocator_find(nullptr);
-  const bool slot = memory_of(buffer)->allocator != ordinary;
-  gst_object_unref(const_cast<GstAllocator*>(ordinary));
-  return slot;
-}
 
 // What an ALLOCATION query's first pool says.
 struct Proposal {
@@ -41,55 +33,25 @@ struct Proposal {
   guint max = 0;
 };
 
-struct Pool {
-  explicit Pool(const Producer& producer,
-                const std::function<void(GstStructure*)>& adjust = {})
-      : pool(producer.pool(adjust)) {}
-  ~Pool() { gst_buffer_pool_set_active(pool.get(), FALSE); }
-  Pool(const Pool&) = delete;
-  Pool& operator=(const Pool&) = delete;
-  Ref<GstBuffer> acquire() const { return elements::acquire(pool.get()); }
-  Ref<GstBuffer> acquire(guint8 value) const {
-    return elements::acquire(pool.get(), value);
-  }
-  Ref<GstBufferPool> pool;
-};
-
-// A writer in PLAYING and a reader that has its first frame, number 1.
-struct Pair {
-  explicit Pair(const std::string& sink_properties = "",
-                const std::string& src_properties = "", const std::string& caps = kSmall,
-                gsize size = kSmallBytes)
-      : channel(unique_channel()),
-        producer(channel, sink_properties),
-        consumer(channel, src_properties) {
-    producer.start(caps).push(new_frame(1, size));
-    consumer.start();
-    expect_equal(consumer.pull_value(), 1);
-    zero_copy = producer.stat("zero-copy");
-    copied = producer.stat("copied");
-  }
-  // Since the first frame.
-  void expect_counts(guint64 wanted_zero_copy, guint64 wanted_copied,
+// A writer in PLAYING, its pool, and a reader that has its first frame.
+struct Channel : Pair {
+  explicit Channel(const std::string& sink = "", const std::string& src = "",
+                   const Pool::Adjust& adjust = {})
+      : Pair(sink, src), pool(producer.pool(adjust)) {}
+  // Since the first frame, which is in ordinary memory.
+  void expect_counts(guint64 zero_copy, guint64 copied,
                      Where where = Where::here()) const {
-    expect_equal(producer.stat("zero-copy") - zero_copy, wanted_zero_copy, where);
-    expect_equal(producer.stat("copied") - copied, wanted_copied, where);
+    producer.expect_stats({{"zero-copy", zero_copy}, {"copied", copied + 1}}, where);
   }
-  const std::string channel;
-  Producer producer;
-  Consumer consumer;
-  guint64 zero_copy = 0;
-  guint64 copied = 0;
+  const Pool pool;
 };
 
 std::string sink_of(const std::string& channel) {
   return "possumsink name=sink sync=false channel=" + channel;
 }
 
-constexpr char kOdd[] = "video/x-raw,format=I420,width=641,height=359,framerate=25/1";
-
 // For a pool.
-std::function<void(GstStructure*)> of_bytes(guint bytes) {
+Pool::Adjust of_bytes(guint bytes) {
   return [bytes](GstStructure* config) {
     GstCaps* caps = nullptr;
     gst_buffer_pool_config_get_params(config, &caps, nullptr, nullptr, nullptr);
@@ -174,7 +136,7 @@ TEST(sources_draw_into_slots) {
 TEST(pool_buffers_have_the_default_layout) {
   Producer producer;
   producer.start(kOdd);
-  const Pool pool(producer);
+  const Pool pool = producer.pool();
   const Ref<GstBuffer> buffer = pool.acquire();
   const GstVideoInfo info = info_of(kOdd);
   expect_equal(gst_buffer_n_memory(buffer.get()), 1);
@@ -191,7 +153,8 @@ TEST(pool_honours_borders_and_alignment) {
   Producer producer;
   producer.start(kOdd);
   const GstVideoInfo info = info_of(kOdd);
-  const Pool pool(producer, [&](GstStructure* config) { ask_for_borders(info, config); });
+  const Pool pool =
+      producer.pool([&](GstStructure* config) { ask_for_borders(info, config); });
   const Ref<GstBuffer> buffer = pool.acquire();
   const GstVideoMeta* meta = gst_buffer_get_video_meta(buffer.get());
   GstVideoInfo wanted = info;
@@ -206,10 +169,10 @@ TEST(pool_honours_borders_and_alignment) {
 }
 
 TEST(pool_never_waits_and_falls_back_to_ordinary_memory) {
-  Pair pair("slots=8");
-  const Pool pool(pair.producer);
+  Channel pair("slots=8");
   std::vector<Ref<GstBuffer>> lent;
-  while (lent.size() < 64) lent.push_back(pool.acquire(static_cast<guint8>(lent.size())));
+  while (lent.size() < 64)
+    lent.push_back(pair.pool.acquire(static_cast<int>(lent.size())));
   guint slots = 0;
   for (const auto& buffer : lent) {
     slots += in_slot(buffer.get());
@@ -227,11 +190,10 @@ TEST(pool_never_waits_and_falls_back_to_ordinary_memory) {
 }
 
 TEST(pool_keeps_upstream_going_while_a_reader_holds_frames) {
-  Pair pair("slots=6", "max-buffers=8");
-  const Pool pool(pair.producer);
+  Channel pair("slots=6", "max-buffers=8");
   std::vector<Frame> held;
   for (guint8 value = 2; value < 60; ++value) {
-    pair.producer.push(pool.acquire(value));
+    pair.producer.push(pair.pool.acquire(value));
     held.push_back(pair.consumer.pull());
     if (held.size() > 5) held.erase(held.begin());
     for (std::size_t i = 0; i < held.size(); ++i) {
@@ -242,29 +204,21 @@ TEST(pool_keeps_upstream_going_while_a_reader_holds_frames) {
   expect_equal(pair.consumer.stat("missed"), 0);
 }
 
-TEST(slots_go_home_when_their_buffers_are_freed) {
-  Producer producer(unique_channel(), "slots=4");
-  producer.start().push(1);
-  const Pool pool(producer);
-  for (int i = 0; i < 100; ++i) fail_unless(in_slot(pool.acquire().get()), "after %d", i);
-}
-
 TEST(lent_buffers_outlive_the_element) {
   std::vector<Ref<GstBuffer>> lent;
-  Ref<GstBufferPool> pool;
+  std::optional<Pool> pool;
   {
     Producer producer;
     producer.start().push(1);
-    pool = producer.pool();
-    for (guint8 value = 0; value < 4; ++value) lent.push_back(acquire(pool.get(), value));
+    pool.emplace(producer.pool());
+    for (int value = 0; value < 4; ++value) lent.push_back(pool->acquire(value));
   }
   fail_unless(own_names().empty());
-  fail_if(in_slot(acquire(pool.get(), 9).get()));
+  fail_if(in_slot(pool->acquire(9).get()));
   for (guint8 value = 0; value < 4; ++value) {
     expect_equal(value_of(lent[value].get()), value);
     fill(lent[value].get(), 77);
   }
-  gst_buffer_pool_set_active(pool.get(), FALSE);
 }
 
 TEST(buffers_of_an_earlier_run_are_copied) {
@@ -272,7 +226,7 @@ TEST(buffers_of_an_earlier_run_are_copied) {
   producer.start().push(1);
   Ref<GstBuffer> old;
   {
-    const Pool pool(producer);
+    const Pool pool = producer.pool();
     old = pool.acquire(2);
   }
   producer.stop();
@@ -352,9 +306,8 @@ TEST(a_channel_that_is_made_anew_gets_frames_without_a_copy) {
 // --- copies and who may write --------------------------------------------------------
 
 TEST(buffer_pushed_twice_is_copied_the_second_time) {
-  Pair pair;
-  const Pool pool(pair.producer);
-  const Ref<GstBuffer> frame = pool.acquire(2);
+  Channel pair;
+  const Ref<GstBuffer> frame = pair.pool.acquire(2);
   pair.producer.push_kept(frame.get());
   expect_equal(pair.consumer.pull_value(), 2);
   pair.producer.push_kept(frame.get());  // still the newest
@@ -363,13 +316,12 @@ TEST(buffer_pushed_twice_is_copied_the_second_time) {
 }
 
 TEST(buffer_pushed_again_after_its_time_is_not_copied) {
-  Pair pair;
-  const Pool pool(pair.producer);
-  Ref<GstBuffer> frame = pool.acquire(2);
+  Channel pair;
+  Ref<GstBuffer> frame = pair.pool.acquire(2);
   for (int i = 0; i < 5; ++i) {
     pair.producer.push_kept(frame.get());
     expect_equal(pair.consumer.pull_value(), 2);
-    cross(pair.producer, pair.consumer, 9);
+    pair.cross(9);
   }
   pair.expect_counts(5, 5);
 }
@@ -377,44 +329,32 @@ TEST(buffer_pushed_again_after_its_time_is_not_copied) {
 // What upstream, its application or GStreamer may do while a reader holds a frame.
 struct Incident {
   const char* name;
-  void (*happens)(const Producer& producer, const Pool& pool);
+  void (*happens)(const Channel& pair);
 };
 
 const Incident kIncidents[] = {
-    {"nothing", [](const Producer&, const Pool&) {}},
+    {"nothing", [](const Channel&) {}},
     {"DRAIN",
-     [](const Producer& producer, const Pool&) {
-       gst_pad_peer_query(producer.pad(), Ref<GstQuery>{gst_query_new_drain()}.get());
+     [](const Channel& pair) {
+       gst_pad_peer_query(pair.producer.pad(),
+                          Ref<GstQuery>{gst_query_new_drain()}.get());
      }},
-    {"ALLOCATION",
-     [](const Producer& producer, const Pool&) { producer.query_allocation(); }},
-    {"a flush", [](const Producer& producer, const Pool&) { producer.flush(); }},
+    {"ALLOCATION", [](const Channel& pair) { pair.producer.query_allocation(); }},
+    {"a flush", [](const Channel& pair) { pair.producer.flush(); }},
     {"RECONFIGURE",
-     [](const Producer& producer, const Pool&) {
-       gst_element_send_event(producer.sink(), gst_event_new_reconfigure());
+     [](const Channel& pair) {
+       gst_element_send_event(pair.producer.sink(), gst_event_new_reconfigure());
      }},
-    {"EOS", [](const Producer& producer, const Pool&) { producer.eos(); }},
+    {"EOS", [](const Channel& pair) { pair.producer.eos(); }},
     {"other caps",
-     [](const Producer& producer, const Pool&) {
-       producer.caps("video/x-raw,format=GRAY8,width=8,height=8,framerate=25/1");
-       producer.push(new_frame(9, 64));
+     [](const Channel& pair) {
+       pair.producer.caps(gray(8, 8));
+       pair.producer.push(new_frame(9, 64));
      }},
-    {"the end of the pool",
-     [](const Producer&, const Pool& pool) {
-       gst_buffer_pool_set_active(pool.pool.get(), FALSE);
-     }},
-    {"READY", [](const Producer& producer,
-                 const Pool&) { producer.pipeline().set_state(GST_STATE_READY); }},
-    {"more frames",
-     [](const Producer& producer, const Pool&) {
-       for (guint8 value = 3; value < 20; ++value) producer.push(value);
-     }},
-};
-
-// Who upstream has a frame, apart from the buffer that is pushed, and writes to it.
-struct Writing {
-  const char* name;
-  std::function<void()> (*prepare)(GstBuffer* pushed);
+    {"the end of the pool", [](const Channel& pair) { pair.pool.stop(); }},
+    {"READY",
+     [](const Channel& pair) { pair.producer.pipeline().set_state(GST_STATE_READY); }},
+    {"more frames", [](const Channel& pair) { pair.push(3, 19); }},
 };
 
 // As an element does that draws the next frame over the last one.
@@ -424,45 +364,53 @@ void draw_over(Ref<GstBuffer> buffer) {
   expect_equal(value_of(buffer.get()), 77);
 }
 
-template <class Kept>
-std::function<void()> later(Kept kept, void (*write)(Kept)) {
-  const auto shared = std::make_shared<Kept>(std::move(kept));
-  return [shared, write] { write(std::move(*shared)); };
-}
+// What upstream has of a frame, apart from the buffer that is pushed, and writes to.
+struct Kept {
+  Ref<GstBuffer> buffer;
+  Ref<GstMemory> memory;
+};
+struct Writing {
+  const char* name;
+  Kept (*keep)(GstBuffer* pushed);
+  void (*write)(Kept kept);
+};
 
 const Writing kWritings[] = {
     {"the buffer",
      [](GstBuffer* pushed) {
-       return later(Ref<GstBuffer>{gst_buffer_ref(pushed)}, draw_over);
-     }},
+       return Kept{possum::share(pushed), {}};
+     },
+     [](Kept kept) { draw_over(std::move(kept.buffer)); }},
     {"a copy of the buffer",
      [](GstBuffer* pushed) {
-       return later(Ref<GstBuffer>{gst_buffer_copy(pushed)}, draw_over);
-     }},
+       return Kept{Ref<GstBuffer>{gst_buffer_copy(pushed)}, {}};
+     },
+     [](Kept kept) { draw_over(std::move(kept.buffer)); }},
     {"a part of the buffer",
      [](GstBuffer* pushed) {
-       return later(
+       return Kept{
            Ref<GstBuffer>{gst_buffer_copy_region(pushed, GST_BUFFER_COPY_MEMORY, 8, 32)},
-           draw_over);
-     }},
+           {}};
+     },
+     [](Kept kept) { draw_over(std::move(kept.buffer)); }},
     {"the memory",
      [](GstBuffer* pushed) {
-       return later(
-           possum::share(memory_of(pushed)), +[](Ref<GstMemory> memory) {
-             GstMapInfo map;
-             if (!gst_memory_map(memory.get(), &map, GST_MAP_WRITE)) return;
-             std::memset(map.data, 77, map.size);
-             gst_memory_unmap(memory.get(), &map);
-           });
+       return Kept{{}, possum::share(memory_of(pushed))};
+     },
+     [](Kept kept) {
+       GstMapInfo map;
+       if (!gst_memory_map(kept.memory.get(), &map, GST_MAP_WRITE)) return;
+       std::memset(map.data, 77, map.size);
+       gst_memory_unmap(kept.memory.get(), &map);
      }},
     {"the memory in another buffer",
      [](GstBuffer* pushed) {
-       return later(
-           possum::share(memory_of(pushed)), +[](Ref<GstMemory> memory) {
-             Ref<GstBuffer> other{gst_buffer_new()};
-             gst_buffer_append_memory(other.get(), memory.release());
-             draw_over(std::move(other));
-           });
+       return Kept{{}, possum::share(memory_of(pushed))};
+     },
+     [](Kept kept) {
+       Ref<GstBuffer> other{gst_buffer_new()};
+       gst_buffer_append_memory(other.get(), kept.memory.release());
+       draw_over(std::move(other));
      }},
 };
 
@@ -471,23 +419,21 @@ TESTS(what_a_reader_sees_is_not_written_whatever_happens,
   const Incident& incident = kIncidents[i / std::size(kWritings)];
   const Writing& writing = kWritings[i % std::size(kWritings)];
   g_print("%s after %s\n", writing.name, incident.name);
-  Pair pair;
-  const Pool pool(pair.producer);
-  Ref<GstBuffer> frame = pool.acquire(2);
-  const std::function<void()> write = writing.prepare(frame.get());
+  Channel pair;
+  Ref<GstBuffer> frame = pair.pool.acquire(2);
+  Kept kept = writing.keep(frame.get());
   pair.producer.push(std::move(frame));
   const Frame seen = pair.consumer.pull();
-  incident.happens(pair.producer, pool);
-  write();
+  incident.happens(pair);
+  writing.write(std::move(kept));
   expect_equal(seen.value(), 2);
-  pair.expect_counts(1, pair.producer.stat("copied") - pair.copied);
+  expect_equal(pair.producer.stat("zero-copy"), 1);
 }
 
 // Its pixels may change at any moment.
 TEST(a_frame_that_upstream_is_writing_to_is_copied) {
-  Pair pair;
-  const Pool pool(pair.producer);
-  const Ref<GstBuffer> frame = pool.acquire(2);
+  Channel pair;
+  const Ref<GstBuffer> frame = pair.pool.acquire(2);
   const Ref<GstMemory> memory = possum::share(memory_of(frame.get()));
   GstMapInfo map;
   fail_unless(gst_memory_map(memory.get(), &map, GST_MAP_READWRITE));
@@ -502,7 +448,7 @@ TEST(a_frame_that_upstream_is_writing_to_is_copied) {
 TEST(what_a_late_reader_will_see_is_not_written_either) {
   Producer producer;
   producer.start().push(1);
-  const Pool pool(producer);
+  const Pool pool = producer.pool();
   Ref<GstBuffer> frame = pool.acquire(2);
   producer.push_kept(frame.get());
   frame.reset(gst_buffer_make_writable(frame.release()));
@@ -514,9 +460,8 @@ TEST(what_a_late_reader_will_see_is_not_written_either) {
 // GStreamer's own copy-on-write makes the copy in another slot, so that it is the only
 // one.
 TEST(copy_on_write_ends_in_a_slot) {
-  Pair pair;
-  const Pool pool(pair.producer);
-  Ref<GstBuffer> frame = pool.acquire(2);
+  Channel pair;
+  Ref<GstBuffer> frame = pair.pool.acquire(2);
   pair.producer.push_kept(frame.get());
   pair.consumer.pull();
   for (guint8 value = 3; value < 10; ++value) {
@@ -529,10 +474,9 @@ TEST(copy_on_write_ends_in_a_slot) {
 }
 
 TEST(what_nobody_sees_any_more_goes_home) {
-  Pair pair("slots=6");
-  const Pool pool(pair.producer);
+  Channel pair("slots=6");
   for (guint8 value = 2; value < 100; ++value) {
-    const Ref<GstBuffer> frame = pool.acquire(value);
+    const Ref<GstBuffer> frame = pair.pool.acquire(value);
     pair.producer.push_kept(frame.get());
     expect_equal(pair.consumer.pull_value(), value);
   }
@@ -540,9 +484,8 @@ TEST(what_nobody_sees_any_more_goes_home) {
 }
 
 TEST(shallow_copies_are_recognised_by_their_memory) {
-  Pair pair;
-  const Pool pool(pair.producer);
-  Ref<GstBuffer> frame = pool.acquire(2);
+  Channel pair;
+  Ref<GstBuffer> frame = pair.pool.acquire(2);
   Ref<GstBuffer> shallow{gst_buffer_copy(frame.get())};
   frame.reset();
   pair.producer.push(std::move(shallow));
@@ -551,9 +494,8 @@ TEST(shallow_copies_are_recognised_by_their_memory) {
 }
 
 TEST(a_part_of_a_slot_is_not_copied) {
-  Pair pair;
-  const Pool pool(pair.producer, of_bytes(4096));
-  const Ref<GstBuffer> whole = pool.acquire(0);
+  Channel pair("", "", of_bytes(4096));
+  const Ref<GstBuffer> whole = pair.pool.acquire(0);
   expect_equal(gst_buffer_get_size(whole.get()), 4096);
   fail_unless(in_slot(whole.get()));
   gst_buffer_memset(whole.get(), 1000, 5, kSmallBytes);
@@ -568,14 +510,14 @@ TEST(a_part_of_a_slot_is_not_copied) {
 }
 
 TEST(resized_buffers_begin_where_they_say) {
-  Pair pair;
+  Channel pair;
   Ref<GstBuffer> ordinary = new_frame(0, 3000);
   gst_buffer_memset(ordinary.get(), 100, 6, kSmallBytes);
   gst_buffer_resize(ordinary.get(), 100, kSmallBytes);
   pair.producer.push(std::move(ordinary));
   expect_equal(pair.consumer.pull_value(), 6);
 
-  const Pool pool(pair.producer, of_bytes(4096));
+  const Pool pool = pair.producer.pool(of_bytes(4096));
   Ref<GstBuffer> slot = pool.acquire(0);
   gst_buffer_memset(slot.get(), 512, 7, kSmallBytes);
   gst_buffer_resize(slot.get(), 512, kSmallBytes);
@@ -585,7 +527,7 @@ TEST(resized_buffers_begin_where_they_say) {
 }
 
 TEST(one_memory_per_plane_is_gathered) {
-  Pair pair;
+  Channel pair;
   Ref<GstBuffer> planes{gst_buffer_new()};
   for (const gsize size : {kPlane, kPlane / 4, kPlane / 4}) {
     gst_buffer_append_memory(planes.get(), gst_allocator_alloc(nullptr, size, nullptr));
@@ -617,9 +559,8 @@ TEST(one_memory_per_plane_is_gathered) {
 }
 
 TEST(a_slot_and_another_memory_are_gathered_too) {
-  Pair pair;
-  const Pool pool(pair.producer);
-  Ref<GstBuffer> mixed = pool.acquire();
+  Channel pair;
+  Ref<GstBuffer> mixed = pair.pool.acquire();
   gst_buffer_resize(mixed.get(), 0, kPlane);
   gst_buffer_append_memory(mixed.get(),
                            gst_allocator_alloc(nullptr, kSmallBytes - kPlane, nullptr));
@@ -648,7 +589,7 @@ TEST(a_frame_smaller_than_its_caps_is_left_out_with_a_warning) {
   fail_unless(warning.says("100") && warning.says("384"), "%s", warning.text.c_str());
   fail_if(pair.producer.pipeline().posted(GST_MESSAGE_WARNING));
   expect_equal(pair.producer.stat("dropped"), 2);
-  cross(pair.producer, pair.consumer, 3);
+  pair.cross(3);
 }
 
 // A picture of 16 rows, each of its own grey, whose first one is said to lie there.
@@ -665,7 +606,8 @@ Ref<GstBuffer> upside_down(gsize first_row) {
 }
 
 TEST(upside_down_frames_are_turned_by_the_copy) {
-  Pair pair("", "", "video/x-raw,format=GRAY8,width=16,height=16,framerate=25/1", 256);
+  Pair pair;
+  pair.producer.caps(gray(16, 16));
   pair.producer.push(upside_down(14));
   fail_unless(pair.producer.pipeline().wait_warning().is(GST_STREAM_ERROR,
                                                          GST_STREAM_ERROR_FORMAT),

@@ -3,20 +3,15 @@
 //
 // Whatever tells the application something, and in each such call everything that an
 // application may do there: it returns, nothing hangs, nothing is used that is gone.
-#include <fcntl.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <array>
 #include <atomic>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -36,93 +31,98 @@ enum class Thread {
   caller,     // the one that changes the state
 };
 
-// A pipeline with an element of ours, which will call; and what is done then.
-class Scene {
+// A call to the application, the first of its kind, and what is done in it. GObject calls
+// again after it if the property changed in it.
+class Call {
  public:
-  explicit Scene(std::function<void(Scene&)> act) : act_(std::move(act)) {}
-  ~Scene() { drop(); }
-  Scene(const Scene&) = delete;
-  Scene& operator=(const Scene&) = delete;
+  explicit Call(std::function<void()> act) : act_(std::move(act)) {}
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
 
-  // Our element is named "e".
-  void launch(const std::string& description) {
-    GError* error = nullptr;
-    pipeline_.reset(static_cast<GstElement*>(
-        gst_object_ref_sink(gst_parse_launch(description.c_str(), &error))));
-    require(error == nullptr, error ? error->message : "");
-    element_.reset(gst_bin_get_by_name(GST_BIN(pipeline_.get()), "e"));
-    gst_pipeline_set_auto_flush_bus(GST_PIPELINE(pipeline_.get()), FALSE);
+  void on_signal(gpointer object, const char* name) {
+    g_signal_connect_swapped(
+        object, name, G_CALLBACK(+[](Call* self) { self->called(nullptr); }), this);
   }
-  // Until it plays: GStreamer's EOS waits for a pipeline that prerolls, which waits for
-  // it.
-  void play() const {
-    set_state(pipeline(), GST_STATE_PLAYING);
-    gst_element_get_state(pipeline(), nullptr, nullptr, patience_ns());
-  }
-  GstElement* pipeline() const { return pipeline_.get(); }
-  GstElement* element() const { return element_.get(); }
-
-  static void set_state(GstElement* element, GstState state) {
-    require(gst_element_set_state(element, state) != GST_STATE_CHANGE_FAILURE,
-            std::string("cannot go to ") + gst_element_state_get_name(state));
-  }
-  void stop() const { set_state(pipeline(), GST_STATE_NULL); }
-  void drop() {
-    if (!pipeline_) return;
-    stop();
-    // A message holds its element, and that the bus.
-    gst_bus_set_flushing(Ref<GstBus>{gst_element_get_bus(pipeline())}.get(), TRUE);
-    element_.reset();
-    pipeline_.reset();
-  }
-
-  // The calls. The first one counts; GObject calls again after it if the property changed
-  // in it.
-  void on_signal(const char* name) {
-    g_signal_connect_swapped(element(), name,
-                             G_CALLBACK(+[](Scene* self) { self->called(); }), this);
-  }
-  void on_message(GstMessageType type) {
+  // Of this type, from the element that is named so, if any is.
+  void on_message(GstBus* bus, GstMessageType type, const char* source = nullptr) {
     type_ = type;
+    source_ = source;
     gst_bus_set_sync_handler(
-        Ref<GstBus>{gst_element_get_bus(pipeline())}.get(),
-        +[](GstBus*, GstMessage* message, gpointer scene) {
-          auto* self = static_cast<Scene*>(scene);
-          if (GST_MESSAGE_TYPE(message) == self->type_ &&
-              std::string_view(GST_OBJECT_NAME(GST_MESSAGE_SRC(message))) == "e") {
-            self->called();
-          }
+        bus,
+        +[](GstBus*, GstMessage* message, gpointer call) {
+          static_cast<Call*>(call)->called(message);
           gst_message_unref(message);
           return GST_BUS_DROP;
         },
         this, nullptr);
   }
-  void called() {
-    if (called_.exchange(true)) return;
-    g_signal_handlers_disconnect_by_data(element(), this);
-    ready_.wait("the end of what brings the call about");
-    act_(*this);
-    acted_.set();
-  }
-  // Nothing else in this test uses the pipeline from here on.
+  void may_act() { ready_.set(); }
+  // Nothing else in this test uses what calls from here on.
   void let_act() {
     ready_.set();
     acted_.wait("the end of the call");
   }
-  void may_act() { ready_.set(); }
+
+ private:
+  void called(GstMessage* message) {
+    if (message != nullptr &&
+        (GST_MESSAGE_TYPE(message) != type_ ||
+         (source_ != nullptr &&
+          std::string_view(GST_MESSAGE_SRC_NAME(message)) != source_))) {
+      return;
+    }
+    if (called_.exchange(true)) return;
+    ready_.wait("the end of what brings the call about");
+    act_();
+    acted_.set();
+  }
+
+  const std::function<void()> act_;
+  GstMessageType type_ = GST_MESSAGE_UNKNOWN;
+  const char* source_ = nullptr;
+  std::atomic<bool> called_{false};
+  Event ready_;
+  Event acted_;
+};
+
+// A pipeline with an element of ours, named "e", which will call.
+struct Scene {
+  explicit Scene(void (*act)(Scene&)) : call([this, act] { act(*this); }) {}
+
+  void launch(const std::string& description) {
+    pipeline_.emplace(description);
+    element_ = pipeline_->element("e");
+  }
+  // Until it plays: GStreamer's EOS waits for a pipeline that prerolls, which waits for
+  // it.
+  void play() const {
+    pipeline_->set_state(GST_STATE_PLAYING);
+    gst_element_get_state(pipeline(), nullptr, nullptr, patience_ns());
+  }
+  GstElement* pipeline() const { return pipeline_->get(); }
+  GstElement* element() const { return element_.get(); }
+  void stop() const { pipeline_->stop(); }
+  void drop() {
+    element_.reset();
+    pipeline_.reset();
+  }
+  void on_signal(const char* name) { call.on_signal(element(), name); }
+  void on_message(GstMessageType type) { call.on_message(pipeline_->bus(), type, "e"); }
+  void add_other(const std::string& description) {
+    others.push_back(std::make_unique<Pipeline>(description));
+    others.back()->set_state(GST_STATE_PLAYING);
+  }
+  void add_reader() { add_other("possumsrc channel=" + channel + " ! fakesink"); }
+  void add_writer() { add_other(kSource + channel); }
 
   const std::string channel = unique_channel();
+  Call call;
   std::vector<std::unique_ptr<Pipeline>> others;
   std::function<void()> clean_up = [] {};
 
  private:
-  const std::function<void(Scene&)> act_;
-  Ref<GstElement> pipeline_;
+  std::optional<Pipeline> pipeline_;
   Ref<GstElement> element_;
-  GstMessageType type_ = GST_MESSAGE_UNKNOWN;
-  std::atomic<bool> called_{false};
-  Event ready_;
-  Event acted_;
 };
 
 // --- what calls ----------------------------------------------------------------------
@@ -133,17 +133,11 @@ struct Occasion {
   void (*bring_about)(Scene&);
 };
 
-void add_reader(Scene& scene, const std::string& properties = "") {
-  scene.others.push_back(std::make_unique<Pipeline>("possumsrc channel=" + scene.channel +
-                                                    " " + properties + " ! fakesink"));
-  scene.others.back()->set_state(GST_STATE_PLAYING);
-}
-
 void attach(Scene& scene, const char* signal) {
   scene.launch(kSource + scene.channel);
   scene.on_signal(signal);
   scene.play();
-  add_reader(scene);
+  scene.add_reader();
 }
 
 void reader_attached(Scene& scene) { attach(scene, "reader-attached"); }
@@ -154,7 +148,7 @@ void reader_detached(Scene& scene) {
   scene.on_signal("reader-detached");
   scene.play();
   const SignalCount notices(scene.element(), "reader-attached");
-  add_reader(scene);
+  scene.add_reader();
   await([&] { return notices.count() > 0; }, "the reader");
   scene.others.back()->stop();
 }
@@ -162,11 +156,11 @@ void reader_detached(Scene& scene) {
 void readers_notified_at_the_end(Scene& scene) {
   scene.launch(kSource + scene.channel);
   scene.play();
-  add_reader(scene);
+  scene.add_reader();
   wait_readers(scene.element(), 1);
   scene.on_signal("notify::num-readers");
-  scene.may_act();
-  scene.set_state(scene.pipeline(), GST_STATE_READY);
+  scene.call.may_act();
+  gst_element_set_state(scene.pipeline(), GST_STATE_READY);
 }
 
 void reader_demoted(Scene& scene) {
@@ -201,10 +195,9 @@ void pool_limited(Scene& scene) {
       scene.channel);
   scene.on_message(GST_MESSAGE_WARNING);
   scene.play();
-  scene.others.push_back(std::make_unique<Pipeline>(
+  scene.add_other(
       "possumsrc max-buffers=16 channel=" + scene.channel +
-      " ! queue min-threshold-buffers=16 max-size-buffers=32 ! fakesink sync=false"));
-  scene.others.back()->set_state(GST_STATE_PLAYING);
+      " ! queue min-threshold-buffers=16 max-size-buffers=32 ! fakesink sync=false");
 }
 
 // Something that is no channel lies in the place of its name.
@@ -232,20 +225,18 @@ void no_channel_yet(Scene& scene) {
 }
 
 void writer_gone(Scene& scene) {
-  scene.others.push_back(std::make_unique<Pipeline>(kSource + scene.channel));
-  scene.others.back()->set_state(GST_STATE_PLAYING);
+  scene.add_writer();
   scene.launch("possumsrc name=e on-disconnect=error channel=" + scene.channel +
                " ! fakesink async=false");
   scene.on_message(GST_MESSAGE_ERROR);
   scene.play();
   // Before it has a frame, it may take the channel for one that it never attached to.
-  await([&] { return stat(scene.element(), "frames") > 0; }, "a frame");
+  await([&] { return elements::stat(scene.element(), "frames") > 0; }, "a frame");
   scene.others.back()->stop();
 }
 
 void latency_told(Scene& scene) {
-  scene.others.push_back(std::make_unique<Pipeline>(kSource + scene.channel));
-  scene.others.back()->set_state(GST_STATE_PLAYING);
+  scene.add_writer();
   scene.launch("possumsrc name=e channel=" + scene.channel + " ! fakesink async=false");
   scene.on_message(GST_MESSAGE_LATENCY);
   scene.play();
@@ -275,7 +266,7 @@ enum class Does {
   stops_starts,
   stops_for_all,  // another thread, or for ever
 };
-struct Call {
+struct Act {
   const char* name;
   Does does;
   void (*act)(Scene&);
@@ -340,7 +331,7 @@ void queries(Scene& scene) {
   gst_bin_recalculate_latency(GST_BIN(scene.pipeline()));
 }
 
-constexpr Call kCalls[] = {
+constexpr Act kActs[] = {
     {"element to NULL", Does::stops, element_to<GST_STATE_NULL>},
     {"element to READY", Does::stops, element_to<GST_STATE_READY>},
     {"element to PAUSED", Does::starts, element_to<GST_STATE_PAUSED>},
@@ -372,17 +363,17 @@ bool permitted(Does does, Thread thread) {
 }
 
 TESTS(anything_may_be_called_in_any_call_to_the_application,
-      std::size(kOccasions) * std::size(kCalls)) {
-  const Occasion& occasion = kOccasions[i / std::size(kCalls)];
-  const Call& call = kCalls[i % std::size(kCalls)];
-  if (!permitted(call.does, occasion.thread)) return;
-  g_print("%s: %s\n", occasion.name, call.name);
+      std::size(kOccasions) * std::size(kActs)) {
+  const Occasion& occasion = kOccasions[i / std::size(kActs)];
+  const Act& act = kActs[i % std::size(kActs)];
+  if (!permitted(act.does, occasion.thread)) return;
+  g_print("%s: %s\n", occasion.name, act.name);
   const std::size_t descriptors = open_descriptors().size();
   std::function<void()> clean_up;
   {
-    Scene scene(call.act);
+    Scene scene(act.act);
     occasion.bring_about(scene);
-    scene.let_act();
+    scene.call.let_act();
     scene.others.clear();
     scene.drop();
     clean_up = scene.clean_up;
@@ -403,50 +394,27 @@ struct ProvidersStay {
   ~ProvidersStay() { count_leftovers(); }
 };
 
+Ref<GstObject> new_monitor() {
+  Ref<GstObject> monitor{GST_OBJECT_CAST(gst_device_monitor_new())};
+  gst_device_monitor_add_filter(GST_DEVICE_MONITOR(monitor.get()), "Video/Source",
+                                nullptr);
+  return monitor;
+}
+
 // A provider and a monitor, and a channel that makes one of them call.
-class DeviceScene {
- public:
-  explicit DeviceScene(void (*act)(DeviceScene&))
-      : act_(act), producer(unique_channel()) {
-    provider_.reset(
-        GST_OBJECT(gst_device_provider_factory_get_by_name("possumdeviceprovider")));
+struct DeviceScene {
+  explicit DeviceScene(void (*act)(DeviceScene&)) : call([this, act] { act(*this); }) {
     require(provider_ != nullptr, "no possumdeviceprovider");
-    monitor_.reset(GST_OBJECT_CAST(gst_device_monitor_new()));
-    gst_device_monitor_add_filter(monitor(), "Video/Source", nullptr);
   }
   ~DeviceScene() {
     while (gst_device_provider_is_started(provider())) {
       gst_device_provider_stop(provider());
     }
   }
-  DeviceScene(const DeviceScene&) = delete;
-  DeviceScene& operator=(const DeviceScene&) = delete;
-
   GstDeviceProvider* provider() const { return GST_DEVICE_PROVIDER(provider_.get()); }
   GstDeviceMonitor* monitor() const { return GST_DEVICE_MONITOR(monitor_.get()); }
-
   void on_message(GstMessageType type) {
-    type_ = type;
-    gst_bus_set_sync_handler(
-        Ref<GstBus>{gst_device_provider_get_bus(provider())}.get(),
-        +[](GstBus*, GstMessage* message, gpointer scene) {
-          auto* const self = static_cast<DeviceScene*>(scene);
-          if (GST_MESSAGE_TYPE(message) == self->type_) self->called();
-          gst_message_unref(message);
-          return GST_BUS_DROP;
-        },
-        this, nullptr);
-  }
-  // The first time.
-  void called() {
-    if (called_.exchange(true)) return;
-    ready_.wait("the end of what brings the call about");
-    act_(*this);
-    acted_.set();
-  }
-  void let_act() {
-    ready_.set();
-    acted_.wait("the end of the call");
+    call.on_message(Ref<GstBus>{gst_device_provider_get_bus(provider())}.get(), type);
   }
   // Of the own channel: tests beside this one have some as well.
   Ref<GstObject> device() const {
@@ -463,14 +431,12 @@ class DeviceScene {
     return own;
   }
 
+  Call call;
+
  private:
-  void (*const act_)(DeviceScene&);
-  Ref<GstObject> provider_;
-  Ref<GstObject> monitor_;
-  GstMessageType type_ = GST_MESSAGE_UNKNOWN;
-  std::atomic<bool> called_{false};
-  Event ready_;
-  Event acted_;
+  const Ref<GstObject> provider_{
+      GST_OBJECT(gst_device_provider_factory_get_by_name("possumdeviceprovider"))};
+  const Ref<GstObject> monitor_ = new_monitor();
 
  public:
   Producer producer;
@@ -516,21 +482,19 @@ constexpr DeviceOccasion kDeviceOccasions[] = {
      [](DeviceScene& scene) {
        scene.producer.start().push(1);
        start_provider(scene);
-       g_signal_connect_swapped(scene.device().get(), "removed",
-                                G_CALLBACK(+[](DeviceScene* self) { self->called(); }),
-                                &scene);
+       scene.call.on_signal(scene.device().get(), "removed");
        scene.producer.stop();
      }},
 };
 
-struct DeviceCall {
+struct DeviceAct {
   const char* name;
   void (*act)(DeviceScene&);
 };
 
 void stop_provider(DeviceScene& scene) { gst_device_provider_stop(scene.provider()); }
 
-constexpr DeviceCall kDeviceCalls[] = {
+constexpr DeviceAct kDeviceActs[] = {
     {"stop", stop_provider},
     {"start and stop",
      [](DeviceScene& scene) {
@@ -558,81 +522,41 @@ constexpr DeviceCall kDeviceCalls[] = {
 };
 
 TESTS(anything_may_be_called_when_devices_come_and_go,
-      std::size(kDeviceOccasions) * std::size(kDeviceCalls)) {
-  const DeviceOccasion& occasion = kDeviceOccasions[i / std::size(kDeviceCalls)];
-  const DeviceCall& call = kDeviceCalls[i % std::size(kDeviceCalls)];
-  g_print("%s: %s\n", occasion.name, call.name);
+      std::size(kDeviceOccasions) * std::size(kDeviceActs)) {
+  const DeviceOccasion& occasion = kDeviceOccasions[i / std::size(kDeviceActs)];
+  const DeviceAct& act = kDeviceActs[i % std::size(kDeviceActs)];
+  g_print("%s: %s\n", occasion.name, act.name);
   const ProvidersStay stay;
-  DeviceScene scene(call.act);
+  DeviceScene scene(act.act);
   occasion.bring_about(scene);
-  scene.let_act();
+  scene.call.let_act();
 }
 
 // By a monitor, as most applications have it. What the provider's thread still uses when
 // it has stopped its monitor stays.
-TEST(a_monitor_may_be_stopped_by_what_it_says) {
+TESTS(a_monitor_may_be_stopped_and_started_by_what_it_says, 2) {
   const ProvidersStay stay;
   Producer producer;
-  struct Stop {
-    GstDeviceMonitor* monitor = gst_device_monitor_new();
-    Event stopped;
-  };
-  static Stop& stop = *new Stop;
-  gst_device_monitor_add_filter(stop.monitor, "Video/Source", nullptr);
-  const Ref<GstBus> bus{gst_device_monitor_get_bus(stop.monitor)};
-  gst_bus_set_sync_handler(
-      bus.get(),
-      +[](GstBus*, GstMessage* message, gpointer) {
-        if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_DEVICE_ADDED &&
-            !stop.stopped.is_set()) {
-          gst_device_monitor_stop(stop.monitor);
-          stop.stopped.set();
-        }
-        gst_message_unref(message);
-        return GST_BUS_DROP;
-      },
-      nullptr, nullptr);
-  fail_unless(gst_device_monitor_start(stop.monitor));
-  producer.start().push(1);
-  stop.stopped.wait("the end of the monitor");
-  producer.stop();
-  await([] { return channel_mappings().empty(); }, "the end of the provider's thread");
-}
-
-TEST(a_monitor_may_be_started_again_by_what_it_says) {
-  const ProvidersStay stay;
-  Producer producer;
-  const Ref<GstObject> object{GST_OBJECT_CAST(gst_device_monitor_new())};
-  auto* const monitor = GST_DEVICE_MONITOR(object.get());
-  gst_device_monitor_add_filter(monitor, "Video/Source", nullptr);
-  struct Again {
-    GstDeviceMonitor* monitor;
-    std::atomic<bool> begun{false};
-    Event started;
-    Event removed;
-  } again{monitor, {}, {}, {}};
+  static const Ref<GstObject> object = new_monitor();
+  static auto* const monitor = GST_DEVICE_MONITOR(object.get());
+  const bool again = i == 1;
+  Call& call = *new Call([again] {
+    gst_device_monitor_stop(monitor);
+    if (again) gst_device_monitor_start(monitor);
+  });
   const Ref<GstBus> bus{gst_device_monitor_get_bus(monitor)};
-  gst_bus_set_sync_handler(
-      bus.get(),
-      +[](GstBus*, GstMessage* message, gpointer data) {
-        auto* const self = static_cast<Again*>(data);
-        if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_DEVICE_ADDED &&
-            !self->begun.exchange(true)) {
-          gst_device_monitor_stop(self->monitor);
-          gst_device_monitor_start(self->monitor);
-          self->started.set();
-        }
-        if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_DEVICE_REMOVED) self->removed.set();
-        gst_message_unref(message);
-        return GST_BUS_DROP;
-      },
-      &again, nullptr);
+  call.on_message(bus.get(), GST_MESSAGE_DEVICE_ADDED);
   fail_unless(gst_device_monitor_start(monitor));
   producer.start().push(1);
-  again.started.wait("the second start of the monitor");
+  call.let_act();
+  Call removed([] {});
+  removed.on_message(bus.get(), GST_MESSAGE_DEVICE_REMOVED);
   producer.stop();
-  again.removed.wait("the end of the device");
-  gst_device_monitor_stop(monitor);
+  if (again) {
+    removed.let_act();
+    gst_device_monitor_stop(monitor);
+  }
+  await([] { return channel_mappings().empty(); }, "the end of the provider's thread");
 }
 
 }  // namespace

@@ -14,6 +14,8 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <list>
 #include <memory>
 #include <random>
 #include <string>
@@ -58,21 +60,19 @@ class Device {
   bool has_caps(const std::string& text) const {
     return gst_caps_is_equal(caps().get(), caps_of(text).get());
   }
-  std::string text(const char* property) const {
+  // Of its properties.
+  std::string text(const char* name) const {
     const Ref<GstStructure> all{gst_device_get_properties(get())};
-    const gchar* found = gst_structure_get_string(all.get(), property);
+    const gchar* found = gst_structure_get_string(all.get(), name);
     return found == nullptr ? "NULL" : found;
   }
-  guint number(const char* property) const {
+  // A number or a boolean.
+  guint number(const char* name) const {
     const Ref<GstStructure> all{gst_device_get_properties(get())};
     guint value = 0;
-    require(gst_structure_get_uint(all.get(), property, &value), property);
-    return value;
-  }
-  bool flag(const char* property) const {
-    const Ref<GstStructure> all{gst_device_get_properties(get())};
-    gboolean value = FALSE;
-    require(gst_structure_get_boolean(all.get(), property, &value), property);
+    gboolean flag = FALSE;
+    if (gst_structure_get_boolean(all.get(), name, &flag)) return flag ? 1 : 0;
+    require(gst_structure_get_uint(all.get(), name, &value), name);
     return value;
   }
   Ref<GstElement> element() const {
@@ -204,7 +204,10 @@ class Decoy {
  public:
   explicit Decoy(std::string channel)
       : channel_(std::move(channel)), path_("/dev/shm/possum-c." + channel_) {}
-  ~Decoy() { std::filesystem::remove_all(path_); }
+  ~Decoy() {
+    if (fd_ >= 0) unlock();
+    std::filesystem::remove_all(path_);
+  }
   Decoy(const Decoy&) = delete;
   Decoy& operator=(const Decoy&) = delete;
   const std::string& channel() const { return channel_; }
@@ -222,7 +225,7 @@ class Decoy {
     owner.l_len = 1;
     require(fd_ >= 0 && fcntl(fd_, F_OFD_SETLK, &owner) == 0, "no owner lock");
   }
-  void unlock() const { close(fd_); }
+  void unlock() { close(std::exchange(fd_, -1)); }
 
  private:
   const std::string channel_;
@@ -270,8 +273,8 @@ TEST(a_probe_lists_channels_that_are_written_to) {
   std::getline(std::ifstream("/proc/self/comm"), command);
   expect_equal(device.text("command"), command);
   fail_unless(device.text("user").starts_with(std::to_string(geteuid())));
-  fail_unless(device.flag("allow-blocking"));
-  fail_unless(device.flag("is-live"));
+  expect_equal(device.number("allow-blocking"), 1);
+  expect_equal(device.number("is-live"), 1);
   producer.eos();  // a state, not an end
   fail_unless(probe(channel));
   expect_equal(num_readers(producer.sink()), 0);
@@ -402,36 +405,31 @@ TEST(a_device_monitor_shows_channels) {
 TEST(what_is_no_channel_is_passed_over) {
   Producer producer;
   producer.start().push(1);
-  Decoy fifo(unique_channel());
-  fail_unless(mkfifo(fifo.path().c_str(), 0600) == 0);
-  Decoy link(unique_channel());
-  fail_unless(symlink(("possum-c." + producer.channel()).c_str(), link.path().c_str()) ==
-              0);
-  Decoy directory(unique_channel());
-  fail_unless(mkdir(directory.path().c_str(), 0700) == 0);
-  Decoy empty(unique_channel());
-  empty.hold("");
-  Decoy nonsense(unique_channel());
-  nonsense.hold(std::string(300000, 'x'));
-  nonsense.lock();
-  Decoy brief(unique_channel());
-  brief.hold("PSSMCTL1");
-  brief.lock();
-  Decoy sparse(unique_channel());
-  sparse.hold("PSSMCTL1");
-  fail_unless(truncate(sparse.path().c_str(), off_t{1} << 40) == 0);
-  sparse.lock();
-  const auto all = {&fifo, &link, &directory, &empty, &nonsense, &brief, &sparse};
-  for (const Decoy* decoy : all) {
-    fail_if(probe(decoy->channel()), "%s", decoy->path().c_str());
+  const std::string link = "possum-c." + producer.channel();
+  const std::function<bool(const char*)> kinds[] = {
+      [](const char* path) { return mkfifo(path, 0600) == 0; },
+      [&](const char* path) { return symlink(link.c_str(), path) == 0; },
+      [](const char* path) { return mkdir(path, 0700) == 0; },
+  };
+  std::list<Decoy> decoys;
+  for (const auto& make : kinds) {
+    fail_unless(make(decoys.emplace_back(unique_channel()).path().c_str()));
+  }
+  for (const std::string& bytes : {std::string(), std::string(300000, 'x'),
+                                   std::string("PSSMCTL1"), std::string("PSSMCTL1")}) {
+    decoys.emplace_back(unique_channel()).hold(bytes);
+    if (!bytes.empty()) decoys.back().lock();
+  }
+  std::filesystem::resize_file(decoys.back().path(), std::uintmax_t{1} << 40);
+  for (const Decoy& decoy : decoys) {
+    fail_if(probe(decoy.channel()), "%s", decoy.path().c_str());
   }
   fail_unless(probe(producer.channel()));
   const Follower follower;
-  for (const Decoy* decoy : all) {
-    fail_if(follower.listed(decoy->channel()), "%s", decoy->path().c_str());
+  for (const Decoy& decoy : decoys) {
+    fail_if(follower.listed(decoy.channel()), "%s", decoy.path().c_str());
   }
   fail_unless(follower.listed(producer.channel()));
-  for (const Decoy* decoy : {&nonsense, &brief, &sparse}) decoy->unlock();
 }
 
 // Whatever stands in the memory of a channel, for which a look has as long as it lasts.

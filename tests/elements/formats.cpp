@@ -23,8 +23,6 @@ std::string caps_for(GstVideoFormat format, const std::string& size) {
          size + ",framerate=30/1";
 }
 
-constexpr char kOddSize[] = "width=641,height=359";
-
 // How the frames of a test lie in memory, and where.
 using Draw = Ref<GstBuffer> (*)(const Producer& producer, const GstVideoInfo& info);
 
@@ -38,46 +36,32 @@ Ref<GstBuffer> in_ordinary_memory_with_borders(const Producer&,
 }
 
 Ref<GstBuffer> in_a_slot(const Producer& producer, const GstVideoInfo&) {
-  const Ref<GstBufferPool> pool = producer.pool();
-  Ref<GstBuffer> buffer = acquire(pool.get());
-  gst_buffer_pool_set_active(pool.get(), FALSE);
-  return buffer;
+  return producer.pool().acquire();
 }
 
 Ref<GstBuffer> in_a_slot_with_borders(const Producer& producer,
                                       const GstVideoInfo& info) {
-  const Ref<GstBufferPool> pool =
-      producer.pool([&](GstStructure* config) { ask_for_borders(info, config); });
-  Ref<GstBuffer> buffer = acquire(pool.get());
-  gst_buffer_pool_set_active(pool.get(), FALSE);
-  return buffer;
+  return producer.pool([&](GstStructure* config) { ask_for_borders(info, config); })
+      .acquire();
 }
 
 constexpr Draw kDraws[] = {in_ordinary_memory, in_ordinary_memory_with_borders, in_a_slot,
                            in_a_slot_with_borders};
 
 // A channel that changes its caps with every frame.
-class Sweep {
- public:
+struct Sweep : Pair {
   explicit Sweep(Draw draw, Downstream downstream = {})
-      : channel_(unique_channel()),
-        producer_(channel_),
-        consumer_(channel_, "", std::move(downstream)),
-        draw_(draw) {
-    producer_.start().push(1);
-    consumer_.start();
-    consumer_.pull();
-  }
+      : Pair("", "", Upstream{}, std::move(downstream)), draw_(draw) {}
   // Sends one random picture.
   void send(const std::string& caps) {
     const GstVideoInfo info = info_of(caps);
-    producer_.caps(caps);
-    Ref<GstBuffer> sent = draw_(producer_, info);
+    producer.caps(caps);
+    Ref<GstBuffer> sent = draw_(producer, info);
     const Picture picture = draw_random(info, sent.get(), ++sent_);
     const bool standard = gst_buffer_get_size(sent.get()) == info.size;
     const std::vector<guint8> bytes = bytes_of(sent.get());
-    producer_.push(std::move(sent));
-    const Frame got = consumer_.pull();
+    producer.push(std::move(sent));
+    const Frame got = consumer.pull();
     fail_unless(gst_caps_is_equal(got.caps.get(), caps_of(caps).get()), "%s became %s",
                 caps.c_str(), text_of(got.caps.get()).c_str());
     fail_unless(picture_of(info, got.buffer.get()) == picture, "another picture: %s",
@@ -91,8 +75,6 @@ class Sweep {
     for (const GstVideoFormat format : all_formats()) send(caps_for(format, size));
   }
   guint64 sent() const { return sent_; }
-  const Producer& producer() const { return producer_; }
-  const Consumer& consumer() const { return consumer_; }
 
  private:
   // Whoever does not look at GstVideoMeta must not need it.
@@ -106,9 +88,6 @@ class Sweep {
     expect_equal(meta->n_planes, GST_VIDEO_INFO_N_PLANES(&info));
   }
 
-  const std::string channel_;
-  Producer producer_;
-  Consumer consumer_;
   const Draw draw_;
   unsigned sent_ = 0;
 };
@@ -137,11 +116,11 @@ TESTS(every_format_crosses_with_no_copy_too_many, std::size(kCrossings)) {
   const bool copied =
       draw == in_ordinary_memory || draw == in_ordinary_memory_with_borders;
   Sweep sweep(draw, {knows_strides, ""});
-  sweep.send_every_format(kOddSize);
+  sweep.send_every_format("width=641,height=359");
   // The first frame of all is in ordinary memory.
-  sweep.producer().expect_stats({{"copied", copied ? sweep.sent() + 1 : 1},
-                                 {"zero-copy", copied ? 0 : sweep.sent()}});
-  sweep.consumer().expect_stats(
+  sweep.producer.expect_stats({{"copied", copied ? sweep.sent() + 1 : 1},
+                               {"zero-copy", copied ? 0 : sweep.sent()}});
+  sweep.consumer.expect_stats(
       {{"copied", knows_strides ? 0 : sweep.sent()}, {"missed", 0}});
 }
 
@@ -186,25 +165,24 @@ TEST(caps_cross_to_the_last_field) {
 }
 
 TEST(attributes_of_a_buffer_cross) {
-  Producer producer;
-  Consumer consumer(producer.channel(), "timestamp-mode=running-time");
-  begin(producer, consumer);
+  Pair pair("", "timestamp-mode=running-time");
   Ref<GstBuffer> sent = new_frame(2);
   GST_BUFFER_PTS(sent.get()) = 3 * GST_SECOND;
   GST_BUFFER_DTS(sent.get()) = 2 * GST_SECOND;
   GST_BUFFER_DURATION(sent.get()) = 33366667;
   GST_BUFFER_OFFSET(sent.get()) = 0x123456789abcdef0;
   GST_BUFFER_OFFSET_END(sent.get()) = 0x123456789abcdef1;
-  producer.push(std::move(sent));
-  const Frame got = consumer.pull();
+  pair.producer.push(std::move(sent));
+  const Frame got = pair.consumer.pull();
   expect_equal(got.pts(), 3 * GST_SECOND);
   expect_equal(got.dts(), 2 * GST_SECOND);
   expect_equal(GST_BUFFER_DURATION(got.buffer.get()), 33366667);
   expect_equal(GST_BUFFER_OFFSET(got.buffer.get()), 0x123456789abcdef0);
   expect_equal(GST_BUFFER_OFFSET_END(got.buffer.get()), 0x123456789abcdef1);
 
-  producer.push(Ref<GstBuffer>{gst_buffer_new_allocate(nullptr, kSmallBytes, nullptr)});
-  const Frame bare = consumer.pull();
+  pair.producer.push(
+      Ref<GstBuffer>{gst_buffer_new_allocate(nullptr, kSmallBytes, nullptr)});
+  const Frame bare = pair.consumer.pull();
   expect_equal(bare.pts(), GST_CLOCK_TIME_NONE);
   expect_equal(bare.dts(), GST_CLOCK_TIME_NONE);
   expect_equal(GST_BUFFER_DURATION(bare.buffer.get()), GST_CLOCK_TIME_NONE);
@@ -213,9 +191,7 @@ TEST(attributes_of_a_buffer_cross) {
 }
 
 TEST(flags_of_a_buffer_cross_and_none_is_added) {
-  Producer producer;
-  Consumer consumer(producer.channel());
-  begin(producer, consumer);
+  Pair pair;
   constexpr guint kFlags[] = {GST_BUFFER_FLAG_LIVE,
                               GST_BUFFER_FLAG_DECODE_ONLY,
                               GST_BUFFER_FLAG_DISCONT,
@@ -240,8 +216,8 @@ TEST(flags_of_a_buffer_cross_and_none_is_added) {
     Ref<GstBuffer> sent = new_frame(2);
     GST_BUFFER_FLAG_UNSET(sent.get(), kAll);
     GST_BUFFER_FLAG_SET(sent.get(), flag);
-    producer.push(std::move(sent));
-    const Frame got = consumer.pull();
+    pair.producer.push(std::move(sent));
+    const Frame got = pair.consumer.pull();
     fail_unless((GST_BUFFER_FLAGS(got.buffer.get()) & kAll) == flag, "0x%x became 0x%x",
                 flag, GST_BUFFER_FLAGS(got.buffer.get()) & kAll);
   }

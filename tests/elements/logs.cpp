@@ -119,8 +119,8 @@ TEST(a_sink_says_why_a_frame_was_copied_or_dropped) {
   producer.start().push(1);
   log.await("INFO possumsink: a frame is copied, more may follow: it lies in no slot");
   log.await("DEBUG possumsink: copied: it lies in no slot of this channel: ");
-  const Ref<GstBufferPool> pool = producer.pool();
-  const Ref<GstBuffer> frame = acquire(pool.get(), 2);
+  const Pool pool = producer.pool();
+  const Ref<GstBuffer> frame = pool.acquire(2);
   producer.push_kept(frame.get());
   log.await("LOG possumsink: published where it lies: ");
   producer.push_kept(frame.get());
@@ -155,16 +155,12 @@ TEST(a_src_says_whom_it_reads_and_what_it_missed_and_copied) {
 }
 
 TEST(channel_events_are_all_that_info_says) {
-  Producer producer;
-  Consumer consumer(producer.channel());
+  Ends pair;
   Log log("possum*:4");
-  begin(producer, consumer);
+  pair.begin();
   log.await("INFO possumsink: reader 0 attached");
   log.await("INFO possumsink: the pool has ");
   const std::size_t before = log.count();
-  for (guint8 value = 2; value < 30; ++value) {
-    producer.push(value);
-    consumer.pull();
-  }
+  for (int value = 2; value < 30; ++value) pair.cross(value);
   expect_equal(log.count(), before);
 }

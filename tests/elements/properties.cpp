@@ -11,6 +11,7 @@
 #include <fstream>
 #include <iterator>
 #include <mutex>
+#include <span>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -57,15 +58,16 @@ constexpr Property kSrcProperties[] = {
 // Those that may not change while the element runs stay what they are, with a warning;
 // the others are what they were set to, without one.
 void expect_mutability(const Pipeline& pipeline, GstElement* element,
-                       const Property* begin, const Property* end,
+                       std::span<const Property> properties,
                        const std::string& settings) {
   std::istringstream words(settings);
   int count = 0;
   for (std::string word; words >> word; ++count) {
     const std::string name = word.substr(0, word.find('='));
-    const Property* const known = std::find_if(
-        begin, end, [&](const Property& property) { return name == property.name; });
-    fail_unless(known != end, "%s is no property", name.c_str());
+    const auto known =
+        std::find_if(properties.begin(), properties.end(),
+                     [&](const Property& property) { return name == property.name; });
+    fail_unless(known != properties.end(), "%s is no property", name.c_str());
     const std::string before = serialized(element, name);
     set_properties(element, name + "=" + before);
     fail_if(pipeline.posted(GST_MESSAGE_WARNING), "%s is what it was", name.c_str());
@@ -79,9 +81,9 @@ void expect_mutability(const Pipeline& pipeline, GstElement* element,
     fail_unless(report.text.starts_with(name + " stays"), "%s", report.text.c_str());
     fail_if(pipeline.posted(GST_MESSAGE_WARNING), "%s: a second one", name.c_str());
   }
-  const auto writable =
-      std::count_if(begin, end, [](const Property& p) { return p.initial != nullptr; });
-  expect_equal(count, writable);
+  expect_equal(count, std::ranges::count_if(properties, [](const Property& p) {
+                 return p.initial != nullptr;
+               }));
 }
 
 std::string default_of(GParamSpec* spec) {
@@ -90,24 +92,22 @@ std::string default_of(GParamSpec* spec) {
   return text ? text.get() : "NULL";
 }
 
-void expect_properties(const char* factory, const Property* begin, const Property* end) {
+void expect_properties(const char* factory, std::span<const Property> properties) {
   const Ref<GstElement> element = make(factory);
-  expect_equal(own_properties(element.get()).size(), end - begin);
+  expect_equal(own_properties(element.get()).size(), properties.size());
 
-  for (const Property* p = begin; p != end; ++p) {
-    GParamSpec* spec = spec_of(element.get(), p->name);
-    fail_unless(strlen(g_param_spec_get_blurb(spec)) > 10, "%s is not described",
-                p->name);
+  for (const Property& p : properties) {
+    GParamSpec* spec = spec_of(element.get(), p.name);
+    fail_unless(strlen(g_param_spec_get_blurb(spec)) > 10, "%s is not described", p.name);
     const bool writable = (spec->flags & G_PARAM_WRITABLE) != 0;
-    fail_unless(writable == (p->initial != nullptr), "%s writable: %d", p->name,
-                writable);
+    fail_unless(writable == (p.initial != nullptr), "%s writable: %d", p.name, writable);
     if (!writable) continue;
     fail_unless(
-        (spec->flags & (kReady | kPlaying | GST_PARAM_MUTABLE_PAUSED)) == p->mutability,
-        "%s may change at other times", p->name);
-    expect_equal(default_of(spec), p->initial);
+        (spec->flags & (kReady | kPlaying | GST_PARAM_MUTABLE_PAUSED)) == p.mutability,
+        "%s may change at other times", p.name);
+    expect_equal(default_of(spec), p.initial);
     // And the object agrees with its class.
-    expect_equal(serialized(element.get(), p->name), p->initial);
+    expect_equal(serialized(element.get(), p.name), p.initial);
   }
 }
 
@@ -293,14 +293,14 @@ TEST(templates_have_every_raw_format_and_alternate_fields) {
 }
 
 TEST(sink_properties_start_as_documented) {
-  expect_properties("possumsink", std::begin(kSinkProperties), std::end(kSinkProperties));
+  expect_properties("possumsink", kSinkProperties);
   expect_uint_range("possumsink", "slots", 3, 32);
   expect_uint_range("possumsink", "perms", 0, G_MAXUINT);
   expect_uint_range("possumsink", "min-readers", 0, 32);
 }
 
 TEST(src_properties_start_as_documented) {
-  expect_properties("possumsrc", std::begin(kSrcProperties), std::end(kSrcProperties));
+  expect_properties("possumsrc", kSrcProperties);
   expect_uint_range("possumsrc", "max-buffers", 1, 16);
   expect_enum("leaky-type", {"none", "upstream", "downstream"});
   expect_enum("on-disconnect", {"wait", "eos", "error"});
@@ -334,8 +334,7 @@ TEST(properties_keep_what_they_are_set_to) {
 TEST(a_property_of_a_running_sink_changes_at_once_or_with_a_warning) {
   Producer producer;
   producer.start().push(1);
-  expect_mutability(producer.pipeline(), producer.sink(), std::begin(kSinkProperties),
-                    std::end(kSinkProperties),
+  expect_mutability(producer.pipeline(), producer.sink(), kSinkProperties,
                     std::string("channel=other ") + kEverySinkProperty);
   // PAUSED is running, too.
   producer.pipeline().set_state(GST_STATE_PAUSED);
@@ -349,8 +348,7 @@ TEST(a_property_of_a_running_sink_changes_at_once_or_with_a_warning) {
 TEST(a_property_of_a_running_src_changes_at_once_or_with_a_warning) {
   Consumer consumer;
   consumer.start();
-  expect_mutability(consumer.pipeline(), consumer.src(), std::begin(kSrcProperties),
-                    std::end(kSrcProperties),
+  expect_mutability(consumer.pipeline(), consumer.src(), kSrcProperties,
                     std::string("channel=other ") + kEverySrcProperty);
   fail_unless(gst_base_src_is_live(GST_BASE_SRC(consumer.src())));
   consumer.stop();
@@ -377,81 +375,75 @@ TEST(readers_are_notified_and_signalled) {
   Producer producer;
   const SignalLog log(producer.sink());
   SignalCount notify(producer.sink(), "notify::num-readers");
+  auto expect_readers = [&, changes = 0u](guint count) mutable {
+    notify.wait_until([&] { return notify.count() == changes; });
+    expect_equal(num_readers(producer.sink()), count);
+    ++changes;
+  };
   producer.start().push(1);
-  expect_equal(num_readers(producer.sink()), 0);
-
+  expect_readers(0);
   Consumer first(producer.channel());
   first.start();
-  notify.wait_until([&] { return notify.count() == 1; });
-  expect_equal(num_readers(producer.sink()), 1);
+  expect_readers(1);
   Consumer second(producer.channel());
   second.start();
-  notify.wait_until([&] { return notify.count() == 2; });
-  expect_equal(num_readers(producer.sink()), 2);
+  expect_readers(2);
   first.stop();
-  notify.wait_until([&] { return notify.count() == 3; });
-  expect_equal(num_readers(producer.sink()), 1);
+  expect_readers(1);
   second.stop();
-  notify.wait_until([&] { return notify.count() == 4; });
-
+  expect_readers(0);
   const std::string pid = std::to_string(getpid());
-  const std::vector<std::string> lines = log.lines();
-  expect_equal(lines.size(), 4);
-  expect_equal(lines[0], "attached 0 " + pid);
-  expect_equal(lines[1], "attached 1 " + pid);
-  expect_equal(lines[2], "detached 0 left");
-  expect_equal(lines[3], "detached 1 left");
+  fail_unless(log.lines() ==
+              std::vector<std::string>({"attached 0 " + pid, "attached 1 " + pid,
+                                        "detached 0 left", "detached 1 left"}));
 }
 
 TEST(sink_stats_count_what_happened) {
-  Producer producer;
-  expect_sink_fields(stats_of(producer.sink()).get());
-  producer.start().push(1);
-  Consumer consumer(producer.channel(), "leaky-type=upstream");
-  consumer.start();
-  const Frame held = consumer.pull();
-  const Ref<GstBufferPool> pool = producer.pool();
-  producer.push(acquire(pool.get(), 2));
-  expect_equal(consumer.pull_value(), 2);
+  Ends pair("", "leaky-type=upstream");
+  GstElement* const sink = pair.producer.sink();
+  expect_sink_fields(stats_of(sink).get());
+  pair.producer.start().push(1);
+  pair.consumer.start();
+  const Frame held = pair.consumer.pull();
+  const Pool pool = pair.producer.pool();
+  pair.producer.push(pool.acquire(2));
+  expect_equal(pair.consumer.pull_value(), 2);
 
-  expect_sink_fields(stats_of(producer.sink()).get());
-  producer.expect_stats({{"frames", 2},
-                         {"bytes", 2 * kSmallBytes},
-                         {"zero-copy", 1},
-                         {"copied", 1},
-                         {"rendered", 2},
-                         {"dropped", 0},
-                         {"no-slot", 0},
-                         {"discarded", 0},
-                         {"held", 1}});
-  fail_unless(producer.stat("slots") >= 3);
+  expect_sink_fields(stats_of(sink).get());
+  pair.producer.expect_stats({{"frames", 2},
+                              {"bytes", 2 * kSmallBytes},
+                              {"zero-copy", 1},
+                              {"copied", 1},
+                              {"rendered", 2},
+                              {"dropped", 0},
+                              {"no-slot", 0},
+                              {"discarded", 0},
+                              {"held", 1}});
+  fail_unless(pair.producer.stat("slots") >= 3);
 
-  const auto readers = readers_of(producer.sink());
+  const auto readers = readers_of(sink);
   expect_equal(readers.size(), 1);
-  expect_fields(readers[0].get(), {{"index", G_TYPE_UINT},
-                                   {"pid", G_TYPE_UINT},
-                                   {"policy", G_TYPE_STRING},
-                                   {"waiting", G_TYPE_UINT},
-                                   {"held", G_TYPE_UINT},
-                                   {"delivered", G_TYPE_UINT64},
-                                   {"dropped", G_TYPE_UINT64}});
-  expect_equal(number(readers[0].get(), "pid"), getpid());
-  expect_equal(gst_structure_get_string(readers[0].get(), "policy"), "upstream");
-  expect_equal(number(readers[0].get(), "held"), 1);
-  expect_equal(number(readers[0].get(), "delivered"), 2);
-  expect_equal(number(readers[0].get(), "waiting"), 0);
-  expect_equal(number(readers[0].get(), "dropped"), 0);
-  gst_buffer_pool_set_active(pool.get(), FALSE);
+  const GstStructure* const reader = readers[0].get();
+  expect_fields(reader, {{"index", G_TYPE_UINT},
+                         {"pid", G_TYPE_UINT},
+                         {"policy", G_TYPE_STRING},
+                         {"waiting", G_TYPE_UINT},
+                         {"held", G_TYPE_UINT},
+                         {"delivered", G_TYPE_UINT64},
+                         {"dropped", G_TYPE_UINT64}});
+  expect_equal(gst_structure_get_string(reader, "policy"), "upstream");
+  const Stats numbers = {
+      {"pid", getpid()}, {"held", 1}, {"delivered", 2}, {"waiting", 0}, {"dropped", 0}};
+  for (const auto& [field, wanted] : numbers) expect_equal(number(reader, field), wanted);
 }
 
 TEST(src_stats_count_what_happened) {
-  Producer producer;
-  Consumer consumer(producer.channel());
+  Ends pair;
+  const Consumer& consumer = pair.consumer;
   fail_unless(stats_of(consumer.src()) == nullptr);
-  begin(producer, consumer);
+  pair.begin();
   expect_src_fields(stats_of(consumer.src()).get());
-  producer.push(2);
-  consumer.pull();
+  pair.cross(2);
   consumer.expect_stats({{"frames", 2},
                          {"bytes", 2 * kSmallBytes},
                          {"missed", 0},
@@ -459,7 +451,7 @@ TEST(src_stats_count_what_happened) {
                          {"reconnects", 0},
                          {"writer-pid", getpid()}});
   fail_unless(consumer.stat("age") < patience_ns());
-  consumer.stop();
+  pair.consumer.stop();
   expect_src_fields(stats_of(consumer.src()).get());
   expect_equal(consumer.stat("frames"), 2);
 }

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <thread>
 #include <utility>
@@ -101,10 +102,8 @@ GstFlowReturn count_and_let_go(GstPad* pad, GstObject*, GstBuffer* buffer) {
   return GST_FLOW_OK;
 }
 
-// A writer and a reader that holds its first frame, number 1.
-struct Pair {
-  explicit Pair(const std::string& src_properties = "")
-      : producer(channel), consumer(channel, src_properties) {
+struct Holding : Ends {
+  explicit Holding(const std::string& src_properties = "") : Ends("", src_properties) {
     producer.start().push(1);
     consumer.start();
     first = consumer.pull();
@@ -116,21 +115,20 @@ struct Pair {
     producer.push(2);
     return consumer.pull();
   }
-  const std::string channel = unique_channel();
-  Producer producer;
-  Consumer consumer;
   Frame first;
 };
-
-bool in_slot(GstBuffer* buffer) {
-  return gst_memory_is_type(gst_buffer_peek_memory(buffer, 0), "PossumSlot");
-}
 
 unsigned count_metas(GstBuffer* buffer) {
   unsigned count = 0;
   gpointer state = nullptr;
   while (gst_buffer_iterate_meta(buffer, &state) != nullptr) ++count;
   return count;
+}
+
+void expect_no_times(const GstBuffer* buffer) {
+  expect_equal(GST_BUFFER_DTS(buffer), GST_CLOCK_TIME_NONE);
+  expect_equal(GST_BUFFER_OFFSET(buffer), GST_BUFFER_OFFSET_NONE);
+  expect_equal(GST_BUFFER_OFFSET_END(buffer), GST_BUFFER_OFFSET_NONE);
 }
 
 void expect_default_meta(GstBuffer* buffer, const std::string& caps) {
@@ -209,20 +207,18 @@ TEST(a_frame_in_a_slot_costs_the_writer_a_buffer_a_memory_and_a_meta) {
   if (!allocations_are_ours()) return;
   Producer producer;
   producer.start().push(1);
-  const Ref<GstBufferPool> pool = producer.pool();
+  const Pool pool = producer.pool();
   Tally tally(3);
   tally.begin();
   for (unsigned i = 0; i < kWarmUp + kFrames; ++i) {
-    GstBuffer* buffer = nullptr;
-    gst_buffer_pool_acquire_buffer(pool.get(), &buffer, nullptr);
-    GST_BUFFER_PTS(buffer) = i * kFrameTime;
-    require(in_slot(buffer), "not in a slot");
-    gst_pad_push(producer.pad(), buffer);
+    Ref<GstBuffer> buffer = pool.acquire();
+    GST_BUFFER_PTS(buffer.get()) = i * kFrameTime;
+    require(in_slot(buffer.get()), "not in a slot");
+    gst_pad_push(producer.pad(), buffer.release());
     tally.note();
   }
   expect_equal(tally.frames(), 0);
   expect_equal(producer.stat("zero-copy"), kWarmUp + kFrames);
-  gst_buffer_pool_set_active(pool.get(), FALSE);
 }
 
 TEST(writer_allocates_nothing_for_a_frame_elsewhere) {
@@ -242,14 +238,13 @@ TEST(writer_allocates_nothing_for_a_frame_elsewhere) {
 
 TEST(a_frame_costs_the_reader_a_buffer_a_memory_and_a_meta) {
   if (!allocations_are_ours()) return;
-  Producer producer;
-  Consumer consumer(producer.channel());
+  Ends pair;
   Tally tally(3);
-  gst_pad_set_chain_function_full(consumer.pad(), count_and_let_go, &tally, nullptr);
-  producer.start();
-  consumer.start();
+  gst_pad_set_chain_function_full(pair.consumer.pad(), count_and_let_go, &tally, nullptr);
+  pair.producer.start();
+  pair.consumer.start();
   for (unsigned i = 1; i <= kWarmUp + kFrames; ++i) {
-    producer.push(static_cast<guint8>(i));
+    pair.producer.push(static_cast<guint8>(i));
     tally.wait_for(i);
   }
   fail_unless(tally.frames() <= kLatencyMessages, "%u of %u frames needed more memory",
@@ -259,7 +254,7 @@ TEST(a_frame_costs_the_reader_a_buffer_a_memory_and_a_meta) {
 // --- nothing is left over ------------------------------------------------------------
 
 TEST(reader_leaves_nothing_of_a_frame_in_the_next) {
-  Pair pair("do-timestamp=false");
+  Holding pair("do-timestamp=false");
   scribble(pair.first.buffer.get());
   const Frame second = pair.next();
   GstBuffer* const buffer = second.buffer.get();
@@ -268,40 +263,35 @@ TEST(reader_leaves_nothing_of_a_frame_in_the_next) {
   expect_default_meta(buffer, kSmall);
   expect_equal(GST_BUFFER_FLAGS(buffer) & ~GST_BUFFER_FLAG_TAG_MEMORY, 0);
   fail_unless(GST_BUFFER_PTS(buffer) != 1);
-  expect_equal(GST_BUFFER_DTS(buffer), GST_CLOCK_TIME_NONE);
   expect_equal(GST_BUFFER_DURATION(buffer), kFrameTime);
-  expect_equal(GST_BUFFER_OFFSET(buffer), GST_BUFFER_OFFSET_NONE);
-  expect_equal(GST_BUFFER_OFFSET_END(buffer), GST_BUFFER_OFFSET_NONE);
+  expect_no_times(buffer);
 }
 
 TEST(writer_leaves_nothing_of_a_frame_in_the_next) {
   Producer producer;
   producer.start().push(1);
-  const Ref<GstBufferPool> pool = producer.pool([](GstStructure* config) {
+  const Pool pool = producer.pool([](GstStructure* config) {
     gst_buffer_pool_config_add_option(config, GST_BUFFER_POOL_OPTION_VIDEO_META);
   });
-  Ref<GstBuffer> buffer = acquire(pool.get());
+  Ref<GstBuffer> buffer = pool.acquire();
   scribble(buffer.get());
   gst_buffer_append_memory(buffer.get(), gst_allocator_alloc(nullptr, 100, nullptr));
   buffer.reset();
-  buffer = acquire(pool.get());
+  buffer = pool.acquire();
   expect_equal(count_metas(buffer.get()), 1);
   expect_default_meta(buffer.get(), kSmall);
   expect_equal(gst_buffer_n_memory(buffer.get()), 1);
   expect_equal(gst_buffer_get_size(buffer.get()), kSmallBytes);
   expect_equal(GST_BUFFER_FLAGS(buffer.get()), 0);
   expect_equal(GST_BUFFER_PTS(buffer.get()), GST_CLOCK_TIME_NONE);
-  expect_equal(GST_BUFFER_DTS(buffer.get()), GST_CLOCK_TIME_NONE);
   expect_equal(GST_BUFFER_DURATION(buffer.get()), GST_CLOCK_TIME_NONE);
-  expect_equal(GST_BUFFER_OFFSET(buffer.get()), GST_BUFFER_OFFSET_NONE);
-  expect_equal(GST_BUFFER_OFFSET_END(buffer.get()), GST_BUFFER_OFFSET_NONE);
+  expect_no_times(buffer.get());
   buffer.reset();
-  gst_buffer_pool_set_active(pool.get(), FALSE);
 }
 
 // The frame ends for whoever looks after it.
 TEST(weak_references_and_qdata_end_with_the_frame) {
-  Pair pair;
+  Holding pair;
   int ends = 0;
   int weak_ends = 0;
   int memory_ends = 0;
@@ -323,7 +313,7 @@ TEST(weak_references_and_qdata_end_with_the_frame) {
 }
 
 TEST(a_meta_that_downstream_removes_is_there_again) {
-  Pair pair;
+  Holding pair;
   GstBuffer* const first = pair.first.buffer.get();
   fail_unless(gst_buffer_remove_meta(first, &gst_buffer_get_video_meta(first)->meta));
   const Frame second = pair.next();
@@ -331,8 +321,8 @@ TEST(a_meta_that_downstream_removes_is_there_again) {
 }
 
 TEST(borders_go_with_the_frame_that_has_them) {
-  Pair pair;
-  const Ref<GstBufferPool> pool = pair.producer.pool([](GstStructure* config) {
+  Holding pair;
+  const Pool pool = pair.producer.pool([](GstStructure* config) {
     GstVideoAlignment alignment;
     gst_video_alignment_reset(&alignment);
     alignment.padding_left = alignment.padding_top = 16;
@@ -342,7 +332,7 @@ TEST(borders_go_with_the_frame_that_has_them) {
   });
   pair.first.buffer.reset();
   for (int round = 0; round < 3; ++round) {
-    pair.producer.push(acquire(pool.get(), 3));
+    pair.producer.push(pool.acquire(3));
     Frame padded = pair.consumer.pull();
     const GstVideoMeta* const meta = gst_buffer_get_video_meta(padded.buffer.get());
     expect_equal(meta->alignment.padding_top, 16);
@@ -354,14 +344,13 @@ TEST(borders_go_with_the_frame_that_has_them) {
     expect_default_meta(plain.buffer.get(), kSmall);
     expect_equal(plain.value(), 4);
   }
-  gst_buffer_pool_set_active(pool.get(), FALSE);
 }
 
 TEST(new_caps_mean_a_new_meta) {
   const std::string large =
       "video/x-raw,format=BGRx,width=64,height=32,framerate=25/1,interlace-mode="
       "progressive,pixel-aspect-ratio=1/1,colorimetry=sRGB";
-  Pair pair;
+  Holding pair;
   pair.first.buffer.reset();
   pair.producer.caps(large);
   pair.producer.push(new_frame(2, 64 * 32 * 4));
@@ -379,14 +368,14 @@ TEST(new_caps_mean_a_new_meta) {
 // --- slots go home -------------------------------------------------------------------
 
 TEST(a_frame_that_is_let_go_of_gives_its_slot_back_at_once) {
-  Pair pair;
+  Holding pair;
   expect_equal(pair.producer.stat("held"), 1);
   std::thread([&] { pair.first.buffer.reset(); }).join();
   expect_equal(pair.producer.stat("held"), 0);
 }
 
 TEST(a_writable_copy_keeps_the_slot) {
-  Pair pair;
+  Holding pair;
   Ref<GstBuffer> copy{gst_buffer_copy(pair.first.buffer.get())};
   pair.first.buffer.reset();
   expect_equal(pair.producer.stat("held"), 1);
@@ -399,39 +388,18 @@ TEST(a_writable_copy_keeps_the_slot) {
   expect_equal(pair.producer.stat("held"), 1);
 }
 
-TEST(buffers_outlive_element_and_channel) {
-  const std::string channel = unique_channel();
-  Ref<GstBuffer> held;
-  {
-    Producer producer(channel);
-    producer.start().push(1);
-    {
-      Consumer consumer(channel);
-      consumer.start();
-      held = std::move(consumer.pull().buffer);
-    }
-    expect_equal(producer.stat("held"), 1);
-    std::thread([second = Ref<GstBuffer>{gst_buffer_copy(held.get())}] {}).join();
-    expect_equal(producer.stat("held"), 1);
-  }
-  expect_equal(value_of(held.get()), 1);
-  expect_default_meta(held.get(), kSmall);
-  std::thread([last = std::move(held)] {}).join();
-}
-
 TEST(a_pool_lends_again_what_came_back) {
   Producer producer;
   producer.start().push(1);
-  const Ref<GstBufferPool> pool = producer.pool();
+  const Pool pool = producer.pool();
   for (int round = 0; round < 3; ++round) {
     std::vector<Ref<GstBuffer>> buffers;
     while (buffers.empty() || in_slot(buffers.back().get())) {
-      buffers.push_back(acquire(pool.get()));
+      buffers.push_back(pool.acquire());
     }
     require(buffers.size() > 2, "nothing is lent in round " + std::to_string(round));
     std::thread([&] { buffers.clear(); }).join();
   }
-  gst_buffer_pool_set_active(pool.get(), FALSE);
 }
 
 TEST(a_pool_that_found_no_room_lends_slots_when_there_is_some) {
@@ -445,14 +413,13 @@ TEST(a_pool_that_found_no_room_lends_slots_when_there_is_some) {
     producer.start();
     const std::filesystem::path ballast = "/dev/shm/ballast";
     std::ofstream(ballast, std::ios::binary) << std::string(1 << 19, 'x');
-    const Ref<GstBufferPool> pool = producer.pool();
-    fail_if(in_slot(acquire(pool.get()).get()));
+    const Pool pool = producer.pool();
+    fail_if(in_slot(pool.acquire().get()));
     std::filesystem::remove(ballast);
     producer.push(1);
-    await([&] { return in_slot(acquire(pool.get()).get()); }, "a slot");
-    producer.push(acquire(pool.get(), 2));
+    await([&] { return in_slot(pool.acquire().get()); }, "a slot");
+    producer.push(pool.acquire(2));
     expect_equal(producer.stat("zero-copy"), 1);
-    gst_buffer_pool_set_active(pool.get(), FALSE);
   }
   umount2("/dev/shm", MNT_DETACH);
 }
@@ -461,13 +428,13 @@ TEST(a_pool_that_found_no_room_lends_slots_when_there_is_some) {
 TEST(buffers_come_back_from_many_threads) {
   Producer producer;
   producer.start().push(1);
-  const Ref<GstBufferPool> pool = producer.pool();
+  const Pool pool = producer.pool();
   std::array<std::atomic<GstBuffer*>, 4> places{};
   std::vector<std::thread> threads;
   for (unsigned t = 0; t < places.size(); ++t) {
     threads.emplace_back([&, t] {
       for (unsigned i = 0; i < 5000; ++i) {
-        GstBuffer* const fresh = acquire(pool.get()).release();
+        GstBuffer* const fresh = pool.acquire().release();
         require(GST_MINI_OBJECT_REFCOUNT_VALUE(fresh) == 1 &&
                     gst_buffer_n_memory(fresh) == 1 && count_metas(fresh) == 1,
                 "a buffer that is not new");
@@ -477,5 +444,4 @@ TEST(buffers_come_back_from_many_threads) {
   }
   for (std::thread& thread : threads) thread.join();
   for (auto& place : places) gst_buffer_unref(place.load());
-  gst_buffer_pool_set_active(pool.get(), FALSE);
 }

@@ -28,21 +28,12 @@ class Consumer {
   explicit Consumer(const std::string& channel = support::unique_channel(),
                     const std::string& properties = "", Downstream downstream = {})
       : channel_(channel), downstream_(std::move(downstream)) {
-    GstElement* src = gst_element_factory_make("possumsrc", "src");
-    require(src != nullptr, "no possumsrc");
-    src_.reset(static_cast<GstElement*>(gst_object_ref_sink(src)));
-    gst_bin_add(pipeline_.bin(), src);
-    set_properties(src, "channel=" + channel + " " + properties);
-    pad_.reset(
-        static_cast<GstPad*>(gst_object_ref_sink(gst_pad_new("sink", GST_PAD_SINK))));
-    gst_pad_set_element_private(pad(), this);
+    gst_bin_add(pipeline_.bin(), src());
+    pad_ = new_peer(src(), "src", this);
+    set_properties(src(), "channel=" + channel + " " + properties);
     gst_pad_set_chain_function(pad(), on_buffer);
     gst_pad_set_event_function(pad(), on_event);
     gst_pad_set_query_function(pad(), on_query);
-    const Ref<GstPad> peer{gst_element_get_static_pad(src, "src")};
-    require(gst_pad_link_full(peer.get(), pad(), GST_PAD_LINK_CHECK_NOTHING) ==
-                GST_PAD_LINK_OK,
-            "cannot link");
   }
   ~Consumer() { stop(); }
 
@@ -70,21 +61,25 @@ class Consumer {
   }
 
   Frame pull() {
-    std::unique_lock lock(mutex_);
-    const bool came =
-        changed_.wait_for(lock, patience(), [this] { return !frames_.empty(); });
-    if (!came) pipeline_.expect_no_error();
-    require(came, "no frame came");
+    const auto lock = wait_for("a frame", [this] { return !frames_.empty(); });
     Frame frame = std::move(frames_.front());
     frames_.pop_front();
     return frame;
   }
   // Of the next frame, which is let go at once.
   int pull_value() { return pull().value(); }
-  std::vector<int> pull_values(std::size_t count) {
-    std::vector<int> values;
-    while (values.size() < count) values.push_back(pull_value());
-    return values;
+  void expect_values(const std::vector<int>& values, Where where = Where::here()) {
+    for (const int value : values) expect_equal(pull_value(), value, where);
+  }
+  void expect_values(int first, int last, Where where = Where::here()) {
+    for (int value = first; value <= last; ++value) {
+      expect_equal(pull_value(), value, where);
+    }
+  }
+  // Those before it are passed over.
+  void pull_until(int value) {
+    while (pull_value() != value) {
+    }
   }
 
   // From here on downstream stays busy with the next frame, until let_through().
@@ -93,9 +88,7 @@ class Consumer {
     held_up_ = true;
   }
   void wait_held_up() {
-    std::unique_lock lock(mutex_);
-    require(changed_.wait_for(lock, patience(), [this] { return stuck_; }),
-            "no frame came");
+    wait_for("a frame", [this] { return stuck_; });
   }
   void let_through() {
     const std::scoped_lock lock(mutex_);
@@ -105,23 +98,17 @@ class Consumer {
 
   // Until caps and a segment have come, with a frame or before one.
   Ref<GstCaps> wait_caps() {
-    std::unique_lock lock(mutex_);
-    require(changed_.wait_for(lock, patience(),
-                              [this] { return caps_ != nullptr && has_segment_; }),
-            "no caps came");
+    const auto lock =
+        wait_for("caps", [this] { return caps_ != nullptr && has_segment_; });
     return possum::share(caps_.get());
   }
-
   bool has_caps() const {
     const std::scoped_lock lock(mutex_);
     return caps_ != nullptr;
   }
 
   void wait_eos() {
-    std::unique_lock lock(mutex_);
-    const bool came = changed_.wait_for(lock, patience(), [this] { return eos_; });
-    if (!came) pipeline_.expect_no_error();
-    require(came, "EOS never came");
+    wait_for("EOS", [this] { return eos_; });
   }
   // Arrived, not yet pulled.
   std::size_t waiting() const {
@@ -157,6 +144,14 @@ class Consumer {
   }
 
  private:
+  template <class Condition>
+  std::unique_lock<std::mutex> wait_for(const char* what, Condition&& condition) {
+    std::unique_lock lock(mutex_);
+    const bool came = changed_.wait_for(lock, patience(), condition);
+    if (!came) pipeline_.expect_no_error();
+    require(came, std::string("never came: ") + what);
+    return lock;
+  }
   static Consumer* of(GstPad* pad) {
     return static_cast<Consumer*>(gst_pad_get_element_private(pad));
   }
@@ -240,7 +235,7 @@ class Consumer {
   Ref<GstCaps> caps_;  // of the last event
 
   Pipeline pipeline_;
-  Ref<GstElement> src_;
+  const Ref<GstElement> src_ = make("possumsrc", "src");
   Ref<GstPad> pad_;
 };
 

@@ -34,6 +34,14 @@ inline std::string text_of(const GstCaps* caps) {
   return text.get();
 }
 
+// No plane's rows are as long as its stride.
+constexpr char kOdd[] = "video/x-raw,format=I420,width=641,height=359,framerate=25/1";
+
+inline std::string gray(int width, int height, const std::string& rate = "25/1") {
+  return "video/x-raw,format=GRAY8,width=" + std::to_string(width) +
+         ",height=" + std::to_string(height) + ",framerate=" + rate;
+}
+
 inline GstVideoInfo info_of(const std::string& caps) {
   GstVideoInfo info;
   require(gst_video_info_from_caps(&info, caps_of(caps).get()), "no video: " + caps);
@@ -86,6 +94,11 @@ inline std::vector<guint8> bytes_of(GstBuffer* buffer) {
   require(gst_buffer_extract(buffer, 0, bytes.data(), bytes.size()) == bytes.size(),
           "a buffer cannot be read");
   return bytes;
+}
+
+// Does it lie in shared memory that a writer lends?
+inline bool in_slot(GstBuffer* buffer) {
+  return gst_memory_is_type(gst_buffer_peek_memory(buffer, 0), "PossumSlot");
 }
 
 // Of new_frame() and acquire(): every byte has it.

@@ -176,6 +176,25 @@ class Pipeline {
   Ref<GstBus> bus_;
 };
 
+inline Ref<GstElement> make(const char* factory, const char* name = nullptr) {
+  GstElement* element = gst_element_factory_make(factory, name);
+  require(element != nullptr, std::string("no ") + factory);
+  return Ref<GstElement>{static_cast<GstElement*>(gst_object_ref_sink(element))};
+}
+
+// A pad of the test's own, linked to that of an element, which is in its bin already.
+inline Ref<GstPad> new_peer(GstElement* element, const char* pad_name, gpointer owner) {
+  const Ref<GstPad> theirs{gst_element_get_static_pad(element, pad_name)};
+  const bool draws = GST_PAD_IS_SINK(theirs.get());
+  GstPad* ours = gst_pad_new("peer", draws ? GST_PAD_SRC : GST_PAD_SINK);
+  gst_pad_set_element_private(ours, owner);
+  const GstPadLinkReturn linked =
+      gst_pad_link_full(draws ? ours : theirs.get(), draws ? theirs.get() : ours,
+                        GST_PAD_LINK_CHECK_NOTHING);
+  require(linked == GST_PAD_LINK_OK, "cannot link");
+  return Ref<GstPad>{static_cast<GstPad*>(gst_object_ref_sink(ours))};
+}
+
 // "name=value name=value", as one types it for gst-launch-1.0.
 inline void set_properties(GstElement* element, const std::string& text) {
   std::size_t start = 0;

@@ -21,25 +21,47 @@ struct Upstream {
   GstClockTime latency = 0;
 };
 
+// What a sink proposes, active; `adjust` may change its configuration.
+class Pool {
+ public:
+  using Adjust = std::function<void(GstStructure*)>;
+  Pool(GstQuery* allocation, const Adjust& adjust) {
+    GstBufferPool* proposed = nullptr;
+    gst_query_parse_nth_allocation_pool(allocation, 0, &proposed, nullptr, nullptr,
+                                        nullptr);
+    require(proposed != nullptr, "no pool is proposed");
+    pool_.reset(proposed);
+    if (adjust) {
+      GstStructure* config = gst_buffer_pool_get_config(proposed);
+      adjust(config);
+      require(gst_buffer_pool_set_config(proposed, config), "the pool refuses a config");
+    }
+    require(gst_buffer_pool_set_active(proposed, TRUE), "the pool cannot start");
+  }
+  ~Pool() { stop(); }
+  Pool(Pool&&) = default;
+  void stop() const {
+    if (pool_) gst_buffer_pool_set_active(pool_.get(), FALSE);
+  }
+  Ref<GstBuffer> acquire() const { return elements::acquire(pool_.get()); }
+  Ref<GstBuffer> acquire(int value) const {
+    return elements::acquire(pool_.get(), static_cast<guint8>(value));
+  }
+
+ private:
+  Ref<GstBufferPool> pool_;
+};
+
 class Producer {
  public:
   explicit Producer(const std::string& channel = support::unique_channel(),
                     const std::string& properties = "", Upstream upstream = {})
       : channel_(channel), upstream_(upstream) {
-    GstElement* sink = gst_element_factory_make("possumsink", "sink");
-    require(sink != nullptr, "no possumsink");
-    sink_.reset(static_cast<GstElement*>(gst_object_ref_sink(sink)));
-    gst_bin_add(pipeline_.bin(), sink);
-    set_properties(sink, "channel=" + channel + " sync=false " + properties);
-    pad_.reset(
-        static_cast<GstPad*>(gst_object_ref_sink(gst_pad_new("src", GST_PAD_SRC))));
-    gst_pad_set_element_private(pad(), this);
+    gst_bin_add(pipeline_.bin(), sink());
+    pad_ = new_peer(sink(), "sink", this);
+    set_properties(sink(), "channel=" + channel + " sync=false " + properties);
     gst_pad_set_query_function(pad(), on_query);
     gst_pad_set_event_function(pad(), on_event);
-    const Ref<GstPad> peer{gst_element_get_static_pad(sink, "sink")};
-    require(gst_pad_link_full(pad(), peer.get(), GST_PAD_LINK_CHECK_NOTHING) ==
-                GST_PAD_LINK_OK,
-            "cannot link");
   }
   ~Producer() { stop(); }
 
@@ -110,19 +132,8 @@ class Producer {
     require(gst_pad_peer_query(pad(), query.get()), "ALLOCATION is not answered");
     return query;
   }
-  // The pool that the sink proposes, active; `adjust` may change its configuration.
-  Ref<GstBufferPool> pool(const std::function<void(GstStructure*)>& adjust = {}) const {
-    GstBufferPool* proposed = nullptr;
-    gst_query_parse_nth_allocation_pool(query_allocation().get(), 0, &proposed, nullptr,
-                                        nullptr, nullptr);
-    require(proposed != nullptr, "no pool is proposed");
-    if (adjust) {
-      GstStructure* config = gst_buffer_pool_get_config(proposed);
-      adjust(config);
-      require(gst_buffer_pool_set_config(proposed, config), "the pool refuses a config");
-    }
-    require(gst_buffer_pool_set_active(proposed, TRUE), "the pool cannot start");
-    return Ref<GstBufferPool>{proposed};
+  Pool pool(const Pool::Adjust& adjust = {}) const {
+    return {query_allocation().get(), adjust};
   }
 
  private:
@@ -154,7 +165,7 @@ class Producer {
   const std::string channel_;
   Upstream upstream_;
   Pipeline pipeline_;
-  Ref<GstElement> sink_;
+  const Ref<GstElement> sink_ = make("possumsink", "sink");
   Ref<GstPad> pad_;
 };
 

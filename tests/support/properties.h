@@ -16,12 +16,6 @@
 
 namespace elements {
 
-inline Ref<GstElement> make(const char* factory) {
-  GstElement* element = gst_element_factory_make(factory, nullptr);
-  require(element != nullptr, std::string("no ") + factory);
-  return Ref<GstElement>{static_cast<GstElement*>(gst_object_ref_sink(element))};
-}
-
 template <class T>
 T get(GstElement* element, const char* property) {
   T value{};

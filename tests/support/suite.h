@@ -119,24 +119,53 @@ inline GstClockTime running_time(GstElement* element) {
   return gst_clock_get_time(clock.get()) - gst_element_get_base_time(element);
 }
 
-// Frame 1 crosses.
-inline void begin(Producer& producer, Consumer& consumer, Where where = Where::here()) {
-  producer.start().push(1);
-  consumer.start();
-  expect_equal(consumer.pull_value(), 1, where);
-}
-// Downstream is busy with frame 1 from here on.
-inline void hold_up(Producer& producer, Consumer& consumer) {
-  producer.start().push(1);
-  consumer.hold_up();
-  consumer.start();
-  consumer.wait_held_up();
-}
-inline void cross(const Producer& producer, Consumer& consumer, guint8 value,
-                  Where where = Where::here()) {
-  producer.push(value);
-  expect_equal(consumer.pull_value(), value, where);
-}
+// Both ends of a channel, with properties of the elements and what stands beside them.
+struct Ends {
+  explicit Ends(const std::string& sink = "", const std::string& src = "",
+                Upstream upstream = {}, Downstream downstream = {})
+      : producer(unique_channel(), sink, upstream),
+        consumer(producer.channel(), src, std::move(downstream)) {}
+  const std::string& channel() const { return producer.channel(); }
+  // Frame 1 crosses.
+  void begin(Where where = Where::here()) {
+    producer.start().push(1);
+    consumer.start();
+    expect_equal(consumer.pull_value(), 1, where);
+  }
+  // Downstream is busy with frame 1 from here on.
+  void hold_up() {
+    producer.start().push(1);
+    consumer.hold_up();
+    consumer.start();
+    consumer.wait_held_up();
+  }
+  void push(int first, int last) const {
+    for (int value = first; value <= last; ++value) {
+      producer.push(static_cast<guint8>(value));
+    }
+  }
+  void cross(int value, Where where = Where::here()) {
+    producer.push(static_cast<guint8>(value));
+    expect_equal(consumer.pull_value(), value, where);
+  }
+  Producer producer;
+  Consumer consumer;
+};
+
+struct Pair : Ends {
+  template <class... Arguments>
+  explicit Pair(Arguments&&... arguments) : Ends(std::forward<Arguments>(arguments)...) {
+    begin();
+  }
+};
+
+struct HeldUp : Ends {
+  template <class... Arguments>
+  explicit HeldUp(Arguments&&... arguments)
+      : Ends(std::forward<Arguments>(arguments)...) {
+    hold_up();
+  }
+};
 
 inline bool may_become_others() {
   if (support::may_become_others()) return true;
