@@ -32,51 +32,39 @@ Ref<GstElement> element(const Ref<GstElement>& pipeline, const char* name) {
   return Ref<GstElement>{gst_bin_get_by_name(GST_BIN(pipeline.get()), name)};
 }
 
-guint row_bytes(const GstVideoFrame& picture, guint plane) {
-  gint components[GST_VIDEO_MAX_COMPONENTS];
-  gst_video_format_info_component(picture.info.finfo, plane, components);
-  return static_cast<guint>(GST_VIDEO_FRAME_COMP_WIDTH(&picture, components[0]) *
-                            GST_VIDEO_FRAME_COMP_PSTRIDE(&picture, components[0]));
-}
-guint rows(const GstVideoFrame& picture, guint plane) {
-  gint components[GST_VIDEO_MAX_COMPONENTS];
-  gst_video_format_info_component(picture.info.finfo, plane, components);
-  return static_cast<guint>(GST_VIDEO_FRAME_COMP_HEIGHT(&picture, components[0]));
+// Calls use(data, stride, rows, bytes of a row, number) with each plane.
+template <class Use>
+void each_plane(GstBuffer* buffer, GstCaps* caps, GstMapFlags flags, Use use) {
+  GstVideoInfo info;
+  GstVideoFrame picture;
+  CHECK(gst_video_info_from_caps(&info, caps));
+  CHECK(gst_video_frame_map(&picture, &info, buffer, flags));
+  for (guint p = 0; p < GST_VIDEO_FRAME_N_PLANES(&picture); ++p) {
+    gint parts[GST_VIDEO_MAX_COMPONENTS];
+    gst_video_format_info_component(info.finfo, p, parts);
+    use(static_cast<unsigned char*>(GST_VIDEO_FRAME_PLANE_DATA(&picture, p)),
+        static_cast<std::size_t>(GST_VIDEO_FRAME_PLANE_STRIDE(&picture, p)),
+        static_cast<std::size_t>(GST_VIDEO_FRAME_COMP_HEIGHT(&picture, parts[0])),
+        static_cast<std::size_t>(GST_VIDEO_FRAME_COMP_WIDTH(&picture, parts[0]) *
+                                 GST_VIDEO_FRAME_COMP_PSTRIDE(&picture, parts[0])),
+        p);
+  }
+  gst_video_frame_unmap(&picture);
 }
 
 // Is it the picture of its own offset?
 bool intact(GstBuffer* buffer, GstCaps* caps) {
-  GstVideoInfo info;
-  GstVideoFrame picture;
-  CHECK(gst_video_info_from_caps(&info, caps));
-  CHECK(gst_video_frame_map(&picture, &info, buffer, GST_MAP_READ));
   bool same = true;
-  for (guint p = 0; p < GST_VIDEO_FRAME_N_PLANES(&picture); ++p) {
-    same &= plane_shows(
-        static_cast<const unsigned char*>(GST_VIDEO_FRAME_PLANE_DATA(&picture, p)),
-        static_cast<std::size_t>(GST_VIDEO_FRAME_PLANE_STRIDE(&picture, p)),
-        rows(picture, p), row_bytes(picture, p), p, GST_BUFFER_OFFSET(buffer));
-  }
-  gst_video_frame_unmap(&picture);
+  each_plane(buffer, caps, GST_MAP_READ, [&](auto... plane) {
+    same &= plane_shows(plane..., GST_BUFFER_OFFSET(buffer));
+  });
   return same;
 }
 
-void draw(GstBuffer* buffer, const GstVideoInfo& info, std::uint64_t key) {
-  GstVideoFrame picture;
-  CHECK(gst_video_frame_map(&picture, const_cast<GstVideoInfo*>(&info), buffer,
-                            GST_MAP_WRITE));
-  for (guint p = 0; p < GST_VIDEO_FRAME_N_PLANES(&picture); ++p) {
-    draw_plane(static_cast<unsigned char*>(GST_VIDEO_FRAME_PLANE_DATA(&picture, p)),
-               static_cast<std::size_t>(GST_VIDEO_FRAME_PLANE_STRIDE(&picture, p)),
-               rows(picture, p), row_bytes(picture, p), p, key);
-  }
-  gst_video_frame_unmap(&picture);
-  GST_BUFFER_OFFSET(buffer) = key;
-}
-
-// With borders, so that strides and offsets are not the default ones.
-Ref<GstBuffer> new_picture(const GstVideoInfo& info, bool padded) {
-  GstVideoInfo real = info;
+// `padded`: with borders, so that strides and offsets are not the default ones.
+Ref<GstBuffer> new_picture(GstCaps* caps, bool padded, std::uint64_t key) {
+  GstVideoInfo real;
+  CHECK(gst_video_info_from_caps(&real, caps));
   if (padded) {
     GstVideoAlignment alignment;
     gst_video_alignment_reset(&alignment);
@@ -89,6 +77,9 @@ Ref<GstBuffer> new_picture(const GstVideoInfo& info, bool padded) {
       buffer.get(), GST_VIDEO_FRAME_FLAG_NONE, GST_VIDEO_INFO_FORMAT(&real),
       static_cast<guint>(real.width), static_cast<guint>(real.height),
       GST_VIDEO_INFO_N_PLANES(&real), real.offset, real.stride);
+  each_plane(buffer.get(), caps, GST_MAP_WRITE,
+             [&](auto... plane) { draw_plane(plane..., key); });
+  GST_BUFFER_OFFSET(buffer.get()) = key;
   return buffer;
 }
 
@@ -97,20 +88,16 @@ std::string caps_for(const std::string& format, int width = 65, int height = 33)
          ", height=" + std::to_string(height) + ", framerate=25/1";
 }
 
-const std::vector<std::string>& common_formats() {
-  static const std::vector<std::string> names = {
-      "BGR",  "RGB",  "BGRx", "RGBA",      "ARGB",      "GRAY8", "GRAY16_LE", "GRAY16_BE",
-      "I420", "YV12", "NV12", "NV21",      "Y42B",      "Y444",  "NV16",      "A420",
-      "Y41B", "GBRA", "RGBP", "P010_10LE", "I420_10LE", "RGB16", "ARGB64",    "YUY2"};
-  return names;
-}
+const std::vector<std::string> kFormats = {
+    "BGR",  "RGB",  "BGRx", "RGBA",      "ARGB",      "GRAY8", "GRAY16_LE", "GRAY16_BE",
+    "I420", "YV12", "NV12", "NV21",      "Y42B",      "Y444",  "NV16",      "A420",
+    "Y41B", "GBRA", "RGBP", "P010_10LE", "I420_10LE", "RGB16", "ARGB64"};
 
-}  // namespace
-
-// CHANNEL PROPERTIES: possumsrc to an appsink; a line for each frame, then the end.
+// CHANNEL TIMES: possumsrc to an appsink; a line for each frame, then the end.
 ROLE(element_reader) {
-  const auto pipeline = launch("possumsrc channel=" + args[0] + " " + args[1] +
-                               " ! appsink name=sink sync=false max-buffers=1");
+  const auto pipeline =
+      launch("possumsrc leaky-type=none is-live=false channel=" + args[0] +
+             " ! appsink name=sink sync=false max-buffers=1");
   const auto sink = element(pipeline, "sink");
   gst_element_set_state(pipeline.get(), GST_STATE_PLAYING);
   support::say("playing");
@@ -122,7 +109,7 @@ ROLE(element_reader) {
     std::string line = std::string(format) + " " +
                        std::to_string(GST_BUFFER_OFFSET(buffer)) +
                        (intact(buffer, caps) ? " intact" : " torn");
-    if (args.size() > 2) {
+    if (args[1] == "with times") {
       line += " pts " + std::to_string(GST_BUFFER_PTS(buffer)) + " duration " +
               std::to_string(GST_BUFFER_DURATION(buffer)) + " flags " +
               std::to_string(GST_BUFFER_FLAGS(buffer) & POSSUM_FLAG_CORRUPTED);
@@ -159,12 +146,9 @@ ROLE(element_writer) {
   std::uint64_t key = 0;
   for (std::size_t i = 3; i < args.size(); ++i) {
     const Ref<GstCaps> caps{gst_caps_from_string(args[i].c_str())};
-    GstVideoInfo info;
-    CHECK(gst_video_info_from_caps(&info, caps.get()));
     gst_app_src_set_caps(GST_APP_SRC(source.get()), caps.get());
     for (int n = 0; n < std::stoi(args[1]); ++n, ++key) {
-      Ref<GstBuffer> buffer = new_picture(info, args[2] == "padded");
-      draw(buffer.get(), info, key);
+      Ref<GstBuffer> buffer = new_picture(caps.get(), args[2] == "padded", key);
       GST_BUFFER_PTS(buffer.get()) = key * 40 * GST_MSECOND;
       GST_BUFFER_DURATION(buffer.get()) = 40 * GST_MSECOND;
       GST_BUFFER_FLAG_SET(buffer.get(), GST_BUFFER_FLAG_CORRUPTED);
@@ -182,89 +166,83 @@ ROLE(element_writer) {
   return fine ? 0 : 1;
 }
 
-TEST(possumsrc_shows_each_format_of_a_c_writer) {
+// A C writer, and a possumsrc that has come to it.
+struct ReadByPossumsrc {
+  explicit ReadByPossumsrc(const std::string& caps, const std::string& times = "no times")
+      : reader("element_reader", {channel, times}) {
+    reader.expect("playing");
+    writer = open_writer(channel, caps, allow_blocking);
+    await_readers(writer);
+  }
+  void end() {
+    end_stream(writer);
+    reader.expect("eos");
+    reader.expect_status(0);
+  }
   const std::string channel = unique_channel();
-  Peer reader("element_reader", {channel, "leaky-type=none is-live=false"});
-  reader.expect("playing");
-  const WriterHandle writer = open_writer(channel, caps_for("BGR"), allow_blocking);
-  EXPECT(POSSUM_OK, possum_writer_wait_readers(writer, 1, in_ms(kLimitMs)));
+  Peer reader;
+  WriterHandle writer;
+};
+
+TEST(possumsrc_shows_each_format_of_a_c_writer) {
+  ReadByPossumsrc to(caps_for("BGR"));
+  std::vector<std::string> formats = kFormats;
+  formats.push_back("YUY2");
   std::uint64_t key = 0;
-  for (const std::string& format : common_formats()) {
+  for (const std::string& format : formats) {
     const std::string caps = caps_for(format, format == "YUY2" ? 64 : 65);
-    EXPECT(POSSUM_OK, possum_writer_set_caps(writer, caps.c_str(), 0));
-    const possum_video video = video_of(caps);
+    EXPECT(POSSUM_OK, possum_writer_set_caps(to.writer, caps.c_str(), 0));
     for (int n = 0; n < 2; ++n, ++key) {
-      EXPECT(POSSUM_OK, publish_picture(writer, video, key, in_ms(kLimitMs)));
-      reader.expect(format + " " + std::to_string(key) + " intact");
+      EXPECT(POSSUM_OK, publish_picture(to.writer, video_of(caps), key, in_ms(kLimitMs)));
+      to.reader.expect(format + " " + std::to_string(key) + " intact");
     }
   }
-  possum_writer_eos(writer);
-  EXPECT(POSSUM_OK, possum_writer_drain(writer, in_ms(kLimitMs)));
-  reader.expect("eos");
-  CHECK(reader.join() == 0);
+  to.end();
 }
 
 TEST(possumsrc_understands_strides_of_a_c_writer) {
-  const std::string channel = unique_channel();
-  Peer reader("element_reader", {channel, "leaky-type=none is-live=false"});
-  reader.expect("playing");
   const std::string caps = caps_for("NV12");
-  const WriterHandle writer = open_writer(channel, caps, allow_blocking);
-  EXPECT(POSSUM_OK, possum_writer_wait_readers(writer, 1, in_ms(kLimitMs)));
+  ReadByPossumsrc to(caps);
   possum_video video = video_of(caps);
   possum_frame_params params = params_for(7);
   place_planes({{8192, 128, 0}, {256, 96, 0}}, video, params);
-  SlotHandle slot = borrow(writer, 16384);
+  SlotHandle slot = borrow(to.writer, 16384);
   draw_picture(video, possum_slot_data(slot), 7);
-  EXPECT(POSSUM_OK, possum_writer_publish(writer, slot, &params, POSSUM_FOREVER));
+  EXPECT(POSSUM_OK, possum_writer_publish(to.writer, slot, &params, POSSUM_FOREVER));
   slot.reset();
-  reader.expect("NV12 7 intact");
-  possum_writer_eos(writer);
-  reader.expect("eos");
+  to.reader.expect("NV12 7 intact");
+  to.end();
 }
 
 TEST(possumsrc_has_times_and_flags_of_a_c_writer) {
-  const std::string channel = unique_channel();
-  Peer reader("element_reader", {channel, "leaky-type=none is-live=false", "with times"});
-  reader.expect("playing");
   const std::string caps = caps_for("GRAY8");
-  const WriterHandle writer = open_writer(channel, caps, allow_blocking);
-  EXPECT(POSSUM_OK, possum_writer_wait_readers(writer, 1, in_ms(kLimitMs)));
+  ReadByPossumsrc to(caps, "with times");
+  std::vector<unsigned char> picture(video_of(caps).bytes);
   for (std::uint64_t key = 0; key < 3; ++key) {
-    possum_slot* slot = nullptr;
-    EXPECT(POSSUM_OK, possum_writer_borrow(writer, 0, POSSUM_FOREVER, &slot));
-    draw_picture(video_of(caps), possum_slot_data(slot), key);
+    draw_picture(video_of(caps), picture.data(), key);
     possum_frame_params params = params_for(key);
     params.pts_ns = static_cast<std::int64_t>(key) * 50'000'000;
     params.duration_ns = 50'000'000;
     params.flags = key == 1 ? POSSUM_FLAG_CORRUPTED : 0;
-    EXPECT(POSSUM_OK, possum_writer_publish(writer, slot, &params, POSSUM_FOREVER));
-    possum_slot_release(slot);
-    reader.expect("GRAY8 " + std::to_string(key) + " intact pts " +
-                  std::to_string(params.pts_ns) + " duration 50000000 flags " +
-                  (key == 1 ? "256" : "0"));
+    EXPECT(POSSUM_OK, possum_writer_write(to.writer, picture.data(), picture.size(),
+                                          &params, POSSUM_FOREVER));
+    to.reader.expect("GRAY8 " + std::to_string(key) + " intact pts " +
+                     std::to_string(params.pts_ns) + " duration 50000000 flags " +
+                     (key == 1 ? "256" : "0"));
   }
-  possum_writer_eos(writer);
-  reader.expect("eos");
+  to.end();
 }
 
 TEST(possumsrc_refuses_what_is_no_video_with_one_error) {
-  const std::string channel = unique_channel();
-  Peer reader("element_reader", {channel, ""});
-  reader.expect("playing");
-  const WriterHandle writer =
-      open_writer(channel, "application/x-possum-array, dtype=float32, shape=4");
+  ReadByPossumsrc to("application/x-possum-array, dtype=float32, shape=4");
   const float values[4] = {1, 2, 3, 4};
-  EXPECT(POSSUM_OK, possum_writer_wait_readers(writer, 1, in_ms(kLimitMs)));
   EXPECT(POSSUM_OK,
-         possum_writer_write(writer, values, sizeof values, nullptr, POSSUM_FOREVER));
-  const std::string error = reader.hear();
-  CHECK(error.find("error channel \"" + channel +
-                   "\" carries application/x-possum-array: read it with") == 0);
-  CHECK(reader.join() == 1);
+         possum_writer_write(to.writer, values, sizeof values, nullptr, POSSUM_FOREVER));
+  CHECK(to.reader.hear().starts_with(
+      "error channel \"" + to.channel +
+      "\" carries application/x-possum-array: read it with"));
+  to.reader.expect_status(1);
 }
-
-namespace {
 
 // Reads all that `element_writer` sends and checks it.
 void check_sink(const std::vector<std::string>& formats, const std::string& padding,
@@ -279,8 +257,7 @@ void check_sink(const std::vector<std::string>& formats, const std::string& padd
     for (std::uint64_t n = 0; n < frames; ++n, ++key) {
       FrameHandle frame = next(reader);
       const possum_frame_info info = info_of(frame);
-      possum_video video;
-      possum_video_init(&video, sizeof video);
+      possum_video video = no_video();
       EXPECT(POSSUM_OK, possum_frame_get_video(frame, &video));
       CHECK(video.format == format && video.framerate_n == 25);
       CHECK(info.offset == key && shows_its_key(frame) && info.missed == 0);
@@ -289,19 +266,12 @@ void check_sink(const std::vector<std::string>& formats, const std::string& padd
       CHECK((info.flags & POSSUM_FLAG_CORRUPTED) != 0);
     }
   }
-  possum_frame* frame = nullptr;
-  EXPECT(POSSUM_EOS, possum_reader_next(reader, in_ms(kLimitMs), &frame));
+  EXPECT(POSSUM_EOS, try_next(reader));
   reader.reset();
-  CHECK(writer.join() == 0);
+  writer.expect_status(0);
 }
 
-}  // namespace
-
-TEST(c_reader_shows_each_format_of_possumsink) {
-  std::vector<std::string> formats = common_formats();
-  formats.pop_back();  // YUY2: an odd width has half a pixel more
-  check_sink(formats, "packed", 2);
-}
+TEST(c_reader_shows_each_format_of_possumsink) { check_sink(kFormats, "packed", 2); }
 
 TEST(c_reader_understands_bordered_pictures_of_possumsink) {
   check_sink({"I420", "NV12", "BGRx", "GRAY16_LE"}, "padded", 3);
@@ -317,31 +287,10 @@ TEST(c_reader_follows_possumsink_over_its_restart) {
     CHECK(shows_its_key(frame) && info_of(frame).writer_id != first);
     first = info_of(frame).writer_id;
     frame.reset();
-    possum_frame* none = nullptr;
-    EXPECT(POSSUM_EOS, possum_reader_next(reader, in_ms(kLimitMs), &none));
-    CHECK(writer.join() == 0);
+    EXPECT(POSSUM_EOS, try_next(reader));
+    writer.expect_status(0);
     possum_reader_detach(reader);  // this one has said that it was all
   }
 }
 
-TEST(possumsrc_follows_a_c_writer_over_its_death) {
-  const std::string channel = unique_channel();
-  Peer reader("element_reader", {channel, ""});
-  reader.expect("playing");
-  for (std::uint64_t key = 0; key < 2; ++key) {
-    Peer writer("c_writer", {channel, std::to_string(key)});
-    reader.expect("I420 " + std::to_string(key) + " intact");
-    writer.kill();
-  }
-  reader.kill();
-  open_writer(channel, caps_for("BGR"));  // clears up after the dead
-}
-
-// CHANNEL KEY: publishes one picture and stays.
-ROLE(c_writer) {
-  const WriterHandle writer = open_writer(args[0], caps_for("I420"));
-  EXPECT(POSSUM_OK,
-         publish_picture(writer, video_of(caps_for("I420")), std::stoull(args[1])));
-  pause();
-  return 0;
-}
+}  // namespace

@@ -10,7 +10,7 @@
 
 #include <algorithm>
 #include <atomic>
-#include <mutex>
+#include <numeric>
 #include <random>
 #include <thread>
 #include <vector>
@@ -29,8 +29,6 @@ constexpr char kOther[] =
 constexpr char kArray[] =
     "application/x-possum-array, dtype=(string)float32, shape=(string)\"4\\054\\ 8\"";
 constexpr std::int64_t kShortNs = 30 * support::kMs;
-
-std::uint64_t number(const std::string& text) { return std::stoull(text); }
 
 void publish(possum_writer* writer, std::uint64_t key, const std::string& caps = kPicture,
              int line = __builtin_LINE()) {
@@ -52,54 +50,40 @@ possum_status publish_slot(possum_writer* writer, possum_slot* slot, std::uint64
   return possum_writer_publish(writer, slot, &params, deadline_ns);
 }
 
+SlotHandle drawn_slot(possum_writer* writer, std::uint64_t key,
+                      const std::string& caps = kPicture) {
+  SlotHandle slot = borrow(writer);
+  draw_picture(video_of(caps), possum_slot_data(slot), key);
+  return slot;
+}
+
+// Takes the next frame.
 bool shows_key(possum_reader* reader, std::uint64_t key) {
   const FrameHandle frame = take(reader);
   return info_of(frame).offset == key && shows_its_key(frame);
 }
 
-// --- other processes -------------------------------------------------------------------
+// --- what a TEST_F finds ---------------------------------------------------------------
 
-// CHANNEL CAPS: publishes the keys that it is told, "eos" and "quit".
-ROLE(writer) {
-  const possum_video video = video_of(args[1]);
-  const WriterHandle writer = open_writer(args[0], args[1], allow_blocking);
-  support::say("open");
-  std::istringstream words;
-  while (support::listen(words)) {
-    std::string order;
-    words >> order;
-    if (order == "quit") break;
-    if (order == "eos") {
-      possum_writer_eos(writer);
-      EXPECT(POSSUM_OK, possum_writer_drain(writer, in_ms(kLimitMs)));
-    } else if (order == "readers") {
-      EXPECT(POSSUM_OK, possum_writer_wait_readers(writer, 1, in_ms(kLimitMs)));
-    } else {
-      EXPECT(POSSUM_OK, publish_picture(writer, video, number(order)));
-    }
-    support::say("done");
-  }
-  return 0;
-}
+struct WithWriter {
+  NamedWriter writer = open_writer(unique_channel(), kPicture);
+};
+struct WithReader : WithWriter {
+  ReaderHandle reader = attach_reader(writer.channel);
+};
+struct WithOther {
+  NamedWriter writer = open_writer(unique_channel(), kOther);
+  ReaderHandle reader = attach_reader(writer.channel);
+};
+struct WithBlockingWriter {
+  NamedWriter writer = open_writer(unique_channel(), kPicture, allow_blocking);
+};
 
-// CHANNEL: waits for a name that another writer holds.
-ROLE(claimer) {
-  support::say("claims");
-  open_writer(args[0], kPicture,
-              [](auto& options) { options.claim_timeout_ns = POSSUM_FOREVER; });
-  return 0;
-}
-
-// --- what writes to frames
+// --- what writes to frames, in this process and others ---------------------------------
 
 constexpr std::uint64_t kDrawnFrames = 40;  // more than there are slots
 constexpr int kDrawn = 0xee;
 constexpr int kOfAnEarlierHandler = 42;
-
-void blocking_one(possum_reader_options& options) {
-  options.policy = POSSUM_BLOCKING;
-  options.depth = 1;
-}
 
 void copy_on_write(possum_reader_options& options) {
   options.policy = POSSUM_BLOCKING;
@@ -209,37 +193,6 @@ ROLE(faulty) {
   return 0;
 }
 
-// CHANNEL COUNT: blocking, checks that it gets 0..COUNT-1 and the end.
-ROLE(lossless_reader) {
-  const ReaderHandle reader = attach_reader(args[0], blocking);
-  support::say("attached");
-  const std::uint64_t count = number(args[1]);
-  for (std::uint64_t key = 0; key < count; ++key) CHECK(shows_key(reader, key));
-  possum_frame* frame = nullptr;
-  EXPECT(POSSUM_EOS, possum_reader_take(reader, in_ms(kLimitMs), &frame));
-  CHECK(frame == nullptr && statistics_of(reader).missed == 0);
-  return 0;
-}
-
-// CHANNEL: holds what it takes, for ever.
-ROLE(hoarder) {
-  const ReaderHandle reader = attach_reader(args[0], blocking);
-  take(reader);
-  support::say("holds");
-  pause();
-  return 0;
-}
-
-// CHANNEL: writes into a frame.
-ROLE(vandal) {
-  const ReaderHandle reader = attach_reader(args[0]);
-  const FrameHandle frame = take(reader);
-  support::say("draws");
-  *static_cast<volatile char*>(const_cast<void*>(info_of(frame).data)) = 1;
-  support::say("drew");
-  return 0;
-}
-
 // --- arguments -------------------------------------------------------------------------
 
 TEST(nonsense_is_refused_with_a_sentence) {
@@ -265,25 +218,23 @@ TEST(nonsense_is_refused_with_a_sentence) {
   EXPECT(POSSUM_ERROR_SETTINGS, possum_writer_open(nullptr, &writer));
   EXPECT(POSSUM_ERROR_SETTINGS, possum_writer_open(&options, nullptr));
 
-  possum_reader_options look;
-  possum_reader_options_init(&look, sizeof look);
-  possum_reader* reader = nullptr;
-  look.depth = 17;
-  EXPECT(POSSUM_ERROR_SETTINGS, possum_reader_open(&look, &reader));
-  CHECK(says("depth"));
-  look.depth = 1;
-  look.policy = 3;
-  EXPECT(POSSUM_ERROR_SETTINGS, possum_reader_open(&look, &reader));
-  look.policy = POSSUM_BLOCKING;
-  look.allowed_owner = "no-such-user-here";
-  EXPECT(POSSUM_ERROR_SETTINGS, possum_reader_open(&look, &reader));
-  CHECK(says("no-such-user-here") && reader == nullptr);
+  const auto reader_refused = [](auto change, const char* words) {
+    possum_reader_options wrong;
+    possum_reader_options_init(&wrong, sizeof wrong);
+    change(wrong);
+    possum_reader* reader = nullptr;
+    EXPECT(POSSUM_ERROR_SETTINGS, possum_reader_open(&wrong, &reader));
+    CHECK(reader == nullptr && says(words));
+  };
+  reader_refused([](auto& o) { o.depth = 17; }, "depth");
+  reader_refused([](auto& o) { o.policy = 3; }, "policy");
+  reader_refused([](auto& o) { o.allowed_owner = "no-such-user-here"; },
+                 "no-such-user-here");
 }
 
 TEST(null_handles_do_no_harm) {
-  possum_frame* frame = nullptr;
   possum_slot* slot = nullptr;
-  EXPECT(POSSUM_ERROR_SETTINGS, possum_reader_next(nullptr, POSSUM_AT_ONCE, &frame));
+  EXPECT(POSSUM_ERROR_SETTINGS, try_next(nullptr));
   EXPECT(POSSUM_ERROR_SETTINGS, possum_writer_borrow(nullptr, 1, POSSUM_AT_ONCE, &slot));
   possum_writer_close(nullptr);
   possum_reader_close(nullptr);
@@ -420,10 +371,9 @@ TEST(each_status_has_a_name_and_deadlines_are_moments) {
 // --- frames ----------------------------------------------------------------------------
 
 TEST(frame_arrives_with_all_that_is_known_of_it) {
-  const std::string channel = unique_channel();
   const std::int64_t opened = possum_now_ns();
-  const WriterHandle writer = open_writer(channel, kPicture);
-  const ReaderHandle reader = attach_reader(channel);
+  const auto writer = open_writer(unique_channel(), kPicture);
+  const ReaderHandle reader = attach_reader(writer.channel);
   const possum_video video = video_of(kPicture);
   possum_frame_params params = params_for(9);
   params.capture_ns = possum_now_ns();
@@ -431,10 +381,9 @@ TEST(frame_arrives_with_all_that_is_known_of_it) {
   params.latency_ns = 7;
   params.offset_end = 10;
   params.flags = POSSUM_FLAG_DISCONT | POSSUM_FLAG_CORRUPTED | POSSUM_FLAG_INTERLACED;
-  SlotHandle slot = borrow(writer);
+  SlotHandle slot = drawn_slot(writer, 9);
   CHECK(possum_slot_bytes(slot) >= video.bytes);
   CHECK(statistics_of(writer).borrowed == 1);
-  draw_picture(video, possum_slot_data(slot), 9);
   EXPECT(POSSUM_OK, possum_writer_publish(writer, slot, &params, POSSUM_AT_ONCE));
 
   const FrameHandle frame = take(reader);
@@ -463,9 +412,7 @@ TEST(frame_arrives_with_all_that_is_known_of_it) {
   CHECK(std::string(seen.writer_name).starts_with("libpossum-libra"));
 }
 
-TEST(recorded_material_has_its_own_time_and_none_of_the_clock) {
-  const auto writer = open_writer(unique_channel(), kPicture);
-  const ReaderHandle reader = attach_reader(writer.channel);
+TEST_F(WithReader, recorded_material_has_its_own_time_and_none_of_the_clock) {
   const std::vector<char> picture(video_of(kPicture).bytes);
   possum_frame_params params = params_for(0);
   params.pts_ns = 5'000;
@@ -487,9 +434,7 @@ TEST(recorded_material_has_its_own_time_and_none_of_the_clock) {
   CHECK(info.capture_ns <= possum_now_ns() && info.capture_ns >= info.publish_ns);
 }
 
-TEST(planes_may_lie_anywhere_in_a_slot) {
-  const auto writer = open_writer(unique_channel(), kOther);
-  const ReaderHandle reader = attach_reader(writer.channel);
+TEST_F(WithOther, planes_may_lie_anywhere_in_a_slot) {
   possum_video video = video_of(kOther);
   possum_frame_params params = params_for(3);
   place_planes({{4096, 64, 0}, {64, 80, 0}}, video, params);
@@ -498,15 +443,13 @@ TEST(planes_may_lie_anywhere_in_a_slot) {
   EXPECT(POSSUM_OK, possum_writer_publish(writer, slot, &params, POSSUM_AT_ONCE));
   const FrameHandle frame = take(reader);
   CHECK(shows_its_key(frame));
-  possum_video there;
-  possum_video_init(&there, sizeof there);
+  possum_video there = no_video();
   EXPECT(POSSUM_OK, possum_frame_get_video(frame, &there));
   CHECK(there.planes[0].offset == 4096 && there.planes[1].stride == 80);
   CHECK(there.bytes == 8000);
 }
 
-TEST(planes_that_do_not_fit_are_refused_and_the_slot_stays_borrowed) {
-  const auto writer = open_writer(unique_channel(), kOther);
+TEST_F(WithOther, planes_that_do_not_fit_are_refused_and_the_slot_stays_borrowed) {
   const SlotHandle slot = borrow(writer);
   const auto refused = [&](auto change) {
     possum_frame_params params = params_for(0);
@@ -527,9 +470,7 @@ TEST(planes_that_do_not_fit_are_refused_and_the_slot_stays_borrowed) {
   CHECK(statistics_of(writer).frames == 1 && statistics_of(writer).borrowed == 0);
 }
 
-TEST(write_copies_rows_from_any_layout) {
-  const auto writer = open_writer(unique_channel(), kOther);
-  const ReaderHandle reader = attach_reader(writer.channel);
+TEST_F(WithOther, write_copies_rows_from_any_layout) {
   possum_video video = video_of(kOther);
   std::vector<unsigned char> memory(6000, 0xee);
   possum_frame_params params = params_for(4);
@@ -548,19 +489,17 @@ TEST(write_copies_rows_from_any_layout) {
 TEST(anything_with_a_media_type_crosses) {
   const auto writer = open_writer(unique_channel(), kArray);
   const ReaderHandle reader = attach_reader(writer.channel);
-  float values[32];
-  for (int i = 0; i < 32; ++i) values[i] = static_cast<float>(i) / 3;
-  EXPECT(POSSUM_OK,
-         possum_writer_write(writer, values, sizeof values, nullptr, POSSUM_AT_ONCE));
+  std::vector<float> values(32);
+  std::iota(values.begin(), values.end(), 1 / 3.f);
+  EXPECT(POSSUM_OK, write(writer, values, nullptr));
   FrameHandle frame = take(reader);
   const possum_frame_info info = info_of(frame);
-  CHECK(info.is_video == 0 && info.plane_count == 0 && info.bytes == sizeof values);
-  CHECK(std::memcmp(info.data, values, sizeof values) == 0);
+  CHECK(info.is_video == 0 && info.plane_count == 0 && info.bytes == 32 * sizeof(float));
+  CHECK(std::memcmp(info.data, values.data(), info.bytes) == 0);
   char shape[8];
   CHECK(possum_caps_get(info.caps, "shape", shape, sizeof shape) == 4);
   CHECK(std::string(shape) == "4, 8");
-  possum_video video;
-  possum_video_init(&video, sizeof video);
+  possum_video video = no_video();
   EXPECT(POSSUM_ERROR_FORMAT, possum_frame_get_video(frame, &video));
   frame.reset();
   possum_slot* slot = nullptr;
@@ -568,8 +507,7 @@ TEST(anything_with_a_media_type_crosses) {
   CHECK(says("How large"));
 }
 
-TEST(caps_change_from_one_frame_to_the_next) {
-  const auto writer = open_writer(unique_channel(), kPicture, allow_blocking);
+TEST_F(WithBlockingWriter, caps_change_from_one_frame_to_the_next) {
   const ReaderHandle reader = attach_reader(writer.channel, blocking);
   std::vector<FrameHandle> kept;
   for (std::uint64_t key = 0; key < 12; ++key) {
@@ -596,9 +534,7 @@ TEST(caps_change_from_one_frame_to_the_next) {
   CHECK(shows_key(reader, 99));
 }
 
-TEST(frames_outlive_reader_writer_and_channel) {
-  auto writer = open_writer(unique_channel(), kPicture);
-  ReaderHandle reader = attach_reader(writer.channel);
+TEST_F(WithReader, frames_outlive_reader_writer_and_channel) {
   publish(writer, 5);
   FrameHandle frame = take(reader);
   const SlotHandle slot = borrow(writer);
@@ -612,56 +548,7 @@ TEST(frames_outlive_reader_writer_and_channel) {
   std::memset(possum_slot_data(slot), 1, possum_slot_bytes(slot));
 }
 
-TEST(many_threads_release_frames) {
-  const auto writer = open_writer(unique_channel(), kPicture, allow_blocking);
-  const ReaderHandle reader = attach_reader(writer.channel, [](auto& options) {
-    options.policy = POSSUM_BLOCKING;
-    options.depth = 8;
-  });
-  constexpr std::uint64_t kFrames = 600;
-  std::thread publisher([&] {
-    for (std::uint64_t key = 0; key < kFrames; ++key) {
-      publish(writer, key);
-    }
-  });
-  std::mutex lock;
-  std::vector<FrameHandle> waiting;
-  std::atomic<std::uint64_t> released{0};
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 6; ++i) {
-    threads.emplace_back([&] {
-      while (released < kFrames) {
-        FrameHandle frame;
-        {
-          const std::lock_guard guard(lock);
-          if (!waiting.empty()) {
-            frame = std::move(waiting.back());
-            waiting.pop_back();
-          }
-        }
-        if (frame == nullptr) {
-          std::this_thread::yield();
-          continue;
-        }
-        CHECK(shows_its_key(frame));
-        frame.reset();
-        ++released;
-      }
-    });
-  }
-  for (std::uint64_t key = 0; key < kFrames; ++key) {
-    FrameHandle frame = take(reader);
-    CHECK(info_of(frame).offset == key);
-    const std::lock_guard guard(lock);
-    waiting.push_back(std::move(frame));
-  }
-  publisher.join();
-  for (std::thread& thread : threads) thread.join();
-  CHECK(statistics_of(writer).held == 0);
-}
-
-TEST(copy_option_gives_slots_back_at_once) {
-  const auto writer = open_writer(unique_channel(), kPicture);
+TEST_F(WithWriter, copy_option_gives_slots_back_at_once) {
   const ReaderHandle reader =
       attach_reader(writer.channel, [](auto& options) { options.copy = 1; });
   std::vector<FrameHandle> kept;
@@ -674,68 +561,41 @@ TEST(copy_option_gives_slots_back_at_once) {
   for (const FrameHandle& frame : kept) CHECK(shows_its_key(frame));
 }
 
-TEST(the_kernel_refuses_to_write_into_a_frame) {
-  const auto writer = open_writer(unique_channel(), kPicture);
-  publish(writer, 1);
-  Peer vandal("vandal", {writer.channel});
-  vandal.expect("draws");
-  CHECK(!vandal.hear_if_alive());
-}
-
 // --- slots -----------------------------------------------------------------------------
 
 TEST(several_slots_may_be_borrowed) {
   const auto writer =
       open_writer(unique_channel(), kPicture, [](auto& options) { options.slots = 6; });
   const ReaderHandle reader = attach_reader(writer.channel);
-  const possum_video video = video_of(kPicture);
   SlotHandle slots[4];
   for (SlotHandle& slot : slots) slot = borrow(writer);
   possum_slot* fifth = nullptr;
   EXPECT(POSSUM_NO_SLOT, possum_writer_borrow(writer, 0, POSSUM_AT_ONCE, &fifth));
   CHECK(fifth == nullptr && says("release"));
-  slots[3].reset();
-  for (std::uint64_t key = 0; key < 3; ++key) {
-    draw_picture(video, possum_slot_data(slots[key]), key);
-  }
-  for (std::uint64_t key = 0; key < 3; ++key) {
-    EXPECT(POSSUM_OK, publish_slot(writer, slots[key], key));
-    CHECK(shows_key(reader, key));
-    slots[key].reset();
-  }
-  CHECK(statistics_of(writer).borrowed == 0);
+  for (SlotHandle& slot : slots) slot.reset();
   // Those that were lent come back as well.
   for (std::uint64_t key = 0; key < 40; key += 2) {
-    for (const int i : {0, 1}) slots[i] = borrow(writer);
-    for (const int i : {0, 1}) {
-      const possum_frame_params params = params_for(key + static_cast<std::uint64_t>(i));
-      draw_picture(video, possum_slot_data(slots[i]), params.offset);
-      EXPECT(POSSUM_OK, possum_writer_publish(writer, slots[i], &params, POSSUM_AT_ONCE));
+    for (const unsigned i : {0, 1}) slots[i] = drawn_slot(writer, key + i);
+    for (const unsigned i : {0, 1}) {
+      EXPECT(POSSUM_OK, publish_slot(writer, slots[i], key + i));
       slots[i].reset();
-      CHECK(shows_key(reader, params.offset));
+      CHECK(shows_key(reader, key + i));
     }
   }
+  CHECK(statistics_of(writer).borrowed == 0);
   for (SlotHandle& slot : slots) slot = borrow(writer);
   for (SlotHandle& slot : slots) slot.reset();
   CHECK(statistics_of(writer).no_slot == 0);
 }
 
 // The natural code for errors is the right one, and a slot can be read while it is there.
-TEST(slot_is_released_once_whatever_publish_said) {
-  auto writer = open_writer(unique_channel(), kPicture);
-  const ReaderHandle reader = attach_reader(writer.channel);
-  const possum_video video = video_of(kPicture);
-  SlotHandle slot;
-  const auto begin = [&] {
-    slot = borrow(writer);
-    draw_picture(video, possum_slot_data(slot), 1);
-  };
+TEST_F(WithReader, slot_is_released_once_whatever_publish_said) {
+  SlotHandle slot = drawn_slot(writer, 1);
   const auto publish = [&](possum_status wanted) {
     EXPECT(wanted, publish_slot(writer, slot, 1));
     const auto* const first = static_cast<const unsigned char*>(possum_slot_data(slot));
     CHECK(*first == picture_byte(1, 0, 0, 0));
   };
-  begin();
   publish(POSSUM_OK);
   publish(POSSUM_ERROR_STATE);
   CHECK(says("borrow another") && statistics_of(writer).frames == 1);
@@ -743,8 +603,8 @@ TEST(slot_is_released_once_whatever_publish_said) {
   slot.reset();
   CHECK(statistics_of(writer).borrowed == 0);
 
-  // A slot of a writer.channel that is made anew carries nothing to its readers.
-  begin();
+  // A slot of a channel that is made anew carries nothing to its readers.
+  slot = drawn_slot(writer, 1);
   CHECK(shm_unlink(("/possum-c." + writer.channel).c_str()) == 0);
   CHECK(support::eventually([&] { return possum_writer_reader_count(writer) == 0; }));
   publish(POSSUM_NO_SLOT);
@@ -759,7 +619,7 @@ TEST(slot_is_released_once_whatever_publish_said) {
     return true;
   }));
   writer.reset();
-  std::memset(possum_slot_data(slot), 0, video.bytes);
+  std::memset(possum_slot_data(slot), 0, possum_slot_bytes(slot));
 }
 
 // The frames are gone for their readers, but nobody may find other memory there.
@@ -768,10 +628,8 @@ TEST(published_slots_in_hand_keep_no_frame_from_being_written) {
       open_writer(unique_channel(), kPicture, [](auto& options) { options.slots = 4; });
   std::vector<SlotHandle> slots;
   for (std::uint64_t key = 0; key < 40; ++key) {
-    slots.push_back(borrow(writer));
-    possum_slot* const slot = slots.back();
-    draw_picture(video_of(kPicture), possum_slot_data(slot), key);
-    EXPECT(POSSUM_OK, possum_writer_publish(writer, slot, nullptr, POSSUM_AT_ONCE));
+    slots.push_back(drawn_slot(writer, key));
+    EXPECT(POSSUM_OK, publish_slot(writer, slots.back(), key));
   }
   EXPECT(POSSUM_OK, possum_writer_set_caps(writer, kOther, 0));
   publish(writer, 1, kOther);
@@ -793,85 +651,81 @@ TEST(another_writers_slot_is_refused) {
 
 // --- waits -----------------------------------------------------------------------------
 
+void blocking_one(possum_reader_options& options) {
+  options.policy = POSSUM_BLOCKING;
+  options.depth = 1;
+}
+
 // A writer whose blocking reader, of depth 1, has one frame waiting.
-struct HeldUp {
-  const std::string channel = unique_channel();
+struct HeldUp : WithBlockingWriter {
   const possum_video video = video_of(kPicture);
-  const WriterHandle writer = open_writer(channel, kPicture, allow_blocking);
-  const ReaderHandle reader = attach_reader(channel, blocking_one);
+  const ReaderHandle reader = attach_reader(writer.channel, blocking_one);
   HeldUp() { publish(writer, 0); }
   SlotHandle unfinished(std::uint64_t key) {
-    SlotHandle slot = borrow(writer);
-    draw_picture(video, possum_slot_data(slot), key);
+    SlotHandle slot = drawn_slot(writer, key);
     EXPECT(POSSUM_TIMEOUT, publish_slot(writer, slot, key, possum_deadline(kShortNs)));
     return slot;
   }
 };
 
-TEST(publication_goes_on_after_a_deadline) {
-  HeldUp held;
-  const ReaderHandle second = attach_reader(held.channel);
+TEST_F(HeldUp, publication_goes_on_after_a_deadline) {
+  const ReaderHandle second = attach_reader(writer.channel);
   CHECK(shows_key(second, 0));
-  const SlotHandle slot = held.unfinished(1);
+  const SlotHandle slot = unfinished(1);
   CHECK(shows_key(second, 1));  // had room
-  EXPECT(POSSUM_TIMEOUT,
-         possum_writer_publish(held.writer, slot, nullptr, possum_deadline(kShortNs)));
-  CHECK(shows_key(held.reader, 0));
-  EXPECT(POSSUM_OK, possum_writer_publish(held.writer, slot, nullptr, POSSUM_AT_ONCE));
-  CHECK(shows_key(held.reader, 1));
-  possum_frame* frame = nullptr;
-  EXPECT(POSSUM_TIMEOUT, possum_reader_take(second, POSSUM_AT_ONCE, &frame));  // once
-  CHECK(statistics_of(held.writer).borrowed == 0);
+  EXPECT(POSSUM_TIMEOUT, publish_slot(writer, slot, 1, possum_deadline(kShortNs)));
+  CHECK(shows_key(reader, 0));
+  EXPECT(POSSUM_OK, publish_slot(writer, slot, 1));
+  CHECK(shows_key(reader, 1));
+  EXPECT(POSSUM_TIMEOUT, try_take(second, POSSUM_AT_ONCE));  // once
+  CHECK(statistics_of(writer).borrowed == 0);
 }
 
-TEST(publication_can_be_given_up) {
-  HeldUp held;
-  held.unfinished(1).reset();
-  CHECK(shows_key(held.reader, 0));
-  publish(held.writer, 2);
-  FrameHandle frame = take(held.reader);
+TEST_F(HeldUp, publication_can_be_given_up) {
+  unfinished(1).reset();
+  CHECK(shows_key(reader, 0));
+  publish(writer, 2);
+  FrameHandle frame = take(reader);
   CHECK(info_of(frame).offset == 2 && info_of(frame).missed == 1);
   frame.reset();
 
-  publish(held.writer, 3);
-  SlotHandle slot = held.unfinished(4);
-  CHECK(shows_key(held.reader, 3));
-  publish(held.writer, 5);  // instead
-  EXPECT(POSSUM_ERROR_STATE,
-         possum_writer_publish(held.writer, slot, nullptr, POSSUM_AT_ONCE));
+  publish(writer, 3);
+  SlotHandle slot = unfinished(4);
+  CHECK(shows_key(reader, 3));
+  publish(writer, 5);  // instead
+  EXPECT(POSSUM_ERROR_STATE, publish_slot(writer, slot, 4));
   CHECK(says("given up"));
   slot.reset();
-  CHECK(shows_key(held.reader, 5) && statistics_of(held.writer).borrowed == 0);
+  CHECK(shows_key(reader, 5) && statistics_of(writer).borrowed == 0);
 }
 
 // A program that writes each frame from the same buffer, with a deadline.
-TEST(write_gives_its_frame_up_at_the_deadline) {
-  HeldUp held;
-  const ReaderHandle other = attach_reader(held.channel);
+TEST_F(HeldUp, write_gives_its_frame_up_at_the_deadline) {
+  const ReaderHandle other = attach_reader(writer.channel);
   CHECK(shows_key(other, 0));
-  std::vector<unsigned char> picture(held.video.bytes);
+  std::vector<unsigned char> picture(video.bytes);
   const auto send = [&](std::uint64_t key, std::int64_t deadline) {
-    draw_picture(held.video, picture.data(), key);
+    draw_picture(video, picture.data(), key);
     const possum_frame_params params = params_for(key);
-    return write(held.writer, picture, &params, deadline);
+    return write(writer, picture, &params, deadline);
   };
   EXPECT(POSSUM_TIMEOUT, send(1, possum_deadline(kShortNs)));
   CHECK(shows_key(other, 1));  // had room
-  CHECK(statistics_of(held.writer).borrowed == 0);
-  CHECK(shows_key(held.reader, 0));
+  CHECK(statistics_of(writer).borrowed == 0);
+  CHECK(shows_key(reader, 0));
   EXPECT(POSSUM_OK, send(2, POSSUM_AT_ONCE));
   CHECK(shows_key(other, 2));
-  FrameHandle frame = take(held.reader);
+  FrameHandle frame = take(reader);
   CHECK(info_of(frame).offset == 2 && info_of(frame).missed == 1 && shows_its_key(frame));
   frame.reset();
 
   EXPECT(POSSUM_OK, send(3, POSSUM_AT_ONCE));
-  possum_writer_interrupt(held.writer, 1);
+  possum_writer_interrupt(writer, 1);
   EXPECT(POSSUM_INTERRUPTED, send(4, POSSUM_FOREVER));
-  possum_writer_interrupt(held.writer, 0);
-  CHECK(shows_key(held.reader, 3));
+  possum_writer_interrupt(writer, 0);
+  CHECK(shows_key(reader, 3));
   EXPECT(POSSUM_OK, send(5, POSSUM_AT_ONCE));
-  CHECK(shows_key(held.reader, 5));
+  CHECK(shows_key(reader, 5));
 }
 
 // A call that waits.
@@ -886,11 +740,10 @@ struct Wait {
 struct Waits : HeldUp {
   const ReaderHandle other = open_reader(unique_channel());
   SlotHandle slot = borrow(writer);
-  possum_frame* frame = nullptr;
 
   void each(const std::function<void(const Wait&)>& use) {
     const auto of_writer = [&](auto until) {
-      use({POSSUM_TIMEOUT, [&] { return support::writer_sleeps(channel); },
+      use({POSSUM_TIMEOUT, [&] { return support::writer_sleeps(writer.channel); },
            [&](int on) { possum_writer_interrupt(writer, on); }, until});
     };
     const auto of_other = [&](auto until) {
@@ -901,15 +754,14 @@ struct Waits : HeldUp {
     of_writer([&](auto ns) { return possum_writer_drain(writer, ns); });
     of_writer([&](auto ns) { return possum_writer_wait_readers(writer, 2, ns); });
     of_other([&](auto ns) { return possum_reader_attach(other, ns); });
-    of_other([&](auto ns) { return possum_reader_next(other, ns, &frame); });
+    of_other([&](auto ns) { return try_next(other, ns); });
     CHECK(shows_key(reader, 0));
     EXPECT(POSSUM_OK, possum_writer_publish(writer, slot, nullptr, POSSUM_AT_ONCE));
     slot.reset();
     take(reader);
-    use({POSSUM_TIMEOUT, [&] { return support::reader_sleeps(channel); },
+    use({POSSUM_TIMEOUT, [&] { return support::reader_sleeps(writer.channel); },
          [&](int on) { possum_reader_interrupt(reader, on); },
-         [&](auto ns) { return possum_reader_take(reader, ns, &frame); }});
-    CHECK(frame == nullptr);
+         [&](auto ns) { return try_take(reader, ns); }});
   }
 };
 
@@ -941,25 +793,22 @@ TEST(every_wait_ends_at_its_deadline) {
     EXPECT(wait.in_vain, wait.until(possum_deadline(kShortNs)));
     CHECK(possum_now_ns() - before >= kShortNs);
   });
-  possum_frame* frame = nullptr;
   const ReaderHandle other = open_reader("nobody-writes-here");
   EXPECT(POSSUM_ERROR_NOT_FOUND, possum_reader_attach(other, POSSUM_AT_ONCE));
   CHECK(says("nobody-writes-here"));
-  EXPECT(POSSUM_DISCONNECTED, possum_reader_take(other, POSSUM_AT_ONCE, &frame));
+  EXPECT(POSSUM_DISCONNECTED, try_take(other, POSSUM_AT_ONCE));
 }
 
 // A reader that holds its frames holds the writer up only if it may; a thread that waits
 // for its turn keeps its deadline too.
-TEST(threads_take_turns_and_keep_their_deadlines) {
-  HeldUp held;
-  std::thread first([&] { publish(held.writer, 1); });
+TEST_F(HeldUp, threads_take_turns_and_keep_their_deadlines) {
+  std::thread first([&] { publish(writer, 1); });
   // Its frame is offered in vain.
-  CHECK(support::eventually([&] { return statistics_of(held.writer).frames == 2; }));
-  EXPECT(POSSUM_TIMEOUT,
-         publish_picture(held.writer, held.video, 2, possum_deadline(kShortNs)));
-  CHECK(shows_key(held.reader, 0));
+  CHECK(support::eventually([&] { return statistics_of(writer).frames == 2; }));
+  EXPECT(POSSUM_TIMEOUT, publish_picture(writer, video, 2, possum_deadline(kShortNs)));
+  CHECK(shows_key(reader, 0));
   first.join();
-  CHECK(shows_key(held.reader, 1));
+  CHECK(shows_key(reader, 1));
 }
 
 // One of several threads that use one writer in all ways at once.
@@ -1017,8 +866,7 @@ void use_writer(possum_writer* writer, const possum_video& video, unsigned seed)
   }
 }
 
-TEST(any_thread_may_do_anything_with_a_writer) {
-  const auto writer = open_writer(unique_channel(), kPicture, allow_blocking);
+TEST_F(WithBlockingWriter, any_thread_may_do_anything_with_a_writer) {
   const ReaderHandle reader = attach_reader(writer.channel, blocking_one);
   std::thread reading([&] {
     std::uint64_t last = 0;
@@ -1045,17 +893,37 @@ TEST(any_thread_may_do_anything_with_a_writer) {
 
 // --- ends ------------------------------------------------------------------------------
 
-TEST(blocking_reader_in_another_process_gets_every_frame_and_the_end) {
-  const auto writer = open_writer(unique_channel(), kPicture, allow_blocking);
-  Peer reader("lossless_reader", {writer.channel, "2000"});
-  reader.expect("attached");
-  for (std::uint64_t key = 0; key < 2000; ++key) {
-    publish(writer, key);
+// Frames go back in other threads than they come in, several at once.
+TEST_F(WithBlockingWriter, blocking_reader_gets_every_frame_and_the_end) {
+  const ReaderHandle reader = attach_reader(writer.channel, [](auto& options) {
+    options.policy = POSSUM_BLOCKING;
+    options.depth = 8;
+  });
+  constexpr std::uint64_t kFrames = 600;
+  std::thread publisher([&] {
+    for (std::uint64_t key = 0; key < kFrames; ++key) publish(writer, key);
+    end_stream(writer);
+  });
+  std::thread looking[6];
+  for (std::uint64_t key = 0; key < kFrames; ++key) {
+    FrameHandle frame = take(reader);
+    CHECK(info_of(frame).offset == key && info_of(frame).missed == 0);
+    std::thread& next = looking[key % std::size(looking)];
+    if (next.joinable()) next.join();
+    next = std::thread([kept = std::move(frame)] { CHECK(shows_its_key(kept)); });
   }
-  possum_writer_eos(writer);
-  EXPECT(POSSUM_OK, possum_writer_drain(writer, in_ms(kLimitMs)));
-  CHECK(reader.join() == 0);
-  CHECK(statistics_of(writer).no_slot == 0);
+  EXPECT(POSSUM_EOS, try_take(reader));
+  publisher.join();
+  for (std::thread& thread : looking) thread.join();
+  CHECK(statistics_of(writer).held == 0 && statistics_of(writer).no_slot == 0);
+}
+
+// CHANNEL CAPS KEY: publishes one picture and stays.
+ROLE(picture_writer) {
+  const WriterHandle writer = open_writer(args[0], args[1]);
+  EXPECT(POSSUM_OK, publish_picture(writer, video_of(args[1]), std::stoull(args[2])));
+  pause();
+  return 0;
 }
 
 TEST(reader_follows_a_killed_writer_to_the_next) {
@@ -1063,9 +931,8 @@ TEST(reader_follows_a_killed_writer_to_the_next) {
   ReaderHandle reader = open_reader(channel);
   std::uint64_t last_writer = 0;
   for (std::uint64_t life = 0; life < 3; ++life) {
-    Peer writer("writer", {channel, life == 1 ? kOther : kPicture});
-    writer.expect("open");
-    writer.order(std::to_string(life), "done");
+    Peer writer("picture_writer",
+                {channel, life == 1 ? kOther : kPicture, std::to_string(life)});
     FrameHandle frame = next(reader);
     const possum_frame_info info = info_of(frame);
     CHECK(info.offset == life && shows_its_key(frame) && info.seq == 1);
@@ -1074,61 +941,49 @@ TEST(reader_follows_a_killed_writer_to_the_next) {
     writer.kill();
     CHECK(shows_its_key(frame));
   }
-  possum_frame* frame = nullptr;
-  EXPECT(POSSUM_DISCONNECTED, possum_reader_take(reader, in_ms(kLimitMs), &frame));
-  EXPECT(POSSUM_ERROR_NOT_FOUND, possum_reader_next(reader, POSSUM_AT_ONCE, &frame));
+  EXPECT(POSSUM_DISCONNECTED, try_take(reader));
+  EXPECT(POSSUM_ERROR_NOT_FOUND, try_next(reader, POSSUM_AT_ONCE));
   CHECK(statistics_of(reader).attachments == 3);
   reader.reset();
   open_writer(channel, kPicture);  // clears up after the dead
 }
 
-TEST(end_of_stream_is_a_state_or_a_pause) {
-  auto writer = open_writer(unique_channel(), kPicture);
-  const ReaderHandle reader = attach_reader(writer.channel);
+TEST_F(WithReader, end_of_stream_is_a_state_or_a_pause) {
   const ReaderHandle patient =
       attach_reader(writer.channel, [](auto& options) { options.ignore_eos = 1; });
-  possum_frame* frame = nullptr;
   possum_writer_eos(writer);
-  EXPECT(POSSUM_EOS, possum_reader_take(reader, in_ms(kLimitMs), &frame));
-  EXPECT(POSSUM_EOS, possum_reader_next(reader, in_ms(kLimitMs), &frame));
-  EXPECT(POSSUM_TIMEOUT, possum_reader_take(patient, possum_deadline(kShortNs), &frame));
+  EXPECT(POSSUM_EOS, try_take(reader));
+  EXPECT(POSSUM_EOS, try_next(reader));
+  EXPECT(POSSUM_TIMEOUT, try_take(patient, possum_deadline(kShortNs)));
   publish(writer, 1);
   CHECK(shows_key(reader, 1) && shows_key(patient, 1));
   writer.reset();
-  EXPECT(POSSUM_DISCONNECTED, possum_reader_take(patient, in_ms(kLimitMs), &frame));
+  EXPECT(POSSUM_DISCONNECTED, try_take(patient));
 }
 
-TEST(flush_withdraws_and_shows_in_the_next_frame) {
-  const auto writer = open_writer(unique_channel(), kPicture);
-  const ReaderHandle reader = attach_reader(writer.channel);
+TEST_F(WithReader, flush_withdraws_and_shows_in_the_next_frame) {
   publish(writer, 0);
   FrameHandle frame = take(reader);
   const std::uint32_t before = info_of(frame).flush_id;
   frame.reset();
   publish(writer, 1);
   possum_writer_flush(writer);
-  possum_frame* none = nullptr;
-  EXPECT(POSSUM_TIMEOUT, possum_reader_take(reader, POSSUM_AT_ONCE, &none));
+  EXPECT(POSSUM_TIMEOUT, try_take(reader, POSSUM_AT_ONCE));
   publish(writer, 2);
   frame = take(reader);
   CHECK(info_of(frame).offset == 2 && info_of(frame).flush_id != before);
   CHECK(info_of(frame).missed == 1);
 }
 
-TEST(dropping_reader_sees_the_newest) {
-  const auto writer = open_writer(unique_channel(), kPicture);
-  const ReaderHandle reader = attach_reader(writer.channel);
-  for (std::uint64_t key = 0; key < 20; ++key) {
-    publish(writer, key);
-  }
+TEST_F(WithReader, who_skips_sees_the_newest) {
+  for (std::uint64_t key = 0; key < 3; ++key) publish(writer, key);
   possum_reader_skip_to_newest(reader);
-  CHECK(shows_key(reader, 19));
+  CHECK(shows_key(reader, 2));
 }
 
 // --- peers that are in the way ---------------------------------------------------------
 
-TEST(a_second_writer_and_unwanted_blocking_are_refused) {
-  const auto writer = open_writer(unique_channel(), kPicture);
+TEST_F(WithWriter, a_second_writer_and_unwanted_blocking_are_refused) {
   possum_writer_options options = writer_options(writer.channel);
   options.claim_timeout_ns = 0;
   possum_writer* second = nullptr;
@@ -1137,6 +992,21 @@ TEST(a_second_writer_and_unwanted_blocking_are_refused) {
   const ReaderHandle reader = open_reader(writer.channel, blocking);
   EXPECT(POSSUM_ERROR_NO_BLOCKING, possum_reader_attach(reader, POSSUM_AT_ONCE));
   CHECK(says("allow_blocking"));
+}
+
+// CHANNEL: waits for a name that another writer holds.
+ROLE(claimer) {
+  support::say("claims");
+  open_writer(args[0], kPicture,
+              [](auto& options) { options.claim_timeout_ns = POSSUM_FOREVER; });
+  return 0;
+}
+
+TEST_F(WithWriter, a_signal_ends_a_program_that_waits_for_a_name) {
+  Peer claimer("claimer", {writer.channel});
+  claimer.expect("claims");
+  claimer.signal(SIGTERM);
+  claimer.expect_status(128 + SIGTERM);
 }
 
 // All that a process has, and what it maps later.
@@ -1150,21 +1020,16 @@ bool may_lock_memory() {
          }) == 0;
 }
 
-int outcome_of_role(const char* role, const char* how) {
-  const std::string channel = unique_channel();
-  WriterHandle writer = open_writer(channel, kPicture, allow_blocking);
-  Peer peer(role, {channel, how});
-  EXPECT(POSSUM_OK, possum_writer_wait_readers(writer, 1, in_ms(kLimitMs)));
-  for (std::uint64_t key = 0; key < kDrawnFrames; ++key) {
-    publish(writer, key);
-  }
-  const int outcome = peer.join();
-  writer.reset();
-  return outcome;
+// How it ends by what it does with frames.
+void expect_outcome(int status, const char* role, const char* how) {
+  const auto writer = open_writer(unique_channel(), kPicture, allow_blocking);
+  Peer peer(role, {writer.channel, how});
+  await_readers(writer);
+  for (std::uint64_t key = 0; key < kDrawnFrames; ++key) publish(writer, key);
+  peer.expect_status(status);
 }
 
-TEST(what_is_drawn_on_a_frame_is_in_this_frame_alone) {
-  const auto writer = open_writer(unique_channel(), kPicture, allow_blocking);
+TEST_F(WithBlockingWriter, what_is_drawn_on_a_frame_is_in_this_frame_alone) {
   const ReaderHandle drawing = attach_reader(writer.channel, copy_on_write);
   const ReaderHandle looking = attach_reader(writer.channel, copy_on_write);
   for (std::uint64_t key = 0; key < kDrawnFrames; ++key) {
@@ -1179,9 +1044,7 @@ TEST(what_is_drawn_on_a_frame_is_in_this_frame_alone) {
 
 TEST(nothing_that_draws_on_frames_ends_the_process) {
   for (const char* how : {"plain", "threads", "child", "reported before", "reported"}) {
-    const int outcome = outcome_of_role("drawer", how);
-    if (outcome != 0) std::fprintf(stderr, "%s: %d\n", how, outcome);
-    CHECK(outcome == 0);
+    expect_outcome(0, "drawer", how);
   }
 }
 
@@ -1190,17 +1053,15 @@ TEST(drawing_with_locked_memory_is_taken_back_too) {
     std::fprintf(stderr, "this user may not lock enough memory: nothing is tried\n");
     return;
   }
-  CHECK(outcome_of_role("drawer", "locked") == 0);
+  expect_outcome(0, "drawer", "locked");
 }
 
 TEST(other_faults_end_the_process_as_before) {
   for (const char* how : {"nowhere", "not asked for", "before the pixels", "other memory",
                           "a jump into pixels", "sent"}) {
-    const int outcome = outcome_of_role("faulty", how);
-    if (outcome != 128 + SIGSEGV) std::fprintf(stderr, "%s: %d\n", how, outcome);
-    CHECK(outcome == 128 + SIGSEGV);
+    expect_outcome(128 + SIGSEGV, "faulty", how);
   }
-  CHECK(outcome_of_role("faulty", "handled") == kOfAnEarlierHandler);
+  expect_outcome(kOfAnEarlierHandler, "faulty", "handled");
 }
 
 TEST(raw_video_that_no_size_follows_from_is_refused_at_once) {
@@ -1231,40 +1092,15 @@ TEST(raw_video_that_no_size_follows_from_is_refused_at_once) {
   possum_writer_close(writer);
 }
 
-TEST(a_signal_ends_a_program_that_waits_for_a_name) {
-  const auto writer = open_writer(unique_channel(), kPicture);
-  Peer claimer("claimer", {writer.channel});
-  claimer.expect("claims");
-  claimer.signal(SIGTERM);
-  CHECK(claimer.join() == 128 + SIGTERM);
-}
-
-TEST(killed_hoarder_gives_everything_back) {
-  const auto writer = open_writer(unique_channel(), kPicture, allow_blocking);
-  const possum_video video = video_of(kPicture);
-  publish(writer, 0);
-  Peer hoarder("hoarder", {writer.channel});
-  hoarder.expect("holds");
-  possum_status status = POSSUM_OK;
-  while (status == POSSUM_OK) {
-    status = publish_picture(writer, video, 1, possum_deadline(kShortNs));
-  }
-  EXPECT(POSSUM_TIMEOUT, status);
-  hoarder.kill();
-  EXPECT(POSSUM_OK, publish_picture(writer, video, 2, in_ms(kLimitMs)));
-  CHECK(support::eventually([&] { return possum_writer_reader_count(writer) == 0; }));
-}
-
 // Each function of possum.h that has a status and takes a reader, a writer or a slot.
 void check_all_calls_are_refused(possum_reader* reader, possum_writer* writer,
                                  possum_slot* slot) {
   const char byte = 0;
-  possum_frame* frame = nullptr;
   possum_slot* borrowed = nullptr;
   const std::function<possum_status()> calls[] = {
       [&] { return possum_reader_attach(reader, POSSUM_FOREVER); },
-      [&] { return possum_reader_take(reader, POSSUM_FOREVER, &frame); },
-      [&] { return possum_reader_next(reader, POSSUM_FOREVER, &frame); },
+      [&] { return try_take(reader, POSSUM_FOREVER); },
+      [&] { return try_next(reader, POSSUM_FOREVER); },
       [&] { return possum_writer_set_caps(writer, kPicture, 0); },
       [&] { return possum_writer_borrow(writer, 1, POSSUM_FOREVER, &borrowed); },
       [&] { return possum_writer_publish(writer, slot, nullptr, POSSUM_FOREVER); },
@@ -1274,7 +1110,7 @@ void check_all_calls_are_refused(possum_reader* reader, possum_writer* writer,
   };
   for (const auto& call : calls) {
     EXPECT(POSSUM_ERROR_STATE, call());
-    CHECK(says("fork()") && frame == nullptr && borrowed == nullptr);
+    CHECK(says("fork()") && borrowed == nullptr);
   }
 }
 
@@ -1300,19 +1136,15 @@ void check_all_others_do_nothing(possum_reader* reader, possum_writer* writer,
   possum_reader_close(reader);
 }
 
-TEST(handles_are_dead_in_a_forked_child) {
-  const auto writer = open_writer(unique_channel(), kPicture);
-  const ReaderHandle reader = attach_reader(writer.channel);
-  const possum_video video = video_of(kPicture);
+TEST_F(WithReader, handles_are_dead_in_a_forked_child) {
   publish(writer, 1);
   FrameHandle frame = take(reader);
-  const SlotHandle slot = borrow(writer);
+  const SlotHandle slot = drawn_slot(writer, 2);
   support::in_child([&] {
     check_all_calls_are_refused(reader, writer, slot);
     check_all_others_do_nothing(reader, writer, slot);
     CHECK(shows_its_key(frame) && possum_frame_ref(frame) == frame);
-    possum_video there;
-    possum_video_init(&there, sizeof there);
+    possum_video there = no_video();
     EXPECT(POSSUM_OK, possum_frame_get_video(frame, &there));
     possum_frame_release(frame);
     frame.reset();
@@ -1320,7 +1152,6 @@ TEST(handles_are_dead_in_a_forked_child) {
   });
   CHECK(statistics_of(writer).held == 1 && shows_its_key(frame));
   CHECK(statistics_of(writer).borrowed == 1);
-  draw_picture(video, possum_slot_data(slot), 2);
   EXPECT(POSSUM_OK, publish_slot(writer, slot, 2));
   CHECK(shows_key(reader, 2));
 }
@@ -1328,15 +1159,14 @@ TEST(handles_are_dead_in_a_forked_child) {
 // CHANNEL: forks with a reader that has not attached yet, before anything else.
 ROLE(early_forker) {
   ReaderHandle reader = open_reader(args[0]);
-  possum_frame* frame = nullptr;
   support::in_child([&] {
-    EXPECT(POSSUM_ERROR_STATE, possum_reader_next(reader, POSSUM_AT_ONCE, &frame));
+    EXPECT(POSSUM_ERROR_STATE, try_next(reader, POSSUM_AT_ONCE));
     EXPECT(POSSUM_ERROR_STATE, possum_reader_attach(reader, POSSUM_AT_ONCE));
     possum_reader_interrupt(reader, 1);
     reader.reset();
   });
   support::check_sleeps([&](std::int64_t deadline_ns) {
-    EXPECT(POSSUM_ERROR_NOT_FOUND, possum_reader_next(reader, deadline_ns, &frame));
+    EXPECT(POSSUM_ERROR_NOT_FOUND, try_next(reader, deadline_ns));
   });
   return 0;
 }
@@ -1363,6 +1193,12 @@ void publish_lie(possum::transport::Writer& writer, const std::string& caps,
         possum::transport::WriteStatus::ok);
 }
 
+struct Liar {
+  const std::string channel = unique_channel();
+  const std::unique_ptr<possum::transport::Writer> writer =
+      support::open_writer(support::plain_writer(channel));
+};
+
 void describe_truly(FrameDescriptor& frame) {
   frame.frame_flags |= possum::transport::layout::kFramePlanes;
   frame.width = 65;
@@ -1371,18 +1207,15 @@ void describe_truly(FrameDescriptor& frame) {
   frame.planes[0] = {0, 196 * 33, 196, 0};
 }
 
-TEST(frames_that_contradict_their_caps_end_the_attachment) {
-  const std::string channel = unique_channel();
-  const auto writer = support::open_writer(support::plain_writer(channel));
+TEST_F(Liar, frames_that_contradict_their_caps_end_the_attachment) {
   const ReaderHandle reader = open_reader(channel);
   const auto refused = [&](const std::string& caps, auto lie) {
     publish_lie(*writer, caps, [&](FrameDescriptor& frame) {
       describe_truly(frame);
       lie(frame);
     });
-    possum_frame* frame = nullptr;
-    EXPECT(POSSUM_ERROR_CORRUPT, possum_reader_next(reader, in_ms(kLimitMs), &frame));
-    CHECK(frame == nullptr && says(channel) && !possum_reader_is_attached(reader));
+    EXPECT(POSSUM_ERROR_CORRUPT, try_next(reader));
+    CHECK(says(channel) && !possum_reader_is_attached(reader));
   };
   const auto truth = [](FrameDescriptor&) {};
   refused(kPicture, [](auto& f) { f.planes[0].stride = 194; });
@@ -1409,9 +1242,7 @@ TEST(frames_that_contradict_their_caps_end_the_attachment) {
   CHECK(info.width == 65 && info.planes[0].bytes == 196 * 33);
 }
 
-TEST(times_of_another_clock_stand_for_the_arrival) {
-  const std::string channel = unique_channel();
-  const auto writer = support::open_writer(support::plain_writer(channel));
+TEST_F(Liar, times_of_another_clock_stand_for_the_arrival) {
   const ReaderHandle reader = attach_reader(channel);
   for (const std::int64_t time : {INT64_MAX, INT64_MIN + 1, std::int64_t{-1}}) {
     publish_lie(*writer, kPicture, [&](FrameDescriptor& frame) {
@@ -1438,9 +1269,7 @@ static void say_published(const std::string& channel, std::int64_t time_ns) {
   }
 }
 
-TEST(frames_published_before_anybody_came_stand_for_their_arrival) {
-  const std::string channel = unique_channel();
-  const auto writer = support::open_writer(support::plain_writer(channel));
+TEST_F(Liar, frames_published_before_anybody_came_stand_for_their_arrival) {
   const std::int64_t before = possum_now_ns() - 30 * std::int64_t{1'000'000'000};
   publish_lie(*writer, kPicture, describe_truly);
   say_published(channel, before);
@@ -1458,34 +1287,13 @@ TEST(frames_published_before_anybody_came_stand_for_their_arrival) {
   }
 }
 
-TEST(frame_of_the_future_stands_for_its_arrival) {
-  const std::string channel = unique_channel();
-  const auto writer = support::open_writer(support::plain_writer(channel));
+TEST_F(Liar, frame_of_the_future_stands_for_its_arrival) {
   publish_lie(*writer, kPicture, describe_truly);
   say_published(channel, possum_now_ns() + 86'400 * std::int64_t{1'000'000'000});
   const ReaderHandle reader = attach_reader(channel);
   const FrameHandle frame = take(reader);
   const possum_frame_info info = info_of(frame);
   CHECK(info.publish_ns <= possum_now_ns() && info.capture_ns == info.publish_ns);
-}
-
-TEST(reader_leaves_a_channel_of_nonsense) {
-  const auto writer = open_writer(unique_channel(), kPicture);
-  const ReaderHandle reader = attach_reader(writer.channel);
-  const std::string name = "/possum-c." + writer.channel;
-  const int fd = shm_open(name.c_str(), O_RDWR, 0);
-  CHECK(fd >= 0);
-  unsigned char byte = 0;
-  CHECK(pread(fd, &byte, 1, 0) == 1);
-  byte ^= 0xff;
-  CHECK(pwrite(fd, &byte, 1, 0) == 1);
-  close(fd);
-  const ReaderHandle late = open_reader(writer.channel);
-  EXPECT(POSSUM_ERROR_NOT_FOUND, possum_reader_attach(late, POSSUM_AT_ONCE));
-  CHECK(says(writer.channel));
-  // The writer finds out and makes the writer.channel anew.
-  CHECK(support::eventually(
-      [&] { return possum_reader_attach(late, POSSUM_AT_ONCE) == POSSUM_OK; }));
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "support/check.h"
 #include "support/library.h"
 
+using library::no_video;
 using library::video_of;
 using possum::Ref;
 
@@ -119,11 +120,8 @@ TEST(default_layouts_are_those_of_gstreamer) {
       GST_VIDEO_INTERLACE_MODE_PROGRESSIVE, GST_VIDEO_INTERLACE_MODE_INTERLEAVED,
       GST_VIDEO_INTERLACE_MODE_MIXED, GST_VIDEO_INTERLACE_MODE_FIELDS,
       GST_VIDEO_INTERLACE_MODE_ALTERNATE};
-  std::vector<int> sides;
+  std::vector<int> sides = {63, 64, 65, 322, 641, 720, 1080, 1919, 4097};
   for (int side = 1; side <= 35; ++side) sides.push_back(side);
-  for (const int side : {63, 64, 65, 322, 641, 720, 1080, 1919, 4097}) {
-    sides.push_back(side);
-  }
   CHECK(formats().size() >= 60);
   for (const std::string& name : formats()) {
     const GstVideoFormat format = gst_video_format_from_string(name.c_str());
@@ -138,8 +136,7 @@ TEST(default_layouts_are_those_of_gstreamer) {
           CHECK(gst_video_info_set_interlaced_format(&theirs, format, mode,
                                                      static_cast<guint>(width),
                                                      static_cast<guint>(height)));
-          possum_video ours;
-          possum_video_init(&ours, sizeof ours);
+          possum_video ours = no_video();
           ours.interlace = static_cast<int32_t>(mode);
           EXPECT(POSSUM_OK, possum_video_set_format(&ours, name.c_str(), width, height));
           check_same(ours, theirs,
@@ -201,8 +198,7 @@ TEST(caps_of_gstreamer_are_read) {
 TEST(caps_that_are_written_are_read_by_gstreamer) {
   for (const std::string& name : formats()) {
     for (int mode = POSSUM_PROGRESSIVE; mode <= POSSUM_ALTERNATE; ++mode) {
-      possum_video ours;
-      possum_video_init(&ours, sizeof ours);
+      possum_video ours = no_video();
       ours.interlace = mode;
       EXPECT(POSSUM_OK, possum_video_set_format(&ours, name.c_str(), 33, 21));
       ours.framerate_n = 25;
@@ -265,8 +261,7 @@ TEST(odd_texts_are_judged_as_by_gstreamer) {
   };
   int accepted = 0;
   for (const std::string& text : texts) {
-    possum_video ours;
-    possum_video_init(&ours, sizeof ours);
+    possum_video ours = no_video();
     const bool read = possum_video_from_caps(&ours, text.c_str()) == POSSUM_OK;
     GstVideoInfo theirs;
     const bool theirs_read = gst_reads(text, theirs);
@@ -285,8 +280,7 @@ TEST(odd_texts_are_judged_as_by_gstreamer) {
 }
 
 TEST(nonsense_makes_no_caps_and_no_crash) {
-  possum_video video;
-  possum_video_init(&video, sizeof video);
+  possum_video video = no_video();
   char text[16] = "unchanged";
   CHECK(possum_video_to_caps(&video, text, sizeof text) == 0 && text[0] == '\0');
   EXPECT(POSSUM_ERROR_FORMAT, possum_video_set_format(&video, "BGRX", 4, 4));

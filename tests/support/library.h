@@ -107,15 +107,28 @@ inline ReaderHandle attach_reader(const std::string& channel,
   return reader;
 }
 
-inline FrameHandle take(possum_reader* reader) {
+using Take = possum_status(possum_reader*, std::int64_t, possum_frame**);
+inline FrameHandle take(possum_reader* reader, Take* how = possum_reader_take) {
   possum_frame* frame = nullptr;
-  EXPECT(POSSUM_OK, possum_reader_take(reader, in_ms(kLimitMs), &frame));
+  EXPECT(POSSUM_OK, how(reader, in_ms(kLimitMs), &frame));
   return FrameHandle(frame);
 }
 inline FrameHandle next(possum_reader* reader) {
+  return take(reader, possum_reader_next);
+}
+// Only how it went: there is a frame if it went well.
+inline possum_status try_take(possum_reader* reader,
+                              std::int64_t deadline_ns = in_ms(kLimitMs),
+                              Take* how = possum_reader_take) {
   possum_frame* frame = nullptr;
-  EXPECT(POSSUM_OK, possum_reader_next(reader, in_ms(kLimitMs), &frame));
-  return FrameHandle(frame);
+  const possum_status status = how(reader, deadline_ns, &frame);
+  CHECK((frame != nullptr) == (status == POSSUM_OK));
+  possum_frame_release(frame);
+  return status;
+}
+inline possum_status try_next(possum_reader* reader,
+                              std::int64_t deadline_ns = in_ms(kLimitMs)) {
+  return try_take(reader, deadline_ns, possum_reader_next);
 }
 
 // Of the frames' size, or larger.
@@ -141,9 +154,13 @@ inline possum_reader_statistics statistics_of(const possum_reader* reader) {
   return statistics;
 }
 
-inline possum_video video_of(const std::string& caps) {
+inline possum_video no_video() {
   possum_video video;
   possum_video_init(&video, sizeof video);
+  return video;
+}
+inline possum_video video_of(const std::string& caps) {
+  possum_video video = no_video();
   EXPECT(POSSUM_OK, possum_video_from_caps(&video, caps.c_str()));
   return video;
 }
@@ -165,6 +182,15 @@ inline void place_planes(std::initializer_list<possum_plane> planes, possum_vide
     layout.stride = plane.stride;
     params.planes[params.plane_count++] = plane;
   }
+}
+
+// All readers have what they were sent.
+inline void end_stream(possum_writer* writer) {
+  possum_writer_eos(writer);
+  EXPECT(POSSUM_OK, possum_writer_drain(writer, in_ms(kLimitMs)));
+}
+inline void await_readers(possum_writer* writer, unsigned count = 1) {
+  EXPECT(POSSUM_OK, possum_writer_wait_readers(writer, count, in_ms(kLimitMs)));
 }
 
 // --- pictures --------------------------------------------------------------------------

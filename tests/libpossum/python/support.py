@@ -2,11 +2,14 @@
 # Copyright (C) 2026 the possum authors
 """Channels of this test's own, and other processes: GStreamer's and unrelated Pythons."""
 
+import concurrent.futures
 import glob
 import itertools
 import os
+import signal
 import subprocess
 import sys
+import time
 import unittest
 
 import possum
@@ -17,13 +20,9 @@ _numbers = itertools.count()
 
 
 class Case(unittest.TestCase):
-    def setUp(self):
-        self._channels = []
-
     def channel(self):
         """A name nobody else has; its objects must be gone when the test ends."""
         name = f"t{os.getpid()}.py{next(_numbers)}"
-        self._channels.append(name)
         self.addCleanup(self._check_gone, name)
         return name
 
@@ -43,14 +42,33 @@ class Case(unittest.TestCase):
         self.addCleanup(reader.close)
         return reader
 
-    def pair(self, **options):
-        """A writer with a blocking reader attached."""
-        channel = self.channel()
-        writer = self.writer(channel, allow_blocking=True, **options)
-        reader = self.reader(channel, policy="blocking", timeout=PATIENCE)
+    def attached(self, writer, **options):
+        """A reader that has come to the writer."""
+        reader = self.reader(writer.channel, timeout=PATIENCE, **options)
         with self.assertRaises(possum.Timeout):
             reader.read(timeout=0)
-        return writer, reader
+        return reader
+
+    def pair(self, **options):
+        """A writer with a blocking reader attached."""
+        writer = self.writer(self.channel(), allow_blocking=True, **options)
+        return writer, self.attached(writer, policy="blocking")
+
+    def background(self, function):
+        """In a thread of its own. What it returns or raises, result() does."""
+        pool = concurrent.futures.ThreadPoolExecutor(1)
+        self.addCleanup(pool.shutdown)
+        return pool.submit(function)
+
+    def until(self, condition):
+        """For states that nobody announces."""
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.001)
+
+    def on_signal(self, handler, number=signal.SIGUSR1):
+        self.addCleanup(signal.signal, number, signal.signal(number, handler))
 
     def process(self, *arguments, **options):
         """In a session of its own, killed at the end if it is still there."""
@@ -66,11 +84,10 @@ class Case(unittest.TestCase):
             if pipe:
                 pipe.close()
 
-    def python(self, program, *arguments):
+    def python(self, program, *arguments, **options):
         """Another interpreter that says what it does on its standard output."""
-        return self.process(
-            sys.executable, "-u", "-c", program, *arguments, stdout=subprocess.PIPE
-        )
+        command = [sys.executable, "-u", "-c", program, *arguments]
+        return self.process(*command, stdout=subprocess.PIPE, **options)
 
     def launch(self, *description):
         return self.process(os.environ["POSSUM_LAUNCH"], "-q", *" ".join(description).split())
@@ -78,5 +95,6 @@ class Case(unittest.TestCase):
     def expect_end(self, process, status=0):
         self.assertEqual(process.wait(PATIENCE), status)
 
-    def expect_line(self, process, line):
-        self.assertEqual(process.stdout.readline().strip(), line)
+    def expect_line(self, process, *lines):
+        for line in lines:
+            self.assertEqual(process.stdout.readline().strip(), line)

@@ -6,7 +6,7 @@ import copy
 import ctypes
 import gc
 import importlib.util
-import os
+import math
 import pickle
 import signal
 import subprocess
@@ -61,101 +61,81 @@ def planes_in(data, planes, format):
         yield pixels.view(plane.dtype).reshape(plane.shape)
 
 
+def random_picture(random, planes):
+    picture = []
+    for shape, text in planes:
+        dtype = numpy.dtype(text)
+        data = random.bytes(dtype.itemsize * math.prod(shape))
+        picture.append(numpy.frombuffer(data, dtype).reshape(shape))
+    return picture
+
+
 class Elements(Case):
-    def test_possumsink_writes(self):
-        with tempfile.TemporaryDirectory() as directory:
-            channels, branches = {}, []
-            for format in FORMATS:
-                channels[format] = self.channel()
-                branches.append(
-                    f"videotestsrc num-buffers={FRAMES} pattern=smpte horizontal-speed=5 ! "
-                    f"video/x-raw,format={format},width={WIDTH},height={HEIGHT},framerate=25/1"
-                    f" ! tee name=t{format} t{format}. ! queue ! filesink async=false "
-                    f"location={directory}/{format} t{format}. ! queue ! possumsink "
-                    f"async=false channel={channels[format]} allow-blocking=true min-readers=1"
-                )
-            readers = {
-                format: self.reader(channel, policy="blocking", timeout=PATIENCE)
-                for format, channel in channels.items()
-            }
-            process = self.launch(*branches)
-            frames = {format: list(reader) for format, reader in readers.items()}
-            self.expect_end(process)
-            for format, planes in FORMATS.items():
-                with self.subTest(format), open(f"{directory}/{format}", "rb") as file:
-                    self.compare(frames[format], file.read(), format, planes)
+    """What is written here goes through possumsrc into a file, and through possumsink back."""
 
-    def compare(self, frames, data, format, planes):
-        self.assertEqual([frame.seq for frame in frames], list(range(1, FRAMES + 1)))
-        size = len(data) // FRAMES
-        for number, frame in enumerate(frames):
-            self.assertEqual((frame.format, frame.width, frame.height), (format, 321, 37))
-            self.assertEqual([(p.shape, p.dtype) for p in frame.planes], planes)
-            self.assertTrue(numpy.array_equal(frame, frame.planes[0]))
-            self.assertEqual(frame.seq, number + 1)
-            self.assertEqual(frame.pts, number * 40_000_000)
-            self.assertEqual(frame.duration, 40_000_000)
-            self.assertIn(f"format=(string){format},", frame.caps)
-            self.assertEqual(frame.field("framerate"), "25/1")
-            self.assertFalse(frame.flags.writeable)
-            sent = planes_in(data[number * size : (number + 1) * size], frame.planes, format)
-            for plane, expected in zip(frame.planes, sent):
-                self.assertTrue(numpy.array_equal(plane, expected))
-
-    def test_possumsrc_reads(self):
+    def test_each_format(self):
         random = numpy.random.default_rng(1)
+        pictures = {
+            format: [random_picture(random, planes) for _ in range(FRAMES)]
+            for format, planes in FORMATS.items()
+        }
         with tempfile.TemporaryDirectory() as directory:
-            writers, branches, pictures = {}, [], {}
-            for format, planes in FORMATS.items():
-                channel = self.channel()
-                writers[format] = self.writer(
-                    channel,
-                    format=format,
-                    width=WIDTH,
-                    height=HEIGHT,
-                    framerate=25,
-                    allow_blocking=True,
-                )
+            writers, readers, branches = {}, {}, []
+            for format in FORMATS:
+                to, back = self.channel(), self.channel()
+                video = {"format": format, "width": WIDTH, "height": HEIGHT, "framerate": 25}
+                writers[format] = self.writer(to, allow_blocking=True, **video)
+                readers[format] = self.reader(back, policy="blocking", timeout=PATIENCE)
                 branches.append(
-                    f"possumsrc channel={channel} leaky-type=none num-buffers={FRAMES} ! "
-                    f"video/x-raw,format={format},width={WIDTH},height={HEIGHT},"
-                    f"framerate=25/1 ! filesink async=false location={directory}/{format}"
+                    f"possumsrc channel={to} leaky-type=none is-live=false num-buffers={FRAMES} ! "
+                    f"video/x-raw,format={format},width={WIDTH},height={HEIGHT},framerate=25/1 ! "
+                    f"tee name={format} {format}. ! queue ! filesink async=false "
+                    f"location={directory}/{format} {format}. ! queue ! possumsink async=false "
+                    f"sync=false channel={back} allow-blocking=true min-readers=1"
                 )
-                pictures[format] = [
-                    [
-                        numpy.frombuffer(
-                            random.bytes(int(numpy.prod(shape)) * numpy.dtype(dtype).itemsize),
-                            dtype,
-                        ).reshape(shape)
-                        for shape, dtype in planes
-                    ]
-                    for _ in range(FRAMES)
-                ]
             process = self.launch(*branches)
             for format, writer in writers.items():
                 writer.wait_readers(1, PATIENCE)
-                first, second, third = pictures[format]
-                writer.write(first if len(first) > 1 else first[0])
-                with writer.borrow() as slot:
-                    for plane, picture in zip(slot.planes, second):
-                        plane[:] = picture
-                # All planes in one, as OpenCV has them; rows from a wider picture otherwise.
-                if len(third) > 1:
-                    writer.write(numpy.concatenate([plane.ravel() for plane in third]))
-                else:
-                    high, wide = third[0].shape[:2]
-                    wider = numpy.empty((high, wide + 9) + third[0].shape[2:], third[0].dtype)
-                    wider[:, 9:] = third[0]
-                    writer.write(wider[:, 9:])
+                self.write(writer, *pictures[format])
+            frames = {format: list(reader) for format, reader in readers.items()}
             self.expect_end(process)
             for format in FORMATS:
                 with self.subTest(format), open(f"{directory}/{format}", "rb") as file:
-                    data = file.read()
-                    size = len(data) // FRAMES
-                    for number, picture in enumerate(pictures[format]):
-                        part = data[number * size : (number + 1) * size]
-                        for plane, sent in zip(planes_in(part, picture, format), picture):
-                            self.assertTrue(numpy.array_equal(plane, sent))
+                    self.compare(format, pictures[format], file.read(), frames[format])
+
+    def write(self, writer, first, second, third):
+        """In each of the ways there are."""
+        times = [{"pts": n * 40_000_000, "duration": 40_000_000} for n in range(FRAMES)]
+        writer.write(first if len(first) > 1 else first[0], **times[0])
+        with writer.borrow() as slot:
+            slot.pts, slot.duration = times[1]["pts"], times[1]["duration"]
+            for plane, picture in zip(slot.planes, second):
+                plane[:] = picture
+        # All planes in one, as OpenCV has them; rows from a wider picture otherwise.
+        if len(third) > 1:
+            writer.write(numpy.concatenate([plane.ravel() for plane in third]), **times[2])
+        else:
+            high, wide = third[0].shape[:2]
+            wider = numpy.empty((high, wide + 9) + third[0].shape[2:], third[0].dtype)
+            wider[:, 9:] = third[0]
+            writer.write(wider[:, 9:], **times[2])
+
+    def compare(self, format, pictures, data, frames):
+        self.assertEqual([frame.seq for frame in frames], list(range(1, FRAMES + 1)))
+        size = len(data) // FRAMES
+        for number, (picture, frame) in enumerate(zip(pictures, frames)):
+            part = data[number * size : (number + 1) * size]
+            for plane, sent in zip(planes_in(part, picture, format), picture):
+                self.assertTrue(numpy.array_equal(plane, sent))
+            self.assertEqual((frame.format, frame.width, frame.height), (format, 321, 37))
+            self.assertEqual([(p.shape, p.dtype) for p in frame.planes], FORMATS[format])
+            self.assertTrue(numpy.array_equal(frame, frame.planes[0]))
+            self.assertEqual((frame.pts, frame.duration), (number * 40_000_000, 40_000_000))
+            self.assertIn(f"format=(string){format},", frame.caps)
+            self.assertEqual(frame.field("framerate"), "25/1")
+            self.assertFalse(frame.flags.writeable)
+            for plane, sent in zip(frame.planes, picture):
+                self.assertTrue(numpy.array_equal(plane, sent))
 
 
 class Formats(Case):
@@ -213,7 +193,6 @@ class Memory(Case):
 
     def test_slots_come_back(self):
         frame = self.send(1)
-        self.assertEqual(self.to.statistics.held, 1)
         row = frame[5, ::2]
         plane = frame.planes[0].T
         del frame
@@ -274,9 +253,7 @@ class Memory(Case):
         self.assertTrue((frame == 3).all())
 
     def test_private_copies(self):
-        reader = self.reader(self.to.channel, copy=True, timeout=PATIENCE)
-        with self.assertRaises(possum.Timeout):
-            reader.read(timeout=0)
+        reader = self.attached(self.to, copy=True)
         del self.reader_
         self.to.write(numpy.full((48, 64), 9, "u1"))
         frame = reader.read(PATIENCE)
@@ -339,7 +316,7 @@ class Memory(Case):
 
 
 DRAWS = """
-import faulthandler, os, sys, threading
+import faulthandler, sys
 import cv2, possum
 
 def draw(frame):
@@ -369,20 +346,7 @@ for frame in reader:
     assert (frame == frame.seq).all()
     if how == "after" and frame.seq % 8 == 0:
         faulthandler.enable()
-    if how == "threads":
-        threads = [threading.Thread(target=draw, args=(frame,)) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    elif how == "fork" and frame.seq % 8 == 0:
-        child = os.fork()
-        if child == 0:
-            draw(frame)
-            os._exit(0)
-        assert os.waitpid(child, 0)[1] == 0
-        assert (frame == frame.seq).all()
-    elif frame.seq % 3:
+    if frame.seq % 3:
         draw(frame)
     assert not frame.flags.writeable
     assert (other.read() == frame.seq).all()
@@ -392,18 +356,16 @@ print("end")
 
 @unittest.skipUnless(importlib.util.find_spec("cv2"), "OpenCV for Python is missing")
 class Drawing(Case):
-    """OpenCV before 4.9 writes to arrays that are read-only."""
+    """OpenCV before 4.9 writes to arrays that are read-only. From threads and in a child: see
+    library.cpp."""
 
     def test_harms_nobody(self):
-        for how in ("plain", "before", "after", "threads", "fork"):
+        for how in ("plain", "before", "after"):
             with self.subTest(how):
                 writer = self.writer(
                     self.channel(), format="BGR", width=64, height=48, allow_blocking=True
                 )
-                process = self.process(
-                    sys.executable, "-u", "-c", DRAWS, writer.channel, how,
-                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                )  # fmt: skip
+                process = self.python(DRAWS, writer.channel, how, stderr=subprocess.DEVNULL)
                 self.expect_line(process, "reading")
                 writer.wait_readers(2, PATIENCE)
                 for number in range(40):
@@ -425,9 +387,7 @@ class Drawing(Case):
         for how in ("before", "after", "none"):
             with self.subTest(how):
                 writer = self.writer(self.channel(), format="GRAY8", width=64, height=64)
-                process = self.process(
-                    sys.executable, "-c", program, writer.channel, how, stderr=subprocess.PIPE
-                )
+                process = self.python(program, writer.channel, how, stderr=subprocess.PIPE)
                 writer.wait_readers(1, PATIENCE)
                 writer.write(numpy.zeros((64, 64), "u1"))
                 said = process.communicate(timeout=PATIENCE)[1]
@@ -438,9 +398,7 @@ class Drawing(Case):
         import cv2
 
         writer, reader = self.pair(format="BGR", width=64, height=48)
-        own = self.reader(writer.channel, copy=True)
-        with self.assertRaises(possum.Timeout):
-            own.read(timeout=0)
+        own = self.attached(writer, copy=True)
         writer.write(numpy.zeros((48, 64, 3), "u1"))
         for picture in (own.read(PATIENCE), reader.read(PATIENCE).copy()):
             cv2.rectangle(picture, (1, 1), (50, 40), (0, 255, 0), 2)

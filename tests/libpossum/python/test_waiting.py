@@ -25,10 +25,11 @@ PICTURE = numpy.zeros((4, 4), "u1")
 GRAY = {"format": "GRAY8", "width": 4, "height": 4}
 AT_ONCE = 0.5 * int(os.environ.get("CK_TIMEOUT_MULTIPLIER", "1"))
 
+# Programs that Ctrl-C ends while they wait. The first line says that they begin.
 READS = """
 import sys, possum
-reader = possum.Reader(sys.argv[1], policy=sys.argv[2])
-print("reading")
+reader = possum.Reader(sys.argv[1], policy="blocking")
+print("begins")
 try:
     for frame in reader:
         print("frame", frame.seq)
@@ -39,31 +40,45 @@ WRITES = """
 import sys, numpy, possum
 with possum.Writer(sys.argv[1], dtype="u1", shape=4, allow_blocking=True) as writer:
     writer.wait_readers(1)
-    print("writing")
+    print("begins")
     try:
         while True:
             writer.write(numpy.zeros(4, "u1"))
     except KeyboardInterrupt:
         pass
-    print("interrupted", writer.statistics.borrowed)
+    assert writer.statistics.borrowed == 0
+    print("interrupted")
 """
+CLAIMS = """
+import sys, possum
+print("begins")
+try:
+    possum.Writer(sys.argv[1], dtype="u1", shape=4, claim_timeout=None)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+LOOP = """
+import asyncio, sys, possum
+async def main():
+    async with possum.Reader(sys.argv[1]) as reader:
+        print("begins")
+        async for frame in reader:
+            print("frame", frame.seq)
+try:
+    asyncio.run(main())
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+# And others that hear of signals.
 HANDLES = """
 import signal, sys, possum
 reader = possum.Reader(sys.argv[1])
 signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
 signal.signal(signal.SIGTERM, lambda *_: reader.close())
-print("reading")
+print("begins")
 for frame in reader:
     print("frame", frame.seq)
 print("ended")
-"""
-CLAIMS = """
-import sys, possum
-print("claiming")
-try:
-    possum.Writer(sys.argv[1], dtype="u1", shape=4, claim_timeout=None)
-except KeyboardInterrupt:
-    print("interrupted")
 """
 BEGINS_LATE = """
 import _thread, atexit, os, possum, sys
@@ -130,18 +145,6 @@ again = possum.Writer(sys.argv[1], dtype="u1", shape=4, claim_timeout=0)
 again.close()
 print("closed")
 """
-LOOP = """
-import asyncio, sys, possum
-async def main():
-    async with possum.Reader(sys.argv[1]) as reader:
-        print("reading")
-        async for frame in reader:
-            print("frame", frame.seq)
-try:
-    asyncio.run(main())
-except KeyboardInterrupt:
-    print("interrupted")
-"""
 
 
 def sleeps(process):
@@ -154,8 +157,8 @@ def sleeps(process):
 
 
 class Signals(Case):
-    def interrupt(self, process, number=signal.SIGINT):
-        """Once it waits in the library. Returns the seconds until it has ended."""
+    def interrupt(self, process, number=signal.SIGINT, within=AT_ONCE):
+        """Once it waits in the library, which the signal has to end."""
         end = time.monotonic() + PATIENCE
         calm = 0
         while calm < 3 and time.monotonic() < end:
@@ -164,22 +167,26 @@ class Signals(Case):
         begin = time.monotonic()
         process.send_signal(number)
         self.expect_end(process)
-        return time.monotonic() - begin
+        self.assertLess(time.monotonic() - begin, within)
+
+    def begun(self, program, channel):
+        process = self.python(program, channel)
+        self.expect_line(process, "begins")
+        return process
 
     def test_without_a_writer(self):
-        process = self.python(READS, self.channel(), "drop-oldest")
-        self.expect_line(process, "reading")
-        self.assertLess(self.interrupt(process), AT_ONCE)
-        self.expect_line(process, "interrupted")
+        for program in (READS, LOOP):
+            process = self.begun(program, self.channel())
+            self.interrupt(process)
+            self.expect_line(process, "interrupted")
 
     def test_without_a_frame(self):
         writer, _ = self.pair(**GRAY)
-        process = self.python(READS, writer.channel, "blocking")
-        self.expect_line(process, "reading")
+        process = self.begun(READS, writer.channel)
         writer.wait_readers(2, PATIENCE)
         writer.write(PICTURE)
         self.expect_line(process, "frame 1")
-        self.assertLess(self.interrupt(process), AT_ONCE)
+        self.interrupt(process)
         self.expect_line(process, "interrupted")
 
     def test_writer_that_is_held_up(self):
@@ -187,22 +194,20 @@ class Signals(Case):
         process = self.python(WRITES, channel)
         reader = self.reader(channel, policy="blocking", timeout=PATIENCE)
         first = reader.read(PATIENCE)
-        self.expect_line(process, "writing")
-        self.assertLess(self.interrupt(process), AT_ONCE)
-        self.expect_line(process, "interrupted 0")
+        self.expect_line(process, "begins")
+        self.interrupt(process)
+        self.expect_line(process, "interrupted")
         self.assertEqual(first.tolist(), [0] * 4)
 
     def test_a_name_that_is_held(self):
         writer = self.writer(self.channel(), **GRAY)
-        process = self.python(CLAIMS, writer.channel)
-        self.expect_line(process, "claiming")
-        self.interrupt(process)
+        process = self.begun(CLAIMS, writer.channel)
+        self.interrupt(process, within=PATIENCE)
         self.expect_line(process, "interrupted")
 
     def test_handlers_run_and_the_wait_goes_on(self):
         channel = self.channel()
-        process = self.python(HANDLES, channel)
-        self.expect_line(process, "reading")
+        process = self.begun(HANDLES, channel)
         for _ in range(3):
             process.send_signal(signal.SIGUSR1)
             self.expect_line(process, "handled")
@@ -210,14 +215,8 @@ class Signals(Case):
         writer.wait_readers(1, PATIENCE)
         writer.write(PICTURE)
         self.expect_line(process, "frame 1")
-        self.assertLess(self.interrupt(process, signal.SIGTERM), AT_ONCE)
+        self.interrupt(process, signal.SIGTERM)
         self.expect_line(process, "ended")
-
-    def test_asyncio(self):
-        process = self.python(LOOP, self.channel())
-        self.expect_line(process, "reading")
-        self.assertLess(self.interrupt(process), AT_ONCE)
-        self.expect_line(process, "interrupted")
 
     def test_others_hear_of_signals_too(self):
         reader = self.reader(self.channel())
@@ -225,8 +224,7 @@ class Signals(Case):
         self.addCleanup(os.close, heard)
         self.addCleanup(os.close, mine)
         os.set_blocking(mine, False)
-        handler = signal.signal(signal.SIGUSR1, lambda *_: reader.close())
-        self.addCleanup(signal.signal, signal.SIGUSR1, handler)
+        self.on_signal(lambda *_: reader.close())
         before = signal.set_wakeup_fd(mine)
         self.addCleanup(signal.set_wakeup_fd, before)
         timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1))
@@ -237,14 +235,9 @@ class Signals(Case):
         self.assertEqual(os.read(heard, 8), bytes([signal.SIGUSR1]))
         self.assertEqual(signal.set_wakeup_fd(mine), mine)
 
-
     def test_handlers_that_raise_leave_nothing_in_use(self):
-        process = self.process(
-            sys.executable, "-u", "-c", STORM, self.channel(),
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        for line in ("used", "0", "closed"):
-            self.expect_line(process, line)
+        process = self.python(STORM, self.channel(), stderr=subprocess.DEVNULL)
+        self.expect_line(process, "used", "0", "closed")
         self.expect_end(process)
 
     def test_the_thread_for_signals_begins_before_the_interpreter_ends(self):
@@ -255,8 +248,7 @@ class Signals(Case):
     def test_a_handler_may_wait_while_an_interrupt_is_given(self):
         """The thread that gives it may have to wait for what the interrupted code holds."""
         wakeup = possum._waiting._the_wakeup()
-        handler = signal.signal(signal.SIGUSR1, lambda *_: None)
-        self.addCleanup(signal.signal, signal.SIGUSR1, handler)
+        self.on_signal(lambda *_: None)
         given, go_on, free = threading.Event(), threading.Event(), []
 
         def interrupt(on):
@@ -303,41 +295,33 @@ class Waits(Case):
             reader.read(timeout=0)
         self.assertIn("user 54303", str(caught.exception))
         self.assertIn("allowed_owner=54303", str(caught.exception))
-        frames = []
-        thread = threading.Thread(target=lambda: frames.append(next(reader)))
         with self.assertLogs("possum", "WARNING") as logs:
-            thread.start()
-            while not logs.output:
-                time.sleep(0.001)
+            reading = self.background(lambda: next(reader))
+            self.until(lambda: logs.output)
             os.unlink(path)
             writer = self.writer(channel, **GRAY)
             writer.write(PICTURE)
-            thread.join()
+            self.assertEqual(reading.result(PATIENCE).seq, 1)
         self.assertIn("user 54303", logs.output[0])
-        self.assertEqual(len(frames), 1)
 
     def test_the_next_writer(self):
         channel = self.channel()
         reader = self.reader(channel, policy="blocking", timeout=PATIENCE)
         once = self.reader(channel, policy="blocking", timeout=PATIENCE, reconnect=False)
-        frames, ids = [], set()
-        only = []
-        thread = threading.Thread(target=lambda: only.extend(once))
-        thread.start()
+        only = self.background(lambda: list(once))
+        ids = set()
         for number in range(3):
             writer = self.writer(channel, allow_blocking=True, **GRAY)
-            reading = threading.Thread(target=lambda: frames.append(next(reader)))
-            reading.start()
+            reading = self.background(lambda: next(reader))
             writer.wait_readers(1 if number else 2, PATIENCE)
             writer.write(PICTURE + number)
-            reading.join()
+            frame = reading.result(PATIENCE)
+            self.assertEqual(frame[0, 0], number)
             writer.drain(PATIENCE)
-            ids.add(frames[-1].writer_id)
+            ids.add(frame.writer_id)
             writer.close()
-        thread.join()
-        self.assertEqual([frame[0, 0] for frame in frames], [0, 1, 2])
         self.assertEqual(len(ids), 3)
-        self.assertEqual([frame[0, 0] for frame in only], [0])
+        self.assertEqual([frame[0, 0] for frame in only.result(PATIENCE)], [0])
         self.assertEqual(reader.statistics.attachments, 3)
 
     def test_eos_ends_the_loop(self):
@@ -351,19 +335,22 @@ class Waits(Case):
 
     def test_closed_by_another_thread(self):
         reader = self.reader(self.channel())
-        seen = []
-        thread = threading.Thread(target=lambda: seen.append(list(reader)))
-        thread.start()
+        reading = self.background(lambda: list(reader))
         reader.close()
-        thread.join(PATIENCE)
-        self.assertFalse(thread.is_alive())
+        self.assertEqual(reading.result(PATIENCE), [])
         for use in (reader.read, lambda: next(reader), lambda: reader.statistics):
             with self.assertRaisesRegex(possum.Closed, "is closed"):
                 use()
         reader.close()
 
-    def closed_while_it_waits(self, close_soon):
-        """In each call that waits; close_soon(end, ...) is told what to close."""
+    def closed_while_it_waits(self, close, *arguments):
+        """In each call that waits: soon close(*arguments) has to close what is in self.ends."""
+        def close_soon(*ends):
+            self.ends = ends
+            timer = threading.Timer(0.02, close, arguments)
+            self.addCleanup(timer.join)
+            timer.start()
+
         for slots, wait in (
             (3, lambda writer, slot: writer.borrow()),
             (3, lambda writer, slot: writer.write(PICTURE)),
@@ -387,34 +374,16 @@ class Waits(Case):
         self.assertEqual(list(idle), [])
 
     def test_closed_in_a_signal_handler(self):
-        ends = []
-        handler = signal.signal(signal.SIGUSR1, lambda *_: [end.close() for end in ends])
-        self.addCleanup(signal.signal, signal.SIGUSR1, handler)
-
-        def close_soon(*what):
-            ends[:] = what
-            timer = threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGUSR1))
-            self.addCleanup(timer.join)
-            timer.start()
-
-        self.closed_while_it_waits(close_soon)
+        self.on_signal(lambda *_: [end.close() for end in self.ends])
+        self.closed_while_it_waits(os.kill, os.getpid(), signal.SIGUSR1)
 
     def test_closed_by_another_thread_in_a_finalizer(self):
         class Closer:
-            def __init__(self, ends):
-                self.ends = ends
-
-            def __del__(self):
+            def __del__(closer):
                 for end in self.ends:
                     end.close()
 
-        def close_soon(*what):
-            closers = [Closer(what)]
-            timer = threading.Timer(0.02, closers.clear)
-            self.addCleanup(timer.join)
-            timer.start()
-
-        self.closed_while_it_waits(close_soon)
+        self.closed_while_it_waits(Closer)  # lives no longer than that
 
     def test_one_deadline_for_all_of_a_write(self):
         """It may wait for another thread, for a slot, and for a blocking reader."""
@@ -436,43 +405,24 @@ class Waits(Case):
                     writer.write(PICTURE, timeout=timeout)
             self.assertEqual(seen.count("possum_deadline"), 1)
         with possum._waiting.turn(writer._lock, possum._library.FOREVER):
-            late = []
-            thread = threading.Thread(target=lambda: late.append(self.times_out(writer)))
-            thread.start()
-            thread.join(PATIENCE)
-            self.assertEqual(late, [True])
-
-    @staticmethod
-    def times_out(writer):
-        try:
-            writer.write(PICTURE)
-        except possum.Timeout:
-            return True
+            with self.assertRaises(possum.Timeout):
+                self.background(lambda: writer.write(PICTURE)).result(PATIENCE)
 
     def test_many_threads(self):
         writer, reader = self.pair(**GRAY)
-        lock, seen = threading.Lock(), []
 
         def read():
-            for frame in reader:
-                with lock:
-                    seen.append(frame.seq)
+            return [frame.seq for frame in reader]
 
         def write():
-            for _ in range(25):
-                self.assertTrue(writer.write(PICTURE, timeout=PATIENCE))
+            return [writer.write(PICTURE, timeout=PATIENCE) for _ in range(25)]
 
-        readers = [threading.Thread(target=read) for _ in range(3)]
-        writers = [threading.Thread(target=write) for _ in range(4)]
-        for thread in readers + writers:
-            thread.start()
-        for thread in writers:
-            thread.join()
+        reading = [self.background(read) for _ in range(3)]
+        for written in [self.background(write) for _ in range(4)]:
+            self.assertEqual(written.result(PATIENCE), [True] * 25)
         writer.drain(PATIENCE)
         writer.eos()
-        for thread in readers:
-            thread.join(PATIENCE)
-            self.assertFalse(thread.is_alive())
+        seen = sum((each.result(PATIENCE) for each in reading), [])
         self.assertEqual(sorted(seen), list(range(1, 101)))
         self.assertEqual(writer.statistics.held, 0)
 
@@ -521,7 +471,6 @@ class Asyncio(Case):
 
         asyncio.run(asyncio.wait_for(main(), PATIENCE))
 
-
     def test_a_dropped_reader_leaves_at_once(self):
         """Also while a thread of it waits, whose coroutine was cancelled."""
         writer = self.writer(self.channel(), **GRAY)
@@ -540,10 +489,7 @@ class Asyncio(Case):
         gone = weakref.ref(reader)
         del reader
         self.assertIsNone(gone())
-        end = time.monotonic() + PATIENCE
-        while writer.readers and time.monotonic() < end:
-            time.sleep(0.001)  # until its thread has left the library
-        self.assertEqual(writer.readers, 0)
+        self.until(lambda: not writer.readers)  # its thread has left the library
 
 
 def spawned(channel, result):
