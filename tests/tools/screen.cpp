@@ -21,18 +21,17 @@ constexpr char kHome[] = "\x1b[H";
 
 class Terminal {
  public:
-  explicit Terminal(const std::vector<std::string>& args, const char* kind = "xterm") {
-    master_ = possum::UniqueFd(posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+  explicit Terminal(const std::string& line, const char* kind = "xterm") {
+    master_ = UniqueFd(posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
     CHECK(master_ && grantpt(master_.get()) == 0 && unlockpt(master_.get()) == 0);
     resize(24, 100);
     // Kept open, so that modes and output outlive the program.
-    slave_ =
-        possum::UniqueFd(open(ptsname(master_.get()), O_RDWR | O_NOCTTY | O_CLOEXEC));
-    CHECK(slave_ && tcgetattr(slave_.get(), &before_) == 0);
-    std::vector<std::string> words = {std::getenv("POSSUM_TOOL")};
-    words.insert(words.end(), args.begin(), args.end());
-    program_.emplace(words, ProcessOptions{.environment = {std::string("TERM=") + kind},
-                                           .terminal = slave_.get()});
+    slave_ = UniqueFd(open(ptsname(master_.get()), O_RDWR | O_NOCTTY | O_CLOEXEC));
+    CHECK(slave_);
+    before_ = modes();
+    program_.emplace(tool_words(line),
+                     ProcessOptions{.environment = {std::string("TERM=") + kind},
+                                    .terminal = slave_.get()});
   }
 
   Process& program() { return *program_; }
@@ -68,19 +67,30 @@ class Terminal {
     }
     return lines;
   }
-  bool quiet_modes() const {
-    termios now{};
-    CHECK(tcgetattr(slave_.get(), &now) == 0);
-    return (now.c_lflag & (ICANON | ECHO)) == 0;
-  }
+  bool quiet_modes() const { return (modes().c_lflag & (ICANON | ECHO)) == 0; }
   bool restored() const {
-    termios now{};
-    CHECK(tcgetattr(slave_.get(), &now) == 0);
+    const termios now = modes();
     return now.c_lflag == before_.c_lflag && now.c_iflag == before_.c_iflag &&
            now.c_oflag == before_.c_oflag && now.c_cflag == before_.c_cflag;
   }
 
+  void expect_end() {
+    await(kShowCursor);
+    await(kLeave);
+    program_->expect_status(0);
+    CHECK(restored());
+  }
+  void quit() {
+    type("q");
+    expect_end();
+  }
+
  private:
+  termios modes() const {
+    termios now{};
+    CHECK(tcgetattr(slave_.get(), &now) == 0);
+    return now;
+  }
   void read_some() {
     pollfd fd = {master_.get(), POLLIN, 0};
     if (poll(&fd, 1, kLimitMs) != 1) {
@@ -93,8 +103,8 @@ class Terminal {
     shown_.append(bytes, static_cast<std::size_t>(got));
   }
 
-  possum::UniqueFd master_;
-  possum::UniqueFd slave_;
+  UniqueFd master_;
+  UniqueFd slave_;
   termios before_{};
   std::optional<Process> program_;
   std::string shown_;
@@ -108,14 +118,13 @@ bool shows(const std::vector<std::string>& page, const std::string& text) {
 
 }  // namespace
 
-TEST(channel_and_its_readers_are_drawn_until_q) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, channel_and_its_readers_are_drawn_until_q) {
   FarWriter writer(channel);
   writer.publish(1, 1, kSmall, "video/x-raw,format=NV12,width=641,height=359");
   FarReader reader(channel);
   reader.attach();
   reader.frame();
-  Terminal terminal({"watch", channel, "-i", "0.1"});
+  Terminal terminal("watch " + channel + " -i 0.1");
   terminal.await(kEnter);
   const auto first = terminal.page();
   CHECK(shows(first, "641x359") && shows(first, std::to_string(reader.pid())));
@@ -129,18 +138,14 @@ TEST(channel_and_its_readers_are_drawn_until_q) {
   }
   terminal.type("x");
   terminal.page();
-  terminal.type("q");
-  terminal.await(kShowCursor);
-  terminal.await(kLeave);
-  CHECK(terminal.program().join() == 0 && terminal.restored());
+  terminal.quit();
 }
 
-TEST(page_is_cut_to_the_terminal_and_follows_its_size) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, page_is_cut_to_the_terminal_and_follows_its_size) {
   const auto writer = open_writer(plain_writer(channel));
   std::vector<FarReader> readers;
   for (int i = 0; i < 4; ++i) readers.emplace_back(channel).attach();
-  Terminal terminal({"watch", channel, "-i", "3600"});
+  Terminal terminal("watch " + channel + " -i 3600");
   CHECK(terminal.page().size() == 8);
   terminal.resize(6, 30);
   const auto small = terminal.page();  // at once: the interval is an hour
@@ -148,8 +153,7 @@ TEST(page_is_cut_to_the_terminal_and_follows_its_size) {
   for (const std::string& line : small) CHECK(line.size() < 30);
   terminal.resize(24, 200);
   CHECK(shows(terminal.page(), "tools-screen"));
-  terminal.type("q");
-  CHECK(terminal.program().join() == 0);
+  terminal.quit();
 }
 
 // 80 columns are what most terminals begin with.
@@ -160,7 +164,7 @@ TEST(what_matters_most_fits_into_a_narrow_terminal) {
   FarReader reader(channel);
   reader.attach();
   reader.frame();
-  Terminal terminal({"watch", channel, "-i", "0.1"});
+  Terminal terminal("watch " + channel + " -i 0.1");
   terminal.resize(24, 80);
   std::vector<std::string> page;
   do {
@@ -172,29 +176,24 @@ TEST(what_matters_most_fits_into_a_narrow_terminal) {
   CHECK(shows(page, "1920x1080") && shows(page, "NV12") && shows(page, "slot "));
   CHECK(shows(page, std::to_string(writer.pid())));
   CHECK(shows(page, std::to_string(reader.pid())));
-  terminal.type("q");
-  CHECK(terminal.program().join() == 0);
-  writer.order("close", "closed");
+  terminal.quit();
 }
 
-TEST(every_end_restores_the_terminal) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, every_end_restores_the_terminal) {
   for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
-    Terminal terminal({"watch", channel});
+    Terminal terminal("watch " + channel);
     terminal.page();
     if (number == SIGINT) {
       terminal.type("\x03");
     } else {
       terminal.program().signal(number);
     }
-    terminal.await(kLeave);
-    CHECK(terminal.program().join() == 0 && terminal.restored());
+    terminal.expect_end();
   }
 }
 
-TEST(stopped_and_continued_it_gives_the_terminal_back_meanwhile) {
-  const std::string channel = unique_channel();
-  Terminal terminal({"watch", channel, "-i", "3600"});
+TEST_F(OnChannel, stopped_and_continued_it_gives_the_terminal_back_meanwhile) {
+  Terminal terminal("watch " + channel + " -i 3600");
   terminal.page();
   terminal.type("\x1a");
   terminal.await(kLeave);
@@ -204,17 +203,15 @@ TEST(stopped_and_continued_it_gives_the_terminal_back_meanwhile) {
   terminal.await(kEnter);
   terminal.page();
   CHECK(terminal.quiet_modes());
-  terminal.type("q");
-  CHECK(terminal.program().join() == 0 && terminal.restored());
+  terminal.quit();
 }
 
-TEST(terminal_that_can_do_nothing_gets_lines) {
-  const std::string channel = unique_channel();
+TEST_F(OnChannel, terminal_that_can_do_nothing_gets_lines) {
   const auto writer = open_writer(plain_writer(channel));
-  Terminal terminal({"watch", channel, "-i", "0.1"}, "dumb");
+  Terminal terminal("watch " + channel + " -i 0.1", "dumb");
   terminal.await(channel);
   terminal.await(channel);
   CHECK(terminal.restored());
   terminal.program().signal(SIGTERM);
-  CHECK(terminal.program().join() == 0);
+  terminal.program().expect_status(0);
 }
