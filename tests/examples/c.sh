@@ -9,36 +9,29 @@ channel=t$$.c
 
 . "${BASH_SOURCE%/*}/../support/script.sh"
 
-# The readers come first and wait; each loop ends by another of its events.
-mkfifo "$work/orders" "$work/told"
-timeout 60 "$programs/possum-c-reader" "$channel" 5 >"$work/reader.log" 2>&1 &
-reader=$!
-timeout 60 "$programs/possum-c-events" "$channel" <"$work/orders" >"$work/told" 2>"$work/quits.log" &
-quits=$!
-exec {orders}>"$work/orders" {told}<"$work/told"
-timeout 60 "$programs/possum-c-events" "$channel" </dev/null >"$work/stops.log" 2>&1 &
-stops=$!
-timeout 60 "$programs/possum-c-events" "$channel" </dev/null >"$work/ends.log" 2>&1 &
-ends=$!
-"$programs/possum-c-writer" "$channel" >"$work/writer.log" 2>&1 &
-writer=$!
+# The readers come first and wait; each loop ends by another of its events, and two of them
+# have nothing to read.
+events() { exec "$programs/possum-c-events" "$channel" </dev/null; }
+start reader "$programs/possum-c-reader" "$channel" 5
+start quits "$programs/possum-c-events" "$channel"
+start stops events
+start ends events
+start writer "$programs/possum-c-writer" "$channel"
 
-wait $reader || fail "the reader"
-grep -qE '^frame [0-9]+: BGR 640x480, [0-9.]+ ms old, 51\.2 bright, ' "$work/reader.log" ||
-  fail "the reader saw another picture"
+ended reader 0
+said reader.log '^frame [0-9]+: BGR 640x480, [0-9.]+ ms old, 51\.2 bright, '
 [ "$(wc -l <"$work/reader.log")" -eq 5 ] || fail "the reader took another number of frames"
-read -r line <&"$told"
-[[ $line == "frame "*": 921600 bytes of video/x-raw, format=(string)BGR,"* ]] || fail "events: $line"
-echo quit >&"$orders"
-wait $quits || fail "events did not quit"
-pkill -TERM -P $stops || fail "events is not there"
-wait $stops || fail "events did not end by a signal"
-kill -INT $writer
-wait $writer || fail "the writer did not end by Ctrl-C"
-wait $ends || fail "events did not end with the channel"
-grep -q '^frame ' "$work/ends.log" || fail "events had no frame"
+heard quits '^frame .*: 921600 bytes of video/x-raw, format=\(string\)BGR,'
+press quits quit
+ended quits 0
+kill -TERM "${pid[stops]}"
+ended stops 0
+kill -INT "${pid[writer]}"
+ended writer 0
+ended ends 0
+said ends.log '^frame '
 
-status=0
-"$programs/possum-c-writer" "no such name" 2>"$work/refused.log" || status=$?
-[ "$status" -eq 1 ] && grep -q 'no such name' "$work/refused.log" || fail "a bad name is taken"
+start refused "$programs/possum-c-writer" "no such name"
+ended refused 1
+said refused.err.log 'no such name'
 no_names

@@ -21,56 +21,6 @@ python=/usr/bin/python3
 }
 export PYTHONDONTWRITEBYTECODE=1
 unset DISPLAY WAYLAND_DISPLAY
-declare -A pid lines
-# Processes of this script that try a pair. They end what they have started.
-tries=()
-
-clean_up() {
-  local status=$?
-  [ ${#pid[@]} -eq 0 ] || kill -KILL "${pid[@]}" 2>/dev/null || true
-  [ ${#tries[@]} -eq 0 ] || kill -TERM "${tries[@]}" 2>/dev/null || true
-  wait
-  rm -rf "$work" /dev/shm/possum-[cd]."$channel"*
-  exit "$status"
-}
-# start NAME COMMAND...: in the background; its lines by `heard`, its keys by `press`
-start() {
-  local name=$1
-  shift
-  mkfifo "$work/$name.out" "$work/$name.keys"
-  exec {keys}<>"$work/$name.keys"
-  "$@" <"$work/$name.keys" >"$work/$name.out" 2>"$work/$name.err.log" &
-  pid[$name]=$!
-  exec {lines[$name]}<"$work/$name.out"
-}
-# What any answer may take, in seconds.
-longest=$((20 * ${CK_TIMEOUT_MULTIPLIER:-1}))
-press() { echo "$2" >"$work/$1.keys"; }
-# heard NAME PATTERN: reads up to a line that matches the extended regular expression
-heard() {
-  local line until=$((SECONDS + longest))
-  # Also one that says other things all the time.
-  while ((SECONDS < until)) && read -r -t "$longest" line <&"${lines[$1]}"; do
-    echo "$line" >>"$work/$1.log"
-    [[ ! $line =~ $2 ]] || return 0
-  done
-  fail "$1 did not say \"$2\""
-}
-# ended NAME STATUS: it ends by itself, so; the rest of what it said is in NAME.log
-ended() {
-  local status=0
-  timeout "$longest" cat <&"${lines[$1]}" >>"$work/$1.log" || fail "$1 does not end"
-  wait "${pid[$1]}" || status=$?
-  unset "pid[$1]"
-  [ "$status" -eq "$2" ] || fail "$1: exit status $status"
-}
-murder() {
-  kill -KILL "${pid[$1]}"
-  wait "${pid[$1]}" 2>/dev/null || true
-  unset "pid[$1]"
-}
-said() { grep -qE -- "$2" "$work/$1" || fail "no line \"$2\" in $1"; }
-
 # What the viewer in each language says after the age.
 declare -A looked=([cpp]='' [python]='   brightness [0-9.]+$')
 
@@ -78,7 +28,7 @@ declare -A looked=([cpp]='' [python]='   brightness [0-9.]+$')
 # comes to look, too
 try_pair() (
   declare -n writer=writer_$1 viewer=viewer_$1 other_viewer=viewer_$2
-  tries=() work=$work/$1 channel=$channel.$1
+  work=$work/$1 channel=$channel.$1
   mkdir "$work"
   trap clean_up EXIT
 
@@ -144,6 +94,7 @@ try_pair() (
   fi
 )
 
+tries=()
 modules='import gi, numpy; gi.require_version("Gst", "1.0"); gi.require_version("GstVideo", "1.0")'
 if $python -c "$modules" 2>"$work/modules.log"; then
   languages=(cpp python)

@@ -9,32 +9,17 @@ set -euo pipefail
 scripts=$1/examples/network
 latency=$2/examples/network/possum-latency
 channel=t$$.network
-work=$(mktemp -d)
 pids=()
-far_pid=
 skipped=
 
-clean_up() {
-  local status=$?
-  [ ${#pids[@]} -eq 0 ] || kill -KILL "${pids[@]}" 2>/dev/null || true
-  [ -z "$far_pid" ] || kill "$far_pid" 2>/dev/null || true
-  rm -rf "$work" /dev/shm/possum-[cd]."$channel"*
-  exit "$status"
-}
 skip() {
   echo "SKIPPED: $*"
   exit 77
 }
-fail() {
-  echo "FAILED: $*" >&2
-  tail -n 20 "$work"/*.log >&2
-  exit 1
-}
-
 # The other machine: `far COMMAND` runs there, at $far_host; here is $near_host.
 two_machines() {
   unshare --net sleep 600 &
-  far_pid=$!
+  local far_pid=$!
   far=(nsenter --target "$far_pid" --net)
   near_host=192.0.2.1 far_host=192.0.2.2
   # Until the other process has left this namespace.
@@ -57,7 +42,7 @@ if [ "${3-}" != inside ]; then
     namespace_works $options 2>/dev/null && exec unshare $options "$0" "$1" "$2" inside
   done
 fi
-trap clean_up EXIT
+. "${BASH_SOURCE%/*}/../support/script.sh"
 if [ "${3-}" = inside ]; then
   two_machines || fail 'the two namespaces cannot be connected'
   echo '-- between two network namespaces'
@@ -83,18 +68,13 @@ there() {
   here "$log" "${far[@]}" "$@"
 }
 # measure WAY: in the background
-measure() {
-  timeout $((20 * ${CK_TIMEOUT_MULTIPLIER:-1})) \
-    "$latency" read "$channel.$1" --frames 30 >"$work/$1.latency" 2>&1 &
-  readers[$1]=$!
-}
+measure() { start "$1" "$latency" read "$channel.$1" --frames 30; }
 # judge WAY LEAST: the median in milliseconds is at least that, and less than half a second
 judge() {
-  wait "${readers[$1]}" || fail "$1: $(cat "$work/$1.latency")"
-  local line median
-  line=$(cat "$work/$1.latency")
-  printf '%-9s %s\n' "$1" "$line"
-  median=$(sed -n 's/^latency: median \([0-9]*\) ms.*/\1/p' <<<"$line")
+  ended "$1" 0
+  printf '%-9s %s\n' "$1" "$(cat "$work/$1.log")"
+  local median
+  median=$(sed -n 's/^latency: median \([0-9]*\) ms.*/\1/p' "$work/$1.log")
   [ -n "$median" ] && [ "$median" -ge "$2" ] && [ "$median" -lt 500 ] ||
     fail "$1: a latency of \"$median\" ms"
 }
@@ -105,7 +85,6 @@ stop_all() {
   pids=()
 }
 
-declare -A readers
 port=$((20000 + $$ % 20000))
 here writer "$latency" write "$channel.a"
 measure a
@@ -124,11 +103,9 @@ measure rtp-jpeg
 
 # The distribution's Python, which the bindings belong to.
 if /usr/bin/python3 "$scripts/rtsp-serve.py" --help >"$work/rtsp-help.log" 2>&1; then
-  mkfifo "$work/rtsp.fifo"
-  /usr/bin/python3 "$scripts/rtsp-serve.py" "$channel.a" "$near_host" $((port + 6)) \
-    >"$work/rtsp.fifo" 2>"$work/rtsp-serve.log" &
-  pids+=($!)
-  read -r -t 20 _ <"$work/rtsp.fifo" || fail 'the RTSP server does not start'
+  start rtsp-serve /usr/bin/python3 "$scripts/rtsp-serve.py" "$channel.a" "$near_host" $((port + 6))
+  pids+=("${pid[rtsp-serve]}")
+  heard rtsp-serve .
   there rtsp-receive "$scripts/rtsp-receive.sh" "$channel.rtsp" "$near_host" $((port + 6)) "$channel.a"
   measure rtsp
 else
@@ -143,7 +120,7 @@ judge rtp-h264 0
 judge rtp-jpeg 0
 [ -n "$skipped" ] || judge rtsp 0
 stop_all
-! compgen -G "/dev/shm/possum-[cd].$channel*" >/dev/null || fail 'names are left'
+no_names
 
 echo '-- what cannot be'
 # expect_failure PATTERN COMMAND...

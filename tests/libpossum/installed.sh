@@ -72,13 +72,20 @@ for program in writer reader; do
     "${flags[@]}" "${libs[@]}" || fail "$program.c of the README"
 done
 
-"$work/writer" 2>"$work/writer.log" &
-writer=$!
-timeout 60 "$work/reader" >"$work/reader.log" || fail "the reader of the README"
-wait $writer || fail "the writer of the README"
-grep -qE '^frame 100: video/x-raw, .*, 99 bright$' "$work/reader.log" || fail "no last frame"
-[ "$(grep -c '^frame ' "$work/reader.log")" -eq 100 ] || fail "frames are missing"
-grep -q 'said that this was all' "$work/reader.log" || fail "no end"
+# watched NAME WRITER...: by the reader of the README, whose lines are in NAME.reader.log
+watched() {
+  start "$1.writer" "${@:2}"
+  start "$1.reader" "$work/reader"
+  ended "$1.reader" 0
+  ended "$1.writer" 0
+}
+# frames NAME COUNT: it saw so many
+frames() { [ "$(grep -c '^frame ' "$work/$1.reader.log")" -eq "$2" ] || fail "$1: not $2 frames"; }
+
+watched whole "$work/writer"
+frames whole 100
+said whole.reader.log '^frame 100: video/x-raw, .*, 99 bright$'
+said whole.reader.log 'said that this was all'
 
 # --- writers that people copy, where every fourth picture finds no slot
 cat >"$work/sparse.h" <<'END'
@@ -93,16 +100,10 @@ static inline possum_status sparse_borrow(possum_writer* writer, size_t bytes,
 #define possum_writer_borrow sparse_borrow
 END
 gcc -std=c99 -include "$work/sparse.h" "$work/writer.c" -o "$work/sparse" "${flags[@]}" "${libs[@]}"
-"$work/sparse" 2>"$work/sparse.log" &
-writer=$!
-timeout 60 "$work/reader" >"$work/reader.log" || fail "who reads of the writer without slots"
-wait $writer || fail "the writer of the README without slots"
-[ "$(grep -c '^frame ' "$work/reader.log")" -eq 75 ] || fail "the writer of the README ends without a slot"
+watched sparse "$work/sparse"
+frames sparse 75
 gcc -std=gnu99 -include "$work/sparse.h" "$1/examples/c/writer.c" -o "$work/bar" "${flags[@]}" "${libs[@]}"
-timeout 60 "$work/reader" >"$work/reader.log" &
-reader=$!
-"$work/bar" t$$.cam 9 2>"$work/bar.log" || fail "examples/c/writer.c ends without a slot"
-wait $reader || fail "who reads of examples/c/writer.c"
+watched bar "$work/bar" t$$.cam 9
 
 if pkg-config --exists opencv4; then
   read -ra opencv <<<"$(env -u PKG_CONFIG_SYSROOT_DIR -u PKG_CONFIG_ALLOW_SYSTEM_CFLAGS pkg-config --cflags opencv4)"
@@ -110,14 +111,11 @@ if pkg-config --exists opencv4; then
     "${libs[@]}" -lopencv_core -lopencv_imgproc || fail "edges.cpp of the README"
   sed "s/t$$.cam/t$$.edges/" "$work/reader.c" >"$work/look.c"
   gcc -std=c99 "$work/look.c" -o "$work/look" "${flags[@]}" "${libs[@]}"
-  timeout 60 "$work/look" >"$work/look.log" &
-  look=$!
-  timeout 60 "$work/edges" 2>"$work/edges.log" &
-  edges=$!
-  "$work/writer" 2>"$work/writer.log" || fail "the writer of the README"
-  wait $edges || fail "edges of the README"
-  wait $look || fail "who looks at the edges"
-  grep -qE '^frame 100: video/x-raw, .*, 0 bright$' "$work/look.log" || fail "no edges"
+  start look "$work/look"
+  start edges "$work/edges"
+  start writer "$work/writer"
+  for name in writer edges look; do ended $name 0; done
+  said look.log '^frame 100: video/x-raw, .*, 0 bright$'
 fi
 # --- Python
 hello='import possum, sys

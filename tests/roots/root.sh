@@ -19,7 +19,6 @@ with 77 and a sentence where there can be no such root.
                  sudoer, one who may do by sudo what root does
   --container    as in a container: the capabilities that Docker leaves to root, no new
                  namespaces, 64 MiB of /dev/shm
-  --drop CAP     without this capability (sys_admin); may be given more than once
   --shm SIZE     of /dev/shm, as tmpfs takes it (default 2g)
   --fresh        make the root anew, with nothing installed but git and apt
   -h, --help
@@ -33,20 +32,22 @@ unavailable() {
   exit 77
 }
 
-all=("$@") suite=bookworm who=root shm='' fresh=0 container=0 capabilities=''
+all=("$@") suite=bookworm who=root shm=2g fresh=0 container=0 capabilities=''
 while [ $# -gt 0 ]; do
   case $1 in
-    --suite | --as | --drop | --shm)
+    --suite | --as | --shm)
       [ $# -gt 1 ] || { usage >&2; exit 2; }
       case $1 in
         --suite) suite=$2 ;;
         --as) who=$2 ;;
-        --drop) capabilities+=,-${2#cap_} ;;
         --shm) shm=$2 ;;
       esac
       shift
       ;;
-    --container) container=1 ;;
+    --container)
+      container=1 shm=64m
+      capabilities=-all,+chown,+dac_override,+fsetid,+fowner,+mknod,+net_raw,+setgid,+setuid,+setfcap,+setpcap,+net_bind_service,+sys_chroot,+kill,+audit_write
+      ;;
     --fresh) fresh=1 ;;
     -h | --help) usage; exit 0 ;;
     -*) usage >&2; exit 2 ;;
@@ -55,11 +56,6 @@ while [ $# -gt 0 ]; do
   shift
 done
 [[ $suite =~ ^(bookworm|trixie|sid)$ && $who =~ ^(root|user|sudoer)$ ]] || { usage >&2; exit 2; }
-if [ $container -eq 1 ]; then
-  capabilities=-all,+chown,+dac_override,+fsetid,+fowner,+mknod,+net_raw,+setgid,+setuid,+setfcap,+setpcap,+net_bind_service,+sys_chroot,+kill,+audit_write$capabilities
-  shm=${shm:-64m}
-fi
-shm=${shm:-2g} capabilities=${capabilities#,}
 [ $# -gt 0 ] || set -- tests/run.sh
 
 # In the root the tree is where it is outside, so that what ccache knows is of use there.

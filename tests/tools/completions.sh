@@ -9,8 +9,7 @@ shell=$1 files=$3
 command -v "$shell" >/dev/null || { echo "SKIPPED: there is no $shell"; exit 77; }
 PATH=$(dirname "$2"):$PATH
 channel=t$$.completions
-work=$(mktemp -d)
-trap 'rm -rf "$work" "/dev/shm/possum-c.$channel"' EXIT
+. "${BASH_SOURCE%/*}/../support/script.sh"
 : >"/dev/shm/possum-c.$channel" # enough to be listed
 
 in_bash() {
