@@ -127,6 +127,21 @@ std::optional<struct stat> stat_fd(int fd) {
   return info;
 }
 
+bool same_object(int fd, int other_fd) {
+  const auto one = stat_fd(fd), other = stat_fd(other_fd);
+  return one && other && one->st_ino == other->st_ino;
+}
+
+bool leads_to(const std::string& name, int fd) {
+  const auto named = stat_name(name), ours = stat_fd(fd);
+  return named && ours && named->st_ino == ours->st_ino;
+}
+
+bool has_holes(const struct stat& info) {
+  constexpr off_t kBlock = 512;  // stat(2)
+  return info.st_blocks < info.st_size / kBlock;
+}
+
 std::size_t page_bytes() {
   static const auto bytes = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   return bytes;

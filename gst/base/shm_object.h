@@ -100,6 +100,11 @@ bool copy_bytes(int fd, std::uint64_t offset, void* to, std::size_t bytes);
 // What a name leads to now; a symbolic link is not followed.
 std::optional<struct stat> stat_name(const std::string& name);
 std::optional<struct stat> stat_fd(int fd);
+bool same_object(int fd, int other_fd);
+bool leads_to(const std::string& name, int fd);
+// Is less memory there than the size says? Reading a hole makes whoever reads it pay for
+// it, is SIGBUS where there is no memory, and makes a size mean nothing.
+bool has_holes(const struct stat& info);
 
 std::size_t page_bytes();  // of this machine
 

@@ -107,6 +107,23 @@ Error not_an_object(std::string_view channel, ErrorCode code) {
   return name_taken(channel, code, "not a shared memory object");
 }
 
+Error cannot_claim(const std::string& channel, int error_number) {
+  const auto info = stat_name(control_name(channel));
+  switch (error_number) {
+    case EACCES:
+    case EPERM:
+      if (!info || info->st_uid == geteuid()) break;
+      return foreign_owner(channel, info->st_uid, Wish::write);
+    case ELOOP:
+    case EINVAL:
+    case EISDIR:
+    case ENXIO:
+      return not_an_object(channel, ErrorCode::system);
+  }
+  return shm_error(named(channel) + " could not be created",
+                   "shm_open " + control_name(channel), error_number);
+}
+
 Error name_held(std::string_view channel, const std::optional<NameHolder>& holder) {
   return make_error(ErrorCode::busy,
                     named(channel) + " is already written by " +

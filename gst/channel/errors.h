@@ -33,6 +33,8 @@ Error no_permission(std::string_view channel, uid_t owner, int error_number);
 // shm_open(3) did not make.
 Error name_taken(std::string_view channel, ErrorCode code, const std::string& what);
 Error not_an_object(std::string_view channel, ErrorCode code);
+// The name could be neither created nor opened by its next writer.
+Error cannot_claim(const std::string& channel, int error_number);
 // A live writer holds the name; this is what it says of itself.
 struct NameHolder {
   std::uint32_t pid = 0;

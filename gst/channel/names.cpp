@@ -2,10 +2,14 @@
 // Copyright (C) 2026 the possum authors
 #include "names.h"
 
+#include <dirent.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cinttypes>
 #include <cstdio>
+
+#include "base/shm_object.h"
 
 namespace possum {
 namespace {
@@ -73,6 +77,20 @@ std::optional<FileName> parse_file_name(std::string_view file) {
   if (!valid_channel_name(file)) return std::nullopt;
   name.channel = file;
   return name;
+}
+
+void for_data_names(const std::string& channel, std::optional<std::uint64_t> incarnation,
+                    const std::function<void(const std::string& name)>& each) {
+  DIR* const dir = opendir(kShmDirectory);
+  if (dir == nullptr) return;
+  while (const dirent* entry = readdir(dir)) {
+    const auto name = parse_file_name(entry->d_name);
+    if (name && !name->control && name->channel == channel &&
+        name->incarnation == incarnation.value_or(name->incarnation)) {
+      each("/" + std::string(entry->d_name));
+    }
+  }
+  closedir(dir);
 }
 
 }  // namespace possum

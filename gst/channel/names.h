@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -30,5 +31,11 @@ struct FileName {
   std::uint32_t object = 0;
 };
 std::optional<FileName> parse_file_name(std::string_view file);
+
+// Calls `each` with the name, as shm_open(3) takes it, of each data object of the
+// channel, or of one of its incarnations. One after the other: other users can make any
+// number of such names.
+void for_data_names(const std::string& channel, std::optional<std::uint64_t> incarnation,
+                    const std::function<void(const std::string& name)>& each);
 
 }  // namespace possum

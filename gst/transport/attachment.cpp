@@ -23,18 +23,6 @@
 #include "frame_times.h"
 
 namespace possum::transport {
-namespace {
-
-// Is less memory there than the size says? Reading a hole makes whoever reads it pay for
-// it, is SIGBUS where there is no memory, and makes a size mean nothing: copies are as
-// large as a frame says it is.
-bool has_holes(const struct stat& info) {
-  constexpr off_t kBlock = 512;  // stat(2)
-  return info.st_blocks < info.st_size / kBlock;
-}
-
-}  // namespace
-
 Attachment::Attachment(OpenControl open, std::string channel, bool copy_on_write)
     : open_(std::move(open)),
       channel_(std::move(channel)),

@@ -2,7 +2,6 @@
 // Copyright (C) 2026 the possum authors
 #include "claim.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -10,7 +9,6 @@
 #include <unistd.h>
 
 #include <cstring>
-#include <optional>
 
 #include "base/crash_point.h"
 #include "base/process.h"
@@ -31,33 +29,6 @@ bool unlock_own_name(const std::string& name) {
       chmod((kShmDirectory + name).c_str(), (info->st_mode & 0777) | 0600) == 0;
   errno = reason;
   return done;
-}
-
-bool same_object(int a, int b) {
-  const auto first = stat_fd(a), second = stat_fd(b);
-  return first && second && first->st_ino == second->st_ino;
-}
-
-bool leads_to(const std::string& name, int fd) {
-  const auto named = stat_name(name), ours = stat_fd(fd);
-  return named && ours && named->st_ino == ours->st_ino;
-}
-
-// Calls remove() with the name of each data object of the channel, or of one of its
-// incarnations. One after the other: other users can make any number of such names.
-template <class Remove>
-void for_data_names(const std::string& channel, std::optional<std::uint64_t> incarnation,
-                    Remove remove) {
-  DIR* const dir = opendir(kShmDirectory);
-  if (dir == nullptr) return;
-  while (const dirent* entry = readdir(dir)) {
-    const auto name = parse_file_name(entry->d_name);
-    if (name && !name->control && name->channel == channel &&
-        name->incarnation == incarnation.value_or(name->incarnation)) {
-      remove("/" + std::string(entry->d_name));
-    }
-  }
-  closedir(dir);
 }
 
 // Puts an empty object of ours, locked, in the place of a dead writer's. In one step:
@@ -83,24 +54,6 @@ LockFd replace_dead(const std::string& channel, std::vector<std::string>& remove
   // No room for two.
   if (shm_unlink(name.c_str()) == 0) removed.push_back(name);
   return {};
-}
-
-// Why the name could be neither created nor opened.
-Error cannot_claim(const std::string& channel, int error_number) {
-  const auto info = stat_name(control_name(channel));
-  switch (error_number) {
-    case EACCES:
-    case EPERM:
-      if (!info || info->st_uid == geteuid()) break;
-      return foreign_owner(channel, info->st_uid, Wish::write);
-    case ELOOP:
-    case EINVAL:
-    case EISDIR:
-    case ENXIO:
-      return not_an_object(channel, ErrorCode::system);
-  }
-  return shm_error(named(channel) + " could not be created",
-                   "shm_open " + control_name(channel), error_number);
 }
 
 // Steps 1 to 5 of a claim: a name that leads to an object of ours, locked and empty. What
