@@ -21,6 +21,8 @@ python=/usr/bin/python3
 }
 export PYTHONDONTWRITEBYTECODE=1
 unset DISPLAY WAYLAND_DISPLAY
+# Where there is no graphics card this one looks for it seconds long before it gives up.
+export GST_PLUGIN_FEATURE_RANK=kmssink:NONE
 # What the viewer in each language says after the age.
 declare -A looked=([cpp]='' [python]='   brightness [0-9.]+$')
 
