@@ -45,8 +45,6 @@ std::string newest(const std::string& channel) {
 std::string ending(const std::string& channel) {
   return text_with("on-disconnect", channel);
 }
-std::string deep(const std::string& channel) { return text_with("GRAY16_LE", channel); }
-std::string short_one(const std::string& channel) { return text_with("://", channel); }
 
 cv::VideoCapture opened(const std::string& text) {
   cv::VideoCapture capture(text, cv::CAP_GSTREAMER);
@@ -149,7 +147,7 @@ TEST(colours_are_right_whatever_the_writer_sends) {
             format + ",width=322,height=240,framerate=60/1 ! possumsink channel=CHANNEL",
         channel);
     expect_blue_pictures(newest(channel));
-    expect_blue_pictures(short_one(channel));
+    expect_blue_pictures(text_with("://", channel));
     writer.signal(SIGINT);
     writer.expect_status(0);
   }
@@ -175,7 +173,7 @@ TEST(the_newest_picture_is_read_after_a_pause_and_none_pile_up) {
 TEST(sixteen_bits_stay) {
   const std::string channel = support::unique_channel();
   Camera camera(channel, "GRAY16_LE");
-  cv::VideoCapture capture = opened(deep(channel));
+  cv::VideoCapture capture = opened(text_with("GRAY16_LE", channel));
   camera.await(0x102);
   cv::Mat frame;
   CHECK(capture.read(frame) && frame.type() == CV_16UC1);

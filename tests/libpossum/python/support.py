@@ -95,6 +95,10 @@ class Case(unittest.TestCase):
     def expect_end(self, process, status=0):
         self.assertEqual(process.wait(PATIENCE), status)
 
+    def stop(self, process, number=signal.SIGINT, status=0):
+        process.send_signal(number)
+        self.expect_end(process, status)
+
     def expect_line(self, process, *lines):
         for line in lines:
             self.assertEqual(process.stdout.readline().strip(), line)

@@ -24,15 +24,9 @@ LINE = re.compile(
 @unittest.skipUnless(importlib.util.find_spec("cv2"), "OpenCV for Python is missing")
 class Programs(Case):
     def start(self, name, channel, *arguments):
-        return self.process(
-            sys.executable,
-            PROGRAMS / name,
-            "--channel",
-            channel,
-            *arguments,
-            stdout=subprocess.PIPE,
-            env={k: v for k, v in os.environ.items() if "DISPLAY" not in k},
-        )
+        command = [sys.executable, PROGRAMS / name, "--channel", channel, *arguments]
+        environment = {k: v for k, v in os.environ.items() if "DISPLAY" not in k}
+        return self.process(*command, stdout=subprocess.PIPE, env=environment)
 
     def lines(self, process, count):
         """The next lines about frames: seq, missed, number or None, brightness."""
@@ -60,21 +54,17 @@ class Programs(Case):
         late = self.start("read.py", channel, "--delay", "0.05")
         for reader in (early, late):
             self.check_counters(self.lines(reader, 6))
-        late.kill()
-        self.expect_end(late, -signal.SIGKILL)
+        self.stop(late, signal.SIGKILL, -signal.SIGKILL)
         last = 0
         while last < 50:
             last = int(self.lines(early, 1)[0][0])
-        writer.kill()
-        self.expect_end(writer, -signal.SIGKILL)
+        self.stop(writer, signal.SIGKILL, -signal.SIGKILL)
         again = self.start("write.py", channel, "--fps", "100")
         while (seq := int(self.lines(early, 1)[0][0])) >= last:
             last = seq  # still the first writer's
         self.check_counters(self.lines(early, 6))
-        again.send_signal(signal.SIGTERM)
-        self.expect_end(again)
-        early.send_signal(signal.SIGINT)
-        self.expect_end(early)
+        self.stop(again, signal.SIGTERM)
+        self.stop(early)
 
     def test_an_end(self):
         channel = self.channel()
@@ -96,15 +86,13 @@ class Programs(Case):
         for element, reader in running:
             self.assertEqual(len(self.lines(reader, 2)), 2)
             self.expect_end(reader)
-            element.send_signal(signal.SIGINT)
-            element.wait(PATIENCE)
+            self.stop(element)
         channel = self.channel()
         writer = self.start("write.py", channel)
         self.expect_end(
             self.launch(f"possumsrc channel={channel} num-buffers=3 ! videoconvert ! fakesink")
         )
-        writer.send_signal(signal.SIGINT)
-        self.expect_end(writer)
+        self.stop(writer)
 
     def test_the_colours_are_those_of_videoconvert(self):
         sys.path.insert(0, str(PROGRAMS))
@@ -129,8 +117,7 @@ class Programs(Case):
                         # videoconvert rounds by up to 3; another range is 11 away
                         self.assertAlmostEqual(int(ours), int(theirs), delta=4)
                 picture[:] = 0  # ours to draw on
-                element.send_signal(signal.SIGINT)
-                element.wait(PATIENCE)
+                self.stop(element)
 
     @unittest.skipUnless((CPP / "possum-capture").exists(), "not built")
     def test_with_cpp(self):
@@ -145,16 +132,12 @@ class Programs(Case):
         reader = self.start("read.py", channel, "--frames", "2")
         self.assertEqual(len(self.lines(reader, 2)), 2)
         self.expect_end(reader)
-        capture.terminate()
-        self.expect_end(capture)
+        self.stop(capture, signal.SIGTERM)
 
     def test_bad_input(self):
-        wrong = (("--file", "/nowhere"), ("--size", "x"))
-        running = [
-            self.process(sys.executable, PROGRAMS / "write.py", *arguments, stderr=subprocess.PIPE)
-            for arguments in wrong
-        ]
-        for process in running:
+        for arguments in (("--file", "/nowhere"), ("--size", "x")):
+            command = [sys.executable, PROGRAMS / "write.py", *arguments]
+            process = self.process(*command, stderr=subprocess.PIPE)
             said = process.communicate(timeout=PATIENCE)[1].strip()
             self.assertNotEqual(process.returncode, 0)
             self.assertNotIn("Traceback", said)

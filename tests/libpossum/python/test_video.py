@@ -138,7 +138,21 @@ class Elements(Case):
                 self.assertTrue(numpy.array_equal(plane, sent))
 
 
-class Formats(Case):
+class Numbered(Case):
+    def numbered(self, format, width=33, height=17):
+        """A picture whose planes are full of their numbers, from 1 on."""
+        writer, reader = self.pair(format=format, width=width, height=height)
+        with writer.borrow() as slot:
+            for number, plane in enumerate(slot.planes):
+                plane[...] = number + 1
+        return writer, reader.read(PATIENCE)
+
+    def check_numbers(self, picture):
+        for number, plane in enumerate(picture.planes):
+            self.assertTrue((plane == number + 1).all())
+
+
+class Formats(Numbered):
     def test_each_known_one_is_an_array(self):
         names = []
         possum._library.lib.possum_video_format.restype = ctypes.c_char_p
@@ -147,19 +161,14 @@ class Formats(Case):
         self.assertGreater(len(names), 100)
         for name in names:
             with self.subTest(name):
-                writer, reader = self.pair(format=name, width=13, height=7)
-                with writer.borrow() as slot:
-                    for number, plane in enumerate(slot.planes):
-                        plane[...] = number + 1
-                frame = reader.read(PATIENCE)
+                writer, frame = self.numbered(name, 13, 7)
                 self.assertEqual((frame.format, frame.width, frame.height), (name, 13, 7))
-                for number, plane in enumerate(frame.planes):
-                    self.assertTrue((plane == number + 1).all())
+                self.check_numbers(frame)
+                for plane in frame.planes:
                     self.assertIn(plane.shape[0], (7, 4, 2))
                     columns = {"v210": 3, "IYU1": 4}.get(name, 5 if name[-2:] == "32" else 13)
                     self.assertIn(plane.shape[1], (columns, 7, 4))
                 writer.close()
-                reader.close()
 
     def test_those_without_rows_are_refused_by_name(self):
         caps = "video/x-raw, format=NV12_4L4, width=64, height=48"
@@ -173,7 +182,7 @@ class Formats(Case):
         self.assertEqual((frame.format, frame.shape, frame[9]), ("", (4608,), 5))
 
 
-class Memory(Case):
+class Memory(Numbered):
     def setUp(self):
         super().setUp()
         self.to, self.reader_ = self.pair(format="GRAY8", width=64, height=48)
@@ -265,17 +274,11 @@ class Memory(Case):
         self.assertEqual(frame.max(), 1)
 
     def test_a_frame_that_is_sent_on_is_the_whole_picture(self):
-        writer, reader = self.pair(format="I420", width=33, height=17)
-        with writer.borrow() as slot:
-            for number, plane in enumerate(slot.planes):
-                plane[:] = number + 1
-        frame = reader.read(PATIENCE)
+        _, frame = self.numbered("I420")
         again, look = self.pair(caps=frame.caps)
         for picture in (frame, frame.copy()):
             again.write(picture)
-            seen = look.read(PATIENCE)
-            self.assertEqual([plane.max() for plane in seen.planes], [1, 2, 3])
-            self.assertEqual([plane.min() for plane in seen.planes], [1, 2, 3])
+            self.check_numbers(look.read(PATIENCE))
         other, look = self.pair()
         with self.assertRaisesRegex(possum.InvalidValue, "I420 has several planes"):
             other.write(frame)
@@ -284,11 +287,7 @@ class Memory(Case):
 
     def test_a_copy_is_the_whole_picture(self):
         for format in ("NV12", "I420", "I420_10LE", "BGR"):
-            writer, reader = self.pair(format=format, width=33, height=17)
-            with writer.borrow() as slot:
-                for number, plane in enumerate(slot.planes):
-                    plane[:] = number + 1
-            frame = reader.read(PATIENCE)
+            writer, frame = self.numbered(format)
             row, last = frame[3:4].copy(), frame.planes[-1].copy()
             copies = [frame.copy(), copy.copy(frame), copy.deepcopy(frame), frame.copy().copy()]
             shapes = [plane.shape for plane in frame.planes]
@@ -304,8 +303,8 @@ class Memory(Case):
                 self.assertEqual(writer.statistics.held, 0)
                 for whole in copies:
                     self.assertEqual([plane.shape for plane in whole.planes], shapes)
-                    for number, plane in enumerate(whole.planes):
-                        self.assertTrue((plane == number + 1).all())
+                    self.check_numbers(whole)
+                    for plane in whole.planes:
                         plane[:] = 99
                     self.assertTrue((whole == 99).all())
                     self.assertEqual((whole.seq, whole.caps), info)

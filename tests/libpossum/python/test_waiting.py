@@ -165,8 +165,7 @@ class Signals(Case):
             time.sleep(0.01)
             calm = calm + 1 if sleeps(process) else 0
         begin = time.monotonic()
-        process.send_signal(number)
-        self.expect_end(process)
+        self.stop(process, number)
         self.assertLess(time.monotonic() - begin, within)
 
     def begun(self, program, channel):
@@ -345,6 +344,7 @@ class Waits(Case):
 
     def closed_while_it_waits(self, close, *arguments):
         """In each call that waits: soon close(*arguments) has to close what is in self.ends."""
+
         def close_soon(*ends):
             self.ends = ends
             timer = threading.Timer(0.02, close, arguments)
@@ -503,35 +503,29 @@ class Processes(Case):
         writer.write(PICTURE + 3)
         frame = reader.read(PATIENCE)
         slot = writer.borrow()
-        out, into = os.pipe()
-        child = os.fork()
-        if child == 0:
-            said = []
+
+        def child():
+            nonlocal frame, slot
             for use in (
                 lambda: reader.read(0),
                 lambda: writer.write(PICTURE),
                 lambda: slot.publish(),
                 lambda: reader.statistics,
             ):
-                try:
+                with self.assertRaisesRegex(possum.Error, r"before fork\(\)"):
                     use()
-                    said.append("used")
-                except possum.Error as error:
-                    said.append(str("before fork()" in str(error)))
-            said.append(str(frame[0, 0]))
+            self.assertEqual(frame[0, 0], 3)
             writer.close()
             reader.close()
             slot.discard()
             del frame, slot
-            own = possum.Reader(writer.channel, timeout=PATIENCE)
-            said.append(str(next(own).seq))
-            own.close()
-            os.write(into, " ".join(said).encode())
-            os._exit(0)
-        os.close(into)
-        with open(out) as told:
-            self.assertEqual(told.read(), "True True True True 3 1")
-        self.assertEqual(os.waitpid(child, 0)[1], 0)
+            with possum.Reader(writer.channel, timeout=PATIENCE) as own:
+                self.assertEqual(next(own).seq, 1)
+
+        process = multiprocessing.get_context("fork").Process(target=child)
+        process.start()
+        process.join(PATIENCE)
+        self.assertEqual(process.exitcode, 0)
         slot.array[:] = 4
         self.assertTrue(slot.publish(PATIENCE))
         self.assertEqual((reader.read(PATIENCE)[0, 0], frame[0, 0]), (4, 3))
