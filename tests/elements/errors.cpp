@@ -330,8 +330,9 @@ TEST(truncated_frames_are_an_error) {
   Ends pair("sigbus-guard=true");
   pair.producer.start().push(1);
   for (const std::string& name : own_names()) {
-    if (name.starts_with("possum-d."))
-      std::filesystem::resize_file("/dev/shm/" + name, 64);
+    if (name.starts_with("possum-d.")) {
+      std::filesystem::resize_file("/dev/shm/" + name, 4096);
+    }
   }
   pair.consumer.start();
   expect_error(pair.consumer, kCorrupt);
