@@ -240,22 +240,18 @@ class Limit:
         self.name = name
         self.words = words
 
-    def run(self, words, seconds, place=None):
-        prefix = []
-        if place and place[0] == place[1]:
-            prefix = ["taskset", "--cpu-list", str(place[0])]
-        elif place:
-            words = (*words, *map(str, place))
-        result = read_result(output_of([*prefix, self.program, *words], 2 * seconds + 15))
+    def run(self, lasting, **values):
+        words = self.words.format(**values).split()
+        result = read_result(output_of([self.program, *words], 2 * lasting + 15))
         return result["produced"], result["received"]
 
     def pair(self, frame_bytes, frames, rate, readers=1, place=None):
-        words = self.words.format(bytes=frame_bytes, readers=readers, frames=frames, rate=rate)
-        return self.run(words.split(), frames / rate, place)
+        cores = "{} {}".format(*(place or (-1, -1)))
+        return self.run(frames / rate, bytes=frame_bytes, readers=readers, frames=frames,
+                        rate=rate, cores=cores)
 
     def rate(self, frame_bytes, seconds):
-        words = self.words.format(bytes=frame_bytes, seconds=seconds)
-        produced, _ = self.run(words.split(), seconds)
+        produced, _ = self.run(seconds, bytes=frame_bytes, seconds=seconds)
         return produced["frames"] / produced["seconds"]
 
 

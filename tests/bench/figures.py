@@ -96,7 +96,7 @@ class Figures:
         shared = "semaphore {bytes} {readers} {frames} {rate} "
         self.wake, self.demonstration, self.peek, self.copy = (
             contestants.Limit(self.programs, name, words) for name, words in (
-                ("bare semaphore", "wake {readers} {frames} {rate}"),
+                ("bare semaphore", "wake {readers} {frames} {rate} {cores}"),
                 ("copy under a semaphore", shared + "copy"),
                 ("look under a semaphore", shared + "look"),
                 ("bare memcpy", "copy {bytes} {seconds}")))

@@ -4,10 +4,11 @@
 // What the machine itself can do, and the plainest way there is, measured beside the
 // contestants. One line of JSON: what the writing process measured, and each reader.
 //
-//   bench-limits wake READERS FRAMES RATE [CORE CORE]
+//   bench-limits wake READERS FRAMES RATE CORE CORE
 //                                           sem_post() to the return of sem_wait() in
 //                                           other processes, all asleep; no frame. The
-//                                           cores of the writer and of the readers
+//                                           cores of the writer and of the readers, -1:
+//                                           any
 //   bench-limits copy BYTES SECONDS         memcpy() over as many buffers as a pool has
 //   bench-limits semaphore BYTES READERS FRAMES RATE look|copy
 //                                           one shared array guarded by a semaphore:
@@ -130,7 +131,6 @@ void stay_on(int core) {
   sched_setaffinity(0, sizeof set, &set);
 }
 
-// Cores: -1 for any.
 int measure_wake(int readers, int frames, int rate, int writers_core, int readers_core) {
   Shared* shared = share(0);
   stay_on(writers_core);
@@ -221,9 +221,6 @@ int measure_copy(std::size_t bytes, double seconds) {
 int main(int argc, char** argv) {
   const std::string what = argc > 1 ? argv[1] : "";
   const auto number = [&](int i) { return std::atoi(argv[i]); };
-  if (what == "wake" && argc == 5) {
-    return measure_wake(number(2), number(3), number(4), -1, -1);
-  }
   if (what == "wake" && argc == 7) {
     return measure_wake(number(2), number(3), number(4), number(5), number(6));
   }
