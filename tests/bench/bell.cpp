@@ -48,36 +48,28 @@ struct Area {
 
 Head& head_of(const Area& area) { return *reinterpret_cast<Head*>(area.base); }
 
-// All of the file, every page in place. False: no.
-bool map(int fd, Area& area) {
+// Maps all of a file, every page in place, which it makes if it is told how large a frame
+// is. False: no.
+bool map_area(const char* path, std::size_t frame_bytes, Area& area) {
+  const bool make = frame_bytes != 0;
+  const int fd = open(path, O_RDWR | O_CLOEXEC | (make ? O_CREAT | O_EXCL : 0), 0600);
+  if (fd < 0) return false;
+  const std::size_t piece = (frame_bytes + kPage - 1) / kPage * kPage;
+  void* memory = MAP_FAILED;
   struct stat status {};
-  if (fd < 0 || fstat(fd, &status) != 0) return false;
-  area.size = static_cast<std::size_t>(status.st_size);
-  void* memory =
-      mmap(nullptr, area.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+  if ((!make || ftruncate(fd, static_cast<off_t>(kPage + kFrames * piece)) == 0) &&
+      fstat(fd, &status) == 0) {
+    area.size = static_cast<std::size_t>(status.st_size);
+    memory = mmap(nullptr, area.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
+                  fd, 0);
+  }
+  close(fd);
   if (memory == MAP_FAILED) return false;
   area.base = static_cast<std::byte*>(memory);
-  return true;
-}
-
-bool make_area(const char* path, std::size_t frame_bytes, Area& area) {
-  const int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  const std::size_t piece = (frame_bytes + kPage - 1) / kPage * kPage;
-  const bool made = fd >= 0 &&
-                    ftruncate(fd, static_cast<off_t>(kPage + kFrames * piece)) == 0 &&
-                    map(fd, area);
-  if (fd >= 0) close(fd);
-  if (!made) return false;
+  if (!make) return true;
   auto* head = new (area.base) Head{};
   for (sem_t& bell : head->bells) sem_init(&bell, 1, 0);
   return true;
-}
-
-bool open_area(const char* path, Area& area) {
-  const int fd = open(path, O_RDWR | O_CLOEXEC);
-  const bool mapped = map(fd, area);
-  if (fd >= 0) close(fd);
-  return mapped;
 }
 
 // --- allocator: the pieces of the area, in turn, never given back ----------------------
@@ -135,7 +127,7 @@ void sink_set_property(GObject* object, guint id, const GValue* value, GParamSpe
 
 gboolean sink_start(GstBaseSink* sink) {
   auto* self = reinterpret_cast<BellSink*>(sink);
-  if (self->path != nullptr && make_area(self->path, self->frame_bytes, self->area)) {
+  if (self->path != nullptr && map_area(self->path, self->frame_bytes, self->area)) {
     return TRUE;
   }
   GST_ELEMENT_ERROR(sink, RESOURCE, OPEN_WRITE, ("area= names no file to make."),
@@ -221,7 +213,7 @@ void src_set_property(GObject* object, guint, const GValue* value, GParamSpec*) 
 
 gboolean src_start(GstBaseSrc* src) {
   auto* self = reinterpret_cast<BellSrc*>(src);
-  if (self->path == nullptr || !open_area(self->path, self->area)) {
+  if (self->path == nullptr || !map_area(self->path, 0, self->area)) {
     GST_ELEMENT_ERROR(src, RESOURCE, OPEN_READ, ("area= names no file of a bellsink."),
                       GST_ERROR_SYSTEM);
     return FALSE;
