@@ -324,8 +324,6 @@ int main(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
 #ifdef POSSUM_MUTANTS
     if (std::strcmp(argv[i], "--mutants") == 0) return find_mutants() == 0 ? 0 : 1;
-#endif
-#ifdef POSSUM_MUTANTS
     if (std::strcmp(argv[i], "--mutant") == 0 && i + 1 < argc) {
       possum::transport::mutant_in_hand = std::atoi(argv[++i]);
       continue;

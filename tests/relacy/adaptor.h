@@ -105,26 +105,16 @@ class Burst {
 };
 inline Burst burst;
 
-inline void live() {
-  burst.step();
-  int& left = accesses_left[rl::thread_index()];
-  if (left == kImmortal) return;
-  if (left == 0) throw Dead{};
-  --left;
-}
-
-inline rl::memory_order order_at(Site site) {
-  // Of a template the compiler may name the arguments as well: "usable<unsigned int>".
-  site.function = site.function.substr(0, site.function.find('<'));
-  if (recording) record(site);
-  memory_order order = site.order;
-  for (const Change& change : changes) {
-    if (change.site == site) order = change.weaker;
+// Where an access stands in the source.
+struct Where {
+  const char* function;
+  unsigned line;
+  static Where here(const char* function = __builtin_FUNCTION(),
+                    unsigned line = __builtin_LINE()) {
+    return {function, line};
   }
-  static_assert(static_cast<int>(memory_order::acquire) == rl::mo_acquire &&
-                static_cast<int>(memory_order::seq_cst) == rl::mo_seq_cst);
-  return static_cast<rl::memory_order>(order);
-}
+  rl::debug_info info() const { return rl::debug_info(function, "", line); }
+};
 
 template <class T>
 class Atomic {
@@ -133,49 +123,47 @@ class Atomic {
     value_.store(value, rl::mo_relaxed, RL_INFO);
   }
 
-  T load(memory_order order, const char* function = __builtin_FUNCTION(),
-         unsigned line = __builtin_LINE()) const {
-    live();
-    return value_.load(order_at({function, name_, "load", order}), at(function, line));
+  T load(memory_order order, Where where = Where::here()) const {
+    return value_.load(begin("load", order, where), where.info());
   }
-  void store(T value, memory_order order, const char* function = __builtin_FUNCTION(),
-             unsigned line = __builtin_LINE()) {
-    live();
-    value_.store(value, order_at({function, name_, "store", order}), at(function, line));
+  void store(T value, memory_order order, Where where = Where::here()) {
+    value_.store(value, begin("store", order, where), where.info());
   }
-  T exchange(T value, memory_order order, const char* function = __builtin_FUNCTION(),
-             unsigned line = __builtin_LINE()) {
-    live();
-    return value_.exchange(value, order_at({function, name_, "exchange", order}),
-                           at(function, line));
+  T exchange(T value, memory_order order, Where where = Where::here()) {
+    return value_.exchange(value, begin("exchange", order, where), where.info());
   }
-  T fetch_and(T value, memory_order order, const char* function = __builtin_FUNCTION(),
-              unsigned line = __builtin_LINE()) {
-    live();
-    return value_.fetch_and(value, order_at({function, name_, "and", order}),
-                            at(function, line));
+  T fetch_and(T value, memory_order order, Where where = Where::here()) {
+    return value_.fetch_and(value, begin("and", order, where), where.info());
   }
-  T fetch_or(T value, memory_order order, const char* function = __builtin_FUNCTION(),
-             unsigned line = __builtin_LINE()) {
-    live();
-    return value_.fetch_or(value, order_at({function, name_, "or", order}),
-                           at(function, line));
+  T fetch_or(T value, memory_order order, Where where = Where::here()) {
+    return value_.fetch_or(value, begin("or", order, where), where.info());
   }
   // A failed exchange is a relaxed load here, whatever the caller asks for.
   bool compare_exchange_strong(T& expected, T desired, memory_order order,
                                memory_order = memory_order::relaxed,
-                               const char* function = __builtin_FUNCTION(),
-                               unsigned line = __builtin_LINE()) {
-    live();
-    const rl::debug_info info = at(function, line);
-    return value_.compare_exchange_strong(expected, desired,
-                                          order_at({function, name_, "cas", order}), info,
-                                          rl::mo_relaxed, info);
+                               Where where = Where::here()) {
+    return value_.compare_exchange_strong(expected, desired, begin("cas", order, where),
+                                          where.info(), rl::mo_relaxed, where.info());
   }
 
  private:
-  static rl::debug_info at(const char* function, unsigned line) {
-    return rl::debug_info(function, "", line);
+  // The access, unless its thread dies before it; with which order it is done.
+  rl::memory_order begin(std::string_view access, memory_order order,
+                         const Where& where) const {
+    burst.step();
+    int& left = accesses_left[rl::thread_index()];
+    if (left == 0) throw Dead{};
+    if (left != kImmortal) --left;
+    // Of a template the compiler may name the arguments as well: "usable<unsigned int>".
+    const std::string_view function = where.function;
+    const Site site = {function.substr(0, function.find('<')), name_, access, order};
+    if (recording) record(site);
+    for (const Change& change : changes) {
+      if (change.site == site) order = change.weaker;
+    }
+    static_assert(static_cast<int>(memory_order::acquire) == rl::mo_acquire &&
+                  static_cast<int>(memory_order::seq_cst) == rl::mo_seq_cst);
+    return static_cast<rl::memory_order>(order);
   }
 
   const char* const name_;

@@ -22,9 +22,9 @@
 // - byte locks and their release by death are taken to order like a mutex, and the
 //   kernel's names, locks and sleeping are never out of date.
 //
-//   transport-relacy --role run SCENARIO FIRST COUNT    prints the first failure in full
-//   transport-relacy --role matrix COUNT                weakens every order of every
-//   access
+// A failure is printed in full. To see what each order of each access is needed for:
+//
+//   transport-relacy --role matrix COUNT
 #if !__has_include(<relacy/context.hpp>) || defined(__SANITIZE_ADDRESS__)
 #include <cstdio>
 int main() {
@@ -223,14 +223,6 @@ TEST(every_order_that_is_needed_is_missed) {
     all = all && outcome.result != rl::test_result_success;
   }
   CHECK(all);
-}
-
-ROLE(run) {
-  const Scenario& s = named(args.at(0));
-  const Outcome outcome = run(s, std::stoull(args.at(1)), std::stoull(args.at(2)));
-  if (outcome.result == rl::test_result_success) return 0;
-  run(s, outcome.iteration, 1, true);
-  return 1;
 }
 
 ROLE(matrix) {
