@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <atomic>
 #include <numeric>
+#include <optional>
 #include <random>
 #include <thread>
 #include <vector>
@@ -28,6 +29,7 @@ constexpr char kOther[] =
     "video/x-raw, format=(string)NV12, width=(int)33, height=(int)17";
 constexpr char kArray[] =
     "application/x-possum-array, dtype=(string)float32, shape=(string)\"4\\054\\ 8\"";
+constexpr std::int64_t kSecondNs = 1000 * support::kMs;
 constexpr std::int64_t kShortNs = 30 * support::kMs;
 
 void publish(possum_writer* writer, std::uint64_t key, const std::string& caps = kPicture,
@@ -427,7 +429,7 @@ TEST_F(WithReader, recorded_material_has_its_own_time_and_none_of_the_clock) {
   EXPECT(POSSUM_ERROR_SETTINGS, write(writer, picture, &params));
   // A clock an hour ahead is another clock.
   params = params_for(0);
-  params.capture_ns = possum_now_ns() + 7200 * std::int64_t{1'000'000'000};
+  params.capture_ns = possum_now_ns() + 7200 * kSecondNs;
   EXPECT(POSSUM_OK, write(writer, picture, &params));
   frame = take(reader);
   info = info_of(frame);
@@ -1177,47 +1179,49 @@ TEST(reader_that_never_attached_is_dead_in_a_forked_child) {
 
 // --- peers that lie --------------------------------------------------------------------
 
-using possum::transport::layout::FrameDescriptor;
+namespace transport = possum::transport;
+using transport::layout::FrameDescriptor;
+
+using Lie = std::function<void(FrameDescriptor&)>;
 
 // Publishes through the transport, which passes on what libpossum and possumsink would
 // not.
-void publish_lie(possum::transport::Writer& writer, const std::string& caps,
-                 const std::function<void(FrameDescriptor&)>& lie) {
-  possum::transport::SlotRef ref;
-  possum::Error error;
-  CHECK(writer.acquire(8192, caps.size(), 0, ref, error) ==
-        possum::transport::WriteStatus::ok);
-  FrameDescriptor frame = support::descriptor_for(1, 8192);
-  lie(frame);
-  CHECK(writer.publish(ref, frame, caps, {}, false, error) ==
-        possum::transport::WriteStatus::ok);
-}
-
 struct Liar {
   const std::string channel = unique_channel();
-  const std::unique_ptr<possum::transport::Writer> writer =
+  const std::unique_ptr<transport::Writer> writer =
       support::open_writer(support::plain_writer(channel));
-};
 
-void describe_truly(FrameDescriptor& frame) {
-  frame.frame_flags |= possum::transport::layout::kFramePlanes;
-  frame.width = 65;
-  frame.height = 33;
-  frame.plane_count = 1;
-  frame.planes[0] = {0, 196 * 33, 196, 0};
-}
+  // What kPicture promises, but for the lie.
+  void publish(const std::string& caps, const Lie& lie = {},
+               std::optional<std::int64_t> published_ns = std::nullopt) const {
+    transport::SlotRef slot;
+    possum::Error error;
+    CHECK(writer->acquire(8192, caps.size(), 0, slot, error) ==
+          transport::WriteStatus::ok);
+    FrameDescriptor frame = support::descriptor_for(1, 8192);
+    frame.frame_flags |= transport::layout::kFramePlanes;
+    frame.width = 65;
+    frame.height = 33;
+    frame.plane_count = 1;
+    frame.planes[0] = {0, 196 * 33, 196, 0};
+    if (lie) lie(frame);
+    CHECK(writer->publish(slot, frame, caps, {}, false, error) ==
+          transport::WriteStatus::ok);
+    if (published_ns) {
+      std::memcpy(slot.mapping->data() + sizeof(transport::layout::DataHeader) +
+                      offsetof(FrameDescriptor, publish_ns),
+                  &*published_ns, sizeof *published_ns);
+    }
+  }
+};
 
 TEST_F(Liar, frames_that_contradict_their_caps_end_the_attachment) {
   const ReaderHandle reader = open_reader(channel);
-  const auto refused = [&](const std::string& caps, auto lie) {
-    publish_lie(*writer, caps, [&](FrameDescriptor& frame) {
-      describe_truly(frame);
-      lie(frame);
-    });
+  const auto refused = [&](const std::string& caps, const Lie& lie = {}) {
+    publish(caps, lie);
     EXPECT(POSSUM_ERROR_CORRUPT, try_next(reader));
     CHECK(says(channel) && !possum_reader_is_attached(reader));
   };
-  const auto truth = [](FrameDescriptor&) {};
   refused(kPicture, [](auto& f) { f.planes[0].stride = 194; });
   refused(kPicture, [](auto& f) { f.planes[0].stride = -196; });
   refused(kPicture, [](auto& f) { f.planes[0].stride = INT32_MAX; });
@@ -1228,14 +1232,14 @@ TEST_F(Liar, frames_that_contradict_their_caps_end_the_attachment) {
   refused(kPicture, [](auto& f) { f.frame_flags = 0, f.data_bytes = 1000; });
   refused("video/x-raw, format=BGR, width=32767, height=32767",
           [](auto& f) { f.frame_flags = 0; });
-  refused("video/x-raw, format=BGR\n", truth);
-  refused("video/x-raw, format=\"\xff\"", truth);
-  refused("nothing", truth);
-  refused("", truth);
-  publish_lie(*writer, kPicture, describe_truly);
+  refused("video/x-raw, format=BGR\n");
+  refused("video/x-raw, format=\"\xff\"");
+  refused("nothing");
+  refused("");
+  publish(kPicture);
   next(reader);
   // Formats and media that are not known here come without rows to rely on.
-  publish_lie(*writer, "video/x-raw, format=UYVP, width=65, height=33", describe_truly);
+  publish("video/x-raw, format=UYVP, width=65, height=33");
   const FrameHandle frame = next(reader);
   const possum_frame_info info = info_of(frame);
   CHECK(info.is_video == 0 && info.plane_count == 1 && info.planes[0].height == 0);
@@ -1245,8 +1249,7 @@ TEST_F(Liar, frames_that_contradict_their_caps_end_the_attachment) {
 TEST_F(Liar, times_of_another_clock_stand_for_the_arrival) {
   const ReaderHandle reader = attach_reader(channel);
   for (const std::int64_t time : {INT64_MAX, INT64_MIN + 1, std::int64_t{-1}}) {
-    publish_lie(*writer, kPicture, [&](FrameDescriptor& frame) {
-      describe_truly(frame);
+    publish(kPicture, [&](FrameDescriptor& frame) {
       frame.pts_ns = frame.duration_ns = frame.latency_ns = time;
     });
     const FrameHandle frame = take(reader);
@@ -1257,29 +1260,15 @@ TEST_F(Liar, times_of_another_clock_stand_for_the_arrival) {
   }
 }
 
-// Of all frames in the channel's slots.
-static void say_published(const std::string& channel, std::int64_t time_ns) {
-  for (const std::string& name : support::names_of(channel)) {
-    if (!name.starts_with("possum-d.")) continue;
-    const int fd = shm_open(("/" + name).c_str(), O_RDWR, 0);
-    constexpr off_t kAt = sizeof(possum::transport::layout::DataHeader) +
-                          offsetof(FrameDescriptor, publish_ns);
-    CHECK(pwrite(fd, &time_ns, sizeof time_ns, kAt) == sizeof time_ns);
-    close(fd);
-  }
-}
-
 TEST_F(Liar, frames_published_before_anybody_came_stand_for_their_arrival) {
-  const std::int64_t before = possum_now_ns() - 30 * std::int64_t{1'000'000'000};
-  publish_lie(*writer, kPicture, describe_truly);
-  say_published(channel, before);
+  const std::int64_t before = possum_now_ns() - 30 * kSecondNs;
+  publish(kPicture, {}, before);
   const ReaderHandle reader = attach_reader(channel);
   FrameHandle first = take(reader);
   CHECK(info_of(first).publish_ns == before);  // it may have waited
   first.reset();
-  for (int i = 0; i < 2; ++i) {
-    publish_lie(*writer, kPicture, describe_truly);
-    if (i == 0) say_published(channel, before);
+  for (const auto published_ns : {std::optional(before), std::optional<std::int64_t>()}) {
+    publish(kPicture, {}, published_ns);
     const std::int64_t asked = possum_now_ns();
     const FrameHandle frame = take(reader);
     const possum_frame_info info = info_of(frame);
@@ -1288,8 +1277,7 @@ TEST_F(Liar, frames_published_before_anybody_came_stand_for_their_arrival) {
 }
 
 TEST_F(Liar, frame_of_the_future_stands_for_its_arrival) {
-  publish_lie(*writer, kPicture, describe_truly);
-  say_published(channel, possum_now_ns() + 86'400 * std::int64_t{1'000'000'000});
+  publish(kPicture, {}, possum_now_ns() + 86'400 * kSecondNs);
   const ReaderHandle reader = attach_reader(channel);
   const FrameHandle frame = take(reader);
   const possum_frame_info info = info_of(frame);
