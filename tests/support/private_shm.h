@@ -6,12 +6,10 @@
 #pragma once
 
 #include <sys/mount.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <string>
 
 #include "mount_namespace.h"
@@ -32,22 +30,6 @@ class PrivateShm {
   ~PrivateShm() { umount2("/dev/shm", MNT_DETACH); }
   PrivateShm(const PrivateShm&) = delete;
   PrivateShm& operator=(const PrivateShm&) = delete;
-
-  static std::size_t free_bytes() {
-    struct statvfs info {};
-    CHECK(statvfs("/dev/shm", &info) == 0);
-    return info.f_bavail * info.f_frsize;
-  }
-  // Leaves no room but this.
-  static void fill_up(std::size_t leave) {
-    std::ofstream file("/dev/shm/filler", std::ios::binary);
-    const std::string block(4096, 'x');
-    for (std::size_t left = free_bytes(); left >= leave + block.size();
-         left -= block.size()) {
-      file << block;
-    }
-    CHECK(file.flush().good());
-  }
 };
 
 }  // namespace support

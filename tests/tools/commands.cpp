@@ -73,8 +73,7 @@ TEST(wrong_usage_is_told_apart) {
 TEST_F(OwnShm, list_has_a_line_for_each_channel) {
   FarWriter live("cam.front");
   live.publish(1, 3, kSmall, kPicture);
-  FarReader reader("cam.front");
-  reader.attach();
+  FarReader reader = attached("cam.front");
   FarWriter dead("zombie");
   dead.kill();
   const ToolResult list = expect_tool(0, "list");
@@ -106,8 +105,7 @@ TEST_F(OwnShm, list_shows_fields_of_caps_and_nothing_that_looks_like_them) {
 TEST_F(OnChannel, info_says_everything_about_one) {
   FarWriter writer(channel, "blocking");
   writer.publish(1, 1, kSmall, kPicture);
-  FarReader reader(channel, Policy::blocking, 4);
-  reader.attach();
+  FarReader reader = attached(channel, Policy::blocking, 4);
   reader.frame();
   writer.publish(2, 3, 5000, kPicture);
   const ToolResult text = expect_tool(0, "info " + channel);
@@ -217,8 +215,7 @@ TEST_F(ManyUsers, other_users_channels_are_seen_as_far_as_they_allow) {
 TEST_F(OnChannel, watch_reports_rates_and_holders) {
   const auto writer = open_prepared(plain_writer(channel));
   publish(*writer, 1, kSmall, kPicture);
-  FarReader reader(channel);
-  reader.attach();
+  FarReader reader = attached(channel);
   reader.frame();
   Tool tool("watch " + channel + " -n 2 -i 0.3 --json");
   std::atomic<bool> stop{false};

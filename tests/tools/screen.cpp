@@ -121,8 +121,7 @@ bool shows(const std::vector<std::string>& page, const std::string& text) {
 TEST_F(OnChannel, channel_and_its_readers_are_drawn_until_q) {
   FarWriter writer(channel);
   writer.publish(1, 1, kSmall, "video/x-raw,format=NV12,width=641,height=359");
-  FarReader reader(channel);
-  reader.attach();
+  FarReader reader = attached(channel);
   reader.frame();
   Terminal terminal("watch " + channel + " -i 0.1");
   terminal.await(kEnter);
@@ -144,7 +143,7 @@ TEST_F(OnChannel, channel_and_its_readers_are_drawn_until_q) {
 TEST_F(OnChannel, page_is_cut_to_the_terminal_and_follows_its_size) {
   const auto writer = open_writer(plain_writer(channel));
   std::vector<FarReader> readers;
-  for (int i = 0; i < 4; ++i) readers.emplace_back(channel).attach();
+  for (int i = 0; i < 4; ++i) readers.push_back(attached(channel));
   Terminal terminal("watch " + channel + " -i 3600");
   CHECK(terminal.page().size() == 8);
   terminal.resize(6, 30);
@@ -161,8 +160,7 @@ TEST(what_matters_most_fits_into_a_narrow_terminal) {
   const std::string channel = "cam-" + std::to_string(getpid());
   FarWriter writer(channel);
   writer.publish(1, 1, kSmall, "video/x-raw,format=NV12,width=1920,height=1080");
-  FarReader reader(channel);
-  reader.attach();
+  FarReader reader = attached(channel);
   reader.frame();
   Terminal terminal("watch " + channel + " -i 0.1");
   terminal.resize(24, 80);
