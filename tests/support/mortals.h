@@ -85,12 +85,12 @@ inline volatile std::sig_atomic_t told_to_end = 0;
 
 class MortalWriter {
  public:
-  MortalWriter(Part& part, std::int64_t patience_ns)
+  explicit MortalWriter(Part& part)
       : part_(part), board_(*part.board), plan_(part.mine().writer) {
     WriterOptions options = plan_.blocking ? blocking_writer(part.channel, plan_.slots)
                                            : plain_writer(part.channel, plan_.slots);
     if (board_.deadly) options.max_blocking_ns = kMaxBlockingNs;
-    options.claim_timeout_ns = patience_ns;
+    options.claim_timeout_ns = 60'000 * kMs;
     Error error;
     writer_ = Writer::create(options, events(), error);
     CHECK(writer_);
@@ -571,14 +571,12 @@ class MortalReader {
 
 }  // namespace support
 
-// BOARD CELL SEED CHANNEL PATIENCE_MS: waits for its standard input to end, then claims
-// the channel. Says "ready", "owner" or "busy", and "quiet" when all readers are gone at
-// the end.
+// BOARD CELL SEED CHANNEL: waits for its standard input to end, then claims the channel.
+// Says "owner" or "busy", and "quiet" when all readers are gone at the end.
 ROLE(mortal_writer) {
   support::Part part(args);
   signal(SIGTERM, [](int) { support::told_to_end = 1; });
-  support::MortalWriter writer(part, std::stoll(args.at(4)) * support::kMs);
-  support::say("ready");
+  support::MortalWriter writer(part);
   char byte;
   while (read(STDIN_FILENO, &byte, 1) < 0 && errno == EINTR) {
   }

@@ -16,13 +16,13 @@
 
 namespace support {
 
-// Skips the test where the kernel does not allow it.
+// Skips the test where the kernel does not allow it. Before any thread exists.
 class PrivateShm {
  public:
   explicit PrivateShm(std::size_t bytes) {
     static const int refused = leave_mount_namespace() ? 0 : errno;
-    const std::string size = "size=" + std::to_string(bytes);
-    if (refused != 0 || mount("tmpfs", "/dev/shm", "tmpfs", 0, size.c_str()) != 0) {
+    const std::string options = "size=" + std::to_string(bytes);
+    if (refused != 0 || mount("tmpfs", "/dev/shm", "tmpfs", 0, options.c_str()) != 0) {
       check::skip(std::string("no mounts of one's own here: ") +
                   std::strerror(refused != 0 ? refused : errno));
     }
@@ -30,6 +30,11 @@ class PrivateShm {
   ~PrivateShm() { umount2("/dev/shm", MNT_DETACH); }
   PrivateShm(const PrivateShm&) = delete;
   PrivateShm& operator=(const PrivateShm&) = delete;
+
+  // Other options of the mount, as "size=64m".
+  static void change(const char* options) {
+    CHECK(mount(nullptr, "/dev/shm", nullptr, MS_REMOUNT, options) == 0);
+  }
 };
 
 }  // namespace support

@@ -3,10 +3,10 @@
 //
 // Long runs of a writer and readers in processes of their own, while each frame proves
 // itself and a ledger says what should have arrived: one driver with several rules, which
-// say who takes part, who is killed, stopped, made to dump core, succeeded and raced for,
-// and what must have come of it. The decisions follow from POSSUM_SEED alone, which is
-// printed. Each run lasts POSSUM_SOAK_SECONDS, if that is set, or as long as
-// POSSUM_SOAK_FRAMES frames take.
+// say who takes part, who is killed, stopped, made to dump core and succeeded, and what
+// must have come of it. The decisions follow from POSSUM_SEED alone, which is printed.
+// Each run lasts POSSUM_SOAK_SECONDS, if that is set, or as long as POSSUM_SOAK_FRAMES
+// frames take.
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -19,8 +19,7 @@ using namespace support;
 namespace {
 
 constexpr unsigned kSurvivors = 2;  // readers 0 and 1 are stopped, but never killed
-constexpr unsigned kRacers = 8;
-constexpr unsigned kHeirs = 3;  // writers that wait for their turn
+constexpr unsigned kHeirs = 3;      // writers that wait for their turn
 constexpr std::int64_t kUs = 1000;
 constexpr std::int64_t kSecond = 1'000'000'000;
 
@@ -41,10 +40,8 @@ struct Actor {
   std::uint32_t generation = 0;    // which process of this cell it is
   bool writer = false;
   bool stopped = false;
-  bool ready = false;
   bool owner = false;
-  bool let_go = false;  // a writer claims
-  bool racing = false;
+  bool let_go = false;   // a writer claims
   bool told = false;     // to end in order
   unsigned signals = 0;  // it may die of, a bit each
   std::uint64_t progress = 0;
@@ -64,8 +61,7 @@ struct Tally {
   unsigned in_order = 0;      // writers told to end
   unsigned heirs_lost = 0;    // killed between their gate and becoming owner
   unsigned heirs_killed = 0;  // soon after, too
-  unsigned races = 0, raced_owners = 0, busy = 0, racers_killed = 0;
-  unsigned semaphores = 0;  // looks at all of them
+  unsigned semaphores = 0;    // looks at all of them
 };
 
 class Run;
@@ -91,8 +87,7 @@ class Run {
       : rule_(rule),
         readers_(static_cast<unsigned>(rule.readers.size())),
         seed_(seed),
-        decisions_(seed),
-        races_(~seed) {
+        decisions_(seed) {
     prctl(PR_SET_TIMERSLACK, 1);
     // A SIGSEGV is to end a process with a core, wherever it is. A sanitizer's handler
     // would say where first, for ever if that place holds a lock of its own.
@@ -112,7 +107,6 @@ class Run {
     if (rule_.fate == Fate::anybody_dies) {
       keep_heirs();
       after(50 * kMs, [this] { decide(); });
-      after(2 * kSecond, [this] { race(); });
       after(3 * kSecond, [this] { seldom(); });
     }
     succeed();
@@ -175,34 +169,25 @@ class Run {
     Actor& actor = actor_[cell];
     while (actor.there() && actor.process->answers(0)) {
       const std::string word = actor.process->hear();
-      if (word == "ready") actor.ready = true;
       if (word == "quiet") quiet_ = true;
-      if (word == "owner") {
-        actor.owner = true;
-        if (actor.racing) ++tally_.raced_owners;
-        if (racing_) settle_race();
-      }
-      if (word == "busy") {
-        if (!actor.racing) fail("a lone successor is told that the channel is busy");
-        ++tally_.busy;
-      }
+      if (word == "owner") actor.owner = true;
+      if (word == "busy") fail("a lone successor is told that the channel is busy");
     }
   }
 
   // --- processes
 
-  void start(unsigned cell, const std::string& role,
-             const std::vector<std::string>& more) {
+  void start(unsigned cell, const std::string& role) {
     Actor& actor = actor_[cell];
     CHECK(!actor.there());
     const std::uint32_t generation = actor.generation + 1;
     board_->cell[cell].progress.store(0);
     board_->cell[cell].frames.store(0);
-    std::vector<std::string> args = {std::to_string(board_.fd()), std::to_string(cell),
-                                     std::to_string(seed_of(cell, generation)), channel_};
-    args.insert(args.end(), more.begin(), more.end());
     actor = {};
-    actor.process.emplace(Peer(role, args, check::program(),
+    actor.process.emplace(Peer(role,
+                               {std::to_string(board_.fd()), std::to_string(cell),
+                                std::to_string(seed_of(cell, generation)), channel_},
+                               check::program(),
                                ProcessOptions{.environment = environment_,
                                               .directory = graveyard_,
                                               .keep = {board_.fd()}}));
@@ -235,15 +220,15 @@ class Run {
 
   void start_reader(unsigned i) {
     board_->cell[i].reader = board_->deadly ? random_reader(i) : rule_.readers[i];
-    start(i, "mortal_reader", {});
+    start(i, "mortal_reader");
   }
 
   // Waits at its gate.
-  unsigned start_writer(std::int64_t patience_ms) {
+  unsigned start_writer() {
     unsigned cell = readers_;
     while (actor_[cell].there()) CHECK(++cell < kCells);
     board_->cell[cell].writer = board_->deadly ? random_writer(cell) : rule_.writer;
-    start(cell, "mortal_writer", {std::to_string(patience_ms)});
+    start(cell, "mortal_writer");
     actor_[cell].writer = true;
     return cell;
   }
@@ -304,21 +289,20 @@ class Run {
         ++(dead.writer ? tally_.writers_killed : tally_.readers_killed);
       }
     } else {
-      const bool may_end = dead.signals != 0 || dead.told || dead.racing || ending_;
+      const bool may_end = dead.signals != 0 || dead.told || ending_;
       if (status != 0 || !may_end) {
         fail("a process ended with " + std::to_string(status));
       }
     }
     if (!dead.writer && !ending_) start_reader(cell);
     if (dead.writer && cell == writer_ && !ending_) writer_ = kCells;
-    if (dead.racing && racing_) settle_race();
   }
 
   // --- the writer and its heirs
 
   void keep_heirs() {
     while (heirs_.size() < (board_->deadly ? kHeirs : 1)) {
-      heirs_.push_back(start_writer(60'000));
+      heirs_.push_back(start_writer());
     }
   }
 
@@ -333,8 +317,7 @@ class Run {
     const std::int64_t delay = doomed_ns_.front();
     doomed_ns_.pop_front();
     later(writer_, delay, [this](Actor& heir) {
-      if (racing_ || writer_ == kCells || &heir != &actor_[writer_])
-        return;  // it has lost its turn
+      if (writer_ == kCells || &heir != &actor_[writer_]) return;  // it lost its turn
       kill(heir, SIGKILL);
       ++tally_.heirs_killed;
       succeed();
@@ -342,41 +325,36 @@ class Run {
   }
 
   bool writer_may_change() const {
-    return !racing_ && writer_ != kCells && monotonic_ns() > calm_until_ns_;
+    return writer_ != kCells && monotonic_ns() > calm_until_ns_;
   }
 
   // --- decisions: all numbers are drawn before anything is looked at
 
-  // Two sequences, since what happens between two races depends on the machine.
-  static std::int64_t between(std::mt19937_64& random, std::int64_t least,
-                              std::int64_t most) {
+  std::int64_t between(std::int64_t least, std::int64_t most) {
     return least + static_cast<std::int64_t>(
-                       random() % static_cast<std::uint64_t>(most - least + 1));
+                       decisions_() % static_cast<std::uint64_t>(most - least + 1));
   }
   // From 10 us to 10 ms, each tenfold as likely as the other.
-  static std::int64_t moment(std::mt19937_64& random) {
-    return static_cast<std::int64_t>(
-               std::pow(10.0, static_cast<double>(between(random, 0, 3000)) / 1000) *
-               10) *
-           kUs;
+  std::int64_t moment() {
+    const auto exponent = static_cast<double>(between(0, 3000)) / 1000;
+    return static_cast<std::int64_t>(std::pow(10.0, exponent) * 10) * kUs;
   }
 
   void visitor_dies() {
     if (!deciding_) return;
-    const auto victim = static_cast<unsigned>(between(decisions_, 0, readers_ - 1));
-    if (between(decisions_, 0, 1) == 0) kill(actor_[victim], SIGKILL);
+    const auto victim = static_cast<unsigned>(between(0, readers_ - 1));
+    if (between(0, 1) == 0) kill(actor_[victim], SIGKILL);
     after(25 * kMs, [this] { visitor_dies(); });
   }
 
   void decide() {
-    const auto what = static_cast<unsigned>(between(decisions_, 0, 999));  // per mille
-    const auto reader = static_cast<unsigned>(between(decisions_, 0, readers_ - 1));
-    const bool dump = between(decisions_, 0, 4) == 0;
-    const std::int64_t pause_ns = 20 * moment(decisions_);
+    const auto what = static_cast<unsigned>(between(0, 999));  // per mille
+    const auto reader = static_cast<unsigned>(between(0, readers_ - 1));
+    const bool dump = between(0, 4) == 0;
+    const std::int64_t pause_ns = 20 * moment();
     std::deque<std::int64_t> doomed;
-    for (std::int64_t n = between(decisions_, 0, 3); n > 0; --n)
-      doomed.push_back(moment(decisions_));
-    const std::int64_t next_ns = between(decisions_, 5, 60) * kMs;
+    for (std::int64_t n = between(0, 3); n > 0; --n) doomed.push_back(moment());
+    const std::int64_t next_ns = between(5, 60) * kMs;
 
     if (what < 350 && reader >= kSurvivors) {
       kill(actor_[reader], dump ? SIGSEGV : SIGKILL);
@@ -395,7 +373,7 @@ class Run {
       actor_[writer_].process->signal(SIGTERM);
       doomed_ns_ = doomed;
       succeed();
-    } else if (writer_ == kCells && !racing_) {
+    } else if (writer_ == kCells) {
       succeed();
     }
     if (deciding_) after(next_ns, [this] { decide(); });
@@ -416,63 +394,6 @@ class Run {
       succeed();
     }
     after(4 * kSecond, [this] { seldom(); });
-  }
-
-  // Eight at once, some of which die or stop on the way.
-  void race() {
-    struct Lot {
-      unsigned racer;
-      std::int64_t after_ns;
-      bool dies;
-    };
-    std::vector<Lot> fates;
-    for (int i = 0; i < 4; ++i) {
-      fates.push_back({static_cast<unsigned>(between(races_, 0, kRacers - 1)),
-                       moment(races_), i < 3});
-    }
-    const std::int64_t next_ns = between(races_, 4000, 8000) * kMs;
-    if (!deciding_) return;
-    after(next_ns, [this] { race(); });
-    if (!writer_may_change()) return;
-
-    std::vector<unsigned> racers;
-    for (unsigned i = 0; i < kRacers; ++i) {
-      racers.push_back(start_writer(i < 5 ? 0 : 1000));
-    }
-    until("the racers are ready", [&] {
-      return std::all_of(racers.begin(), racers.end(),
-                         [&](unsigned r) { return actor_[r].ready; });
-    });
-    ++tally_.races;
-    racing_ = true;
-    doomed_ns_.clear();
-    if (writer_ != kCells) kill(actor_[writer_], SIGKILL);
-    // All find the name of a dead one.
-    until("the old writer is gone", [this] { return writer_ == kCells; });
-    racers_ = racers;
-    for (const unsigned r : racers) {
-      actor_[r].racing = true;
-      let_go(actor_[r]);
-    }
-    for (const Lot& fate : fates) {
-      const unsigned cell = racers[fate.racer];
-      later(cell, fate.after_ns, [this, cell, fate](Actor& racer) {
-        if (!fate.dies) return stop(cell, 50 * kMs);
-        if (racer.signals == 0) ++tally_.racers_killed;
-        kill(racer, SIGKILL);
-      });
-    }
-  }
-
-  // Over when at most one is left, which then is the writer.
-  void settle_race() {
-    std::erase_if(racers_, [this](unsigned r) { return !actor_[r].racing; });
-    if (racers_.size() > 1) return;
-    if (racers_.size() == 1 && !actor_[racers_[0]].owner) return;
-    racing_ = false;
-    if (racers_.empty()) return succeed();
-    writer_ = racers_[0];
-    actor_[writer_].racing = false;
   }
 
   // --- looking
@@ -529,10 +450,9 @@ class Run {
   void finish() {
     deciding_ = false;
     doomed_ns_.clear();
-    if (writer_ == kCells && !racing_) succeed();
+    if (writer_ == kCells) succeed();
     until("there is a writer in the end", [this] {
-      return !racing_ && writer_ != kCells && actor_[writer_].owner &&
-             actor_[writer_].running();
+      return writer_ != kCells && actor_[writer_].owner && actor_[writer_].running();
     });
     if (rule_.stopped >= 0) go_on(actor_[static_cast<unsigned>(rule_.stopped)]);
     until("everybody goes on", [this] {
@@ -561,7 +481,6 @@ class Run {
   const std::string graveyard_ = make_directory();  // where cores go
   const std::uint64_t seed_;
   std::mt19937_64 decisions_;
-  std::mt19937_64 races_;
   const std::string channel_ = unique_channel();
   std::vector<std::string> environment_;
   std::int64_t started_ns_ = 0;
@@ -572,8 +491,6 @@ class Run {
   std::deque<std::int64_t> doomed_ns_;
   std::int64_t calm_until_ns_ = 0;  // nothing happens to the writer before
   unsigned seldom_ = 0;
-  bool racing_ = false;
-  std::vector<unsigned> racers_;
   bool deciding_ = true;
   bool ending_ = false;
   bool quiet_ = false;
@@ -597,17 +514,15 @@ std::string Run::figures() const {
     << " readers (" << t.long_stops << " for long, " << b.demoted << " demotions, "
     << b.excused << " excused); writers " << b.owners << " owners, " << t.in_order
     << " ended in order, " << takeovers << " takeovers, " << t.heirs_lost
-    << " killed while they took over; races " << t.races << ", won " << t.raced_owners
-    << ", busy " << t.busy << ", killed " << t.racers_killed << "; attaches "
-    << b.attaches << "; frames published " << b.published << " (" << b.zero_copy
-    << " without a copy, " << b.no_slot << " without a slot, the longest took "
-    << b.longest_ns / 1000 << " us), taken " << b.frames << " (" << b.copies
-    << " copies, " << b.missed << " missed), by lossless readers " << b.lossless
-    << ", at most " << b.most_readers << " readers at once; signals " << b.alarms
-    << "; writers' ends seen " << b.ends << "; proved after leaving " << b.after_left
-    << ", after their writer " << b.outlived << ", hoards of eight " << b.hoarded
-    << ", looks at semaphores " << t.semaphores << "; lost in objects never mapped "
-    << b.unmapped << ";";
+    << " killed while they took over; attaches " << b.attaches << "; frames published "
+    << b.published << " (" << b.zero_copy << " without a copy, " << b.no_slot
+    << " without a slot, the longest took " << b.longest_ns / 1000 << " us), taken "
+    << b.frames << " (" << b.copies << " copies, " << b.missed
+    << " missed), by lossless readers " << b.lossless << ", at most " << b.most_readers
+    << " readers at once; signals " << b.alarms << "; writers' ends seen " << b.ends
+    << "; proved after leaving " << b.after_left << ", after their writer " << b.outlived
+    << ", hoards of eight " << b.hoarded << ", looks at semaphores " << t.semaphores
+    << "; lost in objects never mapped " << b.unmapped << ";";
   for (std::size_t i = 0; i < kFaultNames.size(); ++i) {
     s << " " << kFaultNames[i] << " " << b.faults[i];
   }
@@ -726,8 +641,6 @@ TEST(whatever_dies_or_stops_hurts_nobody_else) {
          const bool stopped =
              t.reader_stops > 10 && t.long_stops > 0 && t.writer_stops > 3;
          const bool succeeded = t.in_order > 0 && t.heirs_lost > 0 && t.heirs_killed > 0;
-         const bool raced =
-             t.races > 1 && t.raced_owners > 0 && t.busy > 0 && t.racers_killed > 0;
          const bool met = b.owners > 5 && b.attaches > 50 && b.ends > 20 && b.demoted > 0;
          const bool published = b.published > 5000 / less && b.zero_copy > 500 / less &&
                                 b.zero_copy < b.published;
@@ -735,7 +648,7 @@ TEST(whatever_dies_or_stops_hurts_nobody_else) {
                             b.copies > 100 / less;
          const bool held = b.after_left > 100 / less && b.outlived > 20 / less &&
                            b.hoarded > 100 / less;
-         return died && stopped && succeeded && raced && met && published && taken &&
-                held && t.semaphores > 5;
+         return died && stopped && succeeded && met && published && taken && held &&
+                t.semaphores > 5;
        }});
 }

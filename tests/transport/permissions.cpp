@@ -197,13 +197,6 @@ TEST(group_is_set_on_every_object) {
   }
 }
 
-TEST_F(OnChannel, group_that_the_writer_is_not_in_is_refused) {
-  need_root();
-  expect_refused(FarWriter(kAlice, channel, "660", "12345"), ErrorCode::no_permission,
-                 {"group"});
-  CHECK(names_of(channel).empty());
-}
-
 TEST_F(OnChannel, reader_of_the_group_reads_but_cannot_draw) {
   need_root();
   FarWriter writer = writing(kAlice, channel, "660");

@@ -125,14 +125,6 @@ TEST_F(WithWriter, descriptors_of_who_looks) {
   CHECK(possum::inspect::observe_channel(channel).frame.has_value());
 }
 
-TEST_F(OnChannel, size_of_files) {
-  const auto writer = new_writer(plain_writer(channel));
-  const SoftLimit little(RLIMIT_FSIZE, 4096);
-  expect_no_writer(*writer, {"ulimit -f"});
-  little.lift();
-  expect_writer(*writer);
-}
-
 TEST_F(OnChannel, second_writer_of_one_process) {
   const auto first = open_writer(plain_writer(channel));
   const auto second = new_writer(plain_writer(channel));
@@ -251,7 +243,7 @@ TEST(mount_that_is_not_there) {
 
 TEST(mount_without_room_for_a_file) {
   const PrivateShm shm(kShmBytes);
-  CHECK(mount(nullptr, "/dev/shm", nullptr, MS_REMOUNT, "nr_inodes=2") == 0);
+  PrivateShm::change("nr_inodes=2");
   const auto writer = new_writer(plain_writer("x"));
   expect_writer(*writer);
   Error error;
@@ -259,19 +251,8 @@ TEST(mount_without_room_for_a_file) {
   expect_said(error.message, {"No space left on device", "nr_inodes=0"});
   // Not of bytes, of which there are enough.
   CHECK(error.message.find("MiB") == std::string::npos);
-  CHECK(mount(nullptr, "/dev/shm", nullptr, MS_REMOUNT, "nr_inodes=0") == 0);
+  PrivateShm::change("nr_inodes=0");
   CHECK(writer->prepare(3, kSmall, error));
-}
-
-TEST(mount_without_room_for_frames) {
-  const PrivateShm shm(4 << 20);
-  const auto writer = new_writer(plain_writer("x"));
-  expect_writer(*writer);
-  Error error;
-  CHECK(!writer->prepare(3, 8 << 20, error));
-  expect_said(error.message, {"/dev/shm is too small", "MiB free", "enlarge /dev/shm"});
-  CHECK(mount(nullptr, "/dev/shm", nullptr, MS_REMOUNT, "size=64m") == 0);
-  CHECK(writer->prepare(3, 8 << 20, error));
 }
 
 TEST(mount_that_this_user_may_not_write) {
@@ -288,8 +269,9 @@ TEST(mount_that_this_user_may_not_write) {
 TEST_F(OnChannel, group_that_this_user_is_not_in) {
   need_root();
   FarWriter refused(kAlice, channel, "660", "12345");
-  refused.hear();
+  refused.expect("failed " + std::to_string(static_cast<int>(ErrorCode::no_permission)));
   expect_said(refused.ask("error"), {"group", "Operation not permitted", "member of"});
+  CHECK(names_of(channel).empty());
   FarWriter writer = writing_as(kAlice, channel, "660", std::to_string(kGroup));
 }
 

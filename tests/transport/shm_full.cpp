@@ -2,54 +2,17 @@
 // Copyright (C) 2026 the possum authors
 //
 // A /dev/shm that is too small: fewer slots or an error that says how much is missing,
-// never SIGBUS and never a deadlock. Each test sizes a tmpfs of its own, mounted over
-// /dev/shm in a mount namespace; where that is not permitted everything is skipped.
-#include <errno.h>
-#include <sys/mount.h>
-
+// never SIGBUS and never a deadlock.
 #include <atomic>
 
-#include "support/mount_namespace.h"
 #include "support/peers.h"
+#include "support/private_shm.h"
 
 using namespace support;
 
 namespace {
 
 constexpr std::size_t kMiB = 1 << 20;
-
-// Before any thread exists. The size is what df would show.
-void shm_of(std::size_t kib) {
-  static const bool entered = support::leave_mount_namespace();
-  if (!entered) check::skip("mount namespaces are not permitted here");
-  static bool mounted = false;
-  const std::string size = "mode=1777,size=" + std::to_string(kib) + "k";
-  if (mount("tmpfs", kShmDirectory, "tmpfs", mounted ? MS_REMOUNT : 0, size.c_str()) !=
-      0) {
-    check::skip("a tmpfs cannot be mounted here");
-  }
-  mounted = true;
-}
-void shm_of_mib(std::size_t mib) { shm_of(mib << 10); }
-
-// Fills the mount but for `kib`.
-class Ballast {
- public:
-  explicit Ballast(std::size_t leave) {
-    fd_ = open((kPath).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    CHECK(fd_ >= 0);
-    const std::size_t bytes = shm_free_bytes() - leave;
-    CHECK(posix_fallocate(fd_, 0, static_cast<off_t>(bytes)) == 0);
-  }
-  ~Ballast() {
-    close(fd_);
-    unlink(kPath.c_str());
-  }
-
- private:
-  const std::string kPath = std::string(kShmDirectory) + "/ballast";
-  int fd_;
-};
 
 struct Limits {
   std::atomic<int> events{0};
@@ -68,7 +31,7 @@ struct Limits {
 }  // namespace
 
 TEST_F(OnChannel, fewer_slots_when_not_all_fit) {
-  shm_of_mib(32);
+  const PrivateShm shm(32 * kMiB);
   Limits limits;
   const auto writer = open_writer(plain_writer(channel), limits.events_of());
   CHECK(writer->prepare(16, 6 * kMiB, error));
@@ -86,7 +49,7 @@ TEST_F(OnChannel, fewer_slots_when_not_all_fit) {
 }
 
 TEST_F(OnChannel, shortage_while_growing_on_demand_is_told_too) {
-  shm_of_mib(16);
+  const PrivateShm shm(16 * kMiB);
   Limits limits;
   const auto writer = open_writer(plain_writer(channel), limits.events_of());
   const auto reader = attach_reader(reader_of(channel));
@@ -108,26 +71,28 @@ TEST_F(OnChannel, shortage_while_growing_on_demand_is_told_too) {
 }
 
 TEST_F(OnChannel, no_room_for_three_slots_is_an_error_with_numbers) {
-  shm_of_mib(16);
+  const PrivateShm shm(16 * kMiB);
   const auto writer = open_writer(plain_writer(channel));
   CHECK(!writer->prepare(3, 8 * kMiB, error));
   CHECK(error.code == ErrorCode::no_space);
   CHECK(error.needed_bytes >= 24 * kMiB && error.needed_bytes < 25 * kMiB);
   CHECK(error.free_bytes >= 15 * kMiB && error.free_bytes <= 16 * kMiB);
   CHECK(says(error, "needs at least 25 MiB (3 slots)"));
-  CHECK(says(error, "15 MiB free"));
-  CHECK(says(error, "--shm-size"));
+  for (const char* part :
+       {"/dev/shm is too small", "15 MiB free", "enlarge /dev/shm", "--shm-size"}) {
+    CHECK(says(error, part));
+  }
   SlotRef ref;
   error = {};
   CHECK(writer->acquire(8 * kMiB, 10, 0, ref, error) == WriteStatus::failed);
   CHECK(error.code == ErrorCode::no_space && error.needed_bytes >= 24 * kMiB);
   // More room, and the same writer works.
-  shm_of_mib(64);
+  PrivateShm::change("size=64m");
   for (std::uint64_t key = 1; key <= 5; ++key) publish(*writer, key, 8 * kMiB);
 }
 
 TEST_F(OnChannel, no_room_for_the_control_object_is_an_error_that_leaves_nothing) {
-  shm_of(64);
+  const PrivateShm shm(64 << 10);
   const auto writer = Writer::create(plain_writer(channel), {}, error);
   CHECK(writer->open(error) == WriteStatus::failed);
   CHECK(error.code == ErrorCode::no_space);
@@ -146,7 +111,7 @@ void expect_limit_named(const Error& error) {
 
 // The kernel would end the process by SIGXFSZ.
 TEST_F(OnChannel, limit_on_the_size_of_files_is_an_error_that_names_it) {
-  shm_of_mib(64);
+  const PrivateShm shm(64 * kMiB);
   {
     const SoftLimit limit(RLIMIT_FSIZE, 64 << 10);
     const auto writer = Writer::create(plain_writer(channel), {}, error);
@@ -168,7 +133,7 @@ TEST_F(OnChannel, limit_on_the_size_of_files_is_an_error_that_names_it) {
 }
 
 TEST_F(OnChannel, two_hoarding_lossless_readers_get_forty_frames_without_room) {
-  shm_of_mib(4);
+  const PrivateShm shm(4 * kMiB);
   const auto writer = open_writer(blocking_writer(channel, 16));
   FarReader one = attached(channel, Policy::blocking, 3);
   FarReader two = attached(channel, Policy::blocking, 16);
@@ -185,7 +150,7 @@ TEST_F(OnChannel, two_hoarding_lossless_readers_get_forty_frames_without_room) {
 }
 
 TEST_F(OnChannel, larger_frames_take_the_place_of_smaller_ones) {
-  shm_of_mib(32);
+  const PrivateShm shm(32 * kMiB);
   const auto writer = open_writer(plain_writer(channel));
   CHECK(writer->prepare(16, 2 * kMiB, error));
   const auto reader = attach_reader(reader_of(channel));
@@ -204,7 +169,7 @@ TEST_F(OnChannel, larger_frames_take_the_place_of_smaller_ones) {
 }
 
 TEST_F(OnChannel, frames_for_which_there_is_no_room_at_all_are_an_error) {
-  shm_of_mib(32);
+  const PrivateShm shm(32 * kMiB);
   const auto writer = open_writer(plain_writer(channel));
   const auto reader = attach_reader(reader_of(channel));
   std::vector<Frame> held;
@@ -231,7 +196,7 @@ TEST_F(OnChannel, frames_for_which_there_is_no_room_at_all_are_an_error) {
 }
 
 TEST_F(OnChannel, longer_caps_and_metas_without_room_end_in_frames_or_an_error) {
-  shm_of_mib(8);
+  const PrivateShm shm(8 * kMiB);
   const auto writer = open_writer(plain_writer(channel));
   CHECK(writer->prepare(16, kMiB, error));
   const auto reader = attach_reader(reader_of(channel));
@@ -248,7 +213,7 @@ TEST_F(OnChannel, longer_caps_and_metas_without_room_end_in_frames_or_an_error) 
 }
 
 TEST_F(OnChannel, pool_grows_again_when_there_is_room_again) {
-  shm_of_mib(64);
+  const PrivateShm shm(64 * kMiB);
   Limits limits;
   const auto writer = open_writer(plain_writer(channel, 12), limits.events_of());
   CHECK(writer->prepare(3, 2 * kMiB, error));
@@ -259,12 +224,13 @@ TEST_F(OnChannel, pool_grows_again_when_there_is_room_again) {
     publish(*writer, ++key, 2 * kMiB);
     held.push_back(take(*reader));
   };
-  {
-    const Ballast ballast(kMiB);
-    for (int i = 0; i < 12; ++i) step();
-    CHECK(writer->statistics().slots == 3);
-    CHECK(eventually([&] { return limits.events == 1; }));
-  }
+  const UniqueFd ballast(open("/dev/shm/ballast", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  const std::size_t most = shm_free_bytes() - kMiB;
+  CHECK(posix_fallocate(ballast.get(), 0, static_cast<off_t>(most)) == 0);
+  for (int i = 0; i < 12; ++i) step();
+  CHECK(writer->statistics().slots == 3);
+  CHECK(eventually([&] { return limits.events == 1; }));
+  PrivateShm::change("size=128m");
   CHECK(eventually([&] {
     step();
     return writer->statistics().slots > 3;
@@ -273,7 +239,7 @@ TEST_F(OnChannel, pool_grows_again_when_there_is_room_again) {
 }
 
 TEST_F(OnChannel, full_mount_and_a_death_leave_nothing_after_the_next_writer) {
-  shm_of_mib(16);
+  const PrivateShm shm(16 * kMiB);
   FarWriter writer(channel);
   writer.publish(1, 3, 4 * kMiB);
   writer.kill();
