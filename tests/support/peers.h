@@ -189,13 +189,17 @@ inline std::byte* map_control(const std::string& channel, std::byte* at = nullpt
   }
 }
 
+inline bool become(const User& user) {
+  return setgroups(0, nullptr) == 0 && setresgid(user.gid, user.gid, user.gid) == 0 &&
+         setresuid(user.uid, user.uid, user.uid) == 0 &&
+         prctl(PR_SET_DUMPABLE, 1) == 0;  // as after exec: /proc/self is our own
+}
+
 // Another role as another user: UID GID ROLE ARGS...
 ROLE(as) {
-  const auto uid = static_cast<uid_t>(std::stoul(args.at(0)));
-  const auto gid = static_cast<gid_t>(std::stoul(args.at(1)));
-  CHECK(setgroups(0, nullptr) == 0 && setresgid(gid, gid, gid) == 0);
-  CHECK(setresuid(uid, uid, uid) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
-  CHECK(prctl(PR_SET_DUMPABLE, 1) == 0);  // as after exec: /proc/self is our own
+  CHECK(become({static_cast<uid_t>(std::stoul(args.at(0))),
+                static_cast<gid_t>(std::stoul(args.at(1)))}));
+  CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);  // which the change forgets
   return check::find(check::roles(), args.at(2).c_str())
       ->run({args.begin() + 3, args.end()});
 }
@@ -505,17 +509,26 @@ inline std::vector<std::string> words(const User& user, const std::string& role,
   return result;
 }
 
+// `owner` is the allowed owner's uid, "any" or nothing.
+inline std::vector<std::string> reader_words(const std::string& channel,
+                                             Policy policy = Policy::drop_oldest,
+                                             unsigned depth = 3,
+                                             const std::string& owner = "") {
+  std::vector<std::string> result = {channel, std::to_string(static_cast<int>(policy)),
+                                     std::to_string(depth)};
+  if (!owner.empty()) result.push_back(owner);
+  return result;
+}
+
 class FarReader : public Peer {
  public:
   explicit FarReader(Peer peer) : Peer(std::move(peer)) {}
   explicit FarReader(const std::string& channel, Policy policy = Policy::drop_oldest,
                      unsigned depth = 3)
-      : Peer("reader",
-             {channel, std::to_string(static_cast<int>(policy)), std::to_string(depth)}) {
-  }
-  // As another user; `owner` is the allowed owner's uid, "any" or nothing.
-  FarReader(const User& user, const std::string& channel, const std::string& owner = "")
-      : Peer("as", words(user, "reader", {channel, "0", "3", owner})) {}
+      : Peer("reader", reader_words(channel, policy, depth)) {}
+  FarReader(const User& user, const std::string& channel, const std::string& owner = "",
+            Policy policy = Policy::drop_oldest)
+      : Peer("as", words(user, "reader", reader_words(channel, policy, 3, owner))) {}
 
   void attach() { order("attach " + std::to_string(kLimitMs), "attached 0"); }
   Taken take(int ms = kLimitMs) {

@@ -307,6 +307,24 @@ inline bool nothing_waits(Reader& reader) {
   return try_take(reader, frame, 0) == TakeStatus::timeout;
 }
 
+// Runs `call`, which waits, until interrupt() ends it.
+inline void expect_interrupted(const std::string& channel, Writer& writer,
+                               const std::function<WriteStatus()>& call) {
+  std::atomic<bool> ended{false};
+  std::thread waiting([&] {
+    CHECK(call() == WriteStatus::interrupted);
+    ended = true;
+  });
+  await_asleep([&] { return writer_sleeps(channel); });
+  CHECK(!ended);
+  const std::int64_t before = monotonic_ns();
+  writer.interrupt(true);
+  waiting.join();
+  CHECK(monotonic_ns() - before < 1000 * kMs);
+  CHECK(call() == WriteStatus::interrupted);  // until interrupt(false)
+  writer.interrupt(false);
+}
+
 // --- what a TEST_F finds -------------------------------------------------------------
 
 struct OnChannel {

@@ -105,21 +105,9 @@ void expect_channel_through(const Container& box, const Container& other) {
   CHECK(names_of(channel).empty());
 }
 
-Container with(bool Container::*what) {
-  Container box;
-  box.*what = true;
-  return box;
-}
-Container with_clock(int seconds) {
-  Container box;
-  box.clock_s = seconds;
-  return box;
-}
+Container with_clock(int seconds) { return {CLONE_NEWTIME, seconds}; }
 Container rootless(const User& user) {
-  Container box = with(&Container::everything);
-  box.user = true;
-  box.as = user;
-  return box;
+  return {kWholeContainer | CLONE_NEWUSER, 0, user};
 }
 
 constexpr User kAlice{54301, 54321};
@@ -129,17 +117,12 @@ constexpr User kBob{54302, 54321};
 
 // --- one namespace at a time -----------------------------------------------------------
 
-TEST(pid_namespaces) {
-  expect_channel_through(with(&Container::pid), with(&Container::pid));
-}
-
-TEST(ipc_namespaces) {
-  expect_channel_through(with(&Container::ipc), with(&Container::ipc));
-}
+TEST(pid_namespaces) { expect_channel_through({CLONE_NEWPID}, {CLONE_NEWPID}); }
+TEST(ipc_namespaces) { expect_channel_through({CLONE_NEWIPC}, {CLONE_NEWIPC}); }
 
 TEST(user_namespaces) {
   need_root();
-  expect_channel_through(with(&Container::user), with(&Container::user));
+  expect_channel_through({CLONE_NEWUSER}, {CLONE_NEWUSER});
 }
 
 TEST(time_namespaces) {
@@ -151,9 +134,7 @@ TEST(time_namespaces) {
 // --- containers ------------------------------------------------------------------------
 
 TEST(containers_of_root) {
-  Container far = with(&Container::everything);
-  far.clock_s = kHour;
-  expect_channel_through(with(&Container::everything), far);
+  expect_channel_through({kWholeContainer}, {kWholeContainer | CLONE_NEWTIME, kHour});
 }
 
 TEST_F(OnChannel, rootless_containers_of_one_user) {
@@ -206,8 +187,8 @@ TEST_F(OnChannel, stranger_in_a_container_stays_outside_of_a_private_channel) {
 
 TEST_F(OnChannel, two_containers_on_one_small_mount) {
   const PrivateShm shm(64 * kMiB);
-  BoxedWriter writer(with(&Container::everything), channel);
-  BoxedReader reader(with(&Container::everything), channel);
+  BoxedWriter writer({kWholeContainer}, channel);
+  BoxedReader reader({kWholeContainer}, channel);
   reader.attach();
   expect_lossless(writer, reader, 30, 12 * kMiB);
   writer.order("close", "closed");

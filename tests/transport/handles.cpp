@@ -82,9 +82,7 @@ TEST_F(OnChannel, no_wait_of_a_writer_spins_after_interrupts_on_and_off) {
   for (const auto& wait : waits) {
     interrupt_on_and_off_at_once(*writer);
     check_sleeps([&](std::int64_t ns) { CHECK(wait(ns) == WriteStatus::timeout); });
-    writer->interrupt(true);
-    CHECK(wait(kForever) == WriteStatus::interrupted);
-    writer->interrupt(false);
+    expect_interrupted(channel, *writer, [&] { return wait(kForever); });
   }
 }
 

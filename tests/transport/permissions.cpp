@@ -244,7 +244,7 @@ TEST_F(OnChannel, blocking_reader_of_the_group_gets_every_frame) {
   need_root();
   FarWriter writer(Peer("as", words(kAlice, "writer", {channel, "blocking", "660"})));
   writer.expect("ok 0");
-  FarReader reader(Peer("as", words(kBob, "reader", {channel, "2", "2", kAliceUid})));
+  FarReader reader(kBob, channel, kAliceUid, Policy::blocking);
   reader.attach();
   reader.tell("drain");
   writer.wait_readers(1);

@@ -170,9 +170,7 @@ TEST_F(OnChannel, writer_in_another_process) {
 
 TEST_F(OnChannel, writer_in_another_pid_namespace) {
   need_root();
-  Container box;
-  box.pid = true;
-  BoxedWriter other(box, channel);
+  BoxedWriter other({CLONE_NEWPID}, channel);
   const auto writer = new_writer(plain_writer(channel));
   expect_no_writer(
       *writer, {"already written by a process of another namespace", "stop it there"});

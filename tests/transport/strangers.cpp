@@ -53,10 +53,6 @@ std::string refused(ErrorCode code) {
   return "failed " + std::to_string(static_cast<int>(code));
 }
 
-std::vector<std::string> reader_arguments(const std::string& channel) {
-  return {channel, "0", "3"};
-}
-
 }  // namespace
 
 TEST_F(OnChannel, writer_of_another_word_size_is_refused) {
@@ -66,7 +62,7 @@ TEST_F(OnChannel, writer_of_another_word_size_is_refused) {
   writer.order("publish 1 5 4096", "ok");
   expect_refusal(channel, abi(32, 1));
   // It goes on, among its own kind.
-  Peer reader("reader", reader_arguments(channel), program);
+  Peer reader("reader", reader_words(channel), program);
   reader.order("attach 20000", "attached 0");
   CHECK(reader.ask("take 20000").starts_with("frame 5 5 4096 0 "));
   writer.order("publish 6 6 4096", "ok");
@@ -79,7 +75,7 @@ TEST_F(OnChannel, reader_of_another_word_size_refuses) {
   const std::vector<std::string> program = {peer_32()};
   const auto writer = open_writer(plain_writer(channel));
   publish(*writer, 1);
-  Peer reader("reader", reader_arguments(channel), program);
+  Peer reader("reader", reader_words(channel), program);
   reader.order("attach 20000", refused(ErrorCode::incompatible));
   expect_both_sides(reader.ask("error"), channel, abi(64, 1), abi(32, 1));
   publish(*writer, 2);
