@@ -386,9 +386,6 @@ ROLE(reader) {
     } else if (order == "detach") {
       reader->detach();
       answer << "detached";
-    } else if (order == "destroy") {
-      reader.reset();
-      answer << "destroyed";
     } else if (order == "error") {
       answer << error.message;
     } else if (order == "ages") {  // of the newest frame: since published, since due

@@ -325,6 +325,12 @@ inline void expect_interrupted(const std::string& channel, Writer& writer,
   writer.interrupt(false);
 }
 
+// Are all slots free, and all pages of readers?
+inline bool nothing_is_held(const Writer& writer) {
+  const auto s = writer.statistics();
+  return s.held == 0 && s.lent == 0 && s.readers.empty();
+}
+
 // --- what a TEST_F finds -------------------------------------------------------------
 
 struct OnChannel {

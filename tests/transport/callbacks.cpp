@@ -4,10 +4,8 @@
 // What an application does in the functions that a writer calls from its own thread:
 // every one of them, and in each everything that a Writer can be asked, its end included.
 #include <atomic>
-#include <condition_variable>
 #include <fstream>
 #include <functional>
-#include <mutex>
 #include <thread>
 
 #include "base/event_thread.h"
@@ -22,21 +20,13 @@ namespace {
 // Something that another thread makes true.
 class Event {
  public:
-  void set() {
-    const std::lock_guard lock(mutex_);
-    set_ = true;
-    changed_.notify_all();
-  }
-  void wait() {
-    std::unique_lock lock(mutex_);
-    CHECK(changed_.wait_for(lock, std::chrono::milliseconds(kLimitMs),
-                            [this] { return set_; }));
+  void set() { set_ = true; }
+  void wait() const {
+    CHECK(eventually([this] { return set_.load(); }));
   }
 
  private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool set_ = false;
+  std::atomic<bool> set_{false};
 };
 
 // A writer, whatever it takes to make it call, and what is done in the call.

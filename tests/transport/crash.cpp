@@ -49,9 +49,9 @@ struct Stage {
     return start("viewer",
                  {std::to_string(static_cast<int>(policy)), std::to_string(depth)});
   }
-  void watch(std::size_t hold = 1) {
-    watchers.emplace_back(channel, Policy::blocking, 4, hold);
-    watchers.emplace_back(channel, Policy::drop_oldest, 4, hold);
+  void watch() {
+    watchers.emplace_back(channel, Policy::blocking);
+    watchers.emplace_back(channel, Policy::drop_oldest);
   }
   // Until the victim has so many readers and the watchers are among them. What a reader
   // gets is promised from the moment its attach() returned.
@@ -186,12 +186,7 @@ void go_on(Stage& stage) {
 void finish(Stage& stage) {
   for (Watcher& watcher : stage.watchers) watcher.stop();
   Writer& writer = *stage.writer;
-  CHECK(eventually(
-      [&] {
-        const auto s = writer.statistics();
-        return s.held == 0 && s.lent == 0 && s.readers.empty();
-      },
-      kRecycleMs));
+  CHECK(eventually([&] { return nothing_is_held(writer); }, kRecycleMs));
   const Autopsy autopsy(stage.channel, {true, false, false, false});
   // Through every slot, and none of them is anybody's.
   stage.send(20);
@@ -219,6 +214,10 @@ struct Finally {
   ~Finally() { act(); }
 };
 
+void obeyed(Peer& sender, const std::string& order) {
+  CHECK(sender.ask(order).starts_with("ok"));
+}
+
 // As a stream ends that lossless readers shall have all of.
 void end_well(Stage& stage) {
   stage.victim->order("eos");
@@ -239,10 +238,10 @@ void look_late(Peer& reader) { expect_end(reader.ask("take 3")); }
 void take_over(Stage& stage) {
   stage.watch();
   Peer first("sender", {stage.channel, "8", "blocking"});
-  CHECK(first.ask("open").starts_with("ok"));
+  obeyed(first, "open");
   const auto witness = attach_reader(reader_of(stage.channel));
-  CHECK(first.ask("readers 3").starts_with("ok"));
-  CHECK(first.ask("publish 3 4096").starts_with("ok"));
+  obeyed(first, "readers 3");
+  obeyed(first, "publish 3 4096");
   first.kill();
   Frame frame;
   while (try_take(*witness, frame) == TakeStatus::frame) {
@@ -495,8 +494,8 @@ void hoard(Stage& stage) {
 // The page it looks at is taken and left while it reaches for it.
 void race_for_a_page(Stage& stage) {
   Peer writer("sender", {stage.channel, "8", "blocking"});
-  CHECK(writer.ask("open").starts_with("ok"));
-  CHECK(writer.ask("publish 3 4096").starts_with("ok"));
+  obeyed(writer, "open");
+  obeyed(writer, "publish 3 4096");
   bool raced = false;
   stage.at_hold = [&](const std::string& point) {
     if (point != "attach.look" || std::exchange(raced, true)) return;
@@ -508,13 +507,13 @@ void race_for_a_page(Stage& stage) {
   Victim& v = stage.viewer(Policy::drop_oldest, 3);
   const Finally end{[&] {
     writer.go_on();
-    CHECK(writer.ask("alone 0").starts_with("ok"));
-    CHECK(writer.ask("close").starts_with("ok"));
+    obeyed(writer, "alone 0");
+    obeyed(writer, "close");
   }};
   v.order("attach");
   writer.go_on();
-  CHECK(writer.ask("alone 1").starts_with("ok"));  // now it is admitted
-  CHECK(writer.ask("publish 3 4096").starts_with("ok"));
+  obeyed(writer, "alone 1");  // now it is admitted
+  obeyed(writer, "publish 3 4096");
   v.order("take 3");
   v.order("detach");
   v.order("release 3");
@@ -523,11 +522,11 @@ void race_for_a_page(Stage& stage) {
 // Its writer died with a frame that nobody can open any more.
 void orphaned(Stage& stage) {
   Peer writer("sender", {stage.channel, "8", "blocking"});
-  CHECK(writer.ask("open").starts_with("ok"));
+  obeyed(writer, "open");
   stage.expect.orphans = true;
   Victim& v = stage.viewer(Policy::drop_oldest, 4);
   v.order("attach");
-  CHECK(writer.ask("publish 2 4096").starts_with("ok"));
+  obeyed(writer, "publish 2 4096");
   writer.kill();
   stage.open();
   v.expect_answer("take 1", "disconnected");

@@ -50,20 +50,16 @@ class SharedPage {
     return *reinterpret_cast<std::atomic<std::uint64_t>*>(all_->data() + unit_bytes() -
                                                           kSemSharedBytes);
   }
-  bool low() const {
-    int ping = -1;
-    int pong = -1;
-    CHECK(sem_getvalue(&ping_.get(), &ping) == 0);
-    CHECK(sem_getvalue(&pong_.get(), &pong) == 0);
-    return ping <= 2 && pong <= 2;
-  }
-  int ping_value() const {
+  int ping_value() const { return value_of(ping_); }
+  bool low() const { return value_of(ping_) <= 2 && value_of(pong_) <= 2; }
+
+ private:
+  static int value_of(const SharedSemaphore& semaphore) {
     int value = -1;
-    CHECK(sem_getvalue(&ping_.get(), &value) == 0);
+    CHECK(sem_getvalue(&semaphore.get(), &value) == 0);
     return value;
   }
 
- private:
   UniqueFd fd_;
   std::shared_ptr<ShmObject> all_;
   SharedSemaphore ping_;

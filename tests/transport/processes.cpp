@@ -14,12 +14,7 @@ using namespace support;
 namespace {
 
 bool comes_back(const Writer& writer) {
-  return eventually(
-      [&] {
-        const auto s = writer.statistics();
-        return s.held == 0 && s.readers.empty();
-      },
-      2000);
+  return eventually([&] { return nothing_is_held(writer); }, 2000);
 }
 
 // Publishes for so long and returns the longest that one frame took.

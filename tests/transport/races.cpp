@@ -386,37 +386,6 @@ TEST_F(WithWriter, objects_are_complete_when_their_number_is_known) {
   attaching.join();
 }
 
-TEST(lossless_readers_get_every_frame) {
-  Load load(unique_channel(), run_seconds());
-  const auto writer = open_writer(blocking_writer(load.channel(), 8));
-  std::vector<std::thread> threads;
-  std::uint64_t last_of[3] = {};
-  for (std::uint64_t& last : last_of) {
-    const auto depth = static_cast<unsigned>(1 + threads.size());
-    auto reader = attach_reader(reader_of(load.channel(), Policy::blocking, depth));
-    threads.emplace_back([&load, &last, reader = std::move(reader)] {
-      Frame frame;
-      TakeStatus status;
-      while ((status = try_take(*reader, frame)) == TakeStatus::frame) {
-        CHECK(key_of(frame) == ++last);
-        expect_whole(frame);
-        load.count_frame();
-      }
-      CHECK(status == TakeStatus::eos);
-    });
-  }
-  std::uint64_t key = 0;
-  while (!load.over()) {
-    ++key;
-    publish(*writer, key, 1 + key * 7919 % (key / 256 % 4 == 3 ? kLarge : kSmall),
-            caps_of(key),
-            std::vector<std::byte>(key % 16 ? 0 : key % 9000, std::byte{7}));
-  }
-  writer->set_eos();
-  for (std::thread& thread : threads) thread.join();
-  for (const std::uint64_t last : last_of) CHECK(last == key);
-}
-
 TEST(eos_never_overtakes_a_frame) {
   Load load(unique_channel(), run_seconds());
   const auto writer = open_writer(plain_writer(load.channel()));

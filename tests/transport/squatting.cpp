@@ -150,20 +150,18 @@ TEST(names_that_come_and_go_without_end_do_not_keep_a_reader_busy) {
   for (const bool own : {true, false}) {
     const std::string channel = unique_channel();
     const std::string path = kShmDirectory + control_name(own ? channel : channel + "x");
-    const pid_t squatter = fork();
-    if (squatter == 0) {
-      prctl(PR_SET_PDEATHSIG, SIGKILL);
+    Process squatter([&] {
       for (;;) {
         mknod(path.c_str(), S_IFREG | 0600, 0);
         unlink(path.c_str());
       }
-    }
+    });
     Error error;
     const auto reader = Reader::create(reader_of(channel), error);
     const std::int64_t start = monotonic_ns();
     opens = polls = 0;
     CHECK(reader->attach(in_ms(1000), error) == AttachStatus::timeout);
-    CHECK(kill(squatter, SIGKILL) == 0 && waitpid(squatter, nullptr, 0) == squatter);
+    squatter.kill();
     unlink(path.c_str());
     const auto took_ms = static_cast<unsigned>((monotonic_ns() - start) / kMs);
     std::printf("   %u opened, %u polled in %u ms\n", opens.load(), polls.load(),
@@ -179,12 +177,7 @@ TEST_F(OnChannel,
   need_root();
   const auto die_as_writer = [&] {
     Claim claim;  // given up without a word
-    Error error;
-    const auto status = claim_channel({channel, {}, false}, claim, error);
-    if (status != ClaimStatus::ok) {
-      std::fprintf(stderr, "%s\n", error.message.c_str());
-    }
-    return status == ClaimStatus::ok;
+    return claim_channel({channel, {}, false}, claim, error) == ClaimStatus::ok;
   };
   CHECK(die_as_writer());
   Process squatter([&] {
@@ -198,6 +191,7 @@ TEST_F(OnChannel,
   bool ours = true;
   for (int lives = 0; lives < 1000 && ours; ++lives) ours = die_as_writer();
   squatter.kill();
+  if (!ours) std::fprintf(stderr, "%s\n", error.message.c_str());
   CHECK(ours);
   // As it is left by a successor that died meanwhile, too.
   make_name(data_name(channel, 0, 77));
