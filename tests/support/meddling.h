@@ -39,7 +39,9 @@ constexpr std::int64_t kSleepNs = 300 * kMs;
 // is.
 inline void check_sleeps(const std::function<void(std::int64_t deadline_ns)>& wait) {
   const std::int64_t began = processor_ns();
-  wait(monotonic_ns() + kSleepNs);
+  const std::int64_t deadline = monotonic_ns() + kSleepNs;
+  wait(deadline);
+  CHECK(monotonic_ns() >= deadline - kMs);
   CHECK(processor_ns() - began < kSleepNs / 10);
 }
 

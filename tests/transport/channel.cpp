@@ -440,30 +440,6 @@ TEST_F(WithLosses, writer_whose_name_was_taken_by_another_gives_up_with_the_reas
   remove_names(channel, thief);
 }
 
-// As "possum clean" does, which took the writer's data objects for a dead one's.
-TEST_F(WithLosses, writer_whose_name_is_held_for_a_moment_gets_it_back) {
-  publish(*writer, 1);
-  const std::uint64_t first = writer->incarnation();
-  // At once: the writer shall not find the name free.
-  const std::string control = path_of(channel);
-  const std::string aside = control_name(channel) + "-aside";
-  LockFd cleaner = LockFd::open(aside, O_RDWR | O_CREAT | O_EXCL, 0600);
-  CHECK(cleaner && cleaner.try_lock(layout::kOwnerByte) == LockFd::Result::ok);
-  const UniqueFd watch(inotify_init1(IN_CLOEXEC));
-  CHECK(inotify_add_watch(watch.get(), (kShmDirectory + aside).c_str(), IN_CLOSE_WRITE) >=
-        0);
-  CHECK(rename((kShmDirectory + aside).c_str(), control.c_str()) == 0);
-  // A try in vain is over.
-  pollfd fd = {watch.get(), POLLIN, 0};
-  CHECK(poll(&fd, 1, kLimitMs) == 1);
-  CHECK(unlink(control.c_str()) == 0);
-  cleaner.reset();
-  CHECK(eventually([&] { return try_publish(*writer, 2) == WriteStatus::ok; }));
-  CHECK(writer->incarnation() != first && lost == 0);
-  const auto reader = attach_reader(reader_of(channel));
-  CHECK(key_of(take(*reader)) == 2);
-}
-
 // --- what a reader refuses -----------------------------------------------------------
 
 TEST_F(OnChannel, channel_that_does_not_exist_is_not_found_in_time) {

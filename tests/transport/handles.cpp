@@ -84,6 +84,11 @@ TEST_F(OnChannel, no_wait_of_a_writer_spins_after_interrupts_on_and_off) {
     check_sleeps([&](std::int64_t ns) { CHECK(wait(ns) == WriteStatus::timeout); });
     expect_interrupted(channel, *writer, [&] { return wait(kForever); });
   }
+  // They go on.
+  take(*reader);
+  CHECK(publish_it(0) == WriteStatus::ok);
+  take(*reader);
+  CHECK(writer->acquire(kSmall, 64, 0, ref, error, in_ms(kLimitMs)) == WriteStatus::ok);
 }
 
 // --- another thread that lends --------------------------------------------------------

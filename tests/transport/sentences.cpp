@@ -137,24 +137,6 @@ TEST_F(OnChannel, second_writer_of_one_process) {
   expect_writer(*second);
 }
 
-TEST_F(WithLosses, writer_that_lost_its_channel_opens_again) {
-  const std::string path = path_of(channel);
-  CHECK(mkdir((path + ".aside").c_str(), 0700) == 0);
-  // In one step: the writer makes its channel anew as soon as the name is free.
-  CHECK(renameat2(AT_FDCWD, (path + ".aside").c_str(), AT_FDCWD, path.c_str(),
-                  RENAME_EXCHANGE) == 0 &&
-        unlink((path + ".aside").c_str()) == 0);
-  CHECK(eventually([&] { return lost == 1; }));
-  expect_said(why.message, {"not a shared memory object", "remove it"});
-  SlotRef slot;
-  CHECK(writer->acquire(kSmall, 0, 0, slot, error) == WriteStatus::failed);
-  expect_said(error.message, {"remove it"});
-  CHECK(rmdir(path.c_str()) == 0);
-  expect_writer(*writer);
-  publish(*writer, 1);
-  CHECK(key_of(take(*attach_reader(reader_of(channel)))) == 1);
-}
-
 // --- other processes -----------------------------------------------------------------
 
 TEST_F(OnChannel, writer_in_another_process) {

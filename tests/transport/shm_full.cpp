@@ -237,12 +237,3 @@ TEST_F(OnChannel, pool_grows_again_when_there_is_room_again) {
   }));
   for (const Frame& frame : held) CHECK(intact(frame));
 }
-
-TEST_F(OnChannel, full_mount_and_a_death_leave_nothing_after_the_next_writer) {
-  const PrivateShm shm(16 * kMiB);
-  FarWriter writer(channel);
-  writer.publish(1, 3, 4 * kMiB);
-  writer.kill();
-  const auto next = open_writer(plain_writer(channel));
-  CHECK(next->prepare(3, 5 * kMiB, error));  // fits only if the dead one's are gone
-}

@@ -811,33 +811,6 @@ TEST_F(WithBlockingWriter, drain_waits_for_blocking_readers_only) {
 
 // --- waiting and counting ------------------------------------------------------------
 
-TEST_F(OnChannel, waits_of_the_writer_end_at_their_deadline_and_go_on) {
-  auto writer = open_writer(blocking_writer(channel, 3));
-  auto reader = attach_reader(reader_of(channel, Policy::blocking, 1));
-  publish(*writer, 0);
-  const std::atomic<unsigned> two{2};
-  const std::int64_t before = monotonic_ns();
-  CHECK(writer->wait_readers(two, error, in_ms(20)) == WriteStatus::timeout);
-  CHECK(writer->drain(error, in_ms(20)) == WriteStatus::timeout);
-  SlotRef ref;
-  CHECK(writer->acquire(kSmall, sizeof kCaps, 0, ref, error, 0) == WriteStatus::ok);
-  draw(ref.data, kSmall, 1);
-  auto frame = descriptor_for(1, kSmall);
-  CHECK(writer->publish(ref, frame, kCaps, {}, false, error, in_ms(20)) ==
-        WriteStatus::timeout);
-  CHECK(monotonic_ns() - before >= 60 * kMs);
-  const Frame held = take(*reader);
-  CHECK(writer->publish(ref, frame, kCaps, {}, false, error, 0) == WriteStatus::ok);
-  // One is held, one offered, one the writer's; then there is none.
-  CHECK(writer->acquire(kSmall, sizeof kCaps, 0, ref, error, 0) == WriteStatus::ok);
-  SlotRef none;
-  CHECK(writer->acquire(kSmall, sizeof kCaps, 0, none, error, in_ms(20)) ==
-        WriteStatus::timeout);
-  CHECK(key_of(take(*reader)) == 1);
-  CHECK(writer->acquire(kSmall, sizeof kCaps, 0, none, error, in_ms(kLimitMs)) ==
-        WriteStatus::ok);
-}
-
 TEST_F(WithReader, take_waits_until_its_deadline_or_an_interrupt) {
   Frame frame;
   const std::int64_t before = monotonic_ns();
