@@ -103,7 +103,7 @@ struct Traffic {
   // From now on.
   void await_frames() {
     for (auto& read : counts->read) {
-      CHECK(eventually([&, before = read.load()] { return read >= before + 20; }));
+      await([&, before = read.load()] { return read >= before + 20; });
     }
   }
   // Does it, and waits until the channel is another one with frames for everybody.
@@ -112,10 +112,10 @@ struct Traffic {
     const std::uint64_t before = counts->incarnation;
     const std::int64_t start = monotonic_ns();
     deed();
-    CHECK(eventually([&] {
+    await([&] {
       const std::uint64_t now = counts->incarnation;
       return now != 0 && now != before;
-    }));
+    });
     slowest_ns = std::max(slowest_ns, monotonic_ns() - start);
     await_frames();
   }
@@ -126,11 +126,21 @@ struct Traffic {
     check::note("noticed within %lld ms\n", slowest_ns / kMs);
     // One tick, and what a loaded machine adds.
     CHECK(slowest_ns < 2000 * kMs);
+    end();
+    CHECK(names_of(channel).empty());
+  }
+
+ private:
+  void await(const std::function<bool()>& condition) {
+    if (eventually(condition)) return;
+    end();  // who has died says so
+    check::failed(__FILE__, __LINE__, "nobody's traffic stops");
+  }
+  void end() {
     counts->stop = true;
     for (Process* process : {&writer, &readers[0], &readers[1]}) {
       process->expect_status(0);
     }
-    CHECK(names_of(channel).empty());
   }
 };
 
