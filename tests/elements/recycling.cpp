@@ -253,18 +253,26 @@ TEST(a_frame_costs_the_reader_a_buffer_a_memory_and_a_meta) {
 
 // --- nothing is left over ------------------------------------------------------------
 
+// Whatever downstream does to the first one's meta.
 TEST(reader_leaves_nothing_of_a_frame_in_the_next) {
-  Holding pair("do-timestamp=false");
-  scribble(pair.first.buffer.get());
-  const Frame second = pair.next();
-  GstBuffer* const buffer = second.buffer.get();
-  expect_equal(second.value(), 2);
-  expect_equal(count_metas(buffer), 1);
-  expect_default_meta(buffer, kSmall);
-  expect_equal(GST_BUFFER_FLAGS(buffer) & ~GST_BUFFER_FLAG_TAG_MEMORY, 0);
-  fail_unless(GST_BUFFER_PTS(buffer) != 1);
-  expect_equal(GST_BUFFER_DURATION(buffer), kFrameTime);
-  expect_no_times(buffer);
+  for (const bool removed : {false, true}) {
+    Holding pair("do-timestamp=false");
+    GstBuffer* const first = pair.first.buffer.get();
+    if (removed) {
+      fail_unless(gst_buffer_remove_meta(first, &gst_buffer_get_video_meta(first)->meta));
+    } else {
+      scribble(first);
+    }
+    const Frame second = pair.next();
+    GstBuffer* const buffer = second.buffer.get();
+    expect_equal(second.value(), 2);
+    expect_equal(count_metas(buffer), 1);
+    expect_default_meta(buffer, kSmall);
+    expect_equal(GST_BUFFER_FLAGS(buffer) & ~GST_BUFFER_FLAG_TAG_MEMORY, 0);
+    fail_unless(GST_BUFFER_PTS(buffer) != 1);
+    expect_equal(GST_BUFFER_DURATION(buffer), kFrameTime);
+    expect_no_times(buffer);
+  }
 }
 
 TEST(writer_leaves_nothing_of_a_frame_in_the_next) {
@@ -310,14 +318,6 @@ TEST(weak_references_and_qdata_end_with_the_frame) {
   fail_unless(gst_mini_object_get_qdata(object, test_quark()) == nullptr);
   expect_equal(count_metas(second.buffer.get()), 1);
   expect_equal(ends + weak_ends + memory_ends, 3);
-}
-
-TEST(a_meta_that_downstream_removes_is_there_again) {
-  Holding pair;
-  GstBuffer* const first = pair.first.buffer.get();
-  fail_unless(gst_buffer_remove_meta(first, &gst_buffer_get_video_meta(first)->meta));
-  const Frame second = pair.next();
-  expect_default_meta(second.buffer.get(), kSmall);
 }
 
 TEST(borders_go_with_the_frame_that_has_them) {

@@ -89,7 +89,24 @@ struct Seen {
 // A source and a viewer, whose messages are looked at from the default main loop.
 class Pair {
  public:
-  Pair(const Source& source, const View& view) : Pair(source, view, unique_channel()) {}
+  Pair(const Source& source, const View& view)
+      : source_(source),
+        view_(view),
+        writer_(writing(source, channel_)),
+        viewer_(viewing(source, view, channel_)) {
+    gst_pipeline_set_latency(GST_PIPELINE(viewer_.get()), view.latency);
+    const Ref<GstElement> sink = viewer_.element("sink");
+    g_signal_connect(sink.get(), "handoff", G_CALLBACK(on_frame), this);
+    const Ref<GstPad> pad{
+        gst_element_get_static_pad(writer_.element("sink").get(), "sink")};
+    gst_pad_add_probe(pad.get(), GST_PAD_PROBE_TYPE_BUFFER, on_sent, this, nullptr);
+    gst_bus_add_watch(viewer_.bus(), on_message, this);
+    gst_bus_add_watch(writer_.bus(), on_message, this);
+  }
+  ~Pair() {
+    gst_bus_remove_watch(viewer_.bus());
+    gst_bus_remove_watch(writer_.bus());
+  }
 
   // The viewer comes first, or when the source has waited for it.
   void start() { (source_.min_readers ? writer_ : viewer_).set_state(GST_STATE_PLAYING); }
@@ -112,28 +129,6 @@ class Pair {
     }
     check_number();
     for (std::size_t i = 0; i < seen_.size(); ++i) check_frame(i);
-  }
-
- private:
-  Pair(const Source& source, const View& view, const std::string& channel)
-      : source_(source),
-        view_(view),
-        writer_(writing(source, channel)),
-        viewer_(viewing(source, view, channel)) {
-    gst_pipeline_set_latency(GST_PIPELINE(viewer_.get()), view.latency);
-    const Ref<GstElement> sink = viewer_.element("sink");
-    g_signal_connect(sink.get(), "handoff", G_CALLBACK(on_frame), this);
-    const Ref<GstPad> pad{
-        gst_element_get_static_pad(writer_.element("sink").get(), "sink")};
-    gst_pad_add_probe(pad.get(), GST_PAD_PROBE_TYPE_BUFFER, on_sent, this, nullptr);
-    gst_bus_add_watch(viewer_.bus(), on_message, this);
-    gst_bus_add_watch(writer_.bus(), on_message, this);
-  }
-
- public:
-  ~Pair() {
-    gst_bus_remove_watch(viewer_.bus());
-    gst_bus_remove_watch(writer_.bus());
   }
 
  private:
@@ -222,6 +217,7 @@ class Pair {
     }
   }
 
+  const std::string channel_ = unique_channel();
   const Source source_;
   const View view_;
   std::vector<GstClockTime> sent_;  // running times, by the writer's streaming thread
