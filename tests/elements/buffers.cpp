@@ -275,13 +275,11 @@ TESTS(a_sink_that_is_restarted_alone_gets_frames_without_a_copy, std::size(kWays
   const Ref<GstPad> peer{gst_pad_get_peer(pad.get())};
   for (int round = 0; round < 2; ++round) {
     Event blocked;
-    const gulong block = gst_pad_add_probe(
-        peer.get(), GST_PAD_PROBE_TYPE_BLOCK_DOWNSTREAM,
-        +[](GstPad*, GstPadProbeInfo*, gpointer event) {
-          static_cast<Event*>(event)->set();
-          return GST_PAD_PROBE_OK;
-        },
-        &blocked, nullptr);
+    const gulong block = add_probe(peer.get(), GST_PAD_PROBE_TYPE_BLOCK_DOWNSTREAM,
+                                   [&](GstPad*, GstPadProbeInfo*) {
+                                     blocked.set();
+                                     return GST_PAD_PROBE_OK;
+                                   });
     blocked.wait("a frame before the sink");
     gst_element_set_state(sink.get(), GST_STATE_READY);
     g_object_set(sink.get(), "channel", unique_channel().c_str(), nullptr);

@@ -172,13 +172,9 @@ void reader_demoted(Scene& scene) {
   scene.others.push_back(std::make_unique<Pipeline>(
       "possumsrc leaky-type=none max-buffers=1 channel=" + scene.channel +
       " ! fakesink name=sink"));
-  const Ref<GstElement> sink = scene.others.back()->element("sink");
-  const Ref<GstPad> pad{gst_element_get_static_pad(sink.get(), "sink")};
-  gst_pad_add_probe(
-      pad.get(),
-      static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_BLOCK | GST_PAD_PROBE_TYPE_BUFFER),
-      +[](GstPad*, GstPadProbeInfo*, gpointer) { return GST_PAD_PROBE_OK; }, nullptr,
-      nullptr);
+  add_probe(scene.others.back()->element("sink").get(), "sink",
+            GST_PAD_PROBE_TYPE_BLOCK | GST_PAD_PROBE_TYPE_BUFFER,
+            [](GstPad*, GstPadProbeInfo*) { return GST_PAD_PROBE_OK; });
   scene.others.back()->set_state(GST_STATE_PLAYING);
 }
 

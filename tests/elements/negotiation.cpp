@@ -426,22 +426,14 @@ TEST(a_change_of_fields_that_are_left_out_is_no_change) {
   Consumer consumer(liar.channel(), "leaky-type=none");
   expect_equal(consumer.start().pull_value(), 1);
   std::atomic<int> asked{0};
-  const Ref<GstPad> pad{gst_element_get_static_pad(consumer.src(), "src")};
-  gst_pad_add_probe(
-      pad.get(),
-      static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM |
-                                   GST_PAD_PROBE_TYPE_QUERY_DOWNSTREAM),
-      [](GstPad*, GstPadProbeInfo* info, gpointer count) {
-        const bool told =
-            (info->type & GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM) != 0 &&
-            GST_EVENT_TYPE(GST_PAD_PROBE_INFO_EVENT(info)) == GST_EVENT_CAPS;
-        const bool asked =
-            (info->type & GST_PAD_PROBE_TYPE_QUERY_DOWNSTREAM) != 0 &&
-            GST_QUERY_TYPE(GST_PAD_PROBE_INFO_QUERY(info)) == GST_QUERY_CAPS;
-        if (told || asked) ++*static_cast<std::atomic<int>*>(count);
-        return GST_PAD_PROBE_OK;
-      },
-      &asked, nullptr);
+  add_probe(consumer.src(), "src",
+            GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM | GST_PAD_PROBE_TYPE_QUERY_DOWNSTREAM,
+            [&](GstPad*, GstPadProbeInfo* info) {
+              const bool event = (info->type & GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM) != 0;
+              asked += event ? GST_EVENT_TYPE(info->data) == GST_EVENT_CAPS
+                             : GST_QUERY_TYPE(info->data) == GST_QUERY_CAPS;
+              return GST_PAD_PROBE_OK;
+            });
   for (unsigned number = 2; number < 20; ++number) {
     // A list is never taken over.
     liar.send(std::string(kSmall) + ",lens=(int){1," + std::to_string(number) + "}",

@@ -241,16 +241,12 @@ TEST(first_frame_of_a_live_writer_has_its_capture_time) {
   Pipeline writer("videotestsrc is-live=true ! possumsink name=sink channel=" +
                   consumer.channel());
   const Ref<GstElement> sink = writer.element("sink");
-  const Ref<GstPad> pad{gst_element_get_static_pad(sink.get(), "sink")};
   std::atomic<GstClockTime> captured{kNone};
-  gst_pad_add_probe(
-      pad.get(), GST_PAD_PROBE_TYPE_BUFFER,
-      [](GstPad*, GstPadProbeInfo* info, gpointer first) {
-        *static_cast<std::atomic<GstClockTime>*>(first) =
-            GST_BUFFER_PTS(GST_PAD_PROBE_INFO_BUFFER(info));
-        return GST_PAD_PROBE_REMOVE;
-      },
-      &captured, nullptr);
+  add_probe(sink.get(), "sink", GST_PAD_PROBE_TYPE_BUFFER,
+            [&](GstPad*, GstPadProbeInfo* info) {
+              captured = GST_BUFFER_PTS(GST_PAD_PROBE_INFO_BUFFER(info));
+              return GST_PAD_PROBE_REMOVE;
+            });
   writer.set_state(GST_STATE_PLAYING);
   const Frame frame = consumer.pull();
   expect_time(frame.pts(), captured + gst_element_get_base_time(sink.get()) -
@@ -460,20 +456,15 @@ TEST(pipeline_with_another_live_branch_is_told_to_add_a_queue) {
       "possumsrc channel=" + producer.channel() +
       " ! fakesink sync=true videotestsrc is-live=true ! identity name=slow ! "
       "fakesink sync=true");
-  const Ref<GstElement> slow = reader.element("slow");
-  const Ref<GstPad> pad{gst_element_get_static_pad(slow.get(), "src")};
-  gst_pad_add_probe(
-      pad.get(),
-      static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_QUERY_UPSTREAM |
-                                   GST_PAD_PROBE_TYPE_PULL),
-      [](GstPad*, GstPadProbeInfo* info, gpointer) {
-        GstQuery* query = GST_PAD_PROBE_INFO_QUERY(info);
-        if (GST_QUERY_TYPE(query) == GST_QUERY_LATENCY) {
-          gst_query_set_latency(query, TRUE, GST_SECOND, kNone);
-        }
-        return GST_PAD_PROBE_OK;
-      },
-      nullptr, nullptr);
+  add_probe(reader.element("slow").get(), "src",
+            GST_PAD_PROBE_TYPE_QUERY_UPSTREAM | GST_PAD_PROBE_TYPE_PULL,
+            [](GstPad*, GstPadProbeInfo* info) {
+              GstQuery* query = GST_PAD_PROBE_INFO_QUERY(info);
+              if (GST_QUERY_TYPE(query) == GST_QUERY_LATENCY) {
+                gst_query_set_latency(query, TRUE, GST_SECOND, kNone);
+              }
+              return GST_PAD_PROBE_OK;
+            });
   reader.set_state(GST_STATE_PLAYING);
   const Report report = adjust_latency_until_warned(reader);
   fail_unless(report.is(GST_CORE_ERROR, GST_CORE_ERROR_CLOCK));

@@ -97,9 +97,11 @@ class Pair {
     gst_pipeline_set_latency(GST_PIPELINE(viewer_.get()), view.latency);
     const Ref<GstElement> sink = viewer_.element("sink");
     g_signal_connect(sink.get(), "handoff", G_CALLBACK(on_frame), this);
-    const Ref<GstPad> pad{
-        gst_element_get_static_pad(writer_.element("sink").get(), "sink")};
-    gst_pad_add_probe(pad.get(), GST_PAD_PROBE_TYPE_BUFFER, on_sent, this, nullptr);
+    add_probe(writer_.element("sink").get(), "sink", GST_PAD_PROBE_TYPE_BUFFER,
+              [this](GstPad*, GstPadProbeInfo* info) {
+                sent_.push_back(GST_BUFFER_PTS(GST_PAD_PROBE_INFO_BUFFER(info)));
+                return GST_PAD_PROBE_OK;
+              });
     gst_bus_add_watch(viewer_.bus(), on_message, this);
     gst_bus_add_watch(writer_.bus(), on_message, this);
   }
@@ -132,12 +134,6 @@ class Pair {
   }
 
  private:
-  static GstPadProbeReturn on_sent(GstPad*, GstPadProbeInfo* info, gpointer self) {
-    static_cast<Pair*>(self)->sent_.push_back(
-        GST_BUFFER_PTS(GST_PAD_PROBE_INFO_BUFFER(info)));
-    return GST_PAD_PROBE_OK;
-  }
-
   static void on_frame(GstElement* sink, GstBuffer* buffer, GstPad*, Pair* self) {
     GstBaseSink* base = GST_BASE_SINK(sink);
     const Ref<GstClock> clock{gst_element_get_clock(sink)};

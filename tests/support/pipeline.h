@@ -6,6 +6,7 @@
 
 #include <gst/gst.h>
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -193,6 +194,22 @@ inline Ref<GstPad> new_peer(GstElement* element, const char* pad_name, gpointer 
                         GST_PAD_LINK_CHECK_NOTHING);
   require(linked == GST_PAD_LINK_OK, "cannot link");
   return Ref<GstPad>{static_cast<GstPad*>(gst_object_ref_sink(ours))};
+}
+
+// Calls `see` for all of these types that passes the pad.
+using See = std::function<GstPadProbeReturn(GstPad*, GstPadProbeInfo*)>;
+inline gulong add_probe(GstPad* pad, unsigned types, See see) {
+  return gst_pad_add_probe(
+      pad, static_cast<GstPadProbeType>(types),
+      +[](GstPad* pad, GstPadProbeInfo* info, gpointer see) {
+        return (*static_cast<See*>(see))(pad, info);
+      },
+      new See(std::move(see)), +[](gpointer see) { delete static_cast<See*>(see); });
+}
+inline void add_probe(GstElement* element, const char* pad_name, unsigned types,
+                      See see) {
+  const Ref<GstPad> pad{gst_element_get_static_pad(element, pad_name)};
+  add_probe(pad.get(), types, std::move(see));
 }
 
 // "name=value name=value", as one types it for gst-launch-1.0.

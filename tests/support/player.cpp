@@ -78,16 +78,12 @@ struct MappedFrame : GstVideoFrame {
 class Probe {
  public:
   Probe(GstElement* element, const char* pad_name) : element_(element) {
-    const Ref<GstPad> pad{gst_element_get_static_pad(element, pad_name)};
-    gst_pad_add_probe(
-        pad.get(),
-        static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_BUFFER |
-                                     GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM),
-        +[](GstPad* pad, GstPadProbeInfo* info, gpointer self) {
-          static_cast<Probe*>(self)->see(pad, info);
-          return GST_PAD_PROBE_OK;
-        },
-        this, nullptr);
+    elements::add_probe(element, pad_name,
+                        GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM,
+                        [this](GstPad* pad, GstPadProbeInfo* info) {
+                          see(pad, info);
+                          return GST_PAD_PROBE_OK;
+                        });
   }
   virtual ~Probe() = default;
 
@@ -127,16 +123,12 @@ class Stamper final : public Probe {
     g_object_get(source, "is-live", &live_, nullptr);
     if (options.caps == nullptr) return;
     caps_.reset(gst_caps_from_string(options.caps));
-    const Ref<GstPad> pad{gst_element_get_static_pad(source, "src")};
-    gst_pad_add_probe(
-        pad.get(),
-        static_cast<GstPadProbeType>(GST_PAD_PROBE_TYPE_QUERY_DOWNSTREAM |
-                                     GST_PAD_PROBE_TYPE_PULL),
-        +[](GstPad*, GstPadProbeInfo* info, gpointer self) {
-          static_cast<Stamper*>(self)->choose_caps(GST_PAD_PROBE_INFO_QUERY(info));
-          return GST_PAD_PROBE_OK;
-        },
-        this, nullptr);
+    elements::add_probe(source, "src",
+                        GST_PAD_PROBE_TYPE_QUERY_DOWNSTREAM | GST_PAD_PROBE_TYPE_PULL,
+                        [this](GstPad*, GstPadProbeInfo* info) {
+                          choose_caps(GST_PAD_PROBE_INFO_QUERY(info));
+                          return GST_PAD_PROBE_OK;
+                        });
   }
 
  private:
