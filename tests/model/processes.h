@@ -304,13 +304,6 @@ class Channel final : public System {
       page.cfg.still = yes && active ? thread_of(life) + 1 : 0;
     }
   }
-  void entered(const Reader& own) {
-    const bool ended = m_.control[own.life].header.state.value !=
-                       static_cast<std::uint32_t>(layout::ChannelState::ready);
-    if (!ended && m_.control[own.life].owner != 0 && plan_.fine == false) {
-      still(own.life, true);
-    }
-  }
   // What does not change under this plan.
   void freeze() {
     bool sleeps = plan_.writer.waits_for_readers;
@@ -403,20 +396,14 @@ class Channel final : public System {
         return 0;
       }
       own().failing = 0;
-      const std::uint32_t object = next_object();
-      make(object, wanted);
-      own().object_of[s] = object;
-      return object;
-    }
-    std::uint32_t next_object() {
       require(own().object < kObjects, "the model has too few objects");
-      return ++own().object;
-    }
-    void make(std::uint32_t object, const Size& wanted) {
+      const std::uint32_t object = ++own().object;
       Object& o = control().objects[object];
       step("create", &o);
       o.named = 1;
       o.large = wanted.large ? 1 : 0;
+      own().object_of[s] = object;
+      return object;
     }
   };
 
@@ -737,9 +724,10 @@ class Channel final : public System {
   }
 
   void unlink_objects(unsigned life) {
+    if (!plan_.fine) return;
     for (Object& o : m_.control[life].objects) {
-      if (!o.named || !plan_.fine) continue;
-      fine_step("unlink", &o);
+      if (!o.named) continue;
+      step("unlink", &o);
       o.named = 0;
     }
   }
@@ -916,7 +904,12 @@ class Channel final : public System {
     }
     checkpoint(28);
     half.enter(plan.policy, plan.depth);
-    entered(own);
+    const auto& control = env.control();
+    if (!plan_.fine && control.owner != 0 &&
+        control.header.state.value ==
+            static_cast<std::uint32_t>(layout::ChannelState::ready)) {
+      still(own.life, true);
+    }
     own.attached = 1;
     if (explorer().current() == Explorer::kNobody) return true;
     // As if the wait for the admission were over at once.
