@@ -72,6 +72,10 @@ void end(Process& writer, int signal) {
   writer.expect_status(0);
 }
 
+struct WithSmallWriter : OnChannel {
+  Process writer = small_writer(channel, "0 100");
+};
+
 }  // namespace
 
 // --- the small reader ------------------------------------------------------------------
@@ -226,8 +230,7 @@ TEST_F(OnChannel, small_writer_that_is_killed_has_a_successor) {
   CHECK(support::names_of(channel).empty());
 }
 
-TEST_F(OnChannel, small_writer_is_the_only_one_of_its_name) {
-  Process writer = small_writer(channel, "0 100");
+TEST_F(WithSmallWriter, small_writer_is_the_only_one_of_its_name) {
   writer.wait_line("frame 1:");
   Process other = small_writer(channel);
   other.wait_line("already written");
@@ -242,8 +245,7 @@ TEST_F(OnChannel, small_writer_is_the_only_one_of_its_name) {
   CHECK(support::names_of(channel).empty());
 }
 
-TEST_F(OnChannel, small_writer_gets_back_what_dead_readers_held) {
-  Process writer = small_writer(channel, "0 100");
+TEST_F(WithSmallWriter, small_writer_gets_back_what_dead_readers_held) {
   for (int death = 0; death < 3; ++death) {
     Process reader = support::shell(program("c-reader") + channel);
     reader.wait_line("frame ");
@@ -258,8 +260,7 @@ TEST_F(OnChannel, small_writer_gets_back_what_dead_readers_held) {
 
 // It has six slots. Who holds all it can get copies in the end, others go on, and what is
 // held is never drawn over.
-TEST_F(OnChannel, small_writer_goes_on_where_readers_hoard) {
-  Process writer = small_writer(channel, "0 100");
+TEST_F(WithSmallWriter, small_writer_goes_on_where_readers_hoard) {
   ReaderHandle hoarder = open_reader(channel);
   std::vector<FrameHandle> held;
   while (held.size() < 20) held.push_back(next(hoarder));
@@ -282,8 +283,7 @@ TEST_F(OnChannel, small_writer_goes_on_where_readers_hoard) {
   end(writer, SIGTERM);
 }
 
-TEST_F(OnChannel, small_writer_is_shown_by_possumsrc) {
-  Process writer = small_writer(channel, "0 100");
+TEST_F(WithSmallWriter, small_writer_is_shown_by_possumsrc) {
   support::launch("possumsrc channel=CHANNEL num-buffers=20 ! videoconvert ! fakesink",
                   channel)
       .expect_status(0);
@@ -292,8 +292,7 @@ TEST_F(OnChannel, small_writer_is_shown_by_possumsrc) {
 
 // A stopped writer lets nobody in: who comes meanwhile waits, and has the newest frame
 // and all that follow when it goes on.
-TEST_F(OnChannel, small_writer_that_is_stopped_goes_on) {
-  Process writer = small_writer(channel, "0 100");
+TEST_F(WithSmallWriter, small_writer_that_is_stopped_goes_on) {
   writer.wait_line("frame 1:");
   writer.stop();
   ReaderHandle reader = attach_reader(channel);

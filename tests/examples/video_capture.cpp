@@ -170,8 +170,7 @@ TEST(the_newest_picture_is_read_after_a_pause_and_none_pile_up) {
   CHECK(number_in(frame) + kOnTheWay >= published);
 }
 
-TEST(sixteen_bits_stay) {
-  const std::string channel = support::unique_channel();
+TEST_F(support::OnChannel, sixteen_bits_stay) {
   Camera camera(channel, "GRAY16_LE");
   cv::VideoCapture capture = opened(text_with("GRAY16_LE", channel));
   camera.await(0x102);
@@ -180,8 +179,7 @@ TEST(sixteen_bits_stay) {
   CHECK(frame.cols == kWidth && frame.rows == kHeight && number_in(frame) >= 0xf0);
 }
 
-TEST(a_writer_that_goes_ends_the_reading) {
-  const std::string channel = support::unique_channel();
+TEST_F(support::OnChannel, a_writer_that_goes_ends_the_reading) {
   Camera camera(channel, "BGR");
   cv::VideoCapture capture = opened(ending(channel));
   cv::Mat frame;
