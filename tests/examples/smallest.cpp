@@ -58,8 +58,7 @@ std::string publish(possum_writer* writer, unsigned key) {
   for (std::size_t i = 0; i < picture.size(); ++i) {
     picture[i] = static_cast<unsigned char>(i * (key + 3) + (i >> 8));
   }
-  EXPECT(POSSUM_OK, possum_writer_write(writer, picture.data(), picture.size(), nullptr,
-                                        in_ms(kLimitMs)));
+  EXPECT(POSSUM_OK, write(writer, picture, nullptr, in_ms(kLimitMs)));
   return checksum(picture.data(), picture.size());
 }
 
@@ -134,8 +133,7 @@ TEST_F(OnChannel, small_reader_that_is_killed_leaves_nothing) {
     reader.stop();
     unsigned key = 0;
     const std::vector<unsigned char> picture(kWidth * kHeight);
-    while (possum_writer_write(writer, picture.data(), picture.size(), nullptr,
-                               in_ms(30)) == POSSUM_OK) {
+    while (write(writer, picture, nullptr, in_ms(30)) == POSSUM_OK) {
       CHECK(++key <= 4);  // its depth, and one that it has in hand
     }
     reader.kill();

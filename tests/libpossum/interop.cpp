@@ -214,8 +214,7 @@ TEST(possumsrc_has_times_and_flags_of_a_c_writer) {
     params.pts_ns = static_cast<std::int64_t>(key) * 50'000'000;
     params.duration_ns = 50'000'000;
     params.flags = key == 1 ? POSSUM_FLAG_CORRUPTED : 0;
-    EXPECT(POSSUM_OK, possum_writer_write(to.writer, picture.data(), picture.size(),
-                                          &params, POSSUM_FOREVER));
+    EXPECT(POSSUM_OK, write(to.writer, picture, &params, POSSUM_FOREVER));
     to.reader.expect("GRAY8 " + std::to_string(key) + " intact pts " +
                      std::to_string(params.pts_ns) + " duration 50000000 flags " +
                      (key == 1 ? "256" : "0"));
@@ -226,9 +225,7 @@ TEST(possumsrc_has_times_and_flags_of_a_c_writer) {
 TEST_F(support::OnChannel, possumsrc_refuses_what_is_no_video_with_one_error) {
   const WriterHandle writer =
       open_writer(channel, "application/x-possum-array, dtype=float32, shape=4");
-  const float values[4] = {1, 2, 3, 4};
-  EXPECT(POSSUM_OK,
-         possum_writer_write(writer, values, sizeof values, nullptr, POSSUM_FOREVER));
+  EXPECT(POSSUM_OK, write(writer, std::vector<float>{1, 2, 3, 4}));
   auto player = support::launch("possumsrc channel=CHANNEL ! fakesink", channel);
   player.expect_status(1);
   const std::string sentence =

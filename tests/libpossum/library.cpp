@@ -37,14 +37,6 @@ void publish(possum_writer* writer, std::uint64_t key, const std::string& caps =
   expect(POSSUM_OK, publish_picture(writer, video_of(caps), key), __FILE__, line);
 }
 
-template <class T>
-possum_status write(possum_writer* writer, const std::vector<T>& picture,
-                    const possum_frame_params* params,
-                    std::int64_t deadline_ns = POSSUM_AT_ONCE) {
-  return possum_writer_write(writer, picture.data(), picture.size() * sizeof(T), params,
-                             deadline_ns);
-}
-
 // Within a slot, from its beginning, as params_for() says.
 possum_status publish_slot(possum_writer* writer, possum_slot* slot, std::uint64_t key,
                            std::int64_t deadline_ns = POSSUM_AT_ONCE) {
@@ -324,8 +316,7 @@ TEST(programs_built_with_version_1_0_work) {
   OfSize<possum_frame_params> params(kFrameParams10);
   possum_frame_params_init(params.value, kFrameParams10);
   std::vector<unsigned char> picture(video.value->bytes);
-  EXPECT(POSSUM_OK, possum_writer_write(writer, picture.data(), picture.size(),
-                                        params.value, POSSUM_AT_ONCE));
+  EXPECT(POSSUM_OK, write(writer, picture, params.value));
   const FrameHandle frame = take(reader);
   EXPECT(POSSUM_OK, possum_frame_get_video(frame, video.value));
   possum_reader_close(reader);
@@ -484,8 +475,8 @@ TEST_F(WithOther, write_copies_rows_from_any_layout) {
   CHECK(info_of(frame).bytes == video_of(kOther).bytes);
   CHECK(statistics_of(writer).copied == 1);
   frame.reset();
-  EXPECT(POSSUM_ERROR_SETTINGS,
-         possum_writer_write(writer, memory.data(), 100, nullptr, POSSUM_AT_ONCE));
+  memory.resize(100);
+  EXPECT(POSSUM_ERROR_SETTINGS, write(writer, memory));
 }
 
 TEST(anything_with_a_media_type_crosses) {
@@ -493,7 +484,7 @@ TEST(anything_with_a_media_type_crosses) {
   const ReaderHandle reader = attach_reader(writer.channel);
   std::vector<float> values(32);
   std::iota(values.begin(), values.end(), 1 / 3.f);
-  EXPECT(POSSUM_OK, write(writer, values, nullptr));
+  EXPECT(POSSUM_OK, write(writer, values));
   FrameHandle frame = take(reader);
   const possum_frame_info info = info_of(frame);
   CHECK(info.is_video == 0 && info.plane_count == 0 && info.bytes == 32 * sizeof(float));
@@ -529,8 +520,7 @@ TEST_F(WithBlockingWriter, caps_change_from_one_frame_to_the_next) {
   SlotHandle slot = borrow(writer);
   const std::string longer = kPicture + std::string(", x=") + std::string(9000, 'x');
   EXPECT(POSSUM_OK, possum_writer_set_caps(writer, longer.c_str(), 0));
-  EXPECT(POSSUM_ERROR_SETTINGS,
-         possum_writer_publish(writer, slot, nullptr, POSSUM_AT_ONCE));
+  EXPECT(POSSUM_ERROR_SETTINGS, publish_slot(writer, slot, 98));
   slot.reset();
   publish(writer, 99);
   CHECK(shows_key(reader, 99));
@@ -646,9 +636,8 @@ TEST(another_writers_slot_is_refused) {
   const WriterHandle one = open_writer(unique_channel(), kPicture);
   const WriterHandle two = open_writer(unique_channel(), kPicture);
   const SlotHandle slot = borrow(one);
-  EXPECT(POSSUM_ERROR_SETTINGS,
-         possum_writer_publish(two, slot, nullptr, POSSUM_AT_ONCE));
-  EXPECT(POSSUM_OK, possum_writer_publish(one, slot, nullptr, POSSUM_AT_ONCE));
+  EXPECT(POSSUM_ERROR_SETTINGS, publish_slot(two, slot, 1));
+  EXPECT(POSSUM_OK, publish_slot(one, slot, 1));
 }
 
 // --- waits -----------------------------------------------------------------------------

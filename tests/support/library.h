@@ -11,6 +11,7 @@
 #include <initializer_list>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "possum.h"
 #include "support/transport.h"
@@ -242,6 +243,14 @@ inline bool shows_its_key(const possum_frame* frame) {
     }
   }
   return true;
+}
+
+template <class T>
+possum_status write(possum_writer* writer, const std::vector<T>& picture,
+                    const possum_frame_params* params = nullptr,
+                    std::int64_t deadline_ns = POSSUM_AT_ONCE) {
+  return possum_writer_write(writer, picture.data(), picture.size() * sizeof(T), params,
+                             deadline_ns);
 }
 
 // Borrows, draws, offers and releases one picture; gives it up at the deadline.
