@@ -696,6 +696,32 @@ TEST(pool_grows_for_lending_by_itself) {
   for (const SlotRef& ref : lent) writer->give_back(ref);
 }
 
+TEST(lent_slots_and_hoarding_readers_leave_the_writer_enough) {
+  for (const unsigned lend : {1u, 3u, 5u}) {
+    const std::string channel = unique_channel();
+    const auto writer = open_writer(blocking_writer(channel, 8));
+    FarReader hoarder = attached(channel, Policy::blocking, 2);
+    FarReader dropper = attached(channel, Policy::drop_oldest, 2);
+    Error error;
+    CHECK(writer->prepare(8, kSmall, error));
+    std::vector<SlotRef> lent;
+    for (unsigned i = 0; i < lend; ++i) lent.push_back(*writer->lend(kSmall));
+    for (const SlotRef& ref : lent) draw(ref.data, kSmall, 1000);
+    std::thread publishing([&] { publish_all(*writer, 1, 40); });
+    for (std::uint64_t seq = 1; seq <= 40; ++seq) {
+      CHECK(hoarder.frame().seq == seq);
+      dropper.take(0);
+    }
+    publishing.join();
+    CHECK(hoarder.all_intact() && dropper.all_intact());
+    for (const SlotRef& ref : lent) {
+      CHECK(shows(ref.data, kSmall, 1000));  // nobody drew on them
+      writer->give_back(ref);
+    }
+    CHECK(writer->statistics().no_slot == 0);
+  }
+}
+
 TEST_F(OnChannel, lent_slot_is_published_without_a_copy_and_comes_back) {
   const auto writer = open_writer(plain_writer(channel, 8));
   const auto reader = attach_reader(reader_of(channel, Policy::drop_oldest, 4));
