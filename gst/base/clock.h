@@ -9,6 +9,7 @@
 namespace possum {
 
 inline constexpr std::int64_t kNanosecondsPerSecond = 1'000'000'000;
+inline constexpr std::int64_t kMs = 1'000'000;  // nanoseconds
 
 // CLOCK_MONOTONIC in nanoseconds: one clock for all processes of a machine, but for those
 // in a time namespace of their own.

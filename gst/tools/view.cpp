@@ -8,6 +8,7 @@
 #include <cstdio>
 
 #include "base/caps_text.h"
+#include "base/clock.h"
 #include "base/text.h"
 #include "options.h"
 #include "table.h"
@@ -22,7 +23,6 @@ namespace layout = possum::transport::layout;
 
 // A writer's own words, which must not push the other columns away.
 constexpr std::size_t kMaxField = 32;
-constexpr std::int64_t kMs = 1'000'000;
 constexpr std::int64_t kSecond = 1000 * kMs;
 constexpr std::int64_t kMinute = 60 * kSecond;
 constexpr std::int64_t kHour = 60 * kMinute;

@@ -16,7 +16,6 @@
 namespace possum::transport {
 namespace {
 
-constexpr std::int64_t kMs = 1'000'000;
 constexpr std::int64_t kTickNs = 250 * kMs;
 // Peers can ring without end, and each pass may have something to report: 100 a second,
 // and after a pause one for each of the readers that may come together.

@@ -17,7 +17,6 @@
 namespace possum::transport {
 namespace {
 
-constexpr std::int64_t kMs = 1'000'000;
 // How often a waiting reader looks whether its writer lives: often at first, so that a
 // restarted writer is followed at once; seldom in a long pause.
 constexpr std::int64_t kBusyTickNs = 20 * kMs;

@@ -18,7 +18,6 @@
 namespace possum::transport {
 namespace {
 
-constexpr std::int64_t kMs = 1'000'000;
 constexpr std::int64_t kLookNs = 20 * kMs;  // a killed reader does not ring
 // With /dev/shm full and readers sitting on every slot that is large enough for new caps,
 // no reader's progress may ever free one: give up with the reason.

@@ -175,7 +175,6 @@ inline std::int64_t slowness() {
   return factor;
 }
 
-inline constexpr std::int64_t kMs = 1'000'000;
 inline std::int64_t in_ms(std::int64_t ms) { return monotonic_ns() + ms * kMs; }
 
 // Whatever is done while one of these lives must be over one tick after `allowed_ms`.

@@ -50,7 +50,6 @@ using layout::Policy;
 
 // Far more than anything takes here, and less than the test's own limit.
 inline constexpr int kLimitMs = 20'000;
-inline constexpr std::int64_t kMs = 1'000'000;
 inline constexpr std::size_t kSmall = 4096;
 inline constexpr char kCaps[] = "video/x-raw, format=GRAY8";
 
