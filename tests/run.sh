@@ -105,7 +105,8 @@ for line in open(sys.argv[1]):
     if test["result"] not in ("OK", "SKIP", "EXPECTEDFAIL"):
         failures.append(f"{name} ({sys.argv[1].split('/')[0]}): {test['result']}")
         # What went wrong, rather than what went well before and after it.
-        telling = [line for line in said if re.search("FAIL|: [FE]:|ERROR|error:", line)] or said
+        telling = [line for line in said if re.search("(?i)fail|error|: [FE]:", line)
+                   and not line.startswith("ok ")] or said
         failures += [f"{name}: {line[:200]}" for line in telling[-8:]]
     if test["result"] == "SKIP" and not why:
         why = said[-1:] or ["it does not say why"]

@@ -275,14 +275,17 @@ class WriterCore {
     for (unsigned r = 0; r < kPages; ++r) {
       const std::uint32_t bit = slot_bit(r);
       auto& page = env_.page(r);
-      const layout::Config cfg = layout::unpack(page.cfg.load(std::memory_order_acquire));
-      const bool free = cfg.state == layout::PageState::free;
+      const auto look = [&] {
+        return layout::unpack(page.cfg.load(std::memory_order_acquire));
+      };
       // A free page that is admitted has had a tenant who lied.
-      if ((free && (admitted_ & bit) == 0) || !env_.lock_page(r)) continue;
+      if (look().state == layout::PageState::free && (admitted_ & bit) == 0) continue;
+      if (!env_.lock_page(r)) continue;
       POSSUM_CRASH_POINT("recycle.lock");
-      if (!free) {
-        (cfg.state == layout::PageState::left ? recycled_.left : recycled_.died) |= bit;
-      }
+      // Once more: its tenant may have left in between.
+      const layout::Config cfg = look();
+      if (cfg.state == layout::PageState::left) recycled_.left |= bit;
+      if (cfg.state == layout::PageState::active) recycled_.died |= bit;
       page.word.store(0, std::memory_order_seq_cst);
       POSSUM_CRASH_POINT("recycle.word");
       given_[r] = 0;

@@ -71,7 +71,7 @@ MUTANTS = [
          'given_[r] |= bit;\n        if (!@) env_.ring_reader(r);'),
     ]),
     ('recycling without the byte lock', 'again', [
-        ('|| !env_.lock_page(r)) continue;', '|| (!@ && !env_.lock_page(r))) continue;'),
+        ('if (!env_.lock_page(r)) continue;', 'if (!@ && !env_.lock_page(r)) continue;'),
         '      env_.unlock_page(r);',
     ]),
     ('word before state at the end', 'drain', [
@@ -119,7 +119,7 @@ MUTANTS = [
          'pending_pages_ &= @ ? ~0u : ~bit;\n      layout::Config fresh;'),
     ]),
     ('free pages keep slots', 'liar-free', [
-        ('(free && (admitted_ & bit) == 0)', '(free && (@ || (admitted_ & bit) == 0))'),
+        ('PageState::free && (admitted_ & bit) == 0)', 'PageState::free && (@ || (admitted_ & bit) == 0))'),
     ]),
     ('a reader may hold everything', 'liar-greedy', [
         'if (holds_too_many(layout::taken_of(word) & given_[r])) given_[r] = 0;',
@@ -183,6 +183,12 @@ MUTANTS = [
     ('pages are counted after the first offer', 'two-come', [
         'set_admitted(admitted_ | bit);',
         before('      // After the offer: from here', '      if (@) set_admitted(admitted_ | bit);'),
+    ]),
+    ('why a page is recycled is read before the lock', 'again', [
+        before('      // A free page that is admitted has had',
+               '      const layout::Config early = look();'),
+        ('left in between.\n      const layout::Config cfg = look();',
+         'left in between.\n      const layout::Config cfg = @ ? early : look();'),
     ]),
     ('recycling forgets no page', 'again', ['set_admitted(admitted_ & ~bit);']),
     ('recycling empties no word', 'pending-page', [

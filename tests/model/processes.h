@@ -716,6 +716,8 @@ class Channel final : public System {
       observe(all);
       observe(mix_core(0, life));
       core(life).recycle();
+      require(m_.control[life].reader_died || core(life).take_recycled().died == 0,
+              "a reader that left was taken for dead");
     } while (!all);
     require(core(life).taken() == 0, "a slot never came back");
     for (const auto& page : m_.control[life].page) {
