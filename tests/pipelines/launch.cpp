@@ -118,7 +118,7 @@ void await_bars(const Display& display, Process& viewer) {
   viewer.fail("does not show the test picture");
 }
 
-// gst-launch-1.0 and possum-launch say different things when they play; that a writer is
+// gst-launch-1.0 and possum-player say different things when they play; that a writer is
 // there, its channel says.
 void await_channel(const std::string& channel) {
   Process reader = play("possumsrc channel=CHANNEL num-buffers=1 ! fakesink", channel);
