@@ -199,7 +199,7 @@ std::optional<SlotRef> Writer::lend(std::size_t bytes, std::size_t caps_bytes) {
   SlotRequest request({bytes, caps_bytes, 0});
   const std::optional<unsigned> slot = channel.core.lend(request);
   note_shortage(request);
-  if (!slot) return std::nullopt;
+  if (!slot || channel.damaged()) return std::nullopt;  // as in find_slot()
   return channel.slots.ref(*slot);
 }
 
@@ -238,6 +238,8 @@ std::optional<WriteStatus> Writer::find_slot(SlotRequest& request, const Wait* w
   }
   unsigned slot = 0;
   const auto found = core.acquire(slot, request);
+  // Only now is it known: pages that were truncated say that nobody holds anything.
+  if (channel.damaged()) return drop_damaged();
   if (found == Core::Found::slot) {
     note_shortage(request);
     ref = channel.slots.ref(slot);
@@ -289,7 +291,7 @@ bool Writer::publishable(const SlotRef& ref, std::size_t caps_bytes,
   const MutexLock lock(state_.mutex);
   return state_.channel && state_.channel->slots.owns(ref) &&
          state_.channel->slots.fits(ref.slot, {0, caps_bytes, metas_bytes}) &&
-         !state_.channel->core.visible(ref.slot);
+         !state_.channel->core.visible(ref.slot) && !state_.channel->damaged();
 }
 
 WriteStatus Writer::publish(const SlotRef& ref, layout::FrameDescriptor& frame,

@@ -687,3 +687,31 @@ TEST_F(OnChannel, frame_whose_object_was_truncated_while_it_was_drawn_is_dropped
   publish(*writer, 2, kBytes);
   CHECK(key_of(take(*reader)) == 2);
 }
+
+// The page of the reader who looks at it says nothing any more.
+TEST_F(OnChannel, slot_of_a_truncated_page_is_not_drawn_into) {
+  WriterOptions options = plain_writer(channel);
+  options.bus_guard = true;
+  const auto writer = open_writer(options);
+  FarReader reader = attached(channel);
+  for (const bool lent : {false, true}) {
+    const std::uint64_t incarnation = writer->incarnation();
+    publish(*writer, 1, kBytes);
+    CHECK(reader.frame().key == 1);
+    publish(*writer, 2, kBytes);  // or the slot would be that of the newest frame
+    for (const auto& file : files_of(channel, Which::control)) cut(file, false, false);
+    SlotRef ref;
+    if (lent) {
+      ref = writer->lend(kBytes).value_or(SlotRef());
+    } else {
+      CHECK(writer->acquire(kBytes, sizeof kCaps, 0, ref, error) != WriteStatus::failed);
+    }
+    CHECK(ref.incarnation != incarnation);
+    reader.kill();
+    CHECK(eventually([&] {
+      const std::uint64_t now = writer->incarnation();
+      return now != 0 && now != incarnation;
+    }));
+    reader = attached(channel);
+  }
+}
