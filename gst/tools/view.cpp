@@ -16,6 +16,7 @@
 namespace tool {
 namespace {
 
+using possum::kMs;
 using possum::inspect::ChannelCondition;
 using possum::inspect::ObservedChannel;
 using possum::inspect::ObservedReader;
