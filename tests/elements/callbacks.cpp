@@ -178,11 +178,14 @@ void reader_demoted(Scene& scene) {
   scene.others.back()->set_state(GST_STATE_PLAYING);
 }
 
-// Room for the first slots and not for many more, while a reader holds what it gets.
+// A /dev/shm of one's own, with room for the first slots and not for many more.
+bool small_shm() {
+  return support::leave_mount_namespace() &&
+         mount("tmpfs", "/dev/shm", "tmpfs", 0, "size=900k") == 0;
+}
+
+// While a reader holds what it gets.
 void pool_limited(Scene& scene) {
-  require(support::leave_mount_namespace() &&
-              mount("tmpfs", "/dev/shm", "tmpfs", 0, "size=900k") == 0,
-          "no /dev/shm of one's own");
   scene.clean_up = [] { umount2("/dev/shm", MNT_DETACH); };
   scene.launch(
       "videotestsrc is-live=true ! "
@@ -364,6 +367,10 @@ TESTS(anything_may_be_called_in_any_call_to_the_application,
   const Act& act = kActs[i % std::size(kActs)];
   if (!permitted(act.does, occasion.thread)) return;
   g_print("%s: %s\n", occasion.name, act.name);
+  if (occasion.bring_about == pool_limited && !small_shm()) {
+    g_print("SKIPPED pool_limited: no mounts of one's own here\n");
+    return;
+  }
   const std::size_t descriptors = open_descriptors().size();
   std::function<void()> clean_up;
   {
