@@ -73,7 +73,6 @@ inline const Spare kSpare[] = {
      "of flush: the swap either shows the take or prevents it"},
     {{{"recycle", "word", "store", seq_cst}, relaxed}, "the byte lock orders"},
     {{{"recycle", "cfg", "store", seq_cst}, relaxed}, "the byte lock orders"},
-    {{{"recycle", "cfg", "load", acquire}, relaxed}, "the byte lock orders"},
     {{{"operator()", "cfg", "load", acquire}, relaxed}, "the byte lock orders"},
     {{{"owns_page", "cfg", "load", acquire}, relaxed}, "a precaution without a partner"},
     {{{"ring", "waiting", "exchange", seq_cst}, relaxed}, "only its being atomic counts"},
