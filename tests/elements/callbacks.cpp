@@ -543,15 +543,15 @@ TESTS(a_monitor_may_be_stopped_and_started_by_what_it_says, 2) {
   static const Ref<GstObject> object = new_monitor();
   static auto* const monitor = GST_DEVICE_MONITOR(object.get());
   const bool again = i == 1;
-  Call& call = *new Call([again] {
+  static Call* const call = new Call([again] {
     gst_device_monitor_stop(monitor);
     if (again) gst_device_monitor_start(monitor);
   });
   const Ref<GstBus> bus{gst_device_monitor_get_bus(monitor)};
-  call.on_message(bus.get(), GST_MESSAGE_DEVICE_ADDED);
+  call->on_message(bus.get(), GST_MESSAGE_DEVICE_ADDED);
   fail_unless(gst_device_monitor_start(monitor));
   producer.start().push(1);
-  call.let_act();
+  call->let_act();
   Call removed([] {});
   removed.on_message(bus.get(), GST_MESSAGE_DEVICE_REMOVED);
   producer.stop();
