@@ -256,9 +256,9 @@ TEST(regions_beyond_the_table_are_not_guarded) {
     const Object object;
     const auto known = object.map(Access::read_only);
     std::vector<std::unique_ptr<GuardedRegion>> filler;
-    const auto spare = [] { return reinterpret_cast<void*>(kPage); };
+    void* const spare = reinterpret_cast<void*>(kPage);
     while (filler.size() < GuardedRegion::kMaxRegions - 1) {
-      filler.push_back(std::make_unique<GuardedRegion>(spare(), 0, PROT_READ));
+      filler.push_back(std::make_unique<GuardedRegion>(spare, 0, PROT_READ));
     }
     const auto beyond = object.map(Access::read_only);
     object.resize(0);
