@@ -99,7 +99,9 @@ bool copy_bytes(int fd, std::uint64_t offset, void* to, std::size_t bytes);
 
 // What a name leads to now; a symbolic link is not followed.
 std::optional<struct stat> stat_name(const std::string& name);
+// What the descriptor leads to.
 std::optional<struct stat> stat_fd(int fd);
+// Do both lead to one object? False also where one cannot be asked.
 bool same_object(int fd, int other_fd);
 bool leads_to(const std::string& name, int fd);
 // Is less memory there than the size says? Reading a hole makes whoever reads it pay for

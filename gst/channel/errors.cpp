@@ -207,7 +207,7 @@ Error no_threads(const std::string& why) {
                     "std::thread");
 }
 
-Error forked(const std::string& what) {
+Error made_before_fork(const std::string& what) {
   return make_error(ErrorCode::system,
                     "A possum " + what + " does not survive fork(): open it in the child",
                     "opened by another process");

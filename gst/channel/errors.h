@@ -2,7 +2,7 @@
 // Copyright (C) 2026 the possum authors
 //
 // What a person reads when a channel cannot be written or read: what is wrong, and what
-// to do about it. What other processes wrote is quoted as plain text (text.h).
+// to do about it. What other processes wrote is quoted as plain text (base/text.h).
 #pragma once
 
 #include <sys/types.h>
@@ -61,6 +61,6 @@ Error no_threads(const std::string& why);
 // For a frame: `what` was to be allocated.
 Error no_memory(const std::string& what);
 // The "reader" or "writer" was opened before fork(), and this is the child.
-Error forked(const std::string& what);
+Error made_before_fork(const std::string& what);
 
 }  // namespace possum

@@ -23,6 +23,7 @@
 #include "frame_times.h"
 
 namespace possum::transport {
+
 Attachment::Attachment(OpenControl open, std::string channel, bool copy_on_write)
     : open_(std::move(open)),
       channel_(std::move(channel)),

@@ -48,13 +48,14 @@ WriteStatus Housekeeping::start(std::int64_t deadline_ns, ShmWatch& watch, Error
   const WriteStatus status = claim(deadline_ns, watch, false, error);
   if (status != WriteStatus::ok) return status;
   try {
+    thread_.start([this](EventThread::Run& thread) { run(thread); });
+    // Last: a function of the application may close the channel, or free all this.
     if (any(*state_.events)) {
       state_.reporter.start([this] {
         const MutexLock lock(state_.mutex);
         if (state_.channel) state_.channel->claim.attention.ring();
       });
     }
-    thread_.start([this](EventThread::Run& thread) { run(thread); });
   } catch (const std::system_error& problem) {
     stop();
     error = no_threads(problem.what());

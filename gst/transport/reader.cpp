@@ -82,7 +82,7 @@ std::uint64_t Reader::incarnation() const {
 AttachStatus Reader::attach(std::int64_t deadline_ns, Error& error,
                             const Waiting& waiting) {
   if (forked()) {
-    error = possum::forked("reader");
+    error = made_before_fork("reader");
     return AttachStatus::failed;
   }
   detach();
@@ -199,7 +199,7 @@ TakeStatus Reader::take(std::int64_t deadline_ns, Frame& frame, Error& error) tr
   const std::shared_ptr<Attachment> a = attachment();
   if (!a && !forked()) return TakeStatus::disconnected;
   if (!a) {
-    error = possum::forked("reader");
+    error = made_before_fork("reader");
     return TakeStatus::failed;
   }
   const std::int64_t started_ns = monotonic_ns();

@@ -32,7 +32,7 @@ std::optional<WriteStatus> done_if(bool done) {
 }
 
 WriteStatus fork_failure(Error& error) {
-  error = possum::forked("writer");
+  error = made_before_fork("writer");
   return WriteStatus::failed;
 }
 
