@@ -5,6 +5,7 @@
 // application may do there: it returns, nothing hangs, nothing is used that is gone.
 #include <sys/mount.h>
 
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
 #include <functional>
@@ -392,9 +393,19 @@ TESTS(anything_may_be_called_in_any_call_to_the_application,
 
 // --- devices -------------------------------------------------------------------------
 
-// Device providers live, with what they have open, from their first use on.
+bool watches_names() {
+  const auto open = open_descriptors();
+  return std::any_of(open.begin(), open.end(),
+                     [](const std::string& each) { return each.ends_with("inotify"); });
+}
+
+// Device providers live, with what they have open, from their first use on. A thread that
+// was stopped by what it called ends by itself, and its watch, last of all, with it.
 struct ProvidersStay {
-  ~ProvidersStay() { count_leftovers(); }
+  ~ProvidersStay() {
+    await([] { return !watches_names(); }, "the end of a provider's thread");
+    count_leftovers();
+  }
 };
 
 Ref<GstObject> new_monitor() {

@@ -83,8 +83,7 @@ inline void expect_no_leftovers() {
   const auto open = open_descriptors();
   require(names.empty(), "left in /dev/shm:" + support::joined(names));
   require(mappings.empty(), "a channel is still mapped:" + support::joined(mappings));
-  // Fewer is no fault: something else may just have had one open when they were counted.
-  require(open.size() <= descriptors_before, std::to_string(descriptors_before) +
+  require(open.size() == descriptors_before, std::to_string(descriptors_before) +
                                                  " descriptors before, now" +
                                                  support::joined(open));
 }
