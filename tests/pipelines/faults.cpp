@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "support/check.h"
 #include "support/players.h"
@@ -130,4 +131,49 @@ TEST(stopped_writer_that_continues_is_no_disconnect) {
   CHECK(number_after(stats_of(reader, "src"), "reconnects") == 0);
   end(reader);
   end(writer);
+}
+
+// --- another clock -------------------------------------------------------------------
+
+namespace {
+
+constexpr char kOurs[] = "";
+constexpr char kAhead[] = "3600";
+constexpr char kBehind[] = "-300";  // as far as a machine that has just started can go
+
+// In a time namespace whose clock differs by so many seconds.
+Process play_with_clock(const std::string& seconds, const std::string& pipeline,
+                        const std::string& channel) {
+  if (seconds.empty()) return play(pipeline, channel);
+  const std::string unshare =
+      "exec unshare --pid --mount-proc --time --monotonic " + seconds + " --kill-child ";
+  Process probe = shell(unshare + "true 2>&1");
+  if (probe.join() != 0) check::skip("no such container here: " + probe.output());
+  return shell(unshare + env("POSSUM_PLAYER") + " " +
+               replaced(pipeline, "CHANNEL", channel));
+}
+
+}  // namespace
+
+// A synchronising reader has them all, and says what is the matter with their times.
+TEST(frames_of_another_clock_count_with_their_arrival) {
+  for (const auto& [writers, readers] :
+       {std::pair(kAhead, kOurs), std::pair(kBehind, kOurs), std::pair(kOurs, kAhead),
+        std::pair(kOurs, kBehind)}) {
+    const std::string channel = unique_channel();
+    Process reader = play_with_clock(
+        readers,
+        "possumsrc max-buffers=16 channel=CHANNEL ! fakesink name=check sync=true",
+        channel);
+    Process writer = play_with_clock(
+        writers,
+        std::string(kStamp) + "is-live=true num-buffers=120 ! video/x-raw," + kSmall +
+            ",framerate=60/1 ! possumsink channel=CHANNEL min-readers=1",
+        channel);
+    writer.expect_status(0);
+    reader.expect_status(0);
+    if (!reader.said("time namespace")) reader.fail("believes the writer's clock");
+    if (!reader.said("total 120 frames, 0 missed")) reader.fail("is incomplete");
+    CHECK(names_of(channel).empty());
+  }
 }

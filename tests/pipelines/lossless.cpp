@@ -88,7 +88,7 @@ void check_complete(Process& reader, int frames) {
 // are some that drop frames.
 TEST(sleepy_readers_get_every_frame_across_caps_changes) {
   const std::string channel = unique_channel();
-  const int frames = frames_to_send() / 5;
+  const int frames = frames_to_send();
   Process reader = start_reader(channel, "--report=1000 --sleep-us=200");
   Process deep = start_reader(channel, "--sleep-us=100", "max-buffers=16", "queue !");
   Process shallow = start_reader(channel, "--sleep-us=100", "max-buffers=1", "queue !");
