@@ -264,7 +264,7 @@ elsewhere() {
   in_root 'Debian 12, an ordinary user' --as user tests/run.sh "${tests[@]}"
   [ ${#names[@]} -gt 0 ] ||
     in_root 'Debian 12, a container' --container tests/run.sh --no-install cleaning commands \
-      containers embed errors observer permissions screen shm_full theft users
+      callbacks containers embed errors observer permissions screen shm_full theft users
   in_root 'Debian 13' --suite trixie tests/run.sh "${tests[@]}"
 }
 sid() { in_root "Debian's sid" --suite sid tests/run.sh --portable "${names[@]}"; }

@@ -32,7 +32,7 @@ unavailable() {
   exit 77
 }
 
-all=("$@") suite=bookworm who=root shm=2g fresh=0 container=0 capabilities=''
+all=("$@") suite=bookworm who=root shm='' fresh=0 container=0 capabilities=''
 while [ $# -gt 0 ]; do
   case $1 in
     --suite | --as | --shm)
@@ -45,7 +45,7 @@ while [ $# -gt 0 ]; do
       shift
       ;;
     --container)
-      container=1 shm=64m
+      container=1
       capabilities=-all,+chown,+dac_override,+fsetid,+fowner,+mknod,+net_raw,+setgid,+setuid,+setfcap,+setpcap,+net_bind_service,+sys_chroot,+kill,+audit_write
       ;;
     --fresh) fresh=1 ;;
@@ -56,6 +56,7 @@ while [ $# -gt 0 ]; do
   shift
 done
 [[ $suite =~ ^(bookworm|trixie|sid)$ && $who =~ ^(root|user|sudoer)$ ]] || { usage >&2; exit 2; }
+[ -n "$shm" ] || { [ $container -eq 1 ] && shm=64m || shm=2g; }
 [ $# -gt 0 ] || set -- tests/run.sh
 
 # In the root the tree is where it is outside, so that what ccache knows is of use there.
